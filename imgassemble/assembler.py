@@ -1,0 +1,247 @@
+"""The assembler: events go in, updates come out, and at any moment every image can be asked for.
+
+Knows: what is held, what was told, and who listens. Must not know: bytes on a wire, files, clocks, tasks. It is fed by one
+thread at a time; what it hands out are immutable values for any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from inspect import iscoroutinefunction
+from types import MappingProxyType
+from typing import Any, get_args
+
+from .changes import Change, Held, Keep, KeyBy, Rules, nothing_new, weigh
+from .errors import ImgassembleError, LimitError, UsageError
+from .events import parse_event, read
+from .frames import Frame
+from .items import Cursor, Item, Pixels, Result, result_of
+from .lifecycle import Ending, Facts, State, StreamFacts, error_of, judge, reason_of
+from .limits import Limits
+from .updates import Anomaly, FinalReady, FrameAdded, Outcome, StreamEnded, Told, Update, tell
+
+Listener = Callable[[Any], object]
+UPDATES: tuple[type, ...] = get_args(Update)
+
+_log = logging.getLogger("imgassemble")
+_MOST_ANOMALIES = 100  # kept for an item, and for the stream: enough to see what is wrong, bounded on a hostile stream
+
+
+class Assembler:
+    """Turns the events of one stream into images that can be shown at once.
+
+    limits: what is accepted; beyond it is a LimitError.
+    strict: raise the error of an anomaly, with nothing changed by its event, instead of telling it as an update.
+    keep: "all" partials, or only the "latest" of each item, so that memory does not grow with them.
+    key_by: what names an item; "output_index" joins the events of a service whose item ids change from event to event
+        (the items are then "output-0", "output-1", …).
+    """
+
+    def __init__(
+        self, *, limits: Limits | None = None, strict: bool = False, keep: Keep = "all", key_by: KeyBy = "item_id"
+    ) -> None:
+        for name, value, kind in (("keep", keep, Keep), ("key_by", key_by, KeyBy)):
+            if value not in get_args(kind):
+                raise UsageError(f"{name} is one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
+        self._rules = Rules(limits=limits or Limits(), strict=strict, keep=keep, key_by=key_by)
+        self._held = Held()
+        self._told: dict[str, Told] = {}
+        self._anomalies: dict[str | None, tuple[Anomaly, ...]] = {}
+        self._built: dict[str, tuple[Facts, StreamFacts, tuple[Anomaly, ...], Item]] = {}
+        self._pixels: dict[str, Pixels] = {}
+        self._newest: str | None = None
+        self._result: Result | None = None
+        self._listeners: dict[object, tuple[Listener, tuple[type, ...]]] = {}
+
+    def feed(self, event: object) -> tuple[Update, ...]:
+        """What `event` changed, in the order in which the listeners were told.
+
+        event: a mapping, JSON text or bytes, or an SDK's own object. An ImgassembleError that a source gives in an
+            event's place is told as an anomaly.
+
+        Raises UsageError after `close()`; and with strict=True whatever is wrong with the event, which then changes
+        nothing.
+        """
+        if self._result is not None:
+            raise UsageError("the stream was closed: make a new Assembler for another stream")
+        change = self._weigh(event)
+        if self._rules.strict and change.anomalies:
+            raise change.anomalies[0].error
+        updates = self._put(change)
+        self._notify(updates)
+        return tuple(updates)
+
+    def close(self) -> tuple[Update, ...]:
+        """The stream has ended: what that changed. A second call changes nothing and gives ().
+
+        Raises IncompleteStreamError with strict=True where the outcome is INCOMPLETE, after everything was told.
+        """
+        if self._result is not None:
+            return ()
+        change = nothing_new(self._held)
+        change.stream = change.stream.ended()
+        updates = self._put(change)
+        self._result = result = self._conclude()
+        updates.append(StreamEnded(result.outcome, result.error))
+        self._notify(updates)
+        if self._rules.strict and result.outcome is Outcome.INCOMPLETE:
+            result.raise_for_outcome()
+        return tuple(updates)
+
+    def subscribe(self, callback: Listener, *types: type) -> Callable[[], None]:
+        """Have `callback` called in the feeding thread with each update of these types (no types: with every update).
+
+        Returns a function that ends it. A callback that raises is logged and disturbs nothing else. Raises UsageError
+        for what cannot be called, and for a coroutine function, which nobody would await here.
+        """
+        if not callable(callback):
+            raise UsageError(f"a listener is called with each update, and {type(callback).__name__} cannot be called")
+        if iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__):
+            raise UsageError("a coroutine function would never be awaited here: use aassemble(…, on_update=callback)")
+        if not set(types) <= set(UPDATES):
+            raise UsageError(f"the types of updates are {', '.join(kind.__name__ for kind in UPDATES)}")
+        key = object()
+        self._listeners[key] = (callback, types)
+
+        def unsubscribe() -> None:
+            self._listeners.pop(key, None)
+
+        return unsubscribe
+
+    @property
+    def items(self) -> Mapping[str, Item]:
+        """The items as they stand, by id, in the order in which they were first heard of."""
+        return MappingProxyType({item_id: self[item_id] for item_id in tuple(self._held.facts)})
+
+    def __getitem__(self, item_id: str) -> Item:
+        """The item as it stands. Raises KeyError where no event has named it."""
+        facts, stream, anomalies = self._held.facts[item_id], self._held.stream, self._anomalies.get(item_id, ())
+        built = self._built.get(item_id)
+        if built and built[0] is facts and built[1] is stream and built[2] is anomalies:
+            return built[3]
+        verdict = judge(facts, stream)
+        item = Item(
+            id=item_id,
+            state=verdict.state,
+            partials=facts.partials,
+            final=verdict.final,
+            is_provisional=verdict.is_provisional,
+            error=error_of(item_id, verdict, facts, stream),
+            reason=reason_of(verdict, facts, stream),
+            anomalies=anomalies,
+            output_index=facts.detail("output_index"),
+            revised_prompt=facts.detail("revised_prompt"),
+            usage=facts.detail("usage"),
+            _pixels=self._pixels.setdefault(item_id, Pixels()),
+        )
+        self._built[item_id] = (facts, stream, anomalies, item)
+        return item
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._held.facts
+
+    @property
+    def latest(self) -> Frame | None:
+        """The best picture of the item that got one last; None before the first."""
+        return None if self._newest is None else self[self._newest].latest
+
+    @property
+    def result(self) -> Result | None:
+        """What the whole stream gave; None until `close()`."""
+        return self._result
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the stream ended; None until `close()`."""
+        return self._result.outcome if self._result else None
+
+    @property
+    def cursor(self) -> Cursor:
+        """How far the stream was heard: the response's id and the highest sequence number, where to resume it."""
+        return self._held.cursor
+
+    @property
+    def anomalies(self) -> tuple[Anomaly, ...]:
+        """What was wrong with events that belong to no item: the newest 100."""
+        return self._anomalies.get(None, ())
+
+    @property
+    def skipped(self) -> int:
+        """How many events were not for us: of other types, or repeats."""
+        return self._held.skipped
+
+    @property
+    def limits(self) -> Limits:
+        """What is accepted."""
+        return self._rules.limits
+
+    def __repr__(self) -> str:
+        return f"<Assembler of {len(self._held.facts)} items, {self.outcome or 'open'}>"
+
+    def _weigh(self, event: object) -> Change:
+        try:
+            if isinstance(event, ImgassembleError):
+                raise event
+            if isinstance(event, (str, bytes, bytearray, memoryview)):
+                check_event_size(len(event), self.limits)
+            return weigh(read(parse_event(event)), self._held, self._rules)
+        except ImgassembleError as error:
+            change = nothing_new(self._held)
+            change.trouble(None, "over_limit" if isinstance(error, LimitError) else "unreadable_event", error)
+            return change
+
+    def _put(self, change: Change) -> list[Update]:
+        """Put `change` in place; the updates that tell it."""
+        held, before = self._held, self._held.stream
+        held.facts.update(change.facts)
+        held.stream, held.cursor, held.skipped = change.stream, change.cursor, change.skipped
+        held.images_done, held.total_bytes = change.images_done, change.total_bytes
+        # What ends the response or the stream can move every item; that happens a handful of times in a stream.
+        moves_all = (before.endings, before.has_ended) != (held.stream.endings, held.stream.has_ended)
+        named = tuple(held.facts if moves_all else change.facts)
+        updates = [update for item_id in named for update in self._tell(item_id, change.added.get(item_id, []))]
+        for update in updates:
+            if isinstance(update, (FrameAdded, FinalReady)):
+                self._newest = update.item_id
+        for anomaly in change.anomalies:
+            kept = (*self._anomalies.get(anomaly.item_id, ()), anomaly)
+            self._anomalies[anomaly.item_id] = kept[-_MOST_ANOMALIES:]
+        return [*updates, *change.anomalies]
+
+    def _tell(self, item_id: str, added: list[Frame]) -> Iterator[Update]:
+        facts, stream = self._held.facts[item_id], self._held.stream
+        verdict = judge(facts, stream)
+        updates, self._told[item_id] = tell(
+            item_id,
+            self._told.get(item_id, Told()),
+            verdict,
+            latest=verdict.final or (facts.partials[-1] if facts.partials else None),
+            added=added,
+            error=error_of(item_id, verdict, facts, stream),
+            is_over=stream.is_over,
+        )
+        yield from updates
+
+    def _conclude(self) -> Result:
+        stream = self._held.stream
+        failed = State.FAILED if stream.failed else None
+        incomplete = State.INCOMPLETE if Ending.INCOMPLETE in stream.endings else None
+        return result_of(self.items, response=failed or incomplete, error=stream.error)
+
+    def _notify(self, updates: list[Update]) -> None:
+        for update in updates:
+            for callback, types in tuple(self._listeners.values()):
+                if types and not isinstance(update, types):
+                    continue
+                try:
+                    callback(update)
+                except Exception:
+                    _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
+
+
+def check_event_size(size: int, limits: Limits) -> None:
+    """Raise LimitError where a message of `size` bytes is too large."""
+    if size > limits.max_event_bytes:
+        sentence = f"a message of {size:,} bytes is skipped: Limits.max_event_bytes allows {limits.max_event_bytes:,}"
+        raise LimitError(sentence, limit="max_event_bytes", actual=size)

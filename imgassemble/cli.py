@@ -1,0 +1,355 @@
+"""The command `imgassemble`: a stream becomes files, or a report.
+
+Knows: arguments, terminals, exit codes. Must not know: how a stream is read or a file written.
+Results go to standard output, progress and trouble to standard error; text from outside is printed without controls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .assembler import Assembler
+from .drivers import assemble
+from .errors import SinkError, UsageError, clean
+from .files import sink_error
+from .frames import Frame
+from .items import Item, Result
+from .lifecycle import State
+from .sinks import DirectorySink
+from .sources import EventDecoder, open_chunks
+from .updates import (
+    Anomaly,
+    FinalReady,
+    FinalWithdrawn,
+    FrameAdded,
+    ItemEnded,
+    Outcome,
+    StateChanged,
+    StreamEnded,
+    Update,
+)
+
+OK, INCOMPLETE, NO_IMAGE, FAILED, UNREADABLE, STORAGE, USAGE, INTERRUPTED = 0, 3, 4, 5, 6, 7, 2, 130
+
+_EXIT_CODES = """\
+exit codes (of several, the first):
+  7    storage: a file cannot be written, or stands in the way
+  6    nothing could be read, or pictures came and none could be used
+  5    failed: the service said so
+  4    no image: a refusal, a text answer, another kind of stream
+  3    incomplete, or a final that is only the last preview
+  0    every image has its final
+  2    wrong use
+  130  interrupted; what came is kept
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except UsageError as error:
+        print(f"imgassemble: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("imgassemble: interrupted; what came is kept", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; say nothing more
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="imgassemble",
+        description="Turn the event stream of an image-generation API into pictures.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"imgassemble {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(commands, "save", _save, "write every preview and every final picture to a folder, as they come", [
+        (("-o", "--output"), {"metavar": "DIR", "required": True, "type": Path,
+            "help": "the folder: DIR/<item>/partial-000.png, …, final.png and item.json; made where it is missing"}),
+        (("--keep",), {"choices": ("all", "latest"), "default": "all",
+            "help": "which previews stay: all, or only the latest of each image (default: all)"}),
+        (("--overwrite",), {"action": "store_true", "help": "replace what an earlier run wrote for the same image"}),
+        (("--tee",), {"metavar": "FILE", "type": Path, "help": "also keep the stream itself in FILE, which must be new"}),
+        (("--json",), {"action": "store_true", "help": "tell every update as a line of JSON on standard output"}),
+    ])  # fmt: skip
+    _add(commands, "inspect", _inspect, "tell what is in a stream: images, states, frames, sizes, timings, anomalies", [
+        (("--json",), {"action": "store_true", "help": "tell every image as a line of JSON"}),
+    ])  # fmt: skip
+    return parser
+
+
+def _add(commands: Any, name: str, run: Callable[[Any], int], about: str, options: list[Any]) -> None:
+    parser = commands.add_parser(
+        name,
+        help=about,
+        description=about[0].upper() + about[1:] + ".",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a recorded stream or answer (SSE, JSON Lines, JSON), or - for standard input"
+    )
+    for flags, details in options:
+        parser.add_argument(*flags, **details)
+    parser.add_argument("--key-by", choices=("item_id", "output_index"), default="item_id",
+        help="what names an image; output_index for services whose item ids change with every event")  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def _save(options: argparse.Namespace) -> int:
+    assembler = Assembler(keep=options.keep, key_by=options.key_by)
+    chunks = open_chunks(options.source)
+    tee = _Tee(options.tee)
+    sink = DirectorySink(options.output, keep=options.keep, overwrite=options.overwrite)
+    listener = _JSONLines() if options.json else _Progress()
+    heard = _Heard()
+    try:
+        assemble(heard.events_in(tee.copy(chunks)), on_update=_each(heard, listener), sinks=[sink], assembler=assembler)
+    except SinkError as error:
+        tee.error = tee.error or error
+        if assembler.result is None:  # DIR cannot be made; whatever else fails was told when it did
+            _say(str(error))
+    if not options.json:
+        for path in sink.paths:
+            if path.stem == "final":
+                print(clean(str(path), 4_000))
+    return STORAGE if tee.error else heard.exit_code(assembler.result)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    assembler = Assembler(key_by=options.key_by)
+    heard, times = _Heard(), _Times()
+    assemble(heard.events_in(open_chunks(options.source)), on_update=_each(heard, times), assembler=assembler)
+    result = assembler.result
+    assert result is not None
+    if options.json:
+        for item in result.items.values():
+            print(json.dumps(item.as_dict() | {"seconds": times.of_item(item)}))
+    else:
+        print("\n".join(_report(result, assembler, heard, times)))
+    return heard.exit_code(result)
+
+
+def _each(*listeners: Callable[[Update], None]) -> Callable[[Update], None]:
+    def tell(update: Update) -> None:
+        for listener in listeners:
+            listener(update)
+
+    return tell
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What came, as far as the exit code needs to know."""
+
+    events: int = 0
+    unreadable: int = 0
+    pictures: int = 0
+    bad_pictures: int = 0
+
+    def events_in(self, chunks: Iterable[bytes]) -> Iterator[Any]:
+        decoder = EventDecoder()
+        for chunk in chunks:
+            yield from map(self._count, decoder.feed(chunk))
+        yield from map(self._count, decoder.close())
+
+    def _count(self, event: Any) -> Any:
+        self.events += 1
+        return event
+
+    def __call__(self, update: Update) -> None:
+        self.pictures += isinstance(update, (FrameAdded, FinalReady))
+        if isinstance(update, Anomaly):
+            self.unreadable += update.code == "unreadable_event" or (
+                update.item_id is None and update.code == "over_limit"
+            )
+            self.bad_pictures += update.item_id is not None and update.code in (
+                "bad_base64",
+                "bad_picture",
+                "over_limit",
+            )
+
+    def exit_code(self, result: Result | None) -> int:
+        assert result is not None
+        if self.events == self.unreadable:
+            _say("nothing could be read" if self.events else "nothing came: the stream is empty")
+            return UNREADABLE
+        if self.bad_pictures and not self.pictures:
+            return UNREADABLE
+        if result.outcome is Outcome.COMPLETED and any(item.is_provisional for item in result.items.values()):
+            return INCOMPLETE
+        return {Outcome.FAILED: FAILED, Outcome.NO_IMAGE: NO_IMAGE, Outcome.INCOMPLETE: INCOMPLETE}.get(
+            result.outcome, OK
+        )
+
+
+class _Tee:
+    """Keeps a copy of the stream as it was received. A copy that fails is told, and the stream goes on."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.error: SinkError | None = None
+        self._path = path
+
+    def copy(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        if self._path is None:
+            yield from chunks
+            return
+        try:
+            copy = self._path.open("xb", buffering=0)
+        except OSError as cause:
+            self._fail(cause)
+            yield from chunks
+            return
+        with copy:
+            for chunk in chunks:
+                if not self.error:
+                    try:
+                        copy.write(chunk)
+                    except OSError as cause:
+                        self._fail(cause)
+                yield chunk
+
+    def _fail(self, cause: OSError) -> None:
+        assert self._path is not None
+        self.error = sink_error(self._path, cause)
+        _say(str(self.error))
+
+
+def _say(text: str) -> None:
+    print(f"imgassemble: {text}", file=sys.stderr, flush=True)
+
+
+class _JSONLines:
+    """Tells updates as lines of JSON on standard output."""
+
+    def __init__(self) -> None:
+        self._is_read = True
+
+    def __call__(self, update: Update) -> None:
+        try:
+            if self._is_read:
+                print(json.dumps(update.as_dict()), flush=True)
+        except BrokenPipeError:  # nobody reads on; the pictures are saved all the same
+            self._is_read = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Progress:
+    """Tells updates as lines for people on standard error."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._has_colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+    def __call__(self, update: Update) -> None:
+        told = _LINES[type(update)](update)
+        if told is None:
+            return
+        colour, text = told
+        if self._has_colour:
+            text = f"\x1b[{colour}m{text}\x1b[0m"
+        print(f"{time.monotonic() - self._start:7.2f} s  {text}", file=sys.stderr, flush=True)
+
+
+_PLAIN, _GOOD, _BAD, _DOUBTFUL = "0", "32", "31", "33"  # SGR colours: none, green, red, yellow
+
+_LINES: dict[type, Callable[[Any], tuple[str, str] | None]] = {
+    StateChanged: lambda update: (
+        None
+        if update.state.is_end or update.state is State.PARTIAL_IMAGE
+        else (_PLAIN, f"{_short(update.item_id)}  {update.state}")
+    ),
+    FrameAdded: lambda update: (
+        _PLAIN,
+        f"{_short(update.item_id)}  preview {update.frame.index}  {_facts(update.frame)}",
+    ),
+    FinalReady: lambda update: (
+        (_DOUBTFUL, f"{_short(update.item_id)}  no result came; the last preview stands in: {_facts(update.frame)}")
+        if update.is_provisional
+        else (_GOOD, f"{_short(update.item_id)}  final  {_facts(update.frame)}")
+    ),
+    FinalWithdrawn: lambda update: (_BAD, f"{_short(update.item_id)}  the final is withdrawn"),
+    ItemEnded: lambda update: (
+        None if update.error is None else (_BAD, f"{_short(update.item_id)}  {update.state}: {update.error}")
+    ),
+    Anomaly: lambda update: (_DOUBTFUL, f"anomaly: {update.message}"),
+    StreamEnded: lambda update: (
+        (_BAD, f"{update.outcome}: {update.error}") if update.error else (_GOOD, update.outcome)
+    ),
+}
+
+
+def _short(item_id: str) -> str:
+    name = clean(item_id, 100) or "''"
+    return name if len(name) <= 24 else f"{name[:12]}…{name[-8:]}"
+
+
+def _facts(frame: Frame) -> str:
+    width, height = frame.size
+    return f"{frame.format} {width}x{height}, {len(frame.data):,} bytes"
+
+
+class _Times:
+    """When each frame came, in seconds since the stream was opened."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._seconds: dict[tuple[str, float | None], float] = {}
+
+    def __call__(self, update: Update) -> None:
+        if isinstance(update, (FrameAdded, FinalReady)):
+            self._seconds.setdefault((update.item_id, update.frame.index), round(time.monotonic() - self._start, 3))
+
+    def of(self, item: Item, frame: Frame) -> float | None:
+        return self._seconds.get((item.id, frame.index))
+
+    def of_item(self, item: Item) -> dict[str, float | None]:
+        frames = [*item.partials, *([item.final] if item.final and item.final.is_final else [])]
+        return {"final" if frame.is_final else str(frame.index): self.of(item, frame) for frame in frames}
+
+
+def _report(result: Result, assembler: Assembler, heard: _Heard, times: _Times) -> Iterator[str]:
+    response = clean(assembler.cursor.response_id or "", 100)
+    yield f"{result.outcome}  {heard.events} events, {assembler.skipped} not for us{f', response {response}' if response else ''}"
+    if result.error:
+        yield f"  {result.error}"
+    for item in result.items.values():
+        yield from _report_item(item, times)
+    for anomaly in assembler.anomalies:
+        yield f"anomaly: {anomaly.message}"
+
+
+def _report_item(item: Item, times: _Times) -> Iterator[str]:
+    yield ""
+    yield f"{clean(item.id, 200) or repr(item.id)}  {item.state}"
+    results = [item.final] if item.final and item.final.is_final else []
+    for frame in (*item.partials, *results):
+        name = "final" if frame.is_final else f"partial {frame.index}"
+        stands_in = "  (stands in for the final)" if item.is_provisional and frame is item.final else ""
+        seconds = times.of(item, frame)
+        when = "" if seconds is None else f"{seconds:8.2f} s"
+        yield f"  {name:<12} {_facts(frame):<36}{when}  {clean(frame.event_type, 60)}{stands_in}"
+    if item.error:
+        yield f"  {item.error}"
+    if item.revised_prompt:
+        yield f"  prompt: {clean(item.revised_prompt, 300)}"
+    for anomaly in item.anomalies:
+        yield f"  anomaly: {anomaly.message}"

@@ -1,0 +1,239 @@
+"""The loops that feed a stream, from its first event to its end.
+
+Knows: iteration, sync and async, and when sinks are opened and closed. Must not know: what an event means.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from functools import partial
+from inspect import isawaitable
+from typing import Any
+
+from .assembler import Assembler
+from .errors import IncompleteStreamError, SinkError, UsageError
+from .items import Result
+from .limits import Limits
+from .sinks import Sink
+from .sources import EventDecoder, looks_like_lines
+from .updates import Update
+
+_log = logging.getLogger("imgassemble")
+
+
+def iter_updates(stream: Iterable[Any], assembler: Assembler | None = None) -> Iterator[Update]:
+    """The updates of a stream as they come, and those of its end.
+
+    stream: an iterable of events, or of the raw bytes of a body (`response.iter_bytes()`, a file). A str is one event.
+
+    An exception of the stream passes through; a given `assembler` then stays open, so that a resumed stream can go on.
+    Raises UsageError for what is no stream of events.
+    """
+    _check_stream(stream, Iterable, "aiter_updates or aassemble")
+    return _updates(stream, Assembler() if assembler is None else assembler)
+
+
+def aiter_updates(stream: AsyncIterable[Any], assembler: Assembler | None = None) -> AsyncIterator[Update]:
+    """The async twin of `iter_updates`: the same updates, from an async iterable."""
+    _check_stream(stream, AsyncIterable, "iter_updates or assemble")
+    return _aupdates(stream, Assembler() if assembler is None else assembler)
+
+
+def assemble(
+    stream: Iterable[Any],
+    *,
+    on_update: Callable[[Update], object] | None = None,
+    sinks: Iterable[Sink] = (),
+    assembler: Assembler | None = None,
+) -> Result:
+    """What a whole stream gave: drain it, telling `on_update` and keeping frames in `sinks` as they come.
+
+    stream: as for `iter_updates`. A callback that raises is logged and disturbs nothing.
+
+    Raises SinkError at the end where a sink failed; the stream's own exception, after the sinks are closed; UsageError
+    for what is no stream, and for a coroutine function as callback.
+    """
+    assembler = Assembler() if assembler is None else assembler
+    updates = iter_updates(stream, assembler)
+    unsubscribe = assembler.subscribe(on_update) if on_update else None
+    kept = _Sinks(sinks)
+    try:
+        kept.open(assembler)
+        stop_keeping = assembler.subscribe(kept)
+        try:
+            deque(updates, maxlen=0)
+        finally:
+            stop_keeping()
+    except BaseException:
+        kept.close()
+        raise
+    finally:
+        if unsubscribe:
+            unsubscribe()
+    return _finished(kept.close(), assembler)
+
+
+async def aassemble(
+    stream: AsyncIterable[Any],
+    *,
+    on_update: Callable[[Update], object] | None = None,
+    sinks: Iterable[Sink] = (),
+    assembler: Assembler | None = None,
+) -> Result:
+    """The async twin of `assemble`. `on_update` may be a coroutine function; sinks work in a thread, in order."""
+    from asyncio import to_thread
+
+    assembler = Assembler() if assembler is None else assembler
+    updates = aiter_updates(stream, assembler)
+    waiting: deque[Update] = deque()
+    unsubscribe = assembler.subscribe(waiting.append)
+    kept = _Sinks(sinks)
+
+    async def tell() -> None:
+        while waiting:
+            update = waiting.popleft()
+            if kept.sinks:
+                await to_thread(kept, update)
+            if on_update:
+                await _call(on_update, update)
+
+    try:
+        await to_thread(kept.open, assembler)
+        try:
+            async for _ in updates:
+                await tell()
+        finally:
+            await tell()  # what a strict close() told before it raised
+    except BaseException:
+        await to_thread(kept.close)
+        raise
+    finally:
+        unsubscribe()
+    return _finished(await to_thread(kept.close), assembler)
+
+
+def _check_stream(stream: object, kind: type, others: str) -> None:
+    if isinstance(stream, (str, bytes, bytearray, memoryview, Mapping)):
+        advice = "for one event or answer use Assembler().feed(it), or pass [it]; for a file pass open_events(path)"
+        raise UsageError(
+            f"a stream is an iterable of events or of chunks of bytes, not one {type(stream).__name__}: {advice}"
+        )
+    if not isinstance(stream, kind):
+        is_other = isinstance(stream, (Iterable, AsyncIterable))
+        advice = f"use {others}" if is_other else "pass the client's stream, or response.iter_bytes()"
+        raise UsageError(f"{type(stream).__name__} is no {kind.__name__.lower()} of events: {advice}")
+
+
+class _Intake:
+    """What a stream gives becomes events: chunks of bytes are decoded, all else is an event already."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._decoder = EventDecoder(limits)
+
+    def take(self, element: Any) -> Iterable[Any]:
+        if isinstance(element, (bytes, bytearray, memoryview)):
+            return self._decoder.feed(bytes(element))
+        if isinstance(element, str) and looks_like_lines(element):
+            raise UsageError("these are lines of an event stream, not events: pass its bytes, response.iter_bytes()")
+        return (element,)
+
+    def close(self) -> Iterable[Any]:
+        return self._decoder.close()
+
+
+def _updates(stream: Iterable[Any], assembler: Assembler) -> Iterator[Update]:
+    intake = _Intake(assembler.limits)
+    for element in stream:
+        events = intake.take(element)
+        del element  # an event holds a picture as text: it goes before the next one comes
+        yield from _fed(events, assembler)
+    yield from _fed(intake.close(), assembler)
+    yield from _closed(assembler)
+
+
+async def _aupdates(stream: AsyncIterable[Any], assembler: Assembler) -> AsyncIterator[Update]:
+    intake = _Intake(assembler.limits)
+    async for element in stream:
+        events = intake.take(element)
+        del element
+        for update in _fed(events, assembler):
+            yield update
+    for update in _fed(intake.close(), assembler):
+        yield update
+    for update in _closed(assembler):
+        yield update
+
+
+def _fed(events: Iterable[Any], assembler: Assembler) -> Iterator[Update]:
+    for event in events:
+        updates = assembler.feed(event)
+        del event
+        yield from updates
+
+
+def _closed(assembler: Assembler) -> Iterator[Update]:
+    told: list[Update] = []
+    unsubscribe = assembler.subscribe(told.append)
+    error = None
+    try:
+        assembler.close()
+    except IncompleteStreamError as strict:
+        error = strict
+    finally:
+        unsubscribe()
+    yield from told
+    if error:
+        raise error
+
+
+async def _call(callback: Callable[[Update], object], update: Update) -> None:
+    try:
+        answer = callback(update)
+        if isawaitable(answer):
+            await answer
+    except Exception:
+        _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
+
+
+class _Sinks:
+    """Several sinks as one listener that never raises: what fails is kept until the end."""
+
+    def __init__(self, sinks: Iterable[Sink]) -> None:
+        self.sinks = tuple(sinks)
+        self._opened: list[Sink] = []
+        self._errors: list[SinkError] = []
+
+    def open(self, assembler: Assembler) -> None:
+        for sink in self.sinks:
+            sink.open(assembler)
+            self._opened.append(sink)
+
+    def __call__(self, update: Update) -> None:
+        for sink in self._opened:
+            self._try(sink, partial(sink, update))
+
+    def close(self) -> list[SinkError]:
+        while self._opened:
+            sink = self._opened.pop(0)
+            self._try(sink, sink.close)
+        return self._errors
+
+    def _try(self, sink: Sink, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except SinkError as error:
+            self._errors.append(error)
+        except Exception as cause:
+            _log.exception("a sink failed; the stream goes on")
+            failed = SinkError(f"{type(sink).__name__} failed: {cause}; what it kept before stays", path=None)
+            failed.__cause__ = cause
+            self._errors.append(failed)
+
+
+def _finished(errors: list[SinkError], assembler: Assembler) -> Result:
+    if errors:
+        raise errors[0]
+    assert assembler.result is not None
+    return assembler.result

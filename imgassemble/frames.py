@@ -1,0 +1,277 @@
+"""One picture that was received: from base64 on the wire to a frame that can be shown and saved.
+
+Knows: base64, the received bytes, and how Pillow is asked for pixels. Must not know: items, states, events.
+The bytes are never changed. Format and size come from the bytes, never from what a message claims of them.
+Pillow is imported when the first picture is decoded, and only the frame's own decoder is ever opened.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pybase64
+
+from .errors import FrameDecodeError, FrameEncodingError, LimitError, clean, quoted
+from .files import write_atomically
+from .headers import PNG_SIGNATURE, Header, HeaderError, jpeg_segments, png_chunks, read_header
+from .limits import Format, Limits
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_SUFFIXES: dict[Format, str] = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif"}
+_PLUGINS: dict[Format, str] = {"PNG": "Png", "JPEG": "Jpeg", "WEBP": "WebP", "GIF": "Gif"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Frame:
+    """One received picture: a partial (`index` is its partial_image_index) or a result (`index` is None).
+
+    Immutable, and safe in any thread. Frames are equal when index, is_final and data are.
+    """
+
+    data: bytes
+    """The picture's bytes, exactly as they were received."""
+    format: Format = field(compare=False)
+    """"PNG", "JPEG", "WEBP" or "GIF", read from the bytes."""
+    size: tuple[int, int] = field(compare=False)
+    """(width, height) in pixels, read from the bytes."""
+    index: float | None = None
+    """The wire's partial_image_index, a number from 0 to 2**53; None for a result."""
+    is_final: bool = False
+    """True where the picture came as a result."""
+    sequence_number: float | None = field(default=None, compare=False)
+    """The sequence_number of the event that brought it."""
+    event_type: str = field(default="", compare=False)
+    """The wire type of the event that brought it, such as "response.output_item.done"."""
+    _digest: list[str] = field(default_factory=list, init=False, compare=False)
+
+    @property
+    def mime_type(self) -> str:
+        """The media type, such as "image/png"."""
+        return f"image/{self.format.lower()}"
+
+    @property
+    def suffix(self) -> str:
+        """The file ending that fits the bytes, such as ".png"."""
+        return _SUFFIXES[self.format]
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the bytes in hexadecimal, computed when first asked for."""
+        if not self._digest:
+            self._digest.append(sha256(self.data).hexdigest())
+        return self._digest[0]
+
+    @property
+    def data_url(self) -> str:
+        """The picture as a data: URL, as an <img> element takes it."""
+        return f"data:{self.mime_type};base64,{b64encode(self.data).decode('ascii')}"
+
+    def decode(self) -> Image:
+        """A new Pillow image with the picture's pixels, loaded; it is the caller's to change. Any thread may call it.
+
+        Metadata that does not concern pixels (EXIF, text, provenance) is left out of `Image.info`; it is in `data`.
+        Raises FrameDecodeError where the pixels are damaged.
+        """
+        return self._pixels(None)
+
+    def preview(self, size: tuple[int, int]) -> Image:
+        """A new Pillow image that fits in `size`, (width, height) in pixels, with the picture's aspect; never enlarged.
+
+        Cheaper than `decode` where the format can be read at a smaller scale. Raises FrameDecodeError as `decode` does.
+        """
+        return self._pixels(size)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the bytes as received to `path` and return it: atomically, never re-encoded.
+
+        `frame.suffix` is the ending that fits. A file that stands there is replaced. Raises SinkError with the path.
+        """
+        return write_atomically(path, self.data)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The frame's facts, JSON-able: no base64, no pixels. `size` is [width, height] in pixels."""
+        return {
+            "index": self.index,
+            "is_final": self.is_final,
+            "sequence_number": self.sequence_number,
+            "event_type": self.event_type,
+            "format": self.format,
+            "size": list(self.size),
+            "bytes": len(self.data),
+            "sha256": self.sha256,
+        }
+
+    def _pixels(self, at_most: tuple[int, int] | None) -> Image:
+        import_module(f"PIL.{_PLUGINS[self.format]}ImagePlugin")
+        from PIL import Image
+
+        try:
+            image: Image.Image = Image.open(BytesIO(_without_metadata(self.data, self.format)), formats=[self.format])
+            if image.size != self.size:
+                raise ValueError(f"its pixels are {image.size} and its header says {self.size}")
+            if at_most is None:
+                image.load()
+                return image
+            if image.mode == "P":
+                image = image.convert("RGBA")
+            image.thumbnail(at_most)
+            return image
+        except Exception as cause:  # Pillow raises what it meets: OSError, SyntaxError, ValueError, struct.error, …
+            raise FrameDecodeError(
+                f"the pixels of {self._name()} cannot be decoded: {cause}; show another frame", index=self.index
+            ) from cause
+
+    def _name(self) -> str:
+        width, height = self.size
+        return f"{'the result' if self.index is None else f'partial {self.index}'}, {self.format} {width}x{height}"
+
+    def __repr__(self) -> str:
+        return f"<Frame {self._name()}, {len(self.data):,} bytes{', final' if self.is_final else ''}>"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": repr(self), self.mime_type: b64encode(self.data).decode("ascii")}
+
+
+# What Pillow needs to make pixels. The rest of a PNG (EXIF, text, animation, provenance) can be wrong in ways at which
+# Pillow warns or raises, and changes no pixel.
+_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+# JFIF, an ICC profile and Adobe's transform say what the numbers of a JPEG mean: marker -> (name, least length).
+_JPEG_COLOURS = {0xE0: (b"JFIF\0", 18), 0xE2: (b"ICC_PROFILE\0", 18), 0xEE: (b"Adobe", 16)}
+
+
+def _without_metadata(data: bytes, form: Format) -> bytes:
+    whole = memoryview(data)
+    if form == "PNG":
+        return PNG_SIGNATURE + b"".join(
+            whole[start:end] for kind, start, end in png_chunks(data) if kind in _PNG_PIXELS
+        )
+    if form == "JPEG":
+        return b"\xff\xd8" + b"".join(whole[start:end] for marker, start, end in jpeg_segments(data)
+                                      if _makes_pixels(data, marker, start, end))  # fmt: skip
+    return data
+
+
+def _makes_pixels(data: bytes, marker: int, start: int, end: int) -> bool:
+    if not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+        return True
+    name, least = _JPEG_COLOURS.get(marker, (b"", 0))
+    return bool(name) and end - start >= least and data.startswith(name, start + 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """A picture as a message carries it: its base64, and what the message claims of it."""
+
+    text: str = field(repr=False)
+    event_type: str
+    sequence_number: float | None = None
+    index: float | None = None
+    is_final: bool = False
+    claimed_format: str | None = None
+    claimed_size: str | None = None
+
+
+def read_frame(payload: Payload, item_id: str, limits: Limits, known: Iterable[Frame] = ()) -> Frame:
+    """The frame in `payload`. Bytes that a frame in `known` holds already are shared with it, not kept twice.
+
+    Raises FrameEncodingError, FrameDecodeError or LimitError.
+    """
+    try:
+        data = decode_base64(payload.text)
+    except ValueError as cause:
+        raise FrameEncodingError(
+            f"{said_of(payload, item_id)} cannot be read: {cause}; what came before it is kept",
+            item_id=item_id,
+            index=payload.index,
+        ) from cause
+    twin = next((frame for frame in known if frame.data == data), None)
+    header = twin or _look_at(data, payload, item_id, limits)
+    return Frame(
+        data=twin.data if twin else data,
+        format=header.format,
+        size=header.size,
+        index=payload.index,
+        is_final=payload.is_final,
+        sequence_number=payload.sequence_number,
+        event_type=payload.event_type,
+    )
+
+
+def disagreements(frame: Frame, payload: Payload) -> list[str]:
+    """What the bytes of `frame` deny of the claims in its message, each the end of a sentence that begins with the frame."""
+    found = []
+    form = (payload.claimed_format or "").lower().removeprefix("image/").replace("jpg", "jpeg")
+    if form and form != frame.format.lower():
+        found.append(f"is {frame.format} and not {clean(form, 20)}")
+    size = "{}x{}".format(*frame.size)
+    if payload.claimed_size and _SIZE.fullmatch(payload.claimed_size) and payload.claimed_size != size:
+        found.append(f"is {size} pixels and not {payload.claimed_size}")
+    return found
+
+
+_SIZE = re.compile("[0-9]{1,6}x[0-9]{1,6}")
+_WHITE_SPACE = b" \t\r\n\f\v"
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes that `text` encodes: base64 in the standard or the URL-safe alphabet, with or without padding,
+    white space or a data: prefix.
+
+    Raises ValueError where it is none, or empty.
+    """
+    try:
+        if data := pybase64.b64decode(text, validate=True):
+            return data
+    except ValueError:
+        pass  # not as the services send it; read it the patient way
+    if text[:5].lower() == "data:":
+        prefix, _, text = text.partition(",")
+        if not prefix.lower().rstrip().endswith(";base64"):
+            raise ValueError("it is a data: URL without base64")
+    if text[:8].lower().startswith(("http://", "https://")):
+        raise ValueError("it is a URL, and nothing is fetched")
+    raw = text.encode("ascii").translate(_TO_STANDARD, _WHITE_SPACE).rstrip(b"=")
+    if not raw:
+        raise ValueError("it is empty")
+    return pybase64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
+
+
+def _look_at(data: bytes, payload: Payload, item_id: str, limits: Limits) -> Header:
+    if len(data) > limits.max_frame_bytes:
+        raise _beyond(limits, "max_frame_bytes", len(data), f"has {len(data):,} bytes", payload, item_id)
+    try:
+        header = read_header(data)
+    except HeaderError as cause:
+        sentence = f"{said_of(payload, item_id)} {cause}; what came before it is kept"
+        raise FrameDecodeError(sentence, item_id=item_id, index=payload.index) from cause
+    width, height = header.size
+    if header.format not in limits.formats:
+        raise _beyond(limits, "formats", header.format, f"is {header.format}", payload, item_id)
+    if width * height > limits.max_frame_pixels:
+        raise _beyond(limits, "max_frame_pixels", width * height, f"is {width}x{height} pixels", payload, item_id)
+    return header
+
+
+def _beyond(limits: Limits, name: str, actual: int | str, fact: str, payload: Payload, item_id: str) -> LimitError:
+    allowed = getattr(limits, name)
+    allowed = ", ".join(allowed) if isinstance(allowed, tuple) else f"{allowed:,}"
+    sentence = f"{said_of(payload, item_id)} {fact}, and Limits.{name} allows {allowed}; it is not kept"
+    return LimitError(sentence, limit=name, actual=actual, item_id=item_id)
+
+
+def said_of(payload: Payload, item_id: str) -> str:
+    """The subject of a sentence about the picture in `payload`."""
+    what = "the result" if payload.is_final else f"partial {payload.index}"
+    return f"{what} of item {quoted(item_id)} in {payload.event_type}"

@@ -1,0 +1,215 @@
+"""What the first look at a picture's bytes tells: its format, its size, and whether it is whole.
+
+Knows: the containers of PNG, JPEG, WebP and GIF, as far as their lengths and markers go. Must not know: pixels,
+Pillow, items. Sources: W3C PNG (Third Edition), ITU T.81, RFC 9649, GIF89a.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import repeat
+from struct import Struct
+from struct import error as StructError
+
+from .limits import Format
+
+# Real files have one block per 255 bytes (GIF) or per 8 KiB (PNG); this many fit a GIF of 64 MiB.
+# More are made to keep a reader busy.
+_MAX_BLOCKS = 300_000
+
+_U16, _U32 = Struct(">H").unpack_from, Struct(">I").unpack_from
+_LE16, _LE32 = Struct("<H").unpack_from, Struct("<I").unpack_from
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Which bit depths a colour type may have.
+_PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+# The next marker in compressed JPEG data: not a stuffed zero, not a restart, not a fill byte.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_JPEG_SIZES = frozenset({0xC0, 0xC1, 0xC2})  # the frames that decoders in use can read: baseline, extended, progressive
+_JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
+
+
+class HeaderError(Exception):
+    """These bytes are no whole picture; the message ends the sentence "the picture …"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """The format of a whole picture and its size, (width, height) in pixels."""
+
+    format: Format
+    size: tuple[int, int]
+
+
+def read_header(data: bytes) -> Header:
+    """The header of the whole picture in `data`.
+
+    Raises HeaderError where `data` is cut short, damaged in its structure, or no PNG, JPEG, WebP or GIF.
+    """
+    for form, (matches, read) in _READERS.items():
+        if matches(data):
+            try:
+                width, height = read(data)
+            except (IndexError, StructError):
+                raise HeaderError("is cut short") from None
+            if not (width and height):
+                raise HeaderError(f"is {width}x{height} pixels")
+            return Header(format=form, size=(width, height))
+    raise HeaderError(f"is no PNG, JPEG, WebP or GIF{_looks_like(data)}")
+
+
+def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
+    """The chunks of a PNG up to IEND: (type, start, end), with the chunk's length and CRC inside [start, end)."""
+    chunks: list[tuple[bytes, int, int]] = []
+    at = len(PNG_SIGNATURE)
+    while not chunks or chunks[-1][0] != b"IEND":
+        end = at + 12 + _U32(data, at)[0]
+        if end > len(data):
+            raise HeaderError("is cut short")
+        if len(chunks) >= _MAX_BLOCKS:
+            raise HeaderError("has too many chunks to be a picture")
+        chunks.append((data[at + 4 : at + 8], at, end))
+        at = end
+    return chunks
+
+
+def _read_png(data: bytes) -> tuple[int, int]:
+    chunks = png_chunks(data)
+    if chunks[0][0] != b"IHDR" or chunks[0][2] - chunks[0][1] != 25:
+        raise HeaderError("is a PNG without its IHDR")
+    if data[24] not in _PNG_DEPTHS.get(data[25], ()) or data[26] or data[27] or data[28] > 1:
+        raise HeaderError("is a PNG of a kind that does not exist")
+    if not any(kind == b"IDAT" and end - start > 12 for kind, start, end in chunks):
+        raise HeaderError("is a PNG without pixels")
+    return _U32(data, 16)[0], _U32(data, 20)[0]
+
+
+def jpeg_segments(data: bytes) -> list[tuple[int, int, int]]:
+    """The segments of a JPEG up to EOI: (marker, start, end); a scan's compressed data belongs to its SOS segment."""
+    segments: list[tuple[int, int, int]] = []
+    at = 2
+    while not segments or segments[-1][0] != 0xD9:
+        if len(segments) >= _MAX_BLOCKS:
+            raise HeaderError("has too many segments to be a picture")
+        if data[at] != 0xFF:
+            raise HeaderError("is a damaged JPEG")
+        if (marker := data[at + 1]) == 0xFF:  # a fill byte
+            at += 1
+            continue
+        end = at + 2 if marker == 0xD9 or marker in _JPEG_ALONE else at + 2 + _U16(data, at + 2)[0]
+        if marker == 0xDA:
+            found = _JPEG_MARKER.search(data, end)
+            end = found.start() if found else len(data)
+        segments.append((marker, at, end))
+        at = end
+    return segments
+
+
+def _read_jpeg(data: bytes) -> tuple[int, int]:
+    segments = jpeg_segments(data)
+    frames = [start for marker, start, _ in segments if marker in _JPEG_SIZES]
+    if len(frames) != 1 or not any(marker == 0xDA for marker, _, _ in segments):
+        raise HeaderError("is a JPEG without pixels" if not frames else "is a JPEG that cannot be shown")
+    return _U16(data, frames[0] + 7)[0], _U16(data, frames[0] + 5)[0]
+
+
+def _read_webp(data: bytes) -> tuple[int, int]:
+    end = 8 + _LE32(data, 4)[0]
+    if end > len(data):
+        raise HeaderError("is cut short")
+    canvas: tuple[int, int] | None = None
+    at = 12
+    for _ in range(_MAX_BLOCKS):
+        if at + 8 > end:
+            break
+        kind, length = data[at : at + 4], _LE32(data, at + 4)[0]
+        if at + 8 + length > end:
+            raise HeaderError("is cut short")
+        if kind == b"VP8X":
+            canvas = _U24(data, at + 12) + 1, _U24(data, at + 15) + 1
+        elif kind in _WEBP_PIXELS:
+            size = _WEBP_PIXELS[kind](data, at + 8)
+            if canvas and kind != b"ANMF" and size != canvas:
+                raise HeaderError("is a WebP whose two sizes disagree")
+            return canvas or size
+        at += 8 + length + (length & 1)
+    raise HeaderError("is a WebP without pixels")
+
+
+def _U24(data: bytes, at: int) -> int:  # noqa: N802 - one of the family above
+    return int.from_bytes(data[at : at + 3], "little")
+
+
+def _read_vp8(data: bytes, at: int) -> tuple[int, int]:
+    if data[at + 3 : at + 6] != b"\x9d\x01\x2a" or data[at] & 1:
+        raise HeaderError("is a damaged WebP")
+    return _LE16(data, at + 6)[0] & 0x3FFF, _LE16(data, at + 8)[0] & 0x3FFF
+
+
+def _read_vp8l(data: bytes, at: int) -> tuple[int, int]:
+    if data[at] != 0x2F or data[at + 4] >> 5:
+        raise HeaderError("is a damaged WebP")
+    bits = _LE32(data, at + 1)[0]
+    return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+
+
+def _read_anmf(data: bytes, at: int) -> tuple[int, int]:
+    return _U24(data, at + 6) + 1, _U24(data, at + 9) + 1
+
+
+_WEBP_PIXELS: dict[bytes, Callable[[bytes, int], tuple[int, int]]] = {
+    b"VP8 ": _read_vp8,
+    b"VP8L": _read_vp8l,
+    b"ANMF": _read_anmf,
+}
+
+
+def _read_gif(data: bytes) -> tuple[int, int]:
+    at = 13 + _gif_palette(data[10])
+    pictures = 0
+    budget = repeat(None, _MAX_BLOCKS)  # one for all loops, so that the whole walk is bounded
+    for _ in budget:
+        kind = data[at]
+        if kind == 0x3B:
+            if not pictures:
+                raise HeaderError("is a GIF without pixels")
+            return _LE16(data, 6)[0], _LE16(data, 8)[0]
+        if kind not in (0x21, 0x2C):
+            raise HeaderError("is a damaged GIF")
+        pictures += kind == 0x2C
+        at += 2 if kind == 0x21 else 11 + _gif_palette(data[at + 9])
+        for _ in budget:
+            length = data[at]
+            at += 1 + length
+            if not length:
+                break
+    raise HeaderError("has too many blocks to be a picture")
+
+
+def _gif_palette(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+_READERS: dict[Format, tuple[Callable[[bytes], bool], Callable[[bytes], tuple[int, int]]]] = {
+    "PNG": (lambda data: data.startswith(PNG_SIGNATURE), _read_png),
+    "JPEG": (lambda data: data.startswith(b"\xff\xd8\xff"), _read_jpeg),
+    "WEBP": (lambda data: data.startswith(b"RIFF") and data[8:12] == b"WEBP", _read_webp),
+    "GIF": (lambda data: data.startswith((b"GIF87a", b"GIF89a")), _read_gif),
+}
+
+# What services and proxies send in a picture's place, so that the sentence can name it.
+_STRANGERS: dict[bytes, str] = {
+    b"<svg": "SVG", b"<?xml": "XML", b"<!doctype": "HTML", b"<html": "HTML", b"{": "JSON", b"http": "a URL",
+    b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL": "JPEG XL",
+    b"8BPS": "PSD", b"%pdf": "PDF", b"%!ps": "PostScript", b"\0\0\1\0": "ICO", b"\x1f\x8b": "gzip", b"pk\3\4": "ZIP",
+}  # fmt: skip
+
+
+def _looks_like(data: bytes) -> str:
+    start = data[:64].lstrip().lower()
+    if data[4:8] == b"ftyp":
+        return f" (it looks like {data[8:12].decode('ascii', 'replace').strip().upper()})"
+    name = next((name for magic, name in _STRANGERS.items() if start.startswith(magic.lower())), None)
+    return f" (it looks like {name})" if name else ""

@@ -1,0 +1,157 @@
+"""What a user asks for: an item as it stands, and the result of a whole stream.
+
+Knows: the verdict on an item and its frames. Must not know: how they came about. All of it is immutable, and safe in
+any thread; the one thing that is made later is a picture's pixels, kept for the frame that was asked for last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from .errors import FrameDecodeError, ImgassembleError, IncompleteStreamError, ProviderError, UsageError, quoted
+from .frames import Frame
+from .lifecycle import State
+from .updates import Anomaly, Outcome, as_plain
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Pixels:
+    """The decoded pixels of one frame of an item: the one that was asked for last."""
+
+    __slots__ = ("_frame", "_image", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._frame: Frame | None = None
+        self._image: Image | None = None
+
+    def of(self, frame: Frame) -> Image:
+        with self._lock:
+            if self._image is None or self._frame is not frame:
+                self._image = frame.decode()
+                self._frame = frame
+            return self._image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One image being made, as it stood when it was asked for."""
+
+    id: str
+    """The item id: the service's, or "image-0", "image-1", … where it names none."""
+    state: State
+    """Where the item stands."""
+    partials: tuple[Frame, ...] = ()
+    """The partials by partial_image_index."""
+    final: Frame | None = None
+    """The final picture, or None."""
+    is_provisional: bool = False
+    """True where `final` is only the last partial: the service said completed and sent no result."""
+    error: ImgassembleError | None = None
+    """What went wrong, where the item is FAILED or INCOMPLETE."""
+    reason: str | None = None
+    """Why the item is INCOMPLETE, in the service's words where it said."""
+    anomalies: tuple[Anomaly, ...] = field(default=(), compare=False)
+    """What was wrong with its events: the newest 100."""
+    output_index: float | None = None
+    """Its place in the response's output."""
+    revised_prompt: str | None = None
+    """The prompt as the service rewrote it."""
+    usage: Mapping[str, Any] | None = None
+    """The tokens that the service says this image took, in its own words."""
+    _pixels: Pixels = field(default_factory=Pixels, repr=False, compare=False)
+
+    @property
+    def latest(self) -> Frame | None:
+        """The best picture so far: the final, else the partial with the highest index."""
+        return self.final or (self.partials[-1] if self.partials else None)
+
+    @property
+    def image(self) -> Image | None:
+        """`latest` as a Pillow image, decoded once and kept: copy it to draw on it.
+
+        A partial that cannot be decoded gives the one before it. Raises FrameDecodeError where a result cannot be.
+        """
+        if self.final and self.final.is_final:
+            return self._pixels.of(self.final)
+        for frame in reversed(self.partials):
+            try:
+                return self._pixels.of(frame)
+            except FrameDecodeError:
+                continue
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The item as JSON-able facts, without base64 or pixels."""
+        return {
+            "id": self.id,
+            "state": self.state,
+            "is_provisional": self.is_provisional,
+            "final": as_plain(self.final),
+            "partials": [frame.as_dict() for frame in self.partials],
+            "error": as_plain(self.error),
+            "reason": self.reason,
+            "anomalies": [{"code": each.code, "message": each.message} for each in self.anomalies],
+            "output_index": self.output_index,
+            "revised_prompt": self.revised_prompt,
+            "usage": None if self.usage is None else dict(self.usage),
+        }
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {**(self.latest._repr_mimebundle_() if self.latest else {}), "text/plain": repr(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a stream was heard, and so where to resume it; each is None until it was said."""
+
+    response_id: str | None = None
+    sequence_number: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a whole stream gave."""
+
+    items: Mapping[str, Item]
+    """The items by id, in the order in which they were first heard of."""
+    outcome: Outcome
+    """How the stream ended."""
+    error: ImgassembleError | None = None
+    """What went wrong; None where the outcome is COMPLETED."""
+
+    @property
+    def final(self) -> Frame | None:
+        """The final of the only image, None where there is none. Raises UsageError where there are several images."""
+        if len(self.items) > 1:
+            names = ", ".join(quoted(name) for name in list(self.items)[:10])
+            example = f"result.items[{next(iter(self.items))!r:.40}].final"
+            raise UsageError(f"there are {len(self.items)} images ({names}): say which, as in {example}")
+        return next((item.final for item in self.items.values()), None)
+
+    def raise_for_outcome(self) -> None:
+        """Raise what went wrong, unless the outcome is COMPLETED: ProviderError or IncompleteStreamError."""
+        if self.error is not None:
+            raise self.error
+
+
+def result_of(items: Mapping[str, Item], *, response: State | None, error: ProviderError | None) -> Result:
+    """The result of a stream with these `items`, whose response ended as FAILED, INCOMPLETE or otherwise (None)."""
+    named = {state: sorted(name for name, item in items.items() if item.state is state) for state in State}
+    if response is State.FAILED or named[State.FAILED]:
+        first = next((items[name].error for name in named[State.FAILED]), None)
+        return Result(items=items, outcome=Outcome.FAILED, error=error or first or ProviderError(""))
+    if response is State.INCOMPLETE or named[State.INCOMPLETE]:
+        names = ", ".join(map(quoted, named[State.INCOMPLETE][:10])) or "every image"
+        sentence = f"the stream ended before {names} was complete; what came is kept: resume the stream, or ask again"
+        incomplete = IncompleteStreamError(sentence, item_ids=named[State.INCOMPLETE])
+        return Result(items=items, outcome=Outcome.INCOMPLETE, error=incomplete)
+    if not items:
+        sentence = "the stream held no image: the service answered in text or refused, or it is another kind of stream"
+        return Result(items=items, outcome=Outcome.NO_IMAGE, error=IncompleteStreamError(sentence))
+    return Result(items=items, outcome=Outcome.COMPLETED)

@@ -1,0 +1,56 @@
+"""How much of everything is accepted, each bound with its reason.
+
+Knows: numbers and names of formats. Must not know: who checks them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+from .errors import UsageError
+
+Format = Literal["PNG", "JPEG", "WEBP", "GIF"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+# Where Pillow begins to warn of a decompression bomb (PIL.Image.MAX_IMAGE_PIXELS: a quarter of a gigabyte of RGB).
+_PILLOW_WARNS_ABOVE = 89_478_485
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on what one assembler accepts; what goes beyond is a `LimitError`, and what was there stays."""
+
+    max_event_bytes: int = 64 * 2**20
+    """One message, in bytes. Real ones have 2 to 9 MB; openai-node tests its decoder with lines of 64 MiB."""
+
+    max_frame_bytes: int = 48 * 2**20
+    """One picture, in bytes: what fits in an event of that size as base64."""
+
+    max_frame_pixels: int = _PILLOW_WARNS_ABOVE
+    """One picture, width times height. Not more than 89,478,485, where Pillow begins to warn of a bomb."""
+
+    max_frames_per_item: int = 1_000
+    """Partials kept for one item; the highest indices stay. Services send up to four; a local model may send a step a second."""
+
+    max_items: int = 10_000
+    """Items of one assembler. A response has a few; ten thousand cost some tens of megabytes without their pictures."""
+
+    max_total_bytes: int = 2**30
+    """All pictures of one assembler, in bytes: several hundred results of 1024x1024. A frame beyond it is not kept."""
+
+    formats: tuple[Format, ...] = FORMATS
+    """Which formats are pictures. Whatever else comes is refused, and no other decoder is ever opened."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "formats", tuple(self.formats))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "formats" and (type(value) is not int or value < 1):
+                raise UsageError(f"Limits.{field.name} is a whole number from 1, not {value!r}")
+        if self.max_frame_pixels > _PILLOW_WARNS_ABOVE:
+            raise UsageError(
+                f"Limits.max_frame_pixels is at most {_PILLOW_WARNS_ABOVE:,}: beyond, Pillow warns of a bomb"
+            )
+        if unknown := set(self.formats) - set(FORMATS):
+            raise UsageError(f"Limits.formats knows {', '.join(FORMATS)}, not {', '.join(sorted(map(str, unknown)))}")

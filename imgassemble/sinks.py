@@ -1,0 +1,257 @@
+"""Listeners that keep frames: here, a folder on disk.
+
+Knows: paths, and what stands in a folder. Must not know: events, base64, the loop that feeds.
+Item ids come from outside: no id leads out of the folder, and no two share one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from errno import EEXIST
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from stat import S_ISDIR
+from typing import Any, Protocol, runtime_checkable
+
+from .assembler import Assembler
+from .changes import Keep
+from .errors import SinkError, UsageError, quoted
+from .files import sink_error, write_atomically
+from .frames import Frame
+from .updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StreamEnded, Update
+
+_log = logging.getLogger("imgassemble")
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """A listener that keeps frames. A sink that fails raises SinkError, at the latest from `close()`."""
+
+    def open(self, assembler: Assembler) -> None:
+        """Begin to keep the frames of this assembler."""
+
+    def __call__(self, update: Update) -> None:
+        """Keep what `update` tells."""
+
+    def close(self) -> None:
+        """All has been told."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that stand now."""
+
+
+@dataclass(slots=True)
+class _Folder:
+    """What a sink has written for one item."""
+
+    path: Path
+    frames: dict[str, dict[str, Any]] = field(default_factory=dict)  # file name -> facts
+    has_facts: bool = False  # item.json stands
+    is_ours: bool = False
+    is_stale: bool = False  # item.json is older than what is known
+    error: SinkError | None = None  # the first
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class DirectorySink:
+    """Keeps every frame as a file, as it comes: DIR/<item>/partial-000.png, …, final.png, and item.json.
+
+    directory: DIR; it is made where it is missing.
+    keep: "all" partials, or only the "latest" of each item.
+    overwrite: replace what an earlier run left in an item's folder, instead of failing.
+    clock: gives the time at which a frame came, for item.json.
+
+    Files are the bytes as received, and appear whole or not at all. `final.*` holds a result, never a draft. A write that
+    fails is logged, the rest goes on, and `close()` raises its SinkError.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        keep: Keep = "all",
+        overwrite: bool = False,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self._directory = Path(directory)
+        self._keep = keep
+        self._overwrite = overwrite
+        self._clock = clock
+        self._assembler: Assembler | None = None
+        self._folders: dict[str, _Folder] = {}
+
+    def open(self, assembler: Assembler) -> None:
+        """Make DIR, and keep what `assembler` holds already. Raises SinkError where DIR cannot be made."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as cause:
+            raise sink_error(self._directory, cause) from cause
+        self._assembler = assembler
+        for item in assembler.items.values():
+            for frame in item.partials:
+                self(FrameAdded(item.id, frame, frame is item.partials[-1]))
+            if item.final:
+                self(FinalReady(item.id, item.final, item.is_provisional))
+
+    def __call__(self, update: Update) -> None:
+        """Keep what `update` tells. Raises UsageError before `open()`."""
+        if self._assembler is None:
+            raise UsageError("a sink is opened first: assemble(stream, sinks=[sink]), or sink.open(assembler)")
+        if isinstance(update, StreamEnded) or update.item_id is None:
+            return
+        folder = self._folders.get(update.item_id)
+        if folder is None:
+            folder = self._folders[update.item_id] = _Folder(self._directory / folder_name(update.item_id))
+        folder.is_stale = True
+        if step := _STEPS.get(type(update)):
+            self._try(folder, partial(step, self, folder, update))
+
+    def close(self) -> None:
+        """Write what is left to write. Raises the first SinkError that there was."""
+        for item_id, folder in self._folders.items():
+            if folder.is_stale:
+                self._try(folder, partial(self._write_facts, folder, item_id))
+        for folder in self._folders.values():
+            if folder.error:
+                raise folder.error
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that stand now, item by item."""
+        return tuple(
+            folder.path / name
+            for folder in self._folders.values()
+            for name in (*folder.frames, *(["item.json"] if folder.has_facts else []))
+        )
+
+    def _try(self, folder: _Folder, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except SinkError as error:
+            if folder.error is None:
+                folder.error = error
+                _log.warning("%s; the stream goes on", error)
+
+    def _prepare(self, folder: _Folder) -> None:
+        """Make sure that the item's folder is a folder, and ours. A link is never followed."""
+        try:
+            if not _stands(folder.path):
+                folder.path.mkdir()
+            elif not S_ISDIR(folder.path.lstat().st_mode):
+                raise SinkError(_in_the_way(folder.path, "a file or a link"), path=folder.path, errno=EEXIST)
+            elif not folder.is_ours and any(folder.path.iterdir()):
+                if not self._overwrite:
+                    raise SinkError(_in_the_way(folder.path, "what another run wrote"), path=folder.path, errno=EEXIST)
+                _remove_old(folder.path)
+        except SinkError:
+            raise
+        except OSError as cause:
+            raise sink_error(folder.path, cause) from cause
+        folder.is_ours = True
+
+    def _add_partial(self, folder: _Folder, update: FrameAdded) -> None:
+        index = update.frame.index
+        name = f"partial-{index:03d}" if isinstance(index, int) else f"partial-{index}"
+        if self._keep == "latest" and not update.is_latest:
+            return
+        self._write_frame(folder, name, update.frame, replacing="partial-" if self._keep == "latest" else f"{name}.")
+        self._write_facts(folder, update.item_id)
+
+    def _set_final(self, folder: _Folder, update: FinalReady) -> None:
+        if update.is_provisional:
+            _remove(folder, "final.")
+        else:
+            self._write_frame(folder, "final", update.frame, replacing="final.")
+        self._write_facts(folder, update.item_id)
+
+    def _withdraw_final(self, folder: _Folder, update: FinalWithdrawn) -> None:
+        _remove(folder, "final.")
+        self._write_facts(folder, update.item_id)
+
+    def _end(self, folder: _Folder, update: ItemEnded) -> None:
+        self._write_facts(folder, update.item_id)
+
+    def _write_frame(self, folder: _Folder, stem: str, frame: Frame, *, replacing: str) -> None:
+        name = stem + frame.suffix
+        self._prepare(folder)
+        write_atomically(folder.path / name, frame.data)
+        _remove(folder, replacing, but=name)
+        folder.frames[name] = {"file": name, **frame.as_dict(), "received_at": self._clock().isoformat()}
+
+    def _write_facts(self, folder: _Folder, item_id: str) -> None:
+        assert self._assembler is not None
+        self._prepare(folder)
+        item = self._assembler[item_id]
+        partials = sorted((f for f in folder.frames.values() if not f["is_final"]), key=lambda f: f["index"])
+        results = [facts for facts in folder.frames.values() if facts["is_final"]]
+        stand_in = [facts for facts in partials if item.final and facts["index"] == item.final.index]
+        final = next(iter(stand_in if item.is_provisional else results), None)
+        facts = {**item.as_dict(), "final": final, "partials": partials}
+        write_atomically(folder.path / "item.json", json.dumps(facts, indent=2).encode() + b"\n")
+        folder.has_facts, folder.is_stale = True, False
+
+
+_STEPS: dict[type, Callable[[DirectorySink, _Folder, Any], None]] = {
+    FrameAdded: DirectorySink._add_partial,
+    FinalReady: DirectorySink._set_final,
+    FinalWithdrawn: DirectorySink._withdraw_final,
+    ItemEnded: DirectorySink._end,
+}
+
+
+def _remove(folder: _Folder, prefix: str, *, but: str = "") -> None:
+    """Remove the frames that this run wrote under `prefix`."""
+    for name in [name for name in folder.frames if name.startswith(prefix) and name != but]:
+        try:
+            (folder.path / name).unlink(missing_ok=True)
+        except OSError as cause:
+            raise sink_error(folder.path / name, cause) from cause
+        del folder.frames[name]
+
+
+_OURS = re.compile(r"(partial-[0-9.e+-]+|final)\.(png|jpg|webp|gif)|item\.json|\..+\.tmp")
+
+
+def _remove_old(path: Path) -> None:
+    """Remove what an earlier run left: a final of another stream beside this one's drafts would be taken for its own."""
+    for old in path.iterdir():
+        if _OURS.fullmatch(old.name):
+            old.unlink()
+
+
+def _stands(path: Path) -> bool:
+    return os.path.lexists(path)
+
+
+def _in_the_way(path: Path, what: str) -> str:
+    return f"{quoted(str(path))} is in the way: {what} stands there; choose another folder, or overwrite it on purpose"
+
+
+# Names that every file system takes as they are. Capitals are not among them: some systems fold them, and two ids
+# would share a folder.
+_PLAIN = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,98}[a-z0-9_-]|[a-z0-9_]")
+_HASHED = re.compile(r".*-[0-9a-f]{32}")
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")  # what Windows opens in place of a file
+
+
+def folder_name(item_id: str) -> str:
+    """The name of an item's folder: the id where it is a plain name, else what can be read of it and its hash.
+
+    The same id always gives the same name, and two ids never do, whatever a file system folds.
+    """
+    if _PLAIN.fullmatch(item_id) and not _DEVICES.fullmatch(item_id) and not _HASHED.fullmatch(item_id):
+        return item_id
+    readable = re.sub("[^a-z0-9_]+", "-", item_id.lower())[:40].strip("-")
+    digest = sha256(item_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"{readable or 'item'}-{digest}"

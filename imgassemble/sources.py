@@ -1,0 +1,211 @@
+"""From bytes to events: which kind of file or body it is, told by looking.
+
+Knows: SSE, JSON Lines, a JSON array, one JSON answer. Must not know: what the events mean.
+An event is given as a mapping; where bytes are no event, the error stands in its place, and the stream goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from io import TextIOBase
+from typing import Any, BinaryIO
+
+from .errors import EventError, LimitError, UsageError, clean, quoted
+from .events import load_json
+from .limits import Limits
+from .sse import BOM, LineDecoder, ServerSentEvent, SSEDecoder
+
+READ_BYTES = 64 * 1024  # a read of a file or a pipe: large enough to be cheap, small enough to show what came
+_SSE_TEXT = re.compile(r"\ufeff?(data|event|id|retry)?:")
+
+
+class EventDecoder:
+    """Events from the bytes of one stream, cut anywhere; its first character tells which kind of stream it is."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._head = b""
+        self._framing: _SSE | _JSONLines | _Document | None = None
+
+    def feed(self, chunk: bytes) -> Iterator[Any]:
+        """The events that `chunk` completes: mappings, or the error that stands in an event's place."""
+        if self._framing is None:
+            chunk = self._head + chunk
+            # A byte order mark may be cut, too.
+            self._head = chunk if BOM.startswith(chunk[:3]) and len(chunk) < 3 else b""
+            chunk = b"" if self._head else chunk.removeprefix(BOM).lstrip()
+            if not chunk:
+                return
+            self._framing = _FRAMINGS.get(chunk[:1], _SSE)(self._limits)
+        yield from self._framing.feed(chunk)
+
+    def close(self) -> Iterator[Any]:
+        """The last events, where the stream ends without saying so."""
+        if self._framing is not None:
+            yield from self._framing.close()
+
+
+class _SSE:
+    def __init__(self, limits: Limits) -> None:
+        self._decoder = SSEDecoder(limits.max_event_bytes)
+        self._start = b""
+
+    def feed(self, chunk: bytes) -> Iterator[Any]:
+        if len(self._start) < 80:
+            self._start += chunk[:80]
+        yield from map(_event_of, filter(_is_event, self._decoder.feed(chunk)))
+
+    def close(self) -> Iterator[Any]:
+        yield from map(_event_of, filter(_is_event, self._decoder.close()))
+        if not self._decoder.is_event_stream:
+            shown = clean(self._start.decode("utf-8", "replace"), 60)
+            yield EventError(f"this is no stream of events: it begins with '{shown}'; pass the body as it was received")
+
+
+def _is_event(event: ServerSentEvent | LimitError) -> bool:
+    return isinstance(event, LimitError) or event.data != b"[DONE]"
+
+
+def _event_of(event: ServerSentEvent | LimitError) -> Any:
+    if isinstance(event, LimitError):
+        return event
+    value = _value_of(event.data)
+    event.data = bytearray()  # the line goes before its text is decoded: that halves the peak of a large event
+    if isinstance(value, dict) and event.event and not (value.get("type") or value.get("object")):
+        value["type"] = event.event
+    return value
+
+
+def _value_of(data: bytes | bytearray) -> Any:
+    """The JSON value in `data`, or the error that stands in its place."""
+    try:
+        return load_json(data)
+    except EventError as error:
+        return error
+
+
+class _JSONLines:
+    """JSON Lines; or one JSON value over several lines, where the first line is none."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lines = LineDecoder(limits.max_event_bytes)
+        self._is_first = True
+        self._document: _Document | None = None
+
+    def feed(self, chunk: bytes) -> Iterator[Any]:
+        for line in self._lines.feed(chunk):
+            yield from self._take(line)
+
+    def close(self) -> Iterator[Any]:
+        for line in self._lines.close():
+            yield from self._take(line)
+        if self._document:
+            yield from self._document.close()
+
+    def _take(self, line: bytearray | LimitError) -> Iterator[Any]:
+        if isinstance(line, LimitError):
+            yield line
+        elif self._document:
+            yield from self._document.feed(line + b"\n")
+        elif not line.isspace() and line:
+            value = _value_of(line)
+            if self._is_first and isinstance(value, EventError):
+                self._document = _Document(self._limits)
+                yield from self._document.feed(line + b"\n")
+            else:
+                line.clear()  # as in _event_of
+                yield value
+            self._is_first = False
+
+
+class _Document:
+    """One JSON value, kept until it is whole: an array of events, or one answer."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._most = limits.max_total_bytes
+        self._size = 0
+        self._data = bytearray()
+
+    def feed(self, chunk: bytes | bytearray) -> Iterator[Any]:
+        self._size += len(chunk)
+        if self._size <= self._most:
+            self._data += chunk
+        else:
+            self._data.clear()
+        yield from ()
+
+    def close(self) -> Iterator[Any]:
+        if self._size > self._most:
+            sentence = (
+                f"a JSON document of {self._size:,} bytes is too large: Limits.max_total_bytes allows {self._most:,}"
+            )
+            yield LimitError(sentence, limit="max_total_bytes", actual=self._size)
+            return
+        value = _value_of(self._data)
+        # JSON Lines whose first line was damaged: the others are whole.
+        lines = map(_value_of, self._data.splitlines()) if isinstance(value, EventError) else ()
+        events = value if isinstance(value, list) else list(lines)
+        if not any(isinstance(event, dict) for event in events):
+            events = [value]
+        self._data.clear()
+        events.reverse()
+        while events:
+            yield events.pop()
+
+
+_FRAMINGS: dict[bytes, type[_SSE | _JSONLines | _Document]] = {b"{": _JSONLines, b"[": _Document}
+
+
+def open_chunks(source: str | os.PathLike[str] | BinaryIO) -> Iterator[bytes]:
+    """The bytes of `source` as they come: a path, "-" for standard input, or a binary file, which stays open.
+
+    Raises UsageError where there is nothing to read.
+    """
+    if isinstance(source, (str, os.PathLike)) and os.fspath(source) != "-":
+        try:
+            opened = open(source, "rb")  # noqa: SIM115 - closed by the reader
+        except (OSError, ValueError) as cause:
+            reason = getattr(cause, "strerror", None) or cause
+            raise UsageError(
+                f"cannot read {quoted(os.fspath(source))}: {reason}; name a file, or - for standard input"
+            ) from cause
+        return _read(opened, closing=True)
+    file = sys.stdin.buffer if isinstance(source, (str, os.PathLike)) else source
+    if not hasattr(file, "read") or isinstance(file, TextIOBase):
+        raise UsageError(f"a source is a path, - or a file opened in binary mode, not {type(file).__name__}")
+    return _read(file, closing=False)
+
+
+def _read(file: BinaryIO, *, closing: bool) -> Iterator[bytes]:
+    read = getattr(file, "read1", file.read)  # read1 gives what a pipe holds, and does not wait for more
+    with file if closing else nullcontext():
+        while chunk := read(READ_BYTES):
+            yield chunk
+
+
+def open_events(source: str | os.PathLike[str] | BinaryIO, limits: Limits | None = None) -> Iterator[Any]:
+    """The events of a recorded or running stream, each as a mapping for `Assembler.feed`.
+
+    source: a path, "-" for standard input, or a binary file. Whether it is SSE, JSON Lines, a JSON array or one whole
+        answer is told by looking. Where something in it is no event, the error stands in its place.
+
+    Raises UsageError where there is nothing to read.
+    """
+    chunks, decoder = open_chunks(source), EventDecoder(limits)
+
+    def events() -> Iterator[Any]:
+        for chunk in chunks:
+            yield from decoder.feed(chunk)
+        yield from decoder.close()
+
+    return events()
+
+
+def looks_like_lines(text: str) -> bool:
+    """Whether `text` is a line of an event stream, and not an event."""
+    return _SSE_TEXT.match(text) is not None

@@ -1,0 +1,140 @@
+"""Bytes cut anywhere become lines, and lines become server-sent events.
+
+Knows: line ends, and the fields of an event stream (WHATWG HTML, section 9.2). Must not know: JSON, images, files.
+Pure, and linear in the bytes however they are cut. A line that is too long is passed over, and told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .errors import LimitError
+
+BOM = b"\xef\xbb\xbf"
+
+
+class LineDecoder:
+    """Cuts bytes into lines; a line ends with LF, CR or CRLF. A line beyond `max_bytes` becomes a LimitError."""
+
+    __slots__ = ("_after_cr", "_lost", "_max_bytes", "_open")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._open = bytearray()  # the line under way
+        self._lost = 0  # how many bytes of the line under way were passed over
+        self._after_cr = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytearray | LimitError]:
+        """The lines that `chunk` completes, without their ends."""
+        if self._after_cr and chunk:
+            self._after_cr = False
+            if chunk.startswith(b"\n"):
+                chunk = chunk[1:]
+        if b"\n" not in chunk and b"\r" not in chunk:
+            self._add(chunk)
+            return
+        for line in chunk.splitlines(keepends=True):
+            body = line.rstrip(b"\r\n")
+            self._add(body)
+            if len(body) < len(line):
+                yield self._take()
+        self._after_cr = chunk.endswith(b"\r")
+
+    def close(self) -> Iterator[bytearray | LimitError]:
+        """The last line, where it has no end."""
+        if self._open or self._lost:
+            yield self._take()
+
+    def _add(self, piece: bytes) -> None:
+        if self._lost or len(self._open) + len(piece) > self._max_bytes:
+            self._lost += len(self._open) + len(piece)
+            self._open = bytearray()
+        else:
+            self._open += piece
+
+    def _take(self) -> bytearray | LimitError:
+        line, lost = self._open, self._lost
+        self._open, self._lost = bytearray(), 0
+        if not lost:
+            return line
+        sentence = f"a line of {lost:,} bytes is passed over: Limits.max_event_bytes allows {self._max_bytes:,}"
+        return LimitError(sentence, limit="max_event_bytes", actual=lost)
+
+
+@dataclass(slots=True, kw_only=True)
+class ServerSentEvent:
+    """One event of the stream: its data as bytes, its name and id where they were sent."""
+
+    data: bytearray
+    event: str = ""
+    id: str = ""
+
+
+class SSEDecoder:
+    """Server-sent events from bytes that are cut anywhere.
+
+    More patient than the standard where real streams need it: a last event counts without its blank line, and a bare
+    line of JSON is an event (proxies append an error so).
+    """
+
+    __slots__ = ("_data", "_event", "_id", "_lines", "_max_bytes", "is_event_stream")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lines = LineDecoder(max_bytes)
+        self._data: bytearray | None = None
+        self._event = self._id = ""
+        self.is_event_stream = False
+        """Whether any line so far was one of an event stream."""
+
+    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent | LimitError]:
+        """The events that `chunk` completes."""
+        for line in self._lines.feed(chunk):
+            yield from self._take(line)
+
+    def close(self) -> Iterator[ServerSentEvent | LimitError]:
+        """The last event, where it has no end."""
+        for line in self._lines.close():
+            yield from self._take(line)
+        yield from self._dispatch()
+
+    def _take(self, line: bytearray | LimitError) -> Iterator[ServerSentEvent | LimitError]:
+        if isinstance(line, LimitError):
+            yield line
+        elif not line:
+            yield from self._dispatch()
+        elif line.startswith(b"{"):
+            self.is_event_stream = True
+            yield ServerSentEvent(data=line)
+        else:
+            yield from self._field(line)
+
+    def _field(self, line: bytearray) -> Iterator[LimitError]:
+        name = bytes(line[: line.find(b":")] if b":" in line[:8] else line[:8])
+        self.is_event_stream |= name in (b"", b"data", b"event", b"id", b"retry")
+        del line[: len(name) + 1]
+        if line.startswith(b" "):
+            del line[:1]
+        if name == b"data":
+            yield from self._add(line)
+        elif name == b"event":
+            self._event = line.decode("utf-8", "replace")
+        elif name == b"id":
+            self._id = line.decode("utf-8", "replace")
+
+    def _add(self, line: bytearray) -> Iterator[LimitError]:
+        if self._data is None:
+            self._data = line
+        elif len(self._data) + len(line) < self._max_bytes:
+            self._data += b"\n" + line
+        else:
+            size, self._data = len(self._data) + len(line) + 1, None
+            sentence = f"an event of {size:,} bytes is passed over: Limits.max_event_bytes allows {self._max_bytes:,}"
+            yield LimitError(sentence, limit="max_event_bytes", actual=size)
+
+    def _dispatch(self) -> Iterator[ServerSentEvent]:
+        data, event = self._data, self._event
+        self._data, self._event = None, ""
+        if data:
+            yield ServerSentEvent(data=data, event=event, id=self._id)
