@@ -1,7 +1,7 @@
 """The assembler: events go in, updates come out, and at any moment every image can be asked for.
 
-Knows: what is held, what was told, and who listens. Must not know: bytes on a wire, files, clocks, tasks. It is fed by one
-thread at a time; what it hands out are immutable values for any thread.
+Knows: what is held, what was told, and who listens. Must not know: bytes on a wire, files, clocks, tasks. It is fed by
+one thread at a time; what it hands out are immutable values, for any thread.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ class Assembler:
                     continue
                 try:
                     callback(update)
-                except Exception:
+                except Exception:  # noqa: BLE001 - a listener is somebody else's code
                     _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
 
 

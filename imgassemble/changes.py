@@ -13,7 +13,7 @@ from typing import Literal
 
 from .dialects import Reading, Signal
 from .errors import EventError, FrameDecodeError, FrameEncodingError, FrameError, ImgassembleError, LimitError, quoted
-from .frames import Frame, Payload, disagreements, read_frame, said_of
+from .frames import Frame, disagreements, read_frame, said_of
 from .items import Cursor
 from .lifecycle import Claim, Facts, Heard, State, StreamFacts
 from .limits import Limits
@@ -38,8 +38,8 @@ class Held:
     """What an assembler holds: the facts of its items and of its stream."""
 
     facts: dict[str, Facts] = field(default_factory=dict)
-    stream: StreamFacts = StreamFacts()
-    cursor: Cursor = Cursor()
+    stream: StreamFacts = field(default_factory=StreamFacts)
+    cursor: Cursor = field(default_factory=Cursor)
     images_done: int = 0  # how many `completed` of the Images API were heard: the number of the image under way
     total_bytes: int = 0
     skipped: int = 0
@@ -215,7 +215,8 @@ def _within_limits(
         return before
     most = rules.limits.max_frames_per_item
     if len(after.partials) > most:
-        sentence = f"item {quoted(item_id)} has more partials than Limits.max_frames_per_item allows ({most:,}); the highest stay"
+        many = f"more partials than Limits.max_frames_per_item allows ({most:,})"
+        sentence = f"item {quoted(item_id)} has {many}; the highest stay"
         error = LimitError(sentence, limit="max_frames_per_item", actual=len(after.partials), item_id=item_id)
         change.trouble(item_id, "over_limit", error)
     after = replace(after, partials=after.partials[-1 if rules.keep == "latest" else -most :])

@@ -83,11 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(commands, "save", _save, "write every preview and every final picture to a folder, as they come", [
         (("-o", "--output"), {"metavar": "DIR", "required": True, "type": Path,
-            "help": "the folder: DIR/<item>/partial-000.png, …, final.png and item.json; made where it is missing"}),
+            "help": "the folder: DIR/<item>/partial-000.png, …, final.png, item.json; made where it is missing"}),
         (("--keep",), {"choices": ("all", "latest"), "default": "all",
             "help": "which previews stay: all, or only the latest of each image (default: all)"}),
         (("--overwrite",), {"action": "store_true", "help": "replace what an earlier run wrote for the same image"}),
-        (("--tee",), {"metavar": "FILE", "type": Path, "help": "also keep the stream itself in FILE, which must be new"}),
+        (("--tee",), {"metavar": "FILE", "type": Path, "help": "also keep the stream in FILE, which must be new"}),
         (("--json",), {"action": "store_true", "help": "tell every update as a line of JSON on standard output"}),
     ])  # fmt: skip
     _add(commands, "inspect", _inspect, "tell what is in a stream: images, states, frames, sizes, timings, anomalies", [
@@ -105,7 +105,7 @@ def _add(commands: Any, name: str, run: Callable[[Any], int], about: str, option
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "source", metavar="SOURCE", help="a recorded stream or answer (SSE, JSON Lines, JSON), or - for standard input"
+        "source", metavar="SOURCE", help="a recorded stream or answer (SSE, JSON Lines, JSON); - for standard input"
     )
     for flags, details in options:
         parser.add_argument(*flags, **details)
@@ -328,7 +328,8 @@ class _Times:
 
 def _report(result: Result, assembler: Assembler, heard: _Heard, times: _Times) -> Iterator[str]:
     response = clean(assembler.cursor.response_id or "", 100)
-    yield f"{result.outcome}  {heard.events} events, {assembler.skipped} not for us{f', response {response}' if response else ''}"
+    named = f", response {response}" if response else ""
+    yield f"{result.outcome}  {heard.events} events, {assembler.skipped} not for us{named}"
     if result.error:
         yield f"  {result.error}"
     for item in result.items.values():

@@ -193,7 +193,7 @@ async def _call(callback: Callable[[Update], object], update: Update) -> None:
         answer = callback(update)
         if isawaitable(answer):
             await answer
-    except Exception:
+    except Exception:  # noqa: BLE001 - a listener is somebody else's code
         _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
 
 
@@ -225,7 +225,7 @@ class _Sinks:
             step()
         except SinkError as error:
             self._errors.append(error)
-        except Exception as cause:
+        except Exception as cause:  # noqa: BLE001 - so is a sink
             _log.exception("a sink failed; the stream goes on")
             failed = SinkError(f"{type(sink).__name__} failed: {cause}; what it kept before stays", path=None)
             failed.__cause__ = cause

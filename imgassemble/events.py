@@ -79,7 +79,7 @@ def _facts(value: Any) -> dict[str, Any] | None:
 
 
 def _readable(value: Any) -> Any:
-    """`value` where it can have members, else None: pydantic reads mappings, and attributes of anything not built in."""
+    """`value` where it can have members, else None: mappings have, and whatever is not built in may have attributes."""
     return value if isinstance(value, Mapping) or type(value).__module__ != "builtins" else None
 
 

@@ -23,7 +23,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     try:
         try:
             _write_new(temporary, data)
-            os.replace(temporary, target)
+            temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -209,7 +209,7 @@ def read_frame(payload: Payload, item_id: str, limits: Limits, known: Iterable[F
 
 
 def disagreements(frame: Frame, payload: Payload) -> list[str]:
-    """What the bytes of `frame` deny of the claims in its message, each the end of a sentence that begins with the frame."""
+    """What the bytes of `frame` deny of its message's claims, each as the end of a sentence that begins with it."""
     found = []
     form = (payload.claimed_format or "").lower().removeprefix("image/").replace("jpg", "jpeg")
     if form and form != frame.format.lower():

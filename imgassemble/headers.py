@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
-from struct import Struct
-from struct import error as StructError
+from struct import Struct, error
 
 from .limits import Format
 
@@ -52,7 +51,7 @@ def read_header(data: bytes) -> Header:
         if matches(data):
             try:
                 width, height = read(data)
-            except (IndexError, StructError):
+            except (IndexError, error):
                 raise HeaderError("is cut short") from None
             if not (width and height):
                 raise HeaderError(f"is {width}x{height} pixels")

@@ -31,7 +31,7 @@ class Limits:
     """One picture, width times height. Not more than 89,478,485, where Pillow begins to warn of a bomb."""
 
     max_frames_per_item: int = 1_000
-    """Partials kept for one item; the highest indices stay. Services send up to four; a local model may send a step a second."""
+    """Partials kept for one item; the highest indices stay. Services send up to four, a local model one a step."""
 
     max_items: int = 10_000
     """Items of one assembler. A response has a few; ten thousand cost some tens of megabytes without their pictures."""

@@ -72,8 +72,8 @@ class DirectorySink:
     overwrite: replace what an earlier run left in an item's folder, instead of failing.
     clock: gives the time at which a frame came, for item.json.
 
-    Files are the bytes as received, and appear whole or not at all. `final.*` holds a result, never a draft. A write that
-    fails is logged, the rest goes on, and `close()` raises its SinkError.
+    Files are the bytes as received, and appear whole or not at all. `final.*` holds a result, never a draft. A write
+    that fails is logged, the rest goes on, and `close()` raises its SinkError.
     """
 
     def __init__(
@@ -161,8 +161,8 @@ class DirectorySink:
         folder.is_ours = True
 
     def _add_partial(self, folder: _Folder, update: FrameAdded) -> None:
-        index = update.frame.index
-        name = f"partial-{index:03d}" if isinstance(index, int) else f"partial-{index}"
+        index = update.frame.index or 0
+        name = f"partial-{int(index):03d}" if index == int(index) else f"partial-{index}"
         if self._keep == "latest" and not update.is_latest:
             return
         self._write_frame(folder, name, update.frame, replacing="partial-" if self._keep == "latest" else f"{name}.")
@@ -224,7 +224,7 @@ _OURS = re.compile(r"(partial-[0-9.e+-]+|final)\.(png|jpg|webp|gif)|item\.json|\
 
 
 def _remove_old(path: Path) -> None:
-    """Remove what an earlier run left: a final of another stream beside this one's drafts would be taken for its own."""
+    """Remove what an earlier run left: its final beside this run's drafts would be taken for theirs."""
     for old in path.iterdir():
         if _OURS.fullmatch(old.name):
             old.unlink()

@@ -74,7 +74,7 @@ def _event_of(event: ServerSentEvent | LimitError) -> Any:
     if isinstance(event, LimitError):
         return event
     value = _value_of(event.data)
-    event.data = bytearray()  # the line goes before its text is decoded: that halves the peak of a large event
+    event.data.clear()  # the line goes before its text is decoded: that lowers the peak of a large event
     if isinstance(value, dict) and event.event and not (value.get("type") or value.get("object")):
         value["type"] = event.event
     return value

@@ -1,0 +1,1 @@
+"""What imgassemble costs, beside what a user would do instead: `python -m benchmarks`."""

@@ -1,0 +1,382 @@
+"""The wire events of services that make images, in the order of the wire, their keys too.
+
+Knows: the messages of the Responses API and of the Images API, and how they are framed as SSE or JSON Lines.
+Must not know: pixels, sockets, time. One plain function makes each canonical stream; what a service does
+differently is a small function from events to events (`without`, `dropping`, `spelled`, …), so that a dialect
+is a row of them.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain, count, zip_longest
+from typing import Any, Literal
+
+Event = dict[str, Any]
+
+_CALL = "response.image_generation_call."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One image to be told of; its pictures are base64 text, so that a fault can be put into them."""
+
+    id: str
+    partials: tuple[str, ...] = ()
+    result: str | None = None
+    format: str = "png"
+    size: str = "1024x1024"
+    quality: str = "high"
+    background: str = "opaque"
+    revised_prompt: str = ""
+    status: str = "completed"
+
+
+def base64_text(data: bytes) -> str:
+    """`data` as the services write it: standard alphabet, padded, in one piece."""
+    return b64encode(data).decode("ascii")
+
+
+def identifier(kind: str, seed: object) -> str:
+    """An id as OpenAI has them: `kind` ("ig", "resp", …) and 50 hexadecimal digits, from the seed."""
+    return f"{kind}_{sha256(f'{kind}/{seed}'.encode()).hexdigest()[:50]}"
+
+
+def created_at(seed: object) -> int:
+    """A moment in the second half of 2025, in seconds since 1970, the same for the same seed."""
+    return 1_751_328_000 + int(sha256(f"time/{seed}".encode()).hexdigest()[:8], 16) % (180 * 86_400)
+
+
+# ---- the Responses API
+
+
+def image_events(call: Call, *, output_index: float = 0, index_step: float = 1) -> list[Event]:
+    """All that is told of one image, without sequence numbers: added, …, partials, `completed`, done.
+
+    Partials are numbered 0, `index_step`, 2 * `index_step`, ….
+    """
+    place = {"output_index": output_index, "item_id": call.id}
+    item = {"id": call.id, "type": "image_generation_call"}
+    about = {"background": call.background, "output_format": call.format, "quality": call.quality}
+    text = {"revised_prompt": call.revised_prompt} if call.revised_prompt else {}
+    added = item | {"status": "in_progress"}
+    done = item | {"status": call.status} | about | {"result": call.result} | text | {"size": call.size}
+    # A partial has these keys in another order than the item has them: so recorded.
+    facts = {
+        "size": call.size,
+        "quality": call.quality,
+        "background": call.background,
+        "output_format": call.format,
+    }
+    return [
+        {"type": "response.output_item.added", "output_index": output_index, "item": added},
+        {"type": _CALL + "in_progress", **place},
+        {"type": _CALL + "generating", **place},
+        *(
+            {
+                "type": _CALL + "partial_image",
+                **place,
+                "partial_image_index": n * index_step,
+                "partial_image_b64": b64,
+            }
+            | facts
+            for n, b64 in enumerate(call.partials)
+        ),
+        {"type": _CALL + "completed", **place},
+        {"type": "response.output_item.done", "output_index": output_index, "item": done},
+    ]
+
+
+def reasoning_events(*, seed: object = 0, output_index: int = 0) -> list[Event]:
+    """A reasoning item, which often stands before the image."""
+    item = {"id": identifier("rs", seed), "type": "reasoning", "summary": []}
+    return [
+        {"type": f"response.output_item.{word}", "output_index": output_index, "item": item}
+        for word in ("added", "done")
+    ]
+
+
+def message_events(text: str, *, seed: object = 0, output_index: int = 1) -> list[Event]:
+    """A message of the assistant, one delta for each word."""
+    name = identifier("msg", seed)
+    place = {"item_id": name, "output_index": output_index, "content_index": 0}
+    item = {"id": name, "type": "message", "status": "in_progress", "content": [], "role": "assistant"}
+    part = {"type": "output_text", "annotations": [], "logprobs": [], "text": ""}
+    words = [word if n == 0 else " " + word for n, word in enumerate(text.split(" ")) if text]
+    full = part | {"text": text}
+    return [
+        {"type": "response.output_item.added", "output_index": output_index, "item": item},
+        {"type": "response.content_part.added", **place, "part": part},
+        *({"type": "response.output_text.delta", **place, "delta": word, "logprobs": []} for word in words),
+        {"type": "response.output_text.done", **place, "text": text, "logprobs": []},
+        {"type": "response.content_part.done", **place, "part": full},
+        {
+            "type": "response.output_item.done",
+            "output_index": output_index,
+            "item": item | {"status": "completed", "content": [full]},
+        },
+    ]
+
+
+def responses_stream(
+    *parts: Iterable[Event],
+    seed: object = 0,
+    format: str = "png",
+    end: Literal["completed", "failed", "incomplete", "cut"] = "completed",
+    error: Mapping[str, str] | None = None,
+    reason: str | None = None,
+) -> list[Event]:
+    """A whole stream around `parts` (what the functions above give), numbered from 0.
+
+    Arguments: `format`: as the echo of the tool has it. `end`: which terminal event comes; "cut": none.
+    `error`: the code and message of a "failed"; `reason`: of an "incomplete". "completed" repeats all items
+    that were done, the others have no output, as recorded.
+    """
+    body = list(chain(*parts))
+    done = sorted(
+        (event for event in body if event["type"] == "response.output_item.done"),
+        key=lambda event: float(event["output_index"]),
+    )
+    start = _response(seed, format, status="in_progress")
+    output = [event["item"] for event in done] if end == "completed" else []
+    last = _response(seed, format, status=end, error=error, reason=reason, output=output)
+    opening: list[Event] = [
+        {"type": f"response.{word}", "response": start} for word in ("created", "in_progress")
+    ]
+    closing: list[Event] = [] if end == "cut" else [{"type": f"response.{end}", "response": last}]
+    return numbered(opening + body + closing)
+
+
+def _response(
+    seed: object,
+    format: str,
+    *,
+    status: str,
+    error: Mapping[str, str] | None = None,
+    reason: str | None = None,
+    output: Sequence[Event] = (),
+) -> dict[str, Any]:
+    is_done = status == "completed"
+    tool = {
+        "type": "image_generation",
+        "background": "auto",
+        "moderation": "auto",
+        "n": 1,
+        "output_compression": 100,
+    }
+    return {
+        "id": identifier("resp", seed),
+        "object": "response",
+        "created_at": created_at(seed),
+        "status": status,
+        "background": False,
+        "error": error,
+        "incomplete_details": {"reason": reason} if reason else None,
+        "instructions": None,
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "model": "gpt-5-2025-08-07",
+        "output": list(output),
+        "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "prompt_cache_key": None,
+        "reasoning": {"effort": "medium", "summary": None},
+        "safety_identifier": None,
+        "service_tier": "default" if is_done else "auto",
+        "store": True,
+        "temperature": 1.0,
+        "text": {"format": {"type": "text"}, "verbosity": "medium"},
+        "tool_choice": "auto",
+        # The echo has defaults in it that nobody asked for, and no `partial_images`.
+        "tools": [tool | {"output_format": format, "quality": "auto", "size": "auto"}],
+        "top_logprobs": 0,
+        "top_p": 1.0,
+        "truncation": "disabled",
+        "usage": _RESPONSE_USAGE if is_done else None,
+        "user": None,
+        "metadata": {},
+    }
+
+
+# Of the text model only; what the image cost is not in it.
+_RESPONSE_USAGE = {
+    "input_tokens": 1200,
+    "input_tokens_details": {"cached_tokens": 0},
+    "output_tokens": 85,
+    "output_tokens_details": {"reasoning_tokens": 0},
+    "total_tokens": 1285,
+}
+
+
+def whole_answer(events: Sequence[Event]) -> Event:
+    """What comes without streaming: the response of the last event, its keys by the alphabet."""
+    answer: Event = _alphabetical(events[-1]["response"])
+    return answer
+
+
+# ---- the Images API
+
+
+def images_stream(
+    *calls: Call, seed: object = 0, family: Literal["image_generation", "image_edit"] = "image_generation"
+) -> list[Event]:
+    """For one call after the other its partials, then `completed`; the keys are in the wire's order."""
+    events: list[Event] = []
+    for call in calls:
+        start = {"created_at": created_at(seed)}
+        about = {"background": call.background, "output_format": call.format}
+        rest = {"quality": call.quality, "sequence_number": 0, "size": call.size}
+        for index, picture in enumerate(call.partials):
+            event = {"type": f"{family}.partial_image", "b64_json": picture}
+            events.append(start | event | about | {"partial_image_index": index} | rest)
+        event = {"type": f"{family}.completed", "b64_json": call.result or ""}
+        events.append(start | event | about | rest | {"usage": _IMAGES_USAGE})
+    return numbered(events)
+
+
+_IMAGES_USAGE = {
+    "input_tokens": 16,
+    "input_tokens_details": {"image_tokens": 0, "text_tokens": 16},
+    "output_tokens": 472,
+    "output_tokens_details": {"image_tokens": 472, "text_tokens": 0},
+    "total_tokens": 488,
+}
+
+
+def images_answer(*calls: Call, seed: object = 0) -> Event:
+    """What the Images API answers without streaming; format, size and so on are those of the first call."""
+    first = calls[0]
+    return {
+        "created": created_at(seed),
+        "background": first.background,
+        "data": [{"b64_json": call.result} for call in calls],
+        "output_format": first.format,
+        "quality": first.quality,
+        "size": first.size,
+        "usage": _IMAGES_USAGE,
+    }
+
+
+# ---- trouble
+
+
+def nested_error(code: str, message: str, *, kind: str) -> Event:
+    """An `error` as OpenAI sends it, its facts in an object of their own."""
+    return {"type": "error", "error": {"type": kind, "code": code, "message": message, "param": None}}
+
+
+def flat_error(code: str, message: str) -> Event:
+    """An `error` as OpenAI documents it."""
+    return {"type": "error", "code": code, "message": message, "param": None}
+
+
+# ---- from events to events
+
+
+def numbered(events: Iterable[Event], *, start: int = 0) -> list[Event]:
+    """The events, numbered from `start` on: where a number stands already, else right after the type."""
+    return [
+        event | {"sequence_number": n}
+        if "sequence_number" in event
+        else {"type": event["type"], "sequence_number": n} | event
+        for n, event in enumerate(events, start)
+    ]
+
+
+def without(events: Iterable[Event], *types: str) -> list[Event]:
+    """The events that are of none of these types; the numbers keep their gaps."""
+    return [event for event in events if event["type"] not in types]
+
+
+def only(events: Iterable[Event], prefix: str) -> list[Event]:
+    """The events whose type begins with `prefix`."""
+    return [event for event in events if event["type"].startswith(prefix)]
+
+
+def dropping(value: Any, *names: str) -> Any:
+    """`value` (events, an event or a part of one) without the keys of these names, at any depth."""
+    if isinstance(value, dict):
+        return {key: dropping(inner, *names) for key, inner in value.items() if key not in names}
+    return [dropping(inner, *names) for inner in value] if isinstance(value, list) else value
+
+
+def interleaved(*streams: Sequence[Event]) -> list[Event]:
+    """One event of each stream in turn."""
+    return [event for row in zip_longest(*streams) for event in row if event is not None]
+
+
+def spelled(events: Iterable[Event], style: Literal["camel", "pascal"]) -> list[Event]:
+    """The events with their outermost keys as an SDK's objects have them: `itemId`, or `ItemID`."""
+    return [{_SPELLINGS[style](key): value for key, value in event.items()} for event in events]
+
+
+def _pascal(name: str) -> str:
+    return "".join("ID" if word == "id" else word.capitalize() for word in name.split("_"))
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+_SPELLINGS = {"camel": _camel, "pascal": _pascal}
+
+
+def rotating(events: Iterable[Event]) -> list[Event]:
+    """The events with another id in each place, and their keys by the alphabet, as Copilot relays them."""
+    numbers = count(1)
+    return [_alphabetical(_renamed(event, numbers)) for event in events]
+
+
+def _renamed(value: Any, numbers: Iterator[int]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: f"relayed-{next(numbers)}" if key in ("id", "item_id") else _renamed(inner, numbers)
+            for key, inner in value.items()
+        }
+    return [_renamed(inner, numbers) for inner in value] if isinstance(value, list) else value
+
+
+def _alphabetical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _alphabetical(value[key]) for key in sorted(value)}
+    return [_alphabetical(inner) for inner in value] if isinstance(value, list) else value
+
+
+# ---- to bytes
+
+
+def json_text(value: object) -> str:
+    """`value` as the services write JSON: no spaces, no escapes that are not needed."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def sse(
+    events: Iterable[Event],
+    *,
+    event_lines: bool = True,
+    newline: str = "\n",
+    comment: str = "",
+    done: bool = False,
+) -> bytes:
+    """The events as the body of a server-sent stream.
+
+    Arguments: `event_lines`: whether `event:` repeats the type. `newline`: how a line ends. `comment`: one
+    that comes before each event, to keep the connection alive. `done`: whether `[DONE]` comes at the end.
+    """
+    lines: list[str] = []
+    for event in events:
+        lines += [f": {comment}", ""] if comment else []
+        lines += [f"event: {event['type']}"] if event_lines else []
+        lines += [f"data: {json_text(event)}", ""]
+    lines += ["data: [DONE]", ""] if done else []
+    return "".join(line + newline for line in lines).encode()
+
+
+def json_lines(events: Iterable[Event]) -> bytes:
+    """The events as JSON Lines, one on each line."""
+    return "".join(json_text(event) + "\n" for event in events).encode()

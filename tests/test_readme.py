@@ -1,0 +1,70 @@
+"""The README is run: every program in it, every command, and the table that it shows is the table that decides."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imgassemble.lifecycle import TABLE
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.M | re.S)
+PROGRAMS = [
+    (text, BLOCKS[at + 1][1] if at + 1 < len(BLOCKS) and BLOCKS[at + 1][0] == "text" else None)
+    for at, (kind, text) in enumerate(BLOCKS)
+    if kind == "python"
+]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with the fixtures in it, as a clone has."""
+    shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("program", "printed"), PROGRAMS)
+def test_every_program_runs_and_prints_what_is_shown(clone: Path, program: str, printed: str | None) -> None:
+    run = subprocess.run([sys.executable, "-c", program], cwd=clone, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == (printed or "")
+
+
+@pytest.mark.parametrize("line", re.findall(r"^\$ imgassemble (.+)$", README, re.M))
+def test_every_command_runs(clone: Path, line: str) -> None:
+    run = subprocess.run([sys.executable, "-m", "imgassemble", *line.split()], cwd=clone, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout
+
+
+def test_the_exit_codes_are_those_of_the_help() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "imgassemble", "save", "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "100"},
+        check=True,
+    )
+    shown = next(text for kind, text in BLOCKS if kind == "text" and text.startswith("exit codes"))
+    assert shown in run.stdout
+
+
+def test_the_table_that_is_shown_is_the_one_that_runs() -> None:
+    shown = README.split("| strongest evidence that holds | state | final |\n|---|---|---|\n")[1].split("\n\n")[0]
+    assert shown.splitlines() == [f"| {row.evidence} | {row.state} | {row.final} |" for row in TABLE]
+
+
+def test_the_first_program_has_ten_lines() -> None:
+    assert len(PROGRAMS[0][0].splitlines()) <= 10
+
+
+def test_every_link_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("https://") or target == "imgassemble/lifecycle.py" or (ROOT / target).exists(), target

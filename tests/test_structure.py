@@ -1,0 +1,135 @@
+"""The floor plan: who imports whom, what is public, and what an import brings along."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import imgassemble
+
+PACKAGE = Path(imgassemble.__file__).parent
+
+# From the ground up. A module imports from the floors below, and from its own where it stands to the right.
+FLOORS = (
+    ("errors", "limits", "files"),
+    ("headers", "frames", "lifecycle", "dialects", "events"),
+    ("updates", "items", "changes", "assembler"),
+    ("sse", "sources", "sinks", "drivers", "simulator"),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+PLACES = {name: (floor, at) for floor, names in enumerate(FLOORS) for at, name in enumerate(names)}
+# What may be imported by whom alone; everything else that is not in the standard library is nobody's.
+GUESTS = {
+    "pydantic": {"events"},
+    "pydantic_core": {"events"},
+    "pybase64": {"frames"},
+    "PIL": {"frames", "items", "simulator"},
+}
+# What the middle, which is pure, must not know.
+WORLD = {"asyncio", "socket", "time", "datetime", "threading", "subprocess", "http", "urllib", "tempfile", "shutil"}
+PURE = ("headers", "lifecycle", "dialects", "events", "updates", "changes", "assembler", "sse")
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports: those of the package by their room, the others by their first name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inside = node.level - 1 < len(path.relative_to(PACKAGE).parts) - 1
+            if not node.level:
+                found.add((node.module or "").split(".")[0])
+            elif not inside:
+                found |= {f".{(node.module or alias.name).split('.')[0]}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down_only(path: Path) -> None:
+    here = PLACES[room(path)]
+    for name in imports(path):
+        if name.startswith(".") and name != ".__version__":
+            assert PLACES[name[1:]] < here, f"{path.name} must not know {name[1:]}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_guests_have_their_rooms(path: Path) -> None:
+    for name in imports(path):
+        if not name.startswith(".") and name not in sys.stdlib_module_names:
+            assert room(path) in GUESTS.get(name, set()), f"{path.name} must not import {name}"
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_the_middle_is_pure(name: str) -> None:
+    path = PACKAGE / f"{name}.py"
+    assert not imports(path) & WORLD
+    assert "open(" not in path.read_text().replace("def open(", "")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_says_what_it_knows_and_what_it_must_not_know(path: Path) -> None:
+    said = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
+    assert said
+    if path.name not in ("__init__.py", "__main__.py"):
+        assert "Knows:" in said
+        assert "Must not know:" in said
+
+
+def test_no_file_is_called_by_what_it_is_not() -> None:
+    assert not {path.stem for path in modules()} & {"utils", "helpers", "common", "base", "misc"}
+
+
+def test_what_is_exported_is_there_sorted_and_documented() -> None:
+    assert imgassemble.__all__ == sorted(imgassemble.__all__)
+    for name in imgassemble.__all__:
+        thing = getattr(imgassemble, name)
+        assert name == "Update" or inspect.getdoc(thing), name
+
+
+def test_public_methods_are_documented() -> None:
+    for name in imgassemble.__all__:
+        thing = getattr(imgassemble, name)
+        if inspect.isclass(thing):
+            for attribute, value in vars(thing).items():
+                if not attribute.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+                    assert inspect.getdoc(value), f"{name}.{attribute}"
+
+
+def test_an_import_and_a_first_feed_bring_nothing_heavy_along() -> None:
+    code = (
+        "import sys, imgassemble\n"
+        "imgassemble.Assembler().feed({'type': 'response.image_generation_call.generating', 'item_id': 'ig_1'})\n"
+        "print(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    heavy = {"asyncio", "http", "argparse", "socket", "ssl", "email", "PIL", "openai", "httpx", "starlette"}
+    assert not loaded & heavy
+    assert not {name for name in loaded if name.startswith(("imgassemble.simulator", "imgassemble.cli"))}
+
+
+def test_a_first_frame_opens_no_decoder() -> None:
+    code = (
+        "import sys, imgassemble\n"
+        "for update in imgassemble.iter_updates(imgassemble.open_events(sys.argv[1])): pass\n"
+        "print(*sys.modules)"
+    )
+    stream = Path(__file__).parents[1] / "fixtures" / "openai-2025-10-png.sse"
+    run = subprocess.run([sys.executable, "-c", code, str(stream)], capture_output=True, text=True, check=True)
+    assert not {name for name in run.stdout.split() if name.startswith("PIL")}
