@@ -77,7 +77,10 @@ def weigh(reading: Reading, held: Held, rules: Rules) -> Change:
     """What the event that was read would change in `held`."""
     change = nothing_new(held)
     change.cursor = _moved(held.cursor, reading)
-    change.stream = _stream(held.stream, reading)
+    if reading.ending:
+        change.stream = held.stream.with_ending(
+            reading.ending, error=reading.error, reason=reading.reason, number=reading.sequence_number
+        )
     is_repeat = _is_repeat(held.cursor, reading)
     taken = 0
     for signal in reading.signals:
@@ -97,17 +100,6 @@ def _moved(cursor: Cursor, reading: Reading) -> Cursor:
         return Cursor(reading.response_id, reading.sequence_number)  # another response counts anew
     numbers = [number for number in (cursor.sequence_number, reading.sequence_number) if number is not None]
     return Cursor(reading.response_id or cursor.response_id, max(numbers, default=None))
-
-
-def _stream(facts: StreamFacts, reading: Reading) -> StreamFacts:
-    if reading.ending is None:
-        return facts
-    facts = facts.with_ending(reading.ending)
-    if reading.error is not None:
-        facts = facts.with_error(reading.ending, Heard(value=reading.error, sequence_number=reading.sequence_number))
-    if reading.reason is not None:
-        facts = facts.with_reason(Heard(value=reading.reason, sequence_number=reading.sequence_number))
-    return facts
 
 
 def _is_repeat(cursor: Cursor, reading: Reading) -> bool:

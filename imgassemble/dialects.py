@@ -112,7 +112,7 @@ class Signal:
     witness: Witness | None = None
     payload: Payload | None = None
     error: ProviderError | None = None
-    details: Mapping[str, Any]  # output_index, revised_prompt, usage, reason, as far as they were said
+    details: Mapping[str, Any]  # output_index, revised_prompt, usage, as far as they were said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

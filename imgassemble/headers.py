@@ -208,7 +208,7 @@ _STRANGERS: dict[bytes, str] = {
 
 def _looks_like(data: bytes) -> str:
     start = data[:64].lstrip().lower()
-    if data[4:8] == b"ftyp":
-        return f" (it looks like {data[8:12].decode('ascii', 'replace').strip().upper()})"
+    if data[4:8] == b"ftyp" and data[8:12].isalnum():
+        return f" (it looks like {data[8:12].decode('ascii').upper()})"
     name = next((name for magic, name in _STRANGERS.items() if start.startswith(magic.lower())), None)
     return f" (it looks like {name})" if name else ""

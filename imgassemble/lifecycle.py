@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum, StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import ImgassembleError, IncompleteStreamError, ProviderError, quoted
 from .frames import Frame
@@ -84,6 +84,18 @@ def is_newer(number: float | None, held: float | None) -> bool:
     return number is None or held is None or number >= held
 
 
+_Key = TypeVar("_Key")
+_Said = TypeVar("_Said", Heard, Claim)
+
+
+def _with(held: Mapping[_Key, _Said], key: _Key, said: _Said) -> Mapping[_Key, _Said]:
+    """`held`, with what is said now of `key` where it outweighs what was said before."""
+    before = held.get(key)
+    if before is not None and not is_newer(said.sequence_number, before.sequence_number):
+        return held
+    return {**held, key: said}
+
+
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
@@ -94,24 +106,16 @@ class Facts:
     partials: tuple[Frame, ...] = ()  # by index, one for each
     claims: Mapping[Witness, Claim] = field(default_factory=lambda: _NOTHING)
     words: frozenset[State] = frozenset()  # which of GENERATING, COMPLETED, INCOMPLETE were heard
-    details: Mapping[str, Heard] = field(
-        default_factory=lambda: _NOTHING
-    )  # output_index, revised_prompt, usage, reason
+    details: Mapping[str, Heard] = field(default_factory=lambda: _NOTHING)  # output_index, revised_prompt, usage
 
     def with_word(self, word: State) -> Facts:
         return self if word in self.words else replace(self, words=self.words | {word})
 
     def with_claim(self, witness: Witness, claim: Claim) -> Facts:
-        held = self.claims.get(witness)
-        if held and not is_newer(claim.sequence_number, held.sequence_number):
-            return self
-        return replace(self, claims={**self.claims, witness: claim})
+        return replace(self, claims=_with(self.claims, witness, claim))
 
     def with_detail(self, name: str, heard: Heard) -> Facts:
-        held = self.details.get(name)
-        if held and not is_newer(heard.sequence_number, held.sequence_number):
-            return self
-        return replace(self, details={**self.details, name: heard})
+        return replace(self, details=_with(self.details, name, heard))
 
     def with_partial(self, frame: Frame) -> Facts:
         at = bisect_left(self.partials, frame.index, key=_index)
@@ -144,8 +148,8 @@ class StreamFacts:
 
     endings: frozenset[Ending] = frozenset()
     has_ended: bool = False
-    errors: Mapping[Ending, Heard] = field(default_factory=lambda: _NOTHING)
-    reason: Heard | None = None
+    errors: Mapping[Ending, Heard] = field(default_factory=lambda: _NOTHING)  # what the service said went wrong
+    reasons: Mapping[Ending, Heard] = field(default_factory=lambda: _NOTHING)  # why it calls the response incomplete
 
     @property
     def failed(self) -> bool:
@@ -162,22 +166,24 @@ class StreamFacts:
         heard = self.errors.get(Ending.FAILED) or self.errors.get(Ending.ERROR)
         return heard.value if heard else None
 
-    def with_ending(self, ending: Ending) -> StreamFacts:
-        return self if ending in self.endings else replace(self, endings=self.endings | {ending})
+    @property
+    def reason(self) -> str | None:
+        """Why the service calls the response incomplete, where it said."""
+        heard = self.reasons.get(Ending.INCOMPLETE)
+        return heard.value if heard else None
 
     def ended(self) -> StreamFacts:
         return replace(self, has_ended=True)
 
-    def with_error(self, ending: Ending, heard: Heard) -> StreamFacts:
-        held = self.errors.get(ending)
-        if held and not is_newer(heard.sequence_number, held.sequence_number):
-            return self
-        return replace(self, errors={**self.errors, ending: heard})
-
-    def with_reason(self, heard: Heard) -> StreamFacts:
-        if self.reason and not is_newer(heard.sequence_number, self.reason.sequence_number):
-            return self
-        return replace(self, reason=heard)
+    def with_ending(
+        self, ending: Ending, *, error: ProviderError | None, reason: str | None, number: float | None
+    ) -> StreamFacts:
+        errors, reasons = self.errors, self.reasons
+        if error is not None:
+            errors = _with(errors, ending, Heard(value=error, sequence_number=number))
+        if reason is not None:
+            reasons = _with(reasons, ending, Heard(value=reason, sequence_number=number))
+        return replace(self, endings=self.endings | {ending}, errors=errors, reasons=reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,17 +196,20 @@ class Verdict:
     claim: Claim | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+Judge = Callable[[Facts, StreamFacts], Verdict | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table: the evidence in words, what it leads to in words, and the same as a function."""
+    """One row of the table: the evidence, the state and the final in words, and the same as a function."""
 
     evidence: str
     state: str
     final: str
-    judge: Callable[[Facts, StreamFacts], Verdict | None]
+    judge: Judge
 
 
-def _claimed_by(witness: Witness) -> Callable[[Facts, StreamFacts], Verdict | None]:
+def _claimed_by(witness: Witness) -> Judge:
     def judge(facts: Facts, stream: StreamFacts) -> Verdict | None:
         claim = facts.claims.get(witness)
         if claim is None:
@@ -210,7 +219,7 @@ def _claimed_by(witness: Witness) -> Callable[[Facts, StreamFacts], Verdict | No
     return judge
 
 
-def _when(holds: Callable[[Facts, StreamFacts], bool], state: State) -> Callable[[Facts, StreamFacts], Verdict | None]:
+def _when(holds: Callable[[Facts, StreamFacts], bool], state: State) -> Judge:
     return lambda facts, stream: Verdict(state) if holds(facts, stream) else None
 
 
@@ -218,76 +227,36 @@ def _said_completed(facts: Facts, stream: StreamFacts) -> Verdict | None:
     if State.COMPLETED not in facts.words:
         return None
     stand_in = facts.partials[-1] if facts.partials else None
-    return Verdict(State.COMPLETED, stand_in, stand_in is not None)
+    return Verdict(State.COMPLETED, stand_in, is_provisional=stand_in is not None)
 
 
-_CLAIMED: dict[str, str] = {"state": "FAILED, COMPLETED", "final": "none, that picture"}
-
+# fmt: off
 TABLE: tuple[Row, ...] = (
-    Row(
-        evidence="the terminal snapshot names it: failed, or with a picture",
-        judge=_claimed_by(Witness.SNAPSHOT),
-        **_CLAIMED,
-    ),
-    Row(
-        evidence="`output_item.done`: failed, or with a picture",
-        judge=_claimed_by(Witness.DONE),
-        **_CLAIMED,
-    ),
-    Row(
-        evidence="its own `completed` event (Images API, chat, relays): failed, or with a picture",
-        judge=_claimed_by(Witness.OWN),
-        **_CLAIMED,
-    ),
-    Row(
-        evidence="the response failed, or an `error` came",
-        state="FAILED",
-        final="none",
-        judge=_when(lambda facts, stream: stream.failed, State.FAILED),
-    ),
-    Row(
-        evidence="the snapshot or `output_item.done` calls it incomplete",
-        state="INCOMPLETE",
-        final="none",
-        judge=_when(lambda facts, stream: State.INCOMPLETE in facts.words, State.INCOMPLETE),
-    ),
-    Row(
-        evidence="the stream has ended, no usable picture ever came",
-        state="INCOMPLETE",
-        final="none",
-        judge=_when(lambda facts, stream: stream.has_ended and not facts.partials, State.INCOMPLETE),
-    ),
-    Row(
-        evidence="`image_generation_call.completed`, or the snapshot or `output_item.done` says completed",
-        state="COMPLETED",
-        final="the highest partial, provisionally; none while there is none",
-        judge=_said_completed,
-    ),
-    Row(
-        evidence="the response is incomplete, or the stream has ended",
-        state="INCOMPLETE",
-        final="none",
-        judge=_when(lambda facts, stream: stream.has_ended or Ending.INCOMPLETE in stream.endings, State.INCOMPLETE),
-    ),
-    Row(
-        evidence="a usable partial",
-        state="PARTIAL_IMAGE",
-        final="none",
-        judge=_when(lambda facts, stream: bool(facts.partials), State.PARTIAL_IMAGE),
-    ),
-    Row(
-        evidence="`generating`",
-        state="GENERATING",
-        final="none",
-        judge=_when(lambda facts, stream: State.GENERATING in facts.words, State.GENERATING),
-    ),
-    Row(
-        evidence="anything else",
-        state="IN_PROGRESS",
-        final="none",
-        judge=_when(lambda facts, stream: True, State.IN_PROGRESS),
-    ),
+    Row("the terminal snapshot names it: failed, or with a picture",
+        "FAILED, COMPLETED", "none, that picture", _claimed_by(Witness.SNAPSHOT)),
+    Row("`output_item.done`: failed, or with a picture",
+        "FAILED, COMPLETED", "none, that picture", _claimed_by(Witness.DONE)),
+    Row("its own `completed` event (Images API, chat, relays): failed, or with a picture",
+        "FAILED, COMPLETED", "none, that picture", _claimed_by(Witness.OWN)),
+    Row("the response failed, or an `error` came",
+        "FAILED", "none", _when(lambda facts, stream: stream.failed, State.FAILED)),
+    Row("the snapshot or `output_item.done` calls it incomplete",
+        "INCOMPLETE", "none", _when(lambda facts, stream: State.INCOMPLETE in facts.words, State.INCOMPLETE)),
+    Row("the stream has ended, no usable picture ever came",
+        "INCOMPLETE", "none", _when(lambda facts, stream: stream.has_ended and not facts.partials, State.INCOMPLETE)),
+    Row("`image_generation_call.completed`, or the snapshot or `output_item.done` says completed",
+        "COMPLETED", "the highest partial, provisionally; none while there is none", _said_completed),
+    Row("the response is incomplete, or the stream has ended",
+        "INCOMPLETE", "none",
+        _when(lambda facts, stream: stream.has_ended or Ending.INCOMPLETE in stream.endings, State.INCOMPLETE)),
+    Row("a usable partial",
+        "PARTIAL_IMAGE", "none", _when(lambda facts, stream: bool(facts.partials), State.PARTIAL_IMAGE)),
+    Row("`generating`",
+        "GENERATING", "none", _when(lambda facts, stream: State.GENERATING in facts.words, State.GENERATING)),
+    Row("anything else",
+        "IN_PROGRESS", "none", _when(lambda facts, stream: True, State.IN_PROGRESS)),
 )
+# fmt: on
 
 
 def judge(facts: Facts, stream: StreamFacts) -> Verdict:
@@ -299,9 +268,8 @@ def reason_of(verdict: Verdict, facts: Facts, stream: StreamFacts) -> str | None
     """Why an item is INCOMPLETE, in the service's words or ours; None in other states."""
     if verdict.state is not State.INCOMPLETE:
         return None
-    heard = facts.detail("reason") or (stream.reason and stream.reason.value)
-    if heard:
-        return str(heard)
+    if stream.reason:
+        return stream.reason
     if State.INCOMPLETE in facts.words or Ending.INCOMPLETE in stream.endings:
         return "the service called it incomplete"
     return "the stream ended before its final picture" if facts.partials else "no usable picture came"
