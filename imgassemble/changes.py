@@ -59,6 +59,11 @@ class Change:
     skipped: int
 
     def trouble(self, item_id: str | None, code: AnomalyCode, error: ImgassembleError) -> None:
+        # An error is kept with the item. Its traceback and context would hold on to the message, picture and all.
+        each: BaseException | None = error
+        while each is not None:
+            each.__traceback__, each.__context__ = None, None
+            each = each.__cause__
         self.anomalies.append(Anomaly(item_id, code, str(error), error))
 
 

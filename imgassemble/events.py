@@ -257,11 +257,12 @@ def load_json(data: str | bytes | bytearray | memoryview) -> Any:
         data = bytes(data)
     try:
         return from_json(data)
-    except ValueError:
-        pass  # the standard library also reads lone surrogates, which real services have sent inside prompts
+    except ValueError as error:
+        cause = error
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as cause:
+        return json.loads(data)  # it also reads lone surrogates, which may stand inside a prompt
+    except (ValueError, RecursionError):
+        # `from` the first error: the second one would hold on to the whole message.
         raise EventError(
             f"a message of {len(data):,} bytes is not JSON ({clean(str(cause), 80)}); it is skipped"
         ) from cause

@@ -242,6 +242,8 @@ def decode_base64(text: str) -> bytes:
             raise ValueError("it is a data: URL without base64")
     if text[:8].lower().startswith(("http://", "https://")):
         raise ValueError("it is a URL, and nothing is fetched")
+    if not text.isascii():
+        raise ValueError("it has letters that no base64 has")
     raw = text.encode("ascii").translate(_TO_STANDARD, _WHITE_SPACE).rstrip(b"=")
     if not raw:
         raise ValueError("it is empty")
