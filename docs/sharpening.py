@@ -17,7 +17,9 @@ GAP = 10
 def main() -> None:
     final = draw("an otter on a lake at dusk", seed=3, size=SIZE)
     *partials, result = (base64_text(encode(image, "PNG")) for image in [*sharpen(final, 3), final])
-    stream = sse(responses_stream(image_events(Call(id="ig_1", partials=tuple(partials), result=result, size="300x200"))))
+    stream = sse(
+        responses_stream(image_events(Call(id="ig_1", partials=tuple(partials), result=result, size="300x200")))
+    )
     shown = [
         update.frame.decode()
         for update in iter_updates([stream], Assembler())

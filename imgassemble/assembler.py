@@ -133,6 +133,7 @@ class Assembler:
             output_index=facts.detail("output_index"),
             revised_prompt=facts.detail("revised_prompt"),
             usage=facts.detail("usage"),
+            url=facts.detail("url"),
             _pixels=self._pixels.setdefault(item_id, Pixels()),
         )
         self._built[item_id] = (facts, stream, anomalies, item)
@@ -196,7 +197,7 @@ class Assembler:
         held, before = self._held, self._held.stream
         held.facts.update(change.facts)
         held.stream, held.cursor, held.skipped = change.stream, change.cursor, change.skipped
-        held.images_done, held.total_bytes = change.images_done, change.total_bytes
+        held.images_done, held.usage, held.total_bytes = change.images_done, change.usage, change.total_bytes
         # What ends the response or the stream can move every item; that happens a handful of times in a stream.
         moves_all = (before.endings, before.has_ended) != (held.stream.endings, held.stream.has_ended)
         named = tuple(held.facts if moves_all else change.facts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import floor
-from typing import Literal
+from typing import Any, Literal
 
 from .dialects import Reading, Signal
 from .errors import EventError, FrameDecodeError, FrameEncodingError, FrameError, ImgassembleError, LimitError, quoted
@@ -40,7 +40,8 @@ class Held:
     facts: dict[str, Facts] = field(default_factory=dict)
     stream: StreamFacts = field(default_factory=StreamFacts)
     cursor: Cursor = field(default_factory=Cursor)
-    images_done: int = 0  # how many `completed` of the Images API were heard: the number of the image under way
+    images_done: int = 0  # how many images without a name have ended: the number of the one under way
+    usage: tuple[str, Any] | None = None  # the usage that was told last, and of which item
     total_bytes: int = 0
     skipped: int = 0
 
@@ -55,6 +56,7 @@ class Change:
     stream: StreamFacts
     cursor: Cursor
     images_done: int
+    usage: tuple[str, Any] | None
     total_bytes: int
     skipped: int
 
@@ -73,6 +75,7 @@ def nothing_new(held: Held) -> Change:
         stream=held.stream,
         cursor=held.cursor,
         images_done=held.images_done,
+        usage=held.usage,
         total_bytes=held.total_bytes,
         skipped=held.skipped,
     )
@@ -120,9 +123,10 @@ def _arrival_counts(signal: Signal) -> bool:
 
 def _name(signal: Signal, reading: Reading, change: Change, rules: Rules) -> str | None:
     if signal.is_unnamed:
-        name = f"image-{change.images_done}"
-        change.images_done += signal.witness is not None
-        return name
+        number = change.images_done if signal.number is None else signal.number
+        if signal.witness is not None:  # only the end of an image begins the next one
+            change.images_done = max(change.images_done, number + 1)
+        return f"image-{number}"
     if rules.key_by == "item_id" and signal.item_id is not None:
         return signal.item_id
     if rules.key_by == "output_index" and "output_index" in signal.details:
@@ -150,6 +154,8 @@ def _take(signal: Signal, item_id: str, reading: Reading, held: Held, change: Ch
     facts = change.facts.get(item_id) or held.facts.get(item_id) or Facts()
     number = reading.sequence_number
     for name, value in signal.details.items():
+        if name == "usage" and _is_told(value, item_id, change):
+            continue
         facts = facts.with_detail(name, Heard(value=value, sequence_number=number))
     if signal.word is State.FAILED and signal.witness:
         facts = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
@@ -157,6 +163,14 @@ def _take(signal: Signal, item_id: str, reading: Reading, held: Held, change: Ch
         facts = facts.with_word(signal.word) if signal.word in _WORDS else facts
         facts = _with_picture(signal, item_id, facts, change, rules) if signal.payload else facts
     change.facts[item_id] = facts
+
+
+def _is_told(usage: Any, item_id: str, change: Change) -> bool:
+    """Whether this is the usage of the image before: that of a request is repeated in full with each of its images."""
+    if change.usage and change.usage[0] != item_id and change.usage[1] == usage:
+        return True
+    change.usage = (item_id, usage)
+    return False
 
 
 _WORDS = frozenset({State.GENERATING, State.COMPLETED, State.INCOMPLETE})

@@ -21,12 +21,13 @@ from .lifecycle import Ending, State, Witness
 class Shape(Enum):
     """Where in a message its items stand."""
 
-    CALL = "the message itself, which names its item"
+    CALL = "the message itself, by its `item_id`"
     ITEM = "its `item`"
-    RESPONSE = "the members of its `response.output`"
-    IMAGE = "the message itself, which names no item"
-    IMAGES = "the members of its `data`, which have no names"
-    ERROR = "nowhere: it concerns them all"
+    RESPONSE = "the members of `response.output`"
+    IMAGE = "the message itself: the image under way, or that of its `image_index`"
+    IMAGES = "the members of `data`, one image after the other"
+    CHAT = "the images in `choices`, one after the other"
+    ERROR = "none: it concerns them all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,50 +35,83 @@ class Row:
     """What one wire type means."""
 
     shape: Shape
+    who: str  # sends it
     word: State | None = None  # what the type says of its item; None: what the item's own `status` says
     witness: Witness | None = None  # who speaks, where it can say how an item ended
     is_partial: bool = False  # it brings a partial
-    ending: Ending | None = None  # what it says of the response; None: what the response's own `status` says
+    ending: Ending | None = None  # what the type says of the response
+    heeds_status: bool = False  # the response's own `status` says it better
 
 
-_PARTIAL_IMAGE = Row(shape=Shape.IMAGE, is_partial=True)
-_COMPLETED_IMAGE = Row(shape=Shape.IMAGE, witness=Witness.OWN)
+_RESPONSES, _IMAGES, _CHAT = "Responses API", "Images API", "chat completions"
+_DELTA = Row(who=_RESPONSES, shape=Shape.RESPONSE)
+_PARTIAL_IMAGE = Row(who=_IMAGES, shape=Shape.IMAGE, is_partial=True)
+_COMPLETED_IMAGE = Row(who=_IMAGES, shape=Shape.IMAGE, witness=Witness.OWN)
+_FAILED_IMAGE = Row(who="grok2api", shape=Shape.IMAGE, witness=Witness.OWN, word=State.FAILED)
+
+
+def _response(ending: Ending | None, who: str = _RESPONSES, *, heeds_status: bool = False) -> Row:
+    return Row(who=who, shape=Shape.RESPONSE, witness=Witness.SNAPSHOT, ending=ending, heeds_status=heeds_status)
+
 
 # fmt: off
 ROWS: Mapping[str, Row] = MappingProxyType({
-    # Responses API: one image
-    "response.image_generation_call.in_progress":   Row(shape=Shape.CALL, word=State.IN_PROGRESS),
-    "response.image_generation_call.generating":    Row(shape=Shape.CALL, word=State.GENERATING),
-    "response.image_generation_call.partial_image": Row(shape=Shape.CALL, is_partial=True),
-    "response.image_generation_call.completed":     Row(shape=Shape.CALL, word=State.COMPLETED, witness=Witness.OWN),
-    "response.output_item.added":                   Row(shape=Shape.ITEM),
-    "response.output_item.done":                    Row(shape=Shape.ITEM, witness=Witness.DONE),
-    # Responses API: the response as a whole
-    "response.created": Row(shape=Shape.RESPONSE),
-    "response.queued": Row(shape=Shape.RESPONSE),
-    "response.in_progress": Row(shape=Shape.RESPONSE),
-    "response.completed":  Row(shape=Shape.RESPONSE, witness=Witness.SNAPSHOT, ending=Ending.COMPLETED),
-    "response.incomplete": Row(shape=Shape.RESPONSE, witness=Witness.SNAPSHOT, ending=Ending.INCOMPLETE),
-    "response.failed":     Row(shape=Shape.RESPONSE, witness=Witness.SNAPSHOT, ending=Ending.FAILED),
-    "response":            Row(shape=Shape.RESPONSE, witness=Witness.SNAPSHOT),  # it was not streamed
-    "error":               Row(shape=Shape.ERROR, ending=Ending.ERROR),
+    # One image of a response
+    "response.image_generation_call.in_progress":   Row(who=_RESPONSES, shape=Shape.CALL, word=State.IN_PROGRESS),
+    "response.image_generation_call.generating":    Row(who=_RESPONSES, shape=Shape.CALL, word=State.GENERATING),
+    "response.image_generation_call.partial_image": Row(who=_RESPONSES, shape=Shape.CALL, is_partial=True),
+    "response.image_generation_call.completed":     Row(who=_RESPONSES, shape=Shape.CALL, word=State.COMPLETED,
+                                                        witness=Witness.OWN),
+    "response.output_item.added":                   Row(who=_RESPONSES, shape=Shape.ITEM),
+    "response.output_item.done":                    Row(who=_RESPONSES, shape=Shape.ITEM, witness=Witness.DONE),
+    # The response as a whole
+    "response.created":                             _DELTA,
+    "response.queued":                              _DELTA,
+    "response.in_progress":                         _DELTA,
+    "response.completed":                           _response(Ending.COMPLETED),
+    "response.incomplete":                          _response(Ending.INCOMPLETE),
+    "response.failed":                              _response(Ending.FAILED),
+    "response.done":                                _response(Ending.COMPLETED, "OpenRouter", heeds_status=True),
+    "response":                                     _response(None, "Responses API, not streamed", heeds_status=True),
+    # Errors
+    "error":                                        Row(who="all", shape=Shape.ERROR, ending=Ending.ERROR),
+    "response.error":                               Row(who="OpenRouter", shape=Shape.ERROR, ending=Ending.ERROR),
+    "upstream_error":                               Row(who="relays", shape=Shape.ERROR, ending=Ending.ERROR),
     # Images API
     "image_generation.partial_image":               _PARTIAL_IMAGE,
     "image_generation.completed":                   _COMPLETED_IMAGE,
+    "image_generation.failed":                      _FAILED_IMAGE,
+    "image_generation.text_chunk":                  Row(who="OpenRouter (SVG)", shape=Shape.IMAGE,
+                                                        word=State.GENERATING),
     "image_edit.partial_image":                     _PARTIAL_IMAGE,
     "image_edit.completed":                         _COMPLETED_IMAGE,
-    "images":                                       Row(shape=Shape.IMAGES, witness=Witness.OWN),  # not streamed
+    "image_edit.failed":                            _FAILED_IMAGE,
+    "images":                                       Row(who="Images API, not streamed", shape=Shape.IMAGES,
+                                                        witness=Witness.OWN),
+    # Chat completions with images
+    "chat.completion.chunk":                        Row(who=_CHAT, shape=Shape.CHAT, witness=Witness.OWN),
+    "chat.completion":                              Row(who="chat completions, not streamed", shape=Shape.CHAT,
+                                                        witness=Witness.OWN),
+    # Relays with words of their own
+    "partial":                                      Row(who="exo", shape=Shape.IMAGE, is_partial=True),
+    "final":                                        Row(who="exo", shape=Shape.IMAGE, witness=Witness.OWN),
+    "partial_image":                                Row(who="9router", shape=Shape.IMAGE, is_partial=True),
+    "done":                                         Row(who="9router", shape=Shape.IMAGES, witness=Witness.OWN),
 })
 
 # A message without a `type` is what its first field in this list says: (field, value or None for any, row above).
 WITHOUT_TYPE: tuple[tuple[str, str | None, str], ...] = (
     ("object", "response", "response"),
+    ("object", "chat.completion.chunk", "chat.completion.chunk"),
+    ("object", "chat.completion", "chat.completion"),
     ("data", None, "images"),
     ("error", None, "error"),
 )
 
-# Which members of `output` are images; all others are text, reasoning and tools.
-ITEM_TYPES = frozenset({"image_generation_call"})
+# Which members of `output` are images; all others are text, reasoning and tools. For some an id is optional: such an
+# item without one goes by its place.
+ITEM_TYPES = frozenset({"image_generation_call", "openrouter:image_generation"})
+ID_IS_OPTIONAL = frozenset({"openrouter:image_generation"})
 
 # Words of `status`. Whatever else stands there says nothing.
 STATUSES: Mapping[str, State] = MappingProxyType({
@@ -94,9 +128,21 @@ ENDINGS: Mapping[State, Ending] = MappingProxyType({
     State.FAILED:     Ending.FAILED,
 })
 
-# Other names for a field, where a service does not use the documented one.
-OTHER_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "revised_prompt": ("prompt",),                   # xAI, OpenRouter
+Path = str | tuple[str | int, ...]
+
+# Where else a field may stand when a service does not use its documented name: other names, or paths of names.
+OTHER_NAMES: Mapping[str, tuple[Path, ...]] = MappingProxyType({
+    "item_id":             (("item", "id"),),                                    # relays that send the item itself
+    "revised_prompt":      ("prompt",),                                          # xAI, OpenRouter
+    "partial_image_index": ("partial_index", "index"),                           # exo; 9router, grok2api
+    "partial_image_b64":   ("b64_json", "b64", ("partial_image", "b64_json"),    # LiteLLM, relays
+                            ("delta", "partial_image_b64"), ("delta", "partialImageB64")),
+    "result":              ("image_b64", "image_base64", "b64_json", "b64", "image_result_b64",
+                            ("item", "result"), ("data", 0, "b64_json")),        # OpenRouter, .NET, relays
+    "b64_json":            ("image_b64", "image_base64", "b64", "result", ("data", "b64_json"),
+                            ("data", 0, "b64_json")),                            # relays; exo
+    "url":                 (("image_url", "url"), ("imageUrl", "url"), "image_url"),  # chat; OpenRouter
+    "media_type":          ("format",),                                          # exo
 })
 # fmt: on
 
@@ -106,13 +152,13 @@ class Signal:
     """What an event means for one item."""
 
     item_id: str | None = None
-    output_index: float | None = None
-    is_unnamed: bool = False  # the Images API names no items; they are counted
+    is_unnamed: bool = False  # the item has no name: it is the image under way …
+    number: int | None = None  # … or the one of this number, counted from 0
     word: State | None = None
     witness: Witness | None = None
     payload: Payload | None = None
     error: ProviderError | None = None
-    details: Mapping[str, Any]  # output_index, revised_prompt, usage, as far as they were said
+    details: Mapping[str, Any]  # output_index, revised_prompt, usage, url, as far as they were said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

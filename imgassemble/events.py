@@ -7,6 +7,7 @@ A member that is wrong in type or value counts as missing; it never makes the re
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
@@ -25,10 +26,22 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from .dialects import ENDINGS, ITEM_TYPES, OTHER_NAMES, ROWS, STATUSES, WITHOUT_TYPE, Reading, Row, Shape, Signal
+from .dialects import (
+    ENDINGS,
+    ID_IS_OPTIONAL,
+    ITEM_TYPES,
+    OTHER_NAMES,
+    ROWS,
+    STATUSES,
+    WITHOUT_TYPE,
+    Reading,
+    Row,
+    Shape,
+    Signal,
+)
 from .errors import EventError, ProviderError, clean
 from .frames import Payload
-from .lifecycle import State
+from .lifecycle import Ending, State
 
 _GREATEST_NUMBER = 2**53  # beyond it a JSON number may stand for its neighbour
 _MOST_MEMBERS = 100  # of one object inside `usage` or `error`; real ones have a dozen
@@ -37,14 +50,18 @@ _IN_GO = {"id": "ID", "b64": "B64", "json": "JSON", "url": "URL"}
 
 
 def _spellings(name: str) -> AliasChoices:
-    """A field as the wire, TypeScript, C# and Go spell it: item_id, itemId, ItemId, ItemID; under each of its names."""
-    spelled: list[str] = []
+    """A field under each of its names, as the wire, TypeScript, C# and Go spell it: item_id, itemId, ItemId, ItemID."""
+    found: list[str | AliasPath] = []
     for each in (name, *OTHER_NAMES.get(name, ())):
+        if isinstance(each, tuple):
+            found.append(AliasPath(*each))  # type: ignore[arg-type]
+            continue
         first, *others = each.split("_")
         camel = first + "".join(map(str.capitalize, others))
         go = "".join(_IN_GO.get(word, word.capitalize()) for word in (first, *others))
-        spelled += [each, camel, camel[:1].upper() + camel[1:], go]
-    return AliasChoices(*dict.fromkeys(spelled))
+        found += dict.fromkeys((each, camel, camel[:1].upper() + camel[1:], go))
+    # A path goes first: the name that it begins with may be a name of its own, for a value of another kind.
+    return AliasChoices(*sorted(found, key=lambda alias: alias != name and isinstance(alias, str)))
 
 
 def _number(value: Any) -> float | None:
@@ -108,14 +125,29 @@ class _Said(_Message):
 
     status: Text = None
     output_format: Text = None
+    media_type: Text = None
     size: Text = None
     revised_prompt: Text = None
     error: Anything = None
     usage: Plain = None
+    url: Base64 = None  # or a data: URL with the picture itself
+
+    def _sources(self) -> tuple[str | None, ...]:
+        return (self.url,)
 
     @property
     def picture(self) -> str | None:
-        return None
+        """The base64 of the picture, where the message has it."""
+        return next((text for text in self._sources() if text and not _is_link(text)), None)
+
+    @property
+    def link(self) -> str | None:
+        """The URL of the picture, where the message has that. Nothing is fetched."""
+        return next((text for text in self._sources() if text and _is_link(text)), None)
+
+
+def _is_link(text: str) -> bool:
+    return text[:8].lower().startswith(("http://", "https://"))
 
 
 class Event(_Message):
@@ -129,20 +161,14 @@ class Event(_Message):
 class ImageCallEvent(Event, _Said):
     """`response.image_generation_call.in_progress`, `.generating`, `.partial_image` and `.completed`."""
 
-    item_id: Text = Field(
-        default=None,
-        # Some relays send the item itself instead of its id.
-        validation_alias=AliasChoices(*_spellings("item_id").choices, AliasPath("item", "id")),
-    )
+    item_id: Text = None
     output_index: Number = None
     partial_image_index: Number = None
     partial_image_b64: Base64 = None
     result: Base64 = None
 
-    @property
-    def picture(self) -> str | None:
-        """The base64 of the picture, where there is one."""
-        return self.partial_image_b64 or self.result
+    def _sources(self) -> tuple[str | None, ...]:
+        return self.partial_image_b64, self.result, self.url
 
 
 class OutputItem(_Said):
@@ -152,10 +178,8 @@ class OutputItem(_Said):
     type: Text = None
     result: Base64 = None
 
-    @property
-    def picture(self) -> str | None:
-        """The base64 of the picture, where there is one."""
-        return self.result
+    def _sources(self) -> tuple[str | None, ...]:
+        return self.result, self.url
 
 
 class OutputItemEvent(Event):
@@ -192,20 +216,19 @@ class ErrorEvent(Event):
 
 
 class Image(_Said):
-    """One picture of the Images API."""
+    """One picture of the Images API, or of a chat message."""
 
     b64_json: Base64 = None
-    media_type: Text = None
 
-    @property
-    def picture(self) -> str | None:
-        """The base64 of the picture, where there is one."""
-        return self.b64_json
+    def _sources(self) -> tuple[str | None, ...]:
+        return self.b64_json, self.url
 
 
 class ImageEvent(Event, Image):
     """`image_generation.partial_image`, `.completed`, and the same of `image_edit`."""
 
+    item_id: Text = None
+    image_index: Number = None
     partial_image_index: Number = None
 
 
@@ -215,12 +238,50 @@ class ImagesEvent(Event, _Said):
     data: Annotated[tuple[Image | None, ...], BeforeValidator(_all_readable)] = ()
 
 
+def _images_in_text(content: Any) -> list[Any]:
+    """The pictures in a message's content: parts of it, or data: URLs in its text, as proxies for chat programs do."""
+    if isinstance(content, str) and "data:image/" in content:
+        return [{"url": url} for url in _DATA_URL.findall(content)]
+    return [part for part in _all_readable(content) if part is not None]
+
+
+_DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=_-]+")
+
+
+class ChatMessage(_Message):
+    """The assistant's message, or a piece of it."""
+
+    images: Annotated[tuple[Image | None, ...], BeforeValidator(_all_readable)] = ()
+    content: Annotated[tuple[Image | None, ...], BeforeValidator(_images_in_text)] = ()
+
+    def pictures(self) -> tuple[Image, ...]:
+        """Its pictures in order."""
+        shown = (image for image in self.images or self.content if image)
+        return tuple(image for image in shown if image.picture or image.link)
+
+
+class ChatChoice(_Message):
+    """One choice of a chat completion."""
+
+    delta: Annotated[ChatMessage | None, BeforeValidator(_readable)] = None
+    message: Annotated[ChatMessage | None, BeforeValidator(_readable)] = None
+
+
+class ChatEvent(Event):
+    """A chunk of a chat completion, or a whole one."""
+
+    id: Text = None
+    choices: Annotated[tuple[ChatChoice | None, ...], BeforeValidator(_all_readable)] = ()
+    error: Anything = None
+
+
 _MODELS: dict[Shape, type[Event]] = {
     Shape.CALL: ImageCallEvent,
     Shape.ITEM: OutputItemEvent,
     Shape.RESPONSE: ResponseEvent,
     Shape.IMAGE: ImageEvent,
     Shape.IMAGES: ImagesEvent,
+    Shape.CHAT: ChatEvent,
     Shape.ERROR: ErrorEvent,
 }
 
@@ -287,19 +348,31 @@ def read(event: Event) -> Reading:
     """What `event` means for its items and for its response."""
     kind = event.type or ""
     row = ROWS.get(kind)
-    signals = tuple(_SIGNALS[row.shape](event, row)) if row else ()
+    if row is None:
+        return Reading(
+            event_type=kind,
+            sequence_number=event.sequence_number,
+            response_id=event.response_id,
+            is_for_us=False,
+        )
+    signals = tuple(_SIGNALS[row.shape](event, row))
     reading = Reading(
         event_type=kind,
         sequence_number=event.sequence_number,
         response_id=event.response_id,
-        is_for_us=row is not None and (row.shape is not Shape.ITEM or bool(signals)),
+        is_for_us=bool(signals) or row.shape not in (Shape.ITEM, Shape.CHAT),
         signals=signals,
     )
-    if isinstance(event, ErrorEvent) and row:
-        said = event.error or {"code": event.code, "message": event.message, "param": event.param}
-        return replace(reading, ending=row.ending, error=_provider_error(said))
-    if isinstance(event, ResponseEvent) and event.response and row:
-        return _with_response(reading, event.response, row)
+    match event:
+        case ErrorEvent():
+            said = event.error or {"code": event.code, "message": event.message, "param": event.param}
+            return replace(reading, ending=row.ending, error=_provider_error(said))
+        case ChatEvent(error=said) if said:
+            return replace(reading, ending=Ending.ERROR, error=_provider_error(said), is_for_us=True)
+        case ResponseEvent(response=Response() as response):
+            return _with_response(reading, response, row)
+        case ResponseEvent():
+            return replace(reading, ending=row.ending)
     return reading
 
 
@@ -307,25 +380,31 @@ def _with_response(reading: Reading, response: Response, row: Row) -> Reading:
     reading = replace(reading, response_id=response.id or reading.response_id)
     if not row.witness:
         return reading
-    status = STATUSES.get(response.status or "")
+    status = STATUSES.get(response.status or "") if row.heeds_status else None
     details = response.incomplete_details or {}
     return replace(
         reading,
-        ending=row.ending or (ENDINGS.get(status) if status else None),
+        ending=(ENDINGS.get(status) if status else None) or row.ending,
         error=_provider_error(response.error) if response.error else None,
         reason=_text(details.get("reason")),
     )
 
 
 def _call_signals(event: ImageCallEvent, row: Row) -> Iterable[Signal]:
-    yield _signal(
-        event, row, event, item_id=event.item_id, output_index=event.output_index, index=event.partial_image_index
-    )
+    index = event.partial_image_index
+    yield _signal(event, row, event, item_id=event.item_id, output_index=event.output_index, index=index)
 
 
 def _item_signals(event: OutputItemEvent, row: Row) -> Iterable[Signal]:
     if event.item and event.item.type in ITEM_TYPES:
-        yield _signal(event, row, event.item, item_id=event.item.id, output_index=event.output_index)
+        item_id = _id_of(event.item, event.output_index)
+        yield _signal(event, row, event.item, item_id=item_id, output_index=event.output_index)
+
+
+def _id_of(item: OutputItem, output_index: float | None) -> str | None:
+    if item.id is None and item.type in ID_IS_OPTIONAL and output_index is not None:
+        return f"output-{output_index}"
+    return item.id
 
 
 def _response_signals(event: ResponseEvent, row: Row) -> Iterable[Signal]:
@@ -335,19 +414,30 @@ def _response_signals(event: ResponseEvent, row: Row) -> Iterable[Signal]:
     # The usage is that of all images together: with one it is that one's, with several it is nobody's.
     usage = _facts((event.response.tool_usage or {}).get("image_gen")) if len(images) == 1 else None
     for output_index, item in images:
-        yield _signal(event, row, item, item_id=item.id, output_index=output_index, usage=usage)
+        yield _signal(event, row, item, item_id=_id_of(item, output_index), output_index=output_index, usage=usage)
 
 
 def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
-    yield _signal(event, row, event, is_unnamed=True, index=event.partial_image_index)
+    number = None if event.image_index is None else int(event.image_index)
+    is_unnamed = event.item_id is None
+    index = event.partial_image_index
+    yield _signal(event, row, event, item_id=event.item_id, is_unnamed=is_unnamed, number=number, index=index)
 
 
 def _images_signals(event: ImagesEvent, row: Row) -> Iterable[Signal]:
     usage = event.usage if len(event.data) == 1 else None
-    for image in event.data:
-        if image:
-            claims = {"output_format": image.output_format or event.output_format, "size": image.size or event.size}
-            yield _signal(event, row, image.model_copy(update=claims), is_unnamed=True, usage=usage)
+    for image in filter(None, event.data):
+        claims = {"output_format": image.output_format or event.output_format, "size": image.size or event.size}
+        yield _signal(event, row, image.model_copy(update=claims), is_unnamed=True, usage=usage)
+
+
+def _chat_signals(event: ChatEvent, row: Row) -> Iterable[Signal]:
+    for choice in filter(None, event.choices):
+        for image in choice.delta.pictures() if choice.delta else ():
+            yield _signal(event, row, image, is_unnamed=True)
+        # A whole message repeats what its pieces brought: its pictures go by their number.
+        for number, image in enumerate(choice.message.pictures() if choice.message else ()):
+            yield _signal(event, row, image, is_unnamed=True, number=number)
 
 
 _SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
@@ -356,6 +446,7 @@ _SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
     Shape.RESPONSE: _response_signals,
     Shape.IMAGE: _image_signals,
     Shape.IMAGES: _images_signals,
+    Shape.CHAT: _chat_signals,
     Shape.ERROR: lambda event, row: (),
 }
 
@@ -368,29 +459,37 @@ def _signal(
     item_id: str | None = None,
     output_index: float | None = None,
     is_unnamed: bool = False,
+    number: int | None = None,
     index: float | None = None,
     usage: dict[str, Any] | None = None,
 ) -> Signal:
     status = row.word or STATUSES.get(said.status or "")
-    details = {"output_index": output_index, "revised_prompt": said.revised_prompt, "usage": usage or said.usage}
-    has_picture = row.is_partial or is_unnamed or (row.witness is not None and bool(said.picture))
-    return Signal(
-        item_id=item_id,
-        output_index=output_index,
-        is_unnamed=is_unnamed,
-        word=status if row.witness or status is State.GENERATING else None,
-        witness=row.witness,
-        payload=Payload(
+    details = {
+        "output_index": output_index,
+        "revised_prompt": said.revised_prompt,
+        "usage": usage or said.usage,
+        "url": said.link and clean(said.link),
+    }
+    # A message that exists to bring a picture and has none is trouble; others may have one.
+    is_missing = (row.is_partial or (is_unnamed and row.witness is not None)) and not said.link
+    payload = None
+    if said.picture or is_missing:
+        payload = Payload(
             text=said.picture or "",
             event_type=event.type or "",
             sequence_number=event.sequence_number,
             index=index,
             is_final=not row.is_partial,
-            claimed_format=said.output_format or getattr(said, "media_type", None),
+            claimed_format=said.output_format or said.media_type,
             claimed_size=said.size,
         )
-        if has_picture
-        else None,
+    return Signal(
+        item_id=item_id,
+        is_unnamed=is_unnamed,
+        number=number,
+        word=status if row.witness or status is State.GENERATING else None,
+        witness=row.witness,
+        payload=payload if row.is_partial or row.witness else None,
         error=_provider_error(said.error) if said.error else None,
         details={name: value for name, value in details.items() if value is not None},
     )

@@ -28,7 +28,7 @@ from .limits import Format, Limits
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SUFFIXES: dict[Format, str] = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif"}
+_SUFFIXES: dict[Format, str] = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "SVG": ".svg"}
 _PLUGINS: dict[Format, str] = {"PNG": "Png", "JPEG": "Jpeg", "WEBP": "WebP", "GIF": "Gif"}
 
 
@@ -42,7 +42,7 @@ class Frame:
     data: bytes
     """The picture's bytes, exactly as they were received."""
     format: Format = field(compare=False)
-    """"PNG", "JPEG", "WEBP" or "GIF", read from the bytes."""
+    """"PNG", "JPEG", "WEBP" or "GIF", read from the bytes; "SVG" where `Limits.formats` allows it."""
     size: tuple[int, int] = field(compare=False)
     """(width, height) in pixels, read from the bytes."""
     index: float | None = None
@@ -58,7 +58,7 @@ class Frame:
     @property
     def mime_type(self) -> str:
         """The media type, such as "image/png"."""
-        return f"image/{self.format.lower()}"
+        return "image/svg+xml" if self.format == "SVG" else f"image/{self.format.lower()}"
 
     @property
     def suffix(self) -> str:
@@ -113,6 +113,9 @@ class Frame:
         }
 
     def _pixels(self, at_most: tuple[int, int] | None) -> Image:
+        if self.format == "SVG":
+            sentence = f"{self._name()} is a drawing without pixels: save it, or show it in a browser"
+            raise FrameDecodeError(sentence, index=self.index)
         import_module(f"PIL.{_PLUGINS[self.format]}ImagePlugin")
         from PIL import Image
 
@@ -211,7 +214,7 @@ def read_frame(payload: Payload, item_id: str, limits: Limits, known: Iterable[F
 def disagreements(frame: Frame, payload: Payload) -> list[str]:
     """What the bytes of `frame` deny of its message's claims, each as the end of a sentence that begins with it."""
     found = []
-    form = (payload.claimed_format or "").lower().removeprefix("image/").replace("jpg", "jpeg")
+    form = (payload.claimed_format or "").lower().removeprefix("image/").removesuffix("+xml").replace("jpg", "jpeg")
     if form and form != frame.format.lower():
         found.append(f"is {frame.format} and not {clean(form, 20)}")
     size = "{}x{}".format(*frame.size)
@@ -240,8 +243,6 @@ def decode_base64(text: str) -> bytes:
         prefix, _, text = text.partition(",")
         if not prefix.lower().rstrip().endswith(";base64"):
             raise ValueError("it is a data: URL without base64")
-    if text[:8].lower().startswith(("http://", "https://")):
-        raise ValueError("it is a URL, and nothing is fetched")
     if not text.isascii():
         raise ValueError("it has letters that no base64 has")
     raw = text.encode("ascii").translate(_TO_STANDARD, _WHITE_SPACE).rstrip(b"=")

@@ -1,6 +1,6 @@
 """What the first look at a picture's bytes tells: its format, its size, and whether it is whole.
 
-Knows: the containers of PNG, JPEG, WebP and GIF, as far as their lengths and markers go. Must not know: pixels,
+Knows: the containers of PNG, JPEG, WebP, GIF and SVG, as far as their lengths and markers go. Must not know: pixels,
 Pillow, items. Sources: W3C PNG (Third Edition), ITU T.81, RFC 9649, GIF89a.
 """
 
@@ -191,16 +191,50 @@ def _gif_palette(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
+_SVG_START = re.compile(
+    rb"\xef\xbb\xbf|\s+|<\?xml[^>]{0,200}\?>|<!--.{0,4000}?-->|<!DOCTYPE svg[^>\[]{0,400}>", re.DOTALL
+)
+_SVG_ROOT = re.compile(rb"<svg(?=[\s>])([^>]{0,4000})>")
+_SVG_SIDES = re.compile(rb"""\s(width|height|viewBox)\s*=\s*["']([^"']{0,100})["']""")
+_SVG_UNSIZED = (300, 150)  # what a browser gives a drawing that does not say (CSS 2.2, section 10.3.2)
+
+
+def _svg_root(data: bytes) -> re.Match[bytes] | None:
+    at = 0
+    for _ in range(20):  # a prologue has three parts or so
+        if not (part := _SVG_START.match(data, at)):
+            break
+        at = part.end()
+    return _SVG_ROOT.match(data, at)
+
+
+def _read_svg(data: bytes) -> tuple[int, int]:
+    root = _svg_root(data)
+    if root is None or not data.rstrip().endswith((b"</svg>", b"/>")):
+        raise HeaderError("is cut short")
+    said = dict(_SVG_SIDES.findall(root[1]))
+    box = [_pixels(each) for each in said.get(b"viewBox", b"").replace(b",", b" ").split()]
+    width, height = box[2:4] if len(box) == 4 else _SVG_UNSIZED
+    return _pixels(said.get(b"width", b"")) or width, _pixels(said.get(b"height", b"")) or height
+
+
+def _pixels(length: bytes) -> int:
+    """A length without a unit or in px, as whole pixels; 0 for any other."""
+    found = re.fullmatch(rb"\s*([0-9]{1,9})(\.[0-9]*)?(px)?\s*", length)
+    return int(found[1]) if found else 0
+
+
 _READERS: dict[Format, tuple[Callable[[bytes], bool], Callable[[bytes], tuple[int, int]]]] = {
     "PNG": (lambda data: data.startswith(PNG_SIGNATURE), _read_png),
     "JPEG": (lambda data: data.startswith(b"\xff\xd8\xff"), _read_jpeg),
     "WEBP": (lambda data: data.startswith(b"RIFF") and data[8:12] == b"WEBP", _read_webp),
     "GIF": (lambda data: data.startswith((b"GIF87a", b"GIF89a")), _read_gif),
+    "SVG": (lambda data: _svg_root(data) is not None, _read_svg),
 }
 
 # What services and proxies send in a picture's place, so that the sentence can name it.
 _STRANGERS: dict[bytes, str] = {
-    b"<svg": "SVG", b"<?xml": "XML", b"<!doctype": "HTML", b"<html": "HTML", b"{": "JSON", b"http": "a URL",
+    b"<?xml": "XML", b"<!doctype": "HTML", b"<html": "HTML", b"{": "JSON", b"http": "a URL",
     b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL": "JPEG XL",
     b"8BPS": "PSD", b"%pdf": "PDF", b"%!ps": "PostScript", b"\0\0\1\0": "ICO", b"\x1f\x8b": "gzip", b"pk\3\4": "ZIP",
 }  # fmt: skip

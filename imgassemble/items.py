@@ -64,6 +64,8 @@ class Item:
     """The prompt as the service rewrote it."""
     usage: Mapping[str, Any] | None = None
     """The tokens that the service says this image took, in its own words."""
+    url: str | None = None
+    """Where the service says that the picture is, when it sent a URL in its place. It is kept, and never fetched."""
     _pixels: Pixels = field(default_factory=Pixels, repr=False, compare=False)
 
     @property
@@ -99,6 +101,7 @@ class Item:
             "anomalies": [{"code": each.code, "message": each.message} for each in self.anomalies],
             "output_index": self.output_index,
             "revised_prompt": self.revised_prompt,
+            "url": self.url,
             "usage": None if self.usage is None else dict(self.usage),
         }
 

@@ -272,6 +272,8 @@ def reason_of(verdict: Verdict, facts: Facts, stream: StreamFacts) -> str | None
         return stream.reason
     if State.INCOMPLETE in facts.words or Ending.INCOMPLETE in stream.endings:
         return "the service called it incomplete"
+    if facts.detail("url"):
+        return "the service sent a URL in place of the picture, and nothing is fetched"
     return "the stream ended before its final picture" if facts.partials else "no usable picture came"
 
 

@@ -10,8 +10,10 @@ from typing import Literal, get_args
 
 from .errors import UsageError
 
-Format = Literal["PNG", "JPEG", "WEBP", "GIF"]
+Format = Literal["PNG", "JPEG", "WEBP", "GIF", "SVG"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+# SVG is a program for a browser rather than a picture: it is taken only where it is asked for.
+_PICTURES: tuple[Format, ...] = ("PNG", "JPEG", "WEBP", "GIF")
 
 # Where Pillow begins to warn of a decompression bomb (PIL.Image.MAX_IMAGE_PIXELS: a quarter of a gigabyte of RGB).
 _PILLOW_WARNS_ABOVE = 89_478_485
@@ -39,8 +41,9 @@ class Limits:
     max_total_bytes: int = 2**30
     """All pictures of one assembler, in bytes: several hundred results of 1024x1024. A frame beyond it is not kept."""
 
-    formats: tuple[Format, ...] = FORMATS
-    """Which formats are pictures. Whatever else comes is refused, and no other decoder is ever opened."""
+    formats: tuple[Format, ...] = _PICTURES
+    """Which formats are pictures. Whatever else comes is refused, and no other decoder is ever opened. "SVG" can be
+    added: its bytes are kept and saved, and never drawn here."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "formats", tuple(self.formats))
