@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from imgassemble.dialects import ID_IS_OPTIONAL, ITEM_TYPES, OTHER_NAMES, ROWS, STATUSES, WITHOUT_TYPE, Row
+from imgassemble.dialects import ID_IS_OPTIONAL, ITEM_TYPES, OTHER_NAMES, ROWS, STATUSES, WITHOUT_TYPE, Row, Shape
+from imgassemble.lifecycle import Ending, Witness
 
 TEXT = """\
 # Dialects
@@ -83,16 +84,25 @@ def page() -> str:
 
 
 def _meaning(row: Row) -> str:
-    said = []
-    if row.is_partial:
-        said.append("a partial")
-    if row.word:
-        said.append(f"`{row.word}`")
-    if row.witness:
-        said.append(f"the end: a picture or a failure, as {row.witness.name}")
-    if row.ending or row.heeds_status:
-        said.append(f"the response {row.ending.value if row.ending else 'by its `status`'}")
-    return "; ".join(said) or "nothing but its number"
+    said = [
+        row.is_partial and "a partial",
+        row.word and f"`{row.word}`",
+        row.witness and f"how it ended, as {WITNESSES[row.witness]}",
+        row.ending and f"the response {ENDINGS[row.ending]}",
+        row.heeds_status and "the response's `status`",
+        row.shape is Shape.ITEM and not row.witness and "`generating`, where its `status` says so",
+        row.shape is Shape.RESPONSE and not row.witness and "the response's id",
+    ]
+    return "; ".join(each for each in said if each)
+
+
+WITNESSES = {Witness.OWN: "the item's own word", Witness.DONE: "the done item", Witness.SNAPSHOT: "the snapshot"}
+ENDINGS = {
+    Ending.COMPLETED: "is completed",
+    Ending.INCOMPLETE: "is incomplete",
+    Ending.FAILED: "failed",
+    Ending.ERROR: "failed",
+}
 
 
 def _dotted(path: str | tuple[str | int, ...]) -> str:
