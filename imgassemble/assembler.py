@@ -185,7 +185,7 @@ class Assembler:
             if isinstance(event, ImgassembleError):
                 raise event
             if isinstance(event, (str, bytes, bytearray, memoryview)):
-                check_event_size(len(event), self.limits)
+                _check_size(event, self.limits)
             return weigh(read(parse_event(event)), self._held, self._rules)
         except ImgassembleError as error:
             change = nothing_new(self._held)
@@ -241,8 +241,11 @@ class Assembler:
                     _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
 
 
-def check_event_size(size: int, limits: Limits) -> None:
-    """Raise LimitError where a message of `size` bytes is too large."""
+def _check_size(event: str | bytes | bytearray | memoryview, limits: Limits) -> None:
+    """Raise LimitError where a message is too large."""
+    if isinstance(event, str) and not event.isascii():
+        event = event.encode("utf-8", "surrogatepass")
+    size = len(event)
     if size > limits.max_event_bytes:
         sentence = f"a message of {size:,} bytes is skipped: Limits.max_event_bytes allows {limits.max_event_bytes:,}"
         raise LimitError(sentence, limit="max_event_bytes", actual=size)

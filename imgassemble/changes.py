@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from math import floor
 from typing import Any, Literal
 
-from .dialects import Reading, Signal
+from .dialects import GREATEST_NUMBER, Reading, Signal
 from .errors import EventError, FrameDecodeError, FrameEncodingError, FrameError, ImgassembleError, LimitError, quoted
 from .frames import Frame, disagreements, read_frame, said_of
 from .items import Cursor
@@ -154,7 +154,7 @@ def _take(signal: Signal, item_id: str, reading: Reading, held: Held, change: Ch
     facts = change.facts.get(item_id) or held.facts.get(item_id) or Facts()
     number = reading.sequence_number
     for name, value in signal.details.items():
-        if name == "usage" and _is_told(value, item_id, change):
+        if name == "usage" and signal.is_unnamed and _is_told(value, item_id, change):
             continue
         facts = facts.with_detail(name, Heard(value=value, sequence_number=number))
     if signal.word is State.FAILED and signal.witness:
@@ -195,7 +195,9 @@ def _with_picture(signal: Signal, item_id: str, facts: Facts, change: Change, ru
     place = _place(frame, facts)
     # Equal bytes were made one object above.
     if any(frame.data is not other.data for other in place):
-        sentence = f"{said_of(payload, item_id)} is another picture than came before in its place; the later one counts"
+        sentence = (
+            f"{said_of(payload, item_id)} is another picture than came before in its place; the one sent later counts"
+        )
         change.trouble(item_id, "conflicting_picture", FrameError(sentence, item_id=item_id, index=frame.index))
     if signal.witness:
         after = facts.with_claim(signal.witness, Claim(picture=frame, sequence_number=frame.sequence_number))
@@ -216,7 +218,7 @@ def _place(frame: Frame, facts: Facts) -> list[Frame]:
 
 
 def _next_index(facts: Facts) -> int:
-    return floor(facts.partials[-1].index or 0) + 1 if facts.partials else 0
+    return min(floor(facts.partials[-1].index or 0) + 1, GREATEST_NUMBER) if facts.partials else 0
 
 
 def _within_limits(
@@ -241,7 +243,7 @@ def _within_limits(
         change.trouble(item_id, "over_limit", error)
         return before
     change.total_bytes = total
-    if is_news and not frame.is_final:
+    if is_news and not frame.is_final and after.partial(frame.index) is frame:  # a frame that is not kept is not told
         change.added.setdefault(item_id, []).append(frame)
     return after
 

@@ -12,9 +12,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from . import __version__
 from .assembler import Assembler
@@ -24,6 +25,7 @@ from .files import sink_error
 from .frames import Frame
 from .items import Item, Result
 from .lifecycle import State
+from .simulator import command
 from .sinks import DirectorySink
 from .sources import EventDecoder, open_chunks
 from .updates import (
@@ -55,20 +57,17 @@ exit codes (of several, the first):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except UsageError as error:
-        print(f"imgassemble: {error}", file=sys.stderr)
+        _say(str(error))
         return USAGE
+    except SinkError as error:
+        _say(str(error))
+        return STORAGE
     except KeyboardInterrupt:
-        print("imgassemble: interrupted; what came is kept", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; say nothing more
+        _say("interrupted; what came is kept")
         return INTERRUPTED
 
 
@@ -93,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "inspect", _inspect, "tell what is in a stream: images, states, frames, sizes, timings, anomalies", [
         (("--json",), {"action": "store_true", "help": "tell every image as a line of JSON"}),
     ])  # fmt: skip
+    about = "stand in for a service: a stream of previews and pictures, made here, with any fault wanted"
+    simulate = commands.add_parser("simulate", help=about, description=about[0].upper() + about[1:] + ".")
+    command.add_arguments(simulate)
+    simulate.set_defaults(run=command.run)
     return parser
 
 
@@ -117,35 +120,36 @@ def _add(commands: Any, name: str, run: Callable[[Any], int], about: str, option
 def _save(options: argparse.Namespace) -> int:
     assembler = Assembler(keep=options.keep, key_by=options.key_by)
     chunks = open_chunks(options.source)
-    tee = _Tee(options.tee)
+    tee, results, heard = _Tee(options.tee), _Results(), _Heard()
     sink = DirectorySink(options.output, keep=options.keep, overwrite=options.overwrite)
-    listener = _JSONLines() if options.json else _Progress()
-    heard = _Heard()
+    listener = results.update if options.json else _Progress()
+    error: SinkError | None = None
     try:
         assemble(heard.events_in(tee.copy(chunks)), on_update=_each(heard, listener), sinks=[sink], assembler=assembler)
-    except SinkError as error:
-        tee.error = tee.error or error
+    except SinkError as failed:
+        error = failed
         if assembler.result is None:  # DIR cannot be made; whatever else fails was told when it did
             _say(str(error))
     if not options.json:
         for path in sink.paths:
             if path.stem == "final":
-                print(clean(str(path), 4_000))
-    return STORAGE if tee.error else heard.exit_code(assembler.result)
+                results.line(clean(str(path), 4_000))
+    return STORAGE if error or tee.error or results.error else heard.exit_code(assembler.result)
 
 
 def _inspect(options: argparse.Namespace) -> int:
     assembler = Assembler(key_by=options.key_by)
-    heard, times = _Heard(), _Times()
+    results, heard, times = _Results(), _Heard(), _Times()
     assemble(heard.events_in(open_chunks(options.source)), on_update=_each(heard, times), assembler=assembler)
     result = assembler.result
     assert result is not None
     if options.json:
         for item in result.items.values():
-            print(json.dumps(item.as_dict() | {"seconds": times.of_item(item)}))
+            results.line(json.dumps(item.as_dict() | {"seconds": times.of_item(item)}))
     else:
-        print("\n".join(_report(result, assembler, heard, times)))
-    return heard.exit_code(result)
+        for line in _report(result, assembler, heard, times):
+            results.line(line)
+    return STORAGE if results.error else heard.exit_code(result)
 
 
 def _each(*listeners: Callable[[Update], None]) -> Callable[[Update], None]:
@@ -167,8 +171,11 @@ class _Heard:
 
     def events_in(self, chunks: Iterable[bytes]) -> Iterator[Any]:
         decoder = EventDecoder()
-        for chunk in chunks:
-            yield from map(self._count, decoder.feed(chunk))
+        try:
+            for chunk in chunks:
+                yield from map(self._count, decoder.feed(chunk))
+        except OSError as cause:  # as if the stream were cut here
+            _say(f"the stream cannot be read on: {cause.strerror or cause}")
         yield from map(self._count, decoder.close())
 
     def _count(self, event: Any) -> Any:
@@ -213,16 +220,17 @@ class _Tee:
             yield from chunks
             return
         try:
-            copy = self._path.open("xb", buffering=0)
+            copy = self._path.open("xb")
         except OSError as cause:
             self._fail(cause)
             yield from chunks
             return
-        with copy:
+        with suppress(OSError), copy:  # what cannot be written was told when it could not
             for chunk in chunks:
                 if not self.error:
                     try:
                         copy.write(chunk)
+                        copy.flush()
                     except OSError as cause:
                         self._fail(cause)
                 yield chunk
@@ -234,22 +242,39 @@ class _Tee:
 
 
 def _say(text: str) -> None:
-    print(f"imgassemble: {text}", file=sys.stderr, flush=True)
+    """A line for people on standard error; where nobody reads it, nothing is lost."""
+    _write(sys.stderr, f"imgassemble: {text}")
 
 
-class _JSONLines:
-    """Tells updates as lines of JSON on standard output."""
+def _write(stream: TextIO | None, line: str) -> OSError | None:
+    """Write a line at once; what goes wrong is the answer, and then the stream is quiet for good."""
+    if stream is None or stream.closed:
+        return None
+    try:
+        encoding = stream.encoding or "utf-8"
+        stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except OSError as cause:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return cause
+    return None
+
+
+class _Results:
+    """What the command gives, on standard output. A reader that goes away is no error, a full disk is."""
 
     def __init__(self) -> None:
-        self._is_read = True
+        self.error: OSError | None = None
 
-    def __call__(self, update: Update) -> None:
-        try:
-            if self._is_read:
-                print(json.dumps(update.as_dict()), flush=True)
-        except BrokenPipeError:  # nobody reads on; the pictures are saved all the same
-            self._is_read = False
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    def line(self, text: str) -> None:
+        failed = _write(sys.stdout, text)
+        if failed is not None and not isinstance(failed, BrokenPipeError):
+            self.error = failed
+            _say(f"the results cannot be written: {failed.strerror}; choose another place for them")
+
+    def update(self, update: Update) -> None:
+        self.line(json.dumps(update.as_dict()))
 
 
 class _Progress:
@@ -257,7 +282,8 @@ class _Progress:
 
     def __init__(self) -> None:
         self._start = time.monotonic()
-        self._has_colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        is_terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._has_colour = is_terminal and not os.environ.get("NO_COLOR")
 
     def __call__(self, update: Update) -> None:
         told = _LINES[type(update)](update)
@@ -266,7 +292,7 @@ class _Progress:
         colour, text = told
         if self._has_colour:
             text = f"\x1b[{colour}m{text}\x1b[0m"
-        print(f"{time.monotonic() - self._start:7.2f} s  {text}", file=sys.stderr, flush=True)
+        _write(sys.stderr, f"{time.monotonic() - self._start:7.2f} s  {text}")
 
 
 _PLAIN, _GOOD, _BAD, _DOUBTFUL = "0", "32", "31", "33"  # SGR colours: none, green, red, yellow

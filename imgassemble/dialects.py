@@ -108,6 +108,8 @@ WITHOUT_TYPE: tuple[tuple[str, str | None, str], ...] = (
     ("error", None, "error"),
 )
 
+GREATEST_NUMBER = 2**53  # of an index or a sequence number: beyond it a JSON number may stand for its neighbour
+
 # Which members of `output` are images; all others are text, reasoning and tools. For some an id is optional: such an
 # item without one goes by its place.
 ITEM_TYPES = frozenset({"image_generation_call", "openrouter:image_generation"})

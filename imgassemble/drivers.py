@@ -57,20 +57,17 @@ def assemble(
     """
     assembler = Assembler() if assembler is None else assembler
     updates = iter_updates(stream, assembler)
-    unsubscribe = assembler.subscribe(on_update) if on_update else None
     kept = _Sinks(sinks)
+    listeners: list[Callable[[Update], object]] = [kept] if on_update is None else [kept, on_update]
+    subscriptions = [assembler.subscribe(listener) for listener in listeners]  # a callback finds its frame on disk
     try:
         kept.open(assembler)
-        stop_keeping = assembler.subscribe(kept)
-        try:
-            deque(updates, maxlen=0)
-        finally:
-            stop_keeping()
+        deque(updates, maxlen=0)
     except BaseException:
         kept.close()
         raise
     finally:
-        if unsubscribe:
+        for unsubscribe in subscriptions:
             unsubscribe()
     return _finished(kept.close(), assembler)
 
@@ -87,9 +84,11 @@ async def aassemble(
 
     assembler = Assembler() if assembler is None else assembler
     updates = aiter_updates(stream, assembler)
+    if on_update is not None and not callable(on_update):
+        raise UsageError(f"a listener is called with each update, and {type(on_update).__name__} cannot be called")
+    kept = _Sinks(sinks)
     waiting: deque[Update] = deque()
     unsubscribe = assembler.subscribe(waiting.append)
-    kept = _Sinks(sinks)
 
     async def tell() -> None:
         while waiting:
@@ -201,13 +200,24 @@ class _Sinks:
     """Several sinks as one listener that never raises: what fails is kept until the end."""
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
+        if not isinstance(sinks, Iterable) or isinstance(sinks, str):
+            raise UsageError(f"sinks is a list of sinks, not {type(sinks).__name__}: sinks=[DirectorySink(folder)]")
         self.sinks = tuple(sinks)
+        if strangers := [sink for sink in self.sinks if not isinstance(sink, Sink)]:
+            raise UsageError(
+                f"a sink has open, close and paths and is called with updates; {strangers[0]!r:.80} is none"
+            )
         self._opened: list[Sink] = []
         self._errors: list[SinkError] = []
 
     def open(self, assembler: Assembler) -> None:
         for sink in self.sinks:
-            sink.open(assembler)
+            try:
+                sink.open(assembler)
+            except SinkError:
+                raise
+            except Exception as cause:
+                raise _failed(sink, cause) from cause
             self._opened.append(sink)
 
     def __call__(self, update: Update) -> None:
@@ -227,9 +237,13 @@ class _Sinks:
             self._errors.append(error)
         except Exception as cause:  # noqa: BLE001 - so is a sink
             _log.exception("a sink failed; the stream goes on")
-            failed = SinkError(f"{type(sink).__name__} failed: {cause}; what it kept before stays", path=None)
+            failed = _failed(sink, cause)
             failed.__cause__ = cause
             self._errors.append(failed)
+
+
+def _failed(sink: Sink, cause: Exception) -> SinkError:
+    return SinkError(f"{type(sink).__name__} failed: {cause}; what it kept before stays", path=None)
 
 
 def _finished(errors: list[SinkError], assembler: Assembler) -> Result:

@@ -25,7 +25,11 @@ from typing import Any
 
 # C0 and C1 controls move a terminal's cursor; the bidirectional ones reorder what is read; a lone surrogate
 # cannot be printed at all.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]+"
+)
+# What no word or id is: nobody reads base64.
+_BASE64 = re.compile("[A-Za-z0-9+/_=-]{121,}")
 _LONGEST_TEXT = 1_000  # characters: a paragraph. What a service says beyond that helps nobody in a log line.
 _LONGEST_NAME = 100  # characters: real item ids have up to 83, and a sentence must stay one
 
@@ -33,6 +37,7 @@ _LONGEST_NAME = 100  # characters: real item ids have up to 83, and a sentence m
 def clean(text: str, longest: int = _LONGEST_TEXT) -> str:
     """`text` from outside, safe to print: on one line, no control characters, at most `longest` characters."""
     shown = _UNPRINTABLE.sub(" ", text[: longest * 2]).strip()
+    shown = _BASE64.sub(lambda run: run[0][:16] + "…", shown)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
@@ -51,35 +56,36 @@ class ImgassembleError(Exception):
         return str(self.args[0])
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._facts() == other._facts()
+        return type(self) is type(other) and (self.args, self._data()) == (other.args, other._data())
 
     def __hash__(self) -> int:
         return hash((type(self), self.args))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.args, dict(self.__dict__))
+        return _restore, (type(self), self.args, self._data())
 
-    def _facts(self) -> tuple[Any, ...]:
-        return self.args, {name: value for name, value in self.__dict__.items() if name != "__notes__"}
+    def _data(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "__notes__"}
 
     def as_dict(self) -> dict[str, Any]:
         """The error as JSON-able facts: its type, its sentence, and its data."""
-        data = {name: _plain(value) for name, value in self.__dict__.items() if name != "__notes__"}
-        return {"type": type(self).__name__, **data, "message": str(self)}
+        return {"type": type(self).__name__, **plain(self._data()), "message": str(self)}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` as JSON has it: mappings as dicts, sequences as lists."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
+        return {str(name): plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
 def _restore(kind: type[ImgassembleError], args: tuple[Any, ...], data: dict[str, Any]) -> ImgassembleError:
     error = kind.__new__(kind)
     error.args = args
-    error.__dict__.update(data)
+    for name, value in data.items():
+        setattr(error, name, value)
     return error
 
 
@@ -124,7 +130,7 @@ class ProviderError(ImgassembleError):
     def __init__(self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None) -> None:
         self.message = clean(message) or "the service gave no reason"
         self.code = None if code is None else clean(code, _LONGEST_NAME)
-        self.details: Mapping[str, Any] = dict(details or {})
+        self.details: Mapping[str, Any] = plain(details or {})
         super().__init__(f"the service failed ({self.code}): {self.message}" if self.code else
                          f"the service failed: {self.message}")  # fmt: skip
 
@@ -149,8 +155,8 @@ class SinkError(ImgassembleError, OSError):
         self.path = None if path is None else os.fspath(path)
         self.errno = errno
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.args, {**self.__dict__, "errno": self.errno})
+    def _data(self) -> dict[str, Any]:
+        return {**super()._data(), "errno": self.errno}  # OSError has its own place for it
 
 
 class UsageError(ImgassembleError, ValueError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
 from math import isfinite
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import (
@@ -28,6 +29,7 @@ from pydantic_core import from_json
 
 from .dialects import (
     ENDINGS,
+    GREATEST_NUMBER,
     ID_IS_OPTIONAL,
     ITEM_TYPES,
     OTHER_NAMES,
@@ -43,9 +45,9 @@ from .errors import EventError, ProviderError, clean
 from .frames import Payload
 from .lifecycle import Ending, State
 
-_GREATEST_NUMBER = 2**53  # beyond it a JSON number may stand for its neighbour
 _MOST_MEMBERS = 100  # of one object inside `usage` or `error`; real ones have a dozen
 _DEEPEST = 6
+_MOST_BITS = 64  # an integer beyond can be too long to be printed
 _IN_GO = {"id": "ID", "b64": "B64", "json": "JSON", "url": "URL"}
 
 
@@ -65,7 +67,7 @@ def _spellings(name: str) -> AliasChoices:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _GREATEST_NUMBER:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= GREATEST_NUMBER:
         return None  # NaN is no number from 0, either
     return int(value) if value == int(value) else float(value)
 
@@ -87,12 +89,20 @@ def _plain(value: Any, depth: int = _DEEPEST) -> Any:
         return [_plain(each, depth - 1) for each in value[:_MOST_MEMBERS]]
     if isinstance(value, float) and not isfinite(value):
         return None
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return None
     return clean(value) if isinstance(value, str) else value if isinstance(value, (bool, int, float)) else None
 
 
-def _facts(value: Any) -> dict[str, Any] | None:
-    plain = _plain(value)
-    return plain if isinstance(plain, dict) else None
+def _facts(value: Any) -> Mapping[str, Any] | None:
+    plain = _read_only(_plain(value))
+    return plain if isinstance(plain, Mapping) else None
+
+
+def _read_only(value: Any) -> Any:
+    if isinstance(value, dict):
+        return MappingProxyType({name: _read_only(each) for name, each in value.items()})
+    return tuple(map(_read_only, value)) if isinstance(value, list) else value
 
 
 def _readable(value: Any) -> Any:
@@ -107,7 +117,7 @@ def _all_readable(value: Any) -> list[Any]:
 Number = Annotated[float | None, PlainValidator(_number)]
 Text = Annotated[str | None, PlainValidator(_text)]
 Base64 = Annotated[str | None, PlainValidator(_text), Field(repr=False)]
-Plain = Annotated[dict[str, Any] | None, PlainValidator(_facts)]
+Plain = Annotated[Mapping[str, Any] | None, PlainValidator(_facts)]
 Anything = Annotated[Any, PlainValidator(_plain)]
 
 
@@ -318,7 +328,7 @@ def load_json(data: str | bytes | bytearray | memoryview) -> Any:
         data = bytes(data)
     try:
         return from_json(data)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # a TypeError where text has a lone surrogate
         cause = error
     try:
         return json.loads(data)  # it also reads lone surrogates, which may stand inside a prompt
@@ -461,9 +471,11 @@ def _signal(
     is_unnamed: bool = False,
     number: int | None = None,
     index: float | None = None,
-    usage: dict[str, Any] | None = None,
+    usage: Mapping[str, Any] | None = None,
 ) -> Signal:
-    status = row.word or STATUSES.get(said.status or "")
+    status = STATUSES.get(said.status or "")
+    if not (status is State.FAILED and row.witness):
+        status = row.word or status
     details = {
         "output_index": output_index,
         "revised_prompt": said.revised_prompt,

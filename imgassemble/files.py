@@ -1,7 +1,7 @@
 """Whole files or none: how bytes get onto a disk.
 
 Knows: temporary names, permissions, replacing. Must not know: what the bytes are.
-A process that is killed at any moment leaves the old file, the new file, or a hidden `.*.tmp` beside them.
+A process that is killed at any moment leaves the old file, the new file, or a hidden `.imgassemble-*.tmp` beside them.
 """
 
 from __future__ import annotations
@@ -19,24 +19,21 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     Raises SinkError with the path; what stood there before stays.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
-        try:
-            _write_new(temporary, data)
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        temporary = target.with_name(f".imgassemble-{secrets.token_hex(8)}.tmp")
+        # O_EXCL and O_NOFOLLOW: a link that somebody laid under this name is refused, never followed.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        with open(os.open(temporary, flags, 0o666), "wb") as file:
+            try:
+                file.write(data)
+                file.close()
+                temporary.replace(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
     except (OSError, ValueError) as cause:
         raise sink_error(target, cause) from cause
     return target
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    # O_EXCL and O_NOFOLLOW: a link that somebody laid under this name is refused, never followed.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    with open(os.open(path, flags, 0o666), "wb") as file:
-        file.write(data)
 
 
 def sink_error(path: str | os.PathLike[str], cause: Exception) -> SinkError:

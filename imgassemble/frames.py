@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pybase64
 
-from .errors import FrameDecodeError, FrameEncodingError, LimitError, clean, quoted
+from .errors import FrameDecodeError, FrameEncodingError, LimitError, UsageError, clean, quoted
 from .files import write_atomically
 from .headers import PNG_SIGNATURE, Header, HeaderError, jpeg_segments, png_chunks, read_header
 from .limits import Format, Limits
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SUFFIXES: dict[Format, str] = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "SVG": ".svg"}
+_COLOUR_INFO = frozenset({"icc_profile", "transparency", "gamma"})  # what says how the pixels look
+# Modes that Pillow cannot scale smoothly, and those that it can.
+_RESIZABLE = {"1": "L", "P": "RGBA", "PA": "RGBA", "I;16": "I", "I;16B": "I", "I;16L": "I"}
 _PLUGINS: dict[Format, str] = {"PNG": "Png", "JPEG": "Jpeg", "WEBP": "WebP", "GIF": "Gif"}
 
 
@@ -88,8 +91,11 @@ class Frame:
     def preview(self, size: tuple[int, int]) -> Image:
         """A new Pillow image that fits in `size`, (width, height) in pixels, with the picture's aspect; never enlarged.
 
-        Cheaper than `decode` where the format can be read at a smaller scale. Raises FrameDecodeError as `decode` does.
+        Cheaper than `decode` where the format can be read at a smaller scale. Raises FrameDecodeError as `decode` does,
+        and UsageError where `size` is none.
         """
+        if len(size) != 2 or not all(isinstance(side, (int, float)) and side >= 1 for side in size):
+            raise UsageError(f"a preview's size is (width, height) in pixels, each at least 1, not {size!r}")
         return self._pixels(size)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -125,10 +131,10 @@ class Frame:
                 raise ValueError(f"its pixels are {image.size} and its header says {self.size}")
             if at_most is None:
                 image.load()
-                return image
-            if image.mode == "P":
-                image = image.convert("RGBA")
-            image.thumbnail(at_most)
+            else:
+                image = image.convert(_RESIZABLE[image.mode]) if image.mode in _RESIZABLE else image
+                image.thumbnail(at_most)
+            image.info = {name: value for name, value in image.info.items() if name in _COLOUR_INFO}
             return image
         except Exception as cause:  # Pillow raises what it meets: OSError, SyntaxError, ValueError, struct.error, …
             raise FrameDecodeError(

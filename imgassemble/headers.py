@@ -26,6 +26,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 # The next marker in compressed JPEG data: not a stuffed zero, not a restart, not a fill byte.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_JPEG_FILL = re.compile(rb"\xff+")
 _JPEG_SIZES = frozenset({0xC0, 0xC1, 0xC2})  # the frames that decoders in use can read: baseline, extended, progressive
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
 
@@ -92,11 +93,11 @@ def jpeg_segments(data: bytes) -> list[tuple[int, int, int]]:
     while not segments or segments[-1][0] != 0xD9:
         if len(segments) >= _MAX_BLOCKS:
             raise HeaderError("has too many segments to be a picture")
-        if data[at] != 0xFF:
-            raise HeaderError("is a damaged JPEG")
-        if (marker := data[at + 1]) == 0xFF:  # a fill byte
-            at += 1
-            continue
+        fill = _JPEG_FILL.match(data, at)  # a marker may stand behind any number of fill bytes
+        if fill is None:
+            raise HeaderError("is cut short" if at >= len(data) else "is a damaged JPEG")
+        at = fill.end() - 1
+        marker = data[at + 1]
         end = at + 2 if marker == 0xD9 or marker in _JPEG_ALONE else at + 2 + _U16(data, at + 2)[0]
         if marker == 0xDA:
             found = _JPEG_MARKER.search(data, end)
@@ -195,6 +196,7 @@ _SVG_START = re.compile(
     rb"\xef\xbb\xbf|\s+|<\?xml[^>]{0,200}\?>|<!--.{0,4000}?-->|<!DOCTYPE svg[^>\[]{0,400}>", re.DOTALL
 )
 _SVG_ROOT = re.compile(rb"<svg(?=[\s>])([^>]{0,4000})>")
+_SVG_TAG = re.compile(rb"<svg(?=[\s>/])([^>]*)>")
 _SVG_SIDES = re.compile(rb"""\s(width|height|viewBox)\s*=\s*["']([^"']{0,100})["']""")
 _SVG_UNSIZED = (300, 150)  # what a browser gives a drawing that does not say (CSS 2.2, section 10.3.2)
 
@@ -210,12 +212,18 @@ def _svg_root(data: bytes) -> re.Match[bytes] | None:
 
 def _read_svg(data: bytes) -> tuple[int, int]:
     root = _svg_root(data)
-    if root is None or not data.rstrip().endswith((b"</svg>", b"/>")):
+    is_alone = root is not None and root[1].endswith(b"/")
+    if root is None or not (is_alone or _is_closed(data)):
         raise HeaderError("is cut short")
     said = dict(_SVG_SIDES.findall(root[1]))
     box = [_pixels(each) for each in said.get(b"viewBox", b"").replace(b",", b" ").split()]
     width, height = box[2:4] if len(box) == 4 else _SVG_UNSIZED
     return _pixels(said.get(b"width", b"")) or width, _pixels(said.get(b"height", b"")) or height
+
+
+def _is_closed(data: bytes) -> bool:
+    opened = sum(not tag.endswith(b"/") for tag in _SVG_TAG.findall(data))
+    return data.rstrip().endswith(b"</svg>") and opened == data.count(b"</svg>")
 
 
 def _pixels(length: bytes) -> int:

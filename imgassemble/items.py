@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from .errors import FrameDecodeError, ImgassembleError, IncompleteStreamError, ProviderError, UsageError, quoted
+from .errors import FrameDecodeError, ImgassembleError, IncompleteStreamError, ProviderError, UsageError, plain, quoted
 from .frames import Frame
 from .lifecycle import State
 from .updates import Anomaly, Outcome, as_plain
@@ -102,7 +102,7 @@ class Item:
             "output_index": self.output_index,
             "revised_prompt": self.revised_prompt,
             "url": self.url,
-            "usage": None if self.usage is None else dict(self.usage),
+            "usage": plain(self.usage),
         }
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:

@@ -46,7 +46,10 @@ class Limits:
     added: its bytes are kept and saved, and never drawn here."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "formats", tuple(self.formats))
+        try:
+            object.__setattr__(self, "formats", tuple(self.formats))
+        except TypeError:
+            raise UsageError(f"Limits.formats is a list of formats, not {self.formats!r}") from None
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name != "formats" and (type(value) is not int or value < 1):
@@ -55,5 +58,5 @@ class Limits:
             raise UsageError(
                 f"Limits.max_frame_pixels is at most {_PILLOW_WARNS_ABOVE:,}: beyond, Pillow warns of a bomb"
             )
-        if unknown := set(self.formats) - set(FORMATS):
-            raise UsageError(f"Limits.formats knows {', '.join(FORMATS)}, not {', '.join(sorted(map(str, unknown)))}")
+        if unknown := [form for form in self.formats if form not in FORMATS]:
+            raise UsageError(f"Limits.formats knows {', '.join(FORMATS)}, not {', '.join(map(repr, unknown))}")

@@ -18,7 +18,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from stat import S_ISDIR
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 from .assembler import Assembler
 from .changes import Keep
@@ -84,6 +84,8 @@ class DirectorySink:
         overwrite: bool = False,
         clock: Callable[[], datetime] = _now,
     ) -> None:
+        if keep not in get_args(Keep):
+            raise UsageError(f"keep is one of {', '.join(map(repr, get_args(Keep)))}, not {keep!r}")
         self._directory = Path(directory)
         self._keep = keep
         self._overwrite = overwrite
@@ -97,12 +99,15 @@ class DirectorySink:
             self._directory.mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as cause:
             raise sink_error(self._directory, cause) from cause
-        self._assembler = assembler
+        if assembler is not self._assembler:  # what was written of another stream is not ours any more
+            self._assembler, self._folders = assembler, {}
         for item in assembler.items.values():
             for frame in item.partials:
                 self(FrameAdded(item.id, frame, frame is item.partials[-1]))
             if item.final:
                 self(FinalReady(item.id, item.final, item.is_provisional))
+            elif item.state.is_end:
+                self(ItemEnded(item.id, item.state, item.error))
 
     def __call__(self, update: Update) -> None:
         """Keep what `update` tells. Raises UsageError before `open()`."""
@@ -165,28 +170,29 @@ class DirectorySink:
         name = f"partial-{int(index):03d}" if index == int(index) else f"partial-{index}"
         if self._keep == "latest" and not update.is_latest:
             return
-        self._write_frame(folder, name, update.frame, replacing="partial-" if self._keep == "latest" else f"{name}.")
+        self._write_frame(folder, name, update.frame)
         self._write_facts(folder, update.item_id)
 
     def _set_final(self, folder: _Folder, update: FinalReady) -> None:
         if update.is_provisional:
-            _remove(folder, "final.")
+            _remove(folder, lambda name: _stem(name) == "final")
         else:
-            self._write_frame(folder, "final", update.frame, replacing="final.")
+            self._write_frame(folder, "final", update.frame)
         self._write_facts(folder, update.item_id)
 
     def _withdraw_final(self, folder: _Folder, update: FinalWithdrawn) -> None:
-        _remove(folder, "final.")
+        _remove(folder, lambda name: _stem(name) == "final")
         self._write_facts(folder, update.item_id)
 
     def _end(self, folder: _Folder, update: ItemEnded) -> None:
         self._write_facts(folder, update.item_id)
 
-    def _write_frame(self, folder: _Folder, stem: str, frame: Frame, *, replacing: str) -> None:
+    def _write_frame(self, folder: _Folder, stem: str, frame: Frame) -> None:
         name = stem + frame.suffix
         self._prepare(folder)
         write_atomically(folder.path / name, frame.data)
-        _remove(folder, replacing, but=name)
+        only_one = self._keep == "latest" and not frame.is_final
+        _remove(folder, lambda old: old != name and (_stem(old) == stem or (only_one and _stem(old) != "final")))
         folder.frames[name] = {"file": name, **frame.as_dict(), "received_at": self._clock().isoformat()}
 
     def _write_facts(self, folder: _Folder, item_id: str) -> None:
@@ -210,9 +216,13 @@ _STEPS: dict[type, Callable[[DirectorySink, _Folder, Any], None]] = {
 }
 
 
-def _remove(folder: _Folder, prefix: str, *, but: str = "") -> None:
-    """Remove the frames that this run wrote under `prefix`."""
-    for name in [name for name in folder.frames if name.startswith(prefix) and name != but]:
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]  # an index may have a point, too
+
+
+def _remove(folder: _Folder, goes: Callable[[str], bool]) -> None:
+    """Remove those of the frames that this run wrote whose name `goes`."""
+    for name in list(filter(goes, folder.frames)):
         try:
             (folder.path / name).unlink(missing_ok=True)
         except OSError as cause:
@@ -220,7 +230,7 @@ def _remove(folder: _Folder, prefix: str, *, but: str = "") -> None:
         del folder.frames[name]
 
 
-_OURS = re.compile(r"(partial-[0-9.e+-]+|final)\.(png|jpg|webp|gif)|item\.json|\..+\.tmp")
+_OURS = re.compile(r"(partial-[0-9.e+-]+|final)\.(png|jpg|webp|gif|svg)|item\.json|\.imgassemble-.+\.tmp")
 
 
 def _remove_old(path: Path) -> None:

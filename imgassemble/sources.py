@@ -10,8 +10,8 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from io import TextIOBase
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import EventError, LimitError, UsageError, clean, quoted
@@ -28,20 +28,26 @@ class EventDecoder:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._head = b""
+        self._head: bytes | None = b""
         self._framing: _SSE | _JSONLines | _Document | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Any]:
         """The events that `chunk` completes: mappings, or the error that stands in an event's place."""
         if self._framing is None:
-            chunk = self._head + chunk
-            # A byte order mark may be cut, too.
-            self._head = chunk if BOM.startswith(chunk[:3]) and len(chunk) < 3 else b""
-            chunk = b"" if self._head else chunk.removeprefix(BOM).lstrip()
+            chunk = self._after_mark(chunk).lstrip()
             if not chunk:
                 return
             self._framing = _FRAMINGS.get(chunk[:1], _SSE)(self._limits)
         yield from self._framing.feed(chunk)
+
+    def _after_mark(self, chunk: bytes) -> bytes:
+        """What is left of the stream's beginning without its byte order mark, which may be cut, too."""
+        if self._head is None:
+            return chunk
+        chunk = self._head + chunk
+        is_open = len(chunk) < len(BOM) and BOM.startswith(chunk)
+        self._head = chunk if is_open else None
+        return b"" if is_open else chunk.removeprefix(BOM)
 
     def close(self) -> Iterator[Any]:
         """The last events, where the stream ends without saying so."""
@@ -53,21 +59,22 @@ class _SSE:
     def __init__(self, limits: Limits) -> None:
         self._decoder = SSEDecoder(limits.max_event_bytes)
         self._start = b""
+        self._is_any = False
 
     def feed(self, chunk: bytes) -> Iterator[Any]:
-        if len(self._start) < 80:
-            self._start += chunk[:80]
-        yield from map(_event_of, filter(_is_event, self._decoder.feed(chunk)))
+        self._start = (self._start + chunk[:80])[:80]
+        yield from map(_event_of, filter(self._is_event, self._decoder.feed(chunk)))
 
     def close(self) -> Iterator[Any]:
-        yield from map(_event_of, filter(_is_event, self._decoder.close()))
-        if not self._decoder.is_event_stream:
+        yield from map(_event_of, filter(self._is_event, self._decoder.close()))
+        if not self._is_any:
             shown = clean(self._start.decode("utf-8", "replace"), 60)
-            yield EventError(f"this is no stream of events: it begins with '{shown}'; pass the body as it was received")
+            advice = "pass the body as it was received, response.iter_bytes(), line ends included"
+            yield EventError(f"this is no stream of events: it begins with '{shown}'; {advice}")
 
-
-def _is_event(event: ServerSentEvent | LimitError) -> bool:
-    return isinstance(event, LimitError) or event.data != b"[DONE]"
+    def _is_event(self, event: ServerSentEvent | LimitError) -> bool:
+        self._is_any = True
+        return isinstance(event, LimitError) or event.data != b"[DONE]"
 
 
 def _event_of(event: ServerSentEvent | LimitError) -> Any:
@@ -75,7 +82,7 @@ def _event_of(event: ServerSentEvent | LimitError) -> Any:
         return event
     value = _value_of(event.data)
     event.data.clear()  # the line goes before its text is decoded: that lowers the peak of a large event
-    if isinstance(value, dict) and event.event and not (value.get("type") or value.get("object")):
+    if isinstance(value, dict) and event.event and not any(map(value.get, ("type", "Type", "object", "Object"))):
         value["type"] = event.event
     return value
 
@@ -148,8 +155,8 @@ class _Document:
             return
         value = _value_of(self._data)
         # JSON Lines whose first line was damaged: the others are whole.
-        lines = map(_value_of, self._data.splitlines()) if isinstance(value, EventError) else ()
-        events = value if isinstance(value, list) else list(lines)
+        lines = self._data.splitlines() if isinstance(value, EventError) else ()
+        events = value if isinstance(value, list) else [_value_of(line) for line in lines if line.strip()]
         if not any(isinstance(event, dict) for event in events):
             events = [value]
         self._data.clear()
@@ -166,26 +173,38 @@ def open_chunks(source: str | os.PathLike[str] | BinaryIO) -> Iterator[bytes]:
 
     Raises UsageError where there is nothing to read.
     """
-    if isinstance(source, (str, os.PathLike)) and os.fspath(source) != "-":
+    if isinstance(source, (str, os.PathLike)):
+        if os.fspath(source) == "-":
+            if sys.stdin is None:
+                raise UsageError("there is no standard input: it was closed; name a file")
+            return _read(sys.stdin.buffer)
         try:
-            opened = open(source, "rb")  # noqa: SIM115 - closed by the reader
+            if Path(source).is_dir() or not os.access(source, os.R_OK):
+                Path(source).open("rb").close()  # it cannot be opened; this tells why
         except (OSError, ValueError) as cause:
-            reason = getattr(cause, "strerror", None) or cause
-            raise UsageError(
-                f"cannot read {quoted(os.fspath(source))}: {reason}; name a file, or - for standard input"
-            ) from cause
-        return _read(opened, closing=True)
-    file = sys.stdin.buffer if isinstance(source, (str, os.PathLike)) else source
-    if not hasattr(file, "read") or isinstance(file, TextIOBase):
-        raise UsageError(f"a source is a path, - or a file opened in binary mode, not {type(file).__name__}")
-    return _read(file, closing=False)
+            raise _unreadable(source, cause) from cause
+        return _read_path(source)
+    if not hasattr(source, "read") or isinstance(source, TextIOBase):
+        raise UsageError(f"a source is a path, - or a file opened in binary mode, not {type(source).__name__}")
+    return _read(source)
 
 
-def _read(file: BinaryIO, *, closing: bool) -> Iterator[bytes]:
+def _read_path(path: str | os.PathLike[str]) -> Iterator[bytes]:
+    with Path(path).open("rb") as file:
+        yield from _read(file)
+
+
+def _read(file: BinaryIO) -> Iterator[bytes]:
     read = getattr(file, "read1", file.read)  # read1 gives what a pipe holds, and does not wait for more
-    with file if closing else nullcontext():
-        while chunk := read(READ_BYTES):
-            yield chunk
+    while chunk := read(READ_BYTES):
+        if not isinstance(chunk, (bytes, bytearray, memoryview)):
+            raise UsageError(f"a source is opened in binary mode; {type(file).__name__} gives {type(chunk).__name__}")
+        yield bytes(chunk)
+
+
+def _unreadable(path: str | os.PathLike[str], cause: Exception) -> UsageError:
+    reason = getattr(cause, "strerror", None) or cause
+    return UsageError(f"cannot read {quoted(os.fspath(path))}: {reason}; name a file, or - for standard input")
 
 
 def open_events(source: str | os.PathLike[str] | BinaryIO, limits: Limits | None = None) -> Iterator[Any]:

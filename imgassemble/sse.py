@@ -78,15 +78,14 @@ class SSEDecoder:
     line of JSON is an event (proxies append an error so).
     """
 
-    __slots__ = ("_data", "_event", "_id", "_lines", "_max_bytes", "is_event_stream")
+    __slots__ = ("_data", "_event", "_id", "_is_lost", "_lines", "_max_bytes")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._lines = LineDecoder(max_bytes)
         self._data: bytearray | None = None
         self._event = self._id = ""
-        self.is_event_stream = False
-        """Whether any line so far was one of an event stream."""
+        self._is_lost = False
 
     def feed(self, chunk: bytes) -> Iterator[ServerSentEvent | LimitError]:
         """The events that `chunk` completes."""
@@ -101,18 +100,16 @@ class SSEDecoder:
 
     def _take(self, line: bytearray | LimitError) -> Iterator[ServerSentEvent | LimitError]:
         if isinstance(line, LimitError):
-            yield line
+            yield from self._lose(line)
         elif not line:
             yield from self._dispatch()
         elif line.startswith(b"{"):
-            self.is_event_stream = True
             yield ServerSentEvent(data=line)
         else:
             yield from self._field(line)
 
     def _field(self, line: bytearray) -> Iterator[LimitError]:
         name = bytes(line[: line.find(b":")] if b":" in line[:8] else line[:8])
-        self.is_event_stream |= name in (b"", b"data", b"event", b"id", b"retry")
         del line[: len(name) + 1]
         if line.startswith(b" "):
             del line[:1]
@@ -124,17 +121,25 @@ class SSEDecoder:
             self._id = line.decode("utf-8", "replace")
 
     def _add(self, line: bytearray) -> Iterator[LimitError]:
+        if self._is_lost:
+            return
         if self._data is None:
             self._data = line
         elif len(self._data) + len(line) < self._max_bytes:
             self._data += b"\n" + line
         else:
-            size, self._data = len(self._data) + len(line) + 1, None
+            size = len(self._data) + len(line) + 1
             sentence = f"an event of {size:,} bytes is passed over: Limits.max_event_bytes allows {self._max_bytes:,}"
-            yield LimitError(sentence, limit="max_event_bytes", actual=size)
+            yield from self._lose(LimitError(sentence, limit="max_event_bytes", actual=size))
+
+    def _lose(self, error: LimitError) -> Iterator[LimitError]:
+        """Pass over the event under way up to its end; tell it once."""
+        if not self._is_lost:
+            yield error
+        self._is_lost, self._data = True, None
 
     def _dispatch(self) -> Iterator[ServerSentEvent]:
         data, event = self._data, self._event
-        self._data, self._event = None, ""
+        self._data, self._event, self._is_lost = None, "", False
         if data:
             yield ServerSentEvent(data=data, event=event, id=self._id)

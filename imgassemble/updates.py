@@ -146,9 +146,7 @@ def tell(
     """
     final = verdict.final if is_over or not verdict.is_provisional else None
     has_ended = verdict.state.is_end and (final is not None or verdict.state is not State.COMPLETED)
-    now = Told(
-        verdict.state, final, final is not None and verdict.is_provisional, verdict.state if has_ended else told.end
-    )
+    now = Told(verdict.state, final, final is not None and verdict.is_provisional, verdict.state if has_ended else None)
     return list(_steps(item_id, told, now, latest, added, error)), now
 
 

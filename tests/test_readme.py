@@ -39,7 +39,9 @@ def test_every_program_runs_and_prints_what_is_shown(clone: Path, program: str, 
 
 @pytest.mark.parametrize("line", re.findall(r"^\$ imgassemble (.+)$", README, re.M))
 def test_every_command_runs(clone: Path, line: str) -> None:
-    run = subprocess.run([sys.executable, "-m", "imgassemble", *line.split()], cwd=clone, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-m", "imgassemble", *line.split()], cwd=clone, capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr
     assert run.stdout
 

@@ -30,6 +30,12 @@ GUESTS = {
     "pydantic_core": {"events"},
     "pybase64": {"frames"},
     "PIL": {"frames", "items", "simulator"},
+    # The extra `web`.
+    "anyio": {"simulator"},
+    "python_multipart": {"simulator"},
+    "starlette": {"simulator"},
+    "uvicorn": {"simulator"},
+    "pytest": {"simulator"},
 }
 # What the middle, which is pure, must not know.
 WORLD = {"asyncio", "socket", "time", "datetime", "threading", "subprocess", "http", "urllib", "tempfile", "shutil"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from io import BytesIO
 from struct import pack
@@ -149,7 +149,8 @@ def image_completed(
     return _message(f"{api}.completed", seq) | {"b64_json": _text(content)} | more
 
 
-def sse(events: Iterable[Wire], *, done: bool = False) -> bytes:
+def sse(events: Sequence[Wire], *, done: bool = False) -> bytes:
     """The events as the body of a stream of server-sent events."""
-    frames = [f"event: {each['type']}\ndata: {json.dumps(each)}\n\n" for each in events]
-    return "".join(frames).encode() + (b"data: [DONE]\n\n" if done else b"")
+    names = (f"event: {each['type']}\n" if "type" in each else "" for each in events)
+    body = "".join(f"{name}data: {json.dumps(each)}\n\n" for name, each in zip(names, events, strict=True))
+    return body.encode() + (b"data: [DONE]\n\n" if done else b"")

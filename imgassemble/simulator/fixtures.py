@@ -1,23 +1,21 @@
 """The streams kept in `fixtures/`: one for each behaviour, how it is made, and what must come of it.
 
-Knows: `scripts` and `pictures`, and the words for states and outcomes. Must not know: the assembler; what is
-expected follows from how a stream was made. `python -m imgassemble.simulator.fixtures FOLDER` writes them
-all.
+Knows: `scripts`, `orders` and `shots`, and the words for states and outcomes. Must not know: the assembler; what is
+expected follows from how a stream was made. `imgassemble simulate --fixtures FOLDER` writes them all.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from .pictures import Format, draw, encode, sharpen
+from .orders import Order, Play, pictures_of, play
+from .pictures import Format
 from .scripts import (
     Call,
     Event,
@@ -43,6 +41,7 @@ from .scripts import (
     whole_answer,
     without,
 )
+from .shots import Shot, Sketch, shoot
 
 COMPLETED = "response.image_generation_call.completed"
 _IMAGE_EVENTS = "response.image_generation_call."
@@ -83,17 +82,8 @@ class Fixture:
     expected: Expected
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shot:
-    """The pictures of one image, as files."""
-
-    partials: tuple[bytes, ...]
-    result: bytes
-    format: Format
-    size: tuple[int, int]
-
-
-_NOTHING = _Shot(partials=(), result=b"", format="PNG", size=(0, 0))
+_NOTHING = Shot(partials=(), result=b"", format="PNG", size=(0, 0))
+_SMALL = Order(size=(96, 64), partials=1, is_portable=True)
 
 _Maker = Callable[[], tuple[bytes, Expected]]
 _TABLE: dict[str, tuple[str, _Maker]] = {}
@@ -110,15 +100,12 @@ def _fixture(name: str, shows: str) -> Callable[[_Maker], _Maker]:
 def all_fixtures() -> list[Fixture]:
     """Every fixture, made anew; the same bytes each time."""
     made = ((name, shows, *maker()) for name, (shows, maker) in _TABLE.items())
-    return [
-        Fixture(name=name, shows=shows, data=data, expected=expected) for name, shows, data, expected in made
-    ]
+    return [Fixture(name=name, shows=shows, data=data, expected=expected) for name, shows, data, expected in made]
 
 
 # ---- what the makers are made of
 
 
-@cache
 def _shot(
     prompt: str,
     form: Format = "PNG",
@@ -126,22 +113,17 @@ def _shot(
     *,
     drafts: int = 1,
     provenance: str = "",
-) -> _Shot:
+) -> Shot:
     """`drafts` drafts of a picture, and the picture."""
-    final = draw(prompt, size=size)
-    *partials, result = (
-        encode(image, form, provenance=provenance, is_portable=True)
-        for image in [*sharpen(final, drafts), final]
-    )
-    return _Shot(partials=tuple(partials), result=result, format=form, size=size)
+    return shoot(Sketch(prompt=prompt, format=form, size=size, drafts=drafts, provenance=provenance, is_portable=True))
 
 
-def _twice(shot: _Shot) -> _Shot:
+def _twice(shot: Shot) -> Shot:
     """The shot as real streams of the Responses API have it: the last partial is the result already."""
     return replace(shot, partials=(*shot.partials, shot.result))
 
 
-def _call(shot: _Shot, seed: str) -> Call:
+def _call(shot: Shot, seed: str) -> Call:
     width, height = shot.size
     return Call(
         id=identifier("ig", seed),
@@ -154,7 +136,7 @@ def _call(shot: _Shot, seed: str) -> Call:
 
 
 def _item(
-    shot: _Shot,
+    shot: Shot,
     state: str = "completed",
     *,
     indices: Sequence[float] | None = None,
@@ -174,12 +156,23 @@ def _item(
     )
 
 
-def _good(shots: dict[str, _Shot], *, key_by: str = "item_id", anomalies_at_least: int = 0) -> Expected:
+def _good(shots: dict[str, Shot], *, key_by: str = "item_id", anomalies_at_least: int = 0) -> Expected:
     """Every item has all its partials and its result."""
     items = {name: _item(shot, final=shot.result) for name, shot in shots.items()}
-    return Expected(
-        outcome="completed", exit_code=0, items=items, key_by=key_by, anomalies_at_least=anomalies_at_least
-    )
+    return Expected(outcome="completed", exit_code=0, items=items, key_by=key_by, anomalies_at_least=anomalies_at_least)
+
+
+def _played(order: Order) -> tuple[bytes, Expected]:
+    """What the simulator answers to a small order, and that all its pictures must come of it."""
+    made, shots = play(order), pictures_of(order)
+    return b"".join(made.body), _good(dict(zip(_names(made, len(shots)), shots, strict=True)))
+
+
+def _names(made: Play, images: int) -> list[str]:
+    """The ids of the items, or those that items without one are given."""
+    done = (event["item"] for event in made.events if event.get("type") == "response.output_item.done")
+    named = [item["id"] for item in done if "image_generation" in item["type"]]
+    return named or [f"image-{at}" for at in range(images)]
 
 
 def _as_in_2025_10(call: Call, *, output_index: int = 0) -> list[Event]:
@@ -192,23 +185,19 @@ def _as_in_2025_10(call: Call, *, output_index: int = 0) -> list[Event]:
 
 def _founding() -> tuple[list[Event], Expected]:
     """Of one item the last partial overtakes the one before; of the other the first is repeated."""
-    shots = [
-        replace(_twice(_shot(prompt, drafts=2)), result=b"") for prompt in ("a valley", "a lake at night")
-    ]
+    shots = [replace(_twice(_shot(prompt, drafts=2)), result=b"") for prompt in ("a valley", "a lake at night")]
     calls = [_call(shot, f"founding/{n}") for n, shot in enumerate(shots)]
     whole = [image_events(call, output_index=9914.45, index_step=1141.42) for call in calls]
     later = ("size", "quality", "background", "output_format")  # keys that the founding events do not have
     streams = [dropping(only(events, _IMAGE_EVENTS), *later) for events in whole]
     sent = [
-        event | {"sequence_number": event["sequence_number"] * 7.5 + 0.25}
-        for event in numbered(interleaved(*streams))
+        event | {"sequence_number": event["sequence_number"] * 7.5 + 0.25} for event in numbered(interleaved(*streams))
     ]
     early, late, repeated = sent[6], sent[8], sent[5]
     arrived = [*sent[:6], late, sent[7], early, sent[9], repeated, *sent[10:]]
     indices = [event["partial_image_index"] for event in streams[0] if "partial_image_index" in event]
     items = {
-        call.id: _item(shot, indices=indices, final=shot.partials[-1])
-        for call, shot in zip(calls, shots, strict=True)
+        call.id: _item(shot, indices=indices, final=shot.partials[-1]) for call, shot in zip(calls, shots, strict=True)
     }
     return arrived, Expected(outcome="completed", exit_code=3, items=items)
 
@@ -223,9 +212,7 @@ def _founding_snake() -> tuple[bytes, Expected]:
     return sse(events), expected
 
 
-@_fixture(
-    "founding-camel.jsonl", "The same events as objects of a TypeScript SDK: `itemId`, `partialImageB64`."
-)
+@_fixture("founding-camel.jsonl", "The same events as objects of a TypeScript SDK: `itemId`, `partialImageB64`.")
 def _founding_camel() -> tuple[bytes, Expected]:
     events, expected = _founding()
     return json_lines(spelled(events, "camel")), expected
@@ -319,17 +306,13 @@ def _codex() -> tuple[bytes, Expected]:
     events = responses_stream(_as_in_2025_10(call), seed="codex")
     last = events[-1] | {"response": events[-1]["response"] | {"output": []}}
     keepalive: Event = {"type": "keepalive"}
-    return sse(numbered([*events[:5], keepalive, events[5], keepalive, *events[6:-1], last])), _good(
-        {call.id: shot}
-    )
+    return sse(numbered([*events[:5], keepalive, events[5], keepalive, *events[6:-1], last])), _good({call.id: shot})
 
 
 @_fixture("copilot-rotating-ids.sse", "Every event has another id; only output_index joins them, on request.")
 def _copilot() -> tuple[bytes, Expected]:
     shot = _twice(_shot("a red barn"))
-    events = responses_stream(
-        image_events(_call(shot, "copilot")), message_events("There it is."), seed="copilot"
-    )
+    events = responses_stream(image_events(_call(shot, "copilot")), message_events("There it is."), seed="copilot")
     return sse(rotating(events)), _good({"output-0": shot}, key_by="output_index")
 
 
@@ -341,9 +324,7 @@ def _none_usable(call: Call) -> Expected:
     return Expected(outcome="incomplete", exit_code=6, items=items, anomalies_at_least=1)
 
 
-@_fixture(
-    "base64-cut.sse", "All base64 was cut in the middle with `...`: pictures came, and none can be used."
-)
+@_fixture("base64-cut.sse", "All base64 was cut in the middle with `...`: pictures came, and none can be used.")
 def _base64_cut() -> tuple[bytes, Expected]:
     call = _call(_shot("a shortened story"), "base64-cut")
     cut = replace(
@@ -380,9 +361,7 @@ def _not_an_image() -> tuple[bytes, Expected]:
 def _azure() -> tuple[bytes, Expected]:
     shot = _twice(_shot("a pixel", size=(1, 1), drafts=0))
     call = replace(_call(shot, "azure"), size="1024x1024")
-    events = responses_stream(
-        _as_in_2025_10(call), message_events("Here is a pixel.", seed="azure"), seed="azure"
-    )
+    events = responses_stream(_as_in_2025_10(call), message_events("Here is a pixel.", seed="azure"), seed="azure")
     return sse(events), _good({call.id: shot}, anomalies_at_least=1)
 
 
@@ -421,9 +400,7 @@ def _error_flat() -> tuple[bytes, Expected]:
 def _snapshot_failed() -> tuple[bytes, Expected]:
     shot = _shot("a withdrawn picture")
     call = _call(shot, "withdrawn")
-    *events, last = responses_stream(
-        image_events(call), message_events(_REFUSAL, seed="withdrawn"), seed="withdrawn"
-    )
+    *events, last = responses_stream(image_events(call), message_events(_REFUSAL, seed="withdrawn"), seed="withdrawn")
     image, message = last["response"]["output"]
     output = [image | {"status": "failed", "result": None}, message]
     events.append(last | {"response": last["response"] | {"output": output}})
@@ -437,12 +414,8 @@ def _snapshot_failed() -> tuple[bytes, Expected]:
 def _incomplete() -> tuple[bytes, Expected]:
     shot = _shot("a filtered picture")
     call = _call(shot, "filtered")
-    events = responses_stream(
-        image_events(call)[:4], seed="filtered", end="incomplete", reason="content_filter"
-    )
-    return sse(events), Expected(
-        outcome="incomplete", exit_code=3, items={call.id: _item(shot, "incomplete")}
-    )
+    events = responses_stream(image_events(call)[:4], seed="filtered", end="incomplete", reason="content_filter")
+    return sse(events), Expected(outcome="incomplete", exit_code=3, items={call.id: _item(shot, "incomplete")})
 
 
 @_fixture(
@@ -453,9 +426,7 @@ def _partials_only() -> tuple[bytes, Expected]:
     shot = _shot("a lost connection", drafts=2)
     call = _call(shot, "lost")
     events = responses_stream(image_events(call)[:5], seed="lost", end="cut")
-    return sse(events), Expected(
-        outcome="incomplete", exit_code=3, items={call.id: _item(shot, "incomplete")}
-    )
+    return sse(events), Expected(outcome="incomplete", exit_code=3, items={call.id: _item(shot, "incomplete")})
 
 
 @_fixture("refusal.sse", "The model answers with words: there is no image at all.")
@@ -492,9 +463,7 @@ def _images_several() -> tuple[bytes, Expected]:
     return sse(events), _good({f"image-{n}": shot for n, shot in enumerate(shots)})
 
 
-@_fixture(
-    "images-moderation.sse", "Images API: the request is rejected in the stream; failed, without any item."
-)
+@_fixture("images-moderation.sse", "Images API: the request is rejected in the stream; failed, without any item.")
 def _images_moderation() -> tuple[bytes, Expected]:
     error = nested_error(
         "moderation_blocked",
@@ -502,6 +471,66 @@ def _images_moderation() -> tuple[bytes, Expected]:
         kind="image_generation_user_error",
     )
     return sse([error | {"sequence_number": 0}]), Expected(outcome="failed", exit_code=5)
+
+
+# ---- other services
+
+
+@_fixture(
+    "xai.sse",
+    "xAI: no partials, `result: null` at first, `prompt` in place of revised_prompt, sequence_number in front.",
+)
+def _xai() -> tuple[bytes, Expected]:
+    return _played(replace(_SMALL, dialect="xai", prompt="a paper boat on a pond"))
+
+
+@_fixture(
+    "openrouter-responses.sse",
+    "OpenRouter: `openrouter:image_generation` items, whose picture is in `imageB64`; comments and `[DONE]`.",
+)
+def _openrouter() -> tuple[bytes, Expected]:
+    return _played(replace(_SMALL, dialect="openrouter", prompt="a router by a river", items=2))
+
+
+@_fixture(
+    "openrouter-response-done.sse",
+    "OpenRouter as its guide shows it: no sequence numbers, and `response.done` ends the stream.",
+)
+def _openrouter_done() -> tuple[bytes, Expected]:
+    return _played(replace(_SMALL, dialect="openrouter-docs", prompt="a done deal"))
+
+
+@_fixture("openrouter-images.sse", "OpenRouter's images: `created` and `media_type`; comments, `[DONE]`, and JPEG.")
+def _router_images() -> tuple[bytes, Expected]:
+    return _played(replace(_SMALL, api="router-images", prompt="a harbour", format="JPEG", partials=2))
+
+
+@_fixture(
+    "openrouter-images-svg.sse",
+    "An SVG, as chunks of text and then whole: unless `Limits` allows SVG, it is no usable picture.",
+)
+def _router_svg() -> tuple[bytes, Expected]:
+    made = play(replace(_SMALL, api="router-images", prompt="a drawn line", format="SVG"))
+    items = {"image-0": _item(_NOTHING, "incomplete")}
+    expected = Expected(outcome="incomplete", exit_code=6, items=items, anomalies_at_least=1)
+    return b"".join(made.body), expected
+
+
+@_fixture("chat-images.sse", "A chat: two pictures as data: URLs in `delta.images`, one chunk for each.")
+def _chat() -> tuple[bytes, Expected]:
+    return _played(replace(_SMALL, api="chat", dialect="openrouter", prompt="small talk", items=2))
+
+
+@_fixture("chat-whole.json", "A whole answer of a chat, not streamed: the pictures are in `message.images`.")
+def _whole_chat() -> tuple[bytes, Expected]:
+    order = replace(_SMALL, api="chat", dialect="openrouter", prompt="a long talk", items=2)
+    return _played(replace(order, is_streamed=False))
+
+
+@_fixture("openrouter-whole-images.json", "A whole answer of OpenRouter's images, not streamed: `created` is 0.")
+def _whole_router_images() -> tuple[bytes, Expected]:
+    order = replace(_SMALL, api="router-images", prompt="an answer in one piece", partials=0)
+    return _played(replace(order, is_streamed=False))
 
 
 # ---- answers that were not streamed, and unusual wrappings
@@ -514,9 +543,7 @@ def _images_moderation() -> tuple[bytes, Expected]:
 def _whole_response() -> tuple[bytes, Expected]:
     shots = [_shot("a lake", drafts=0), _shot("a wide lake", size=(144, 96), drafts=0)]
     calls = [_call(shot, f"whole/{n}") for n, shot in enumerate(shots)]
-    events = responses_stream(
-        *(image_events(call, output_index=n) for n, call in enumerate(calls)), seed="whole"
-    )
+    events = responses_stream(*(image_events(call, output_index=n) for n, call in enumerate(calls)), seed="whole")
     return json_text(whole_answer(events)).encode(), _good(
         {call.id: shot for call, shot in zip(calls, shots, strict=True)}
     )
@@ -528,9 +555,7 @@ def _whole_images() -> tuple[bytes, Expected]:
     return json_text(images_answer(_call(shot, ""), seed="answer")).encode(), _good({"image-0": shot})
 
 
-@_fixture(
-    "framing-crlf.sse", "A byte order mark, CRLF, comments, no `event:` lines, and `[DONE]` at the end."
-)
+@_fixture("framing-crlf.sse", "A byte order mark, CRLF, comments, no `event:` lines, and `[DONE]` at the end.")
 def _framing() -> tuple[bytes, Expected]:
     shot = _shot("a crooked frame")
     call = _call(shot, "framing")
@@ -589,7 +614,7 @@ def _readme(made: Iterable[Fixture]) -> str:
 Made by `imgassemble.simulator`; nothing here was recorded, and every picture was drawn by code. To make them
 again, with the same bytes under Pillow 11, 12 and 13 and any zlib:
 
-    python -m imgassemble.simulator.fixtures fixtures
+    imgassemble simulate --fixtures fixtures
 
 `expected.json` tells for each file what the library must make of it: the outcome, the exit code of
 `imgassemble save`, the least number of anomalies, and for each item its state, its partials with their
@@ -601,10 +626,3 @@ file is to be read.
 |---|---|
 {rows}
 """
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m imgassemble.simulator.fixtures FOLDER")
-    for path in write(Path(sys.argv[1])):
-        print(path)

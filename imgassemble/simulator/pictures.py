@@ -20,10 +20,13 @@ from itertools import pairwise
 from random import Random
 from typing import Literal
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageOps
+
+from ..errors import UsageError
 
 Format = Literal["PNG", "JPEG", "WEBP"]
 Colour = tuple[int, int, int]
+Picture = Image.Image
 
 _LONGEST_SIDE = 16_383  # as far as WebP goes
 
@@ -75,6 +78,8 @@ _MOODS = (
         stars=120,
     ),
 )
+
+
 _NIGHT, _WATER = 1, ("sea", "ocean", "lake", "water", "river", "boat", "island", "otter")
 
 
@@ -87,7 +92,8 @@ def draw(prompt: str, *, seed: int = 0, size: tuple[int, int] = (1024, 1024)) ->
     """
     if not all(1 <= side <= _LONGEST_SIDE for side in size):
         raise ValueError(f"a picture has 1 to {_LONGEST_SIDE} pixels a side, not {size[0]}x{size[1]}")
-    chance = Random(f"{prompt}/{seed}").random  # of its methods, the one that never changes between Pythons
+    # Of its methods, `random` is the one that never changes between Pythons.
+    chance = Random(f"{prompt}/{seed}").random  # noqa: S311  (chance, not a secret)
     words = prompt.lower().split()
     mood = _MOODS[_NIGHT if "night" in words else int(chance() * len(_MOODS))]
     has_water = chance() < 0.4 or any(word.strip(".,;!?") in _WATER for word in words)
@@ -136,6 +142,19 @@ def encode(image: Image.Image, form: Format, *, provenance: str = "", is_portabl
     image.save(file, form, quality=80)
     data = file.getvalue()
     return _with_segment(data, claim) if claim else data
+
+
+def opened(data: bytes, size: tuple[int, int] | None = None) -> Image.Image:
+    """The picture in `data`, any file that Pillow reads, as RGB; scaled and cropped to `size` where that is given.
+
+    Raises UsageError where it cannot be read.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError, Warning) as trouble:
+        raise UsageError("the picture cannot be read: it is in no format that Pillow knows, or damaged") from trouble
+    return ImageOps.fit(upright, size) if size else upright
 
 
 # ---- the landscape, from the back to the front, in fractions of width and height: any size is the same scene
@@ -235,9 +254,7 @@ def _below(tops: Sequence[float], size: tuple[int, int]) -> Image.Image:
     return Image.frombytes("L", (height, size[0]), b"".join(columns)).transpose(Image.Transpose.TRANSPOSE)
 
 
-def _add_hills(
-    image: Image.Image, mood: _Mood, chance: Callable[[], float], horizon: float, *, far_only: bool
-) -> None:
+def _add_hills(image: Image.Image, mood: _Mood, chance: Callable[[], float], horizon: float, *, far_only: bool) -> None:
     haze = _mix(mood.sky[-1], mood.sky[-2], 0.35)
     layers = 2 if far_only else 5
     for layer in range(layers):
@@ -258,9 +275,7 @@ def _paint_below(image: Image.Image, tops: Sequence[float], colours: Sequence[Co
     image.paste(fill, (0, first), _below(tops, image.size).crop((0, first, *image.size)))
 
 
-def _add_water(
-    image: Image.Image, mood: _Mood, chance: Callable[[], float], horizon: float, light_at: float
-) -> None:
+def _add_water(image: Image.Image, mood: _Mood, chance: Callable[[], float], horizon: float, light_at: float) -> None:
     """A mirror of all above the horizon, darker towards us, with waves and a path of light on it."""
     width, height = image.size
     shore = min(int(height * horizon), height - 1)
@@ -355,9 +370,7 @@ def _sixteen_colours(image: Image.Image) -> tuple[bytes, bytes]:
     groups = [ordered[start:end] or ordered[:1] for start, end in pairwise(edges)]
     palette = [tuple(sum(channel) // len(group) for channel in zip(*group, strict=True)) for group in groups]
     nearest = {
-        pixel: min(
-            range(16), key=lambda at: sum((a - b) * (a - b) for a, b in zip(pixel, palette[at], strict=True))
-        )
+        pixel: min(range(16), key=lambda at: sum((a - b) * (a - b) for a, b in zip(pixel, palette[at], strict=True)))
         for pixel in set(pixels)
     }
     return bytes(value for colour in palette for value in colour), bytes(nearest[pixel] for pixel in pixels)
@@ -374,15 +387,12 @@ def _stored(data: bytes) -> bytes:
     return b"\x78\x01" + b"".join(blocks) + struct.pack(">I", zlib.adler32(data))
 
 
-def _png(
-    size: tuple[int, int], kind: bytes, pixels: bytes, palette: bytes = b"", *, claim: bytes = b""
-) -> bytes:
+def _png(size: tuple[int, int], kind: bytes, pixels: bytes, palette: bytes = b"", *, claim: bytes = b"") -> bytes:
     """A PNG; `kind` is its bit depth and colour type. The claim stands before the pixels, as in real ones."""
     chunks = [(b"IHDR", struct.pack(">II", *size) + kind + b"\0\0\0"), (b"caBX", claim), (b"PLTE", palette)]
     chunks = [*((name, body) for name, body in chunks if body), (b"IDAT", pixels), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in chunks
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
     )
 
 
@@ -401,3 +411,29 @@ def _with_segment(jpeg: bytes, claim: bytes) -> bytes:
     at = 4 + struct.unpack_from(">H", jpeg, 4)[0]
     body = b"JP" + struct.pack(">HI", 1, 1) + claim
     return jpeg[:at] + b"\xff\xeb" + struct.pack(">H", len(body) + 2) + body + jpeg[at:]
+
+
+# ---- vector graphics
+
+
+def draw_svg(prompt: str, *, seed: int = 0, size: tuple[int, int] = (1024, 1024)) -> str:
+    """The text of an SVG of hills under a sun, always the same for the same arguments."""
+    chance = Random(f"{prompt}/{seed}/svg").random  # noqa: S311  (chance, not a secret)
+    mood = _MOODS[int(chance() * len(_MOODS))]
+    width, height = size
+    stops = "".join(f'<stop offset="{n / 3:.2f}" stop-color="{_hex(colour)}"/>' for n, colour in enumerate(mood.sky))
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 160 100">',
+        f'<defs><linearGradient id="sky" x2="0" y2="1">{stops}</linearGradient></defs>',
+        '<rect width="160" height="100" fill="url(#sky)"/>',
+        f'<circle cx="{30 + int(chance() * 100)}" cy="{20 + int(chance() * 25)}" r="9" fill="{_hex(mood.light)}"/>',
+    ]
+    for layer in range(4):
+        tops = " ".join(f"{x},{52 + layer * 12 - int(chance() * 14)}" for x in range(0, 161, 20))
+        colour = _hex(_mix(mood.sky[-1], mood.ground, 0.3 + 0.22 * layer))
+        lines.append(f'<polygon points="0,100 {tops} 160,100" fill="{colour}"/>')
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def _hex(colour: Colour) -> str:
+    return "#" + bytes(colour).hex()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain, count, zip_longest
@@ -125,7 +125,7 @@ def message_events(text: str, *, seed: object = 0, output_index: int = 1) -> lis
 def responses_stream(
     *parts: Iterable[Event],
     seed: object = 0,
-    format: str = "png",
+    format: str = "png",  # noqa: A002  (the wire's word)
     end: Literal["completed", "failed", "incomplete", "cut"] = "completed",
     error: Mapping[str, str] | None = None,
     reason: str | None = None,
@@ -144,16 +144,14 @@ def responses_stream(
     start = _response(seed, format, status="in_progress")
     output = [event["item"] for event in done] if end == "completed" else []
     last = _response(seed, format, status=end, error=error, reason=reason, output=output)
-    opening: list[Event] = [
-        {"type": f"response.{word}", "response": start} for word in ("created", "in_progress")
-    ]
+    opening: list[Event] = [{"type": f"response.{word}", "response": start} for word in ("created", "in_progress")]
     closing: list[Event] = [] if end == "cut" else [{"type": f"response.{end}", "response": last}]
     return numbered(opening + body + closing)
 
 
 def _response(
     seed: object,
-    format: str,
+    output_format: str,
     *,
     status: str,
     error: Mapping[str, str] | None = None,
@@ -192,7 +190,7 @@ def _response(
         "text": {"format": {"type": "text"}, "verbosity": "medium"},
         "tool_choice": "auto",
         # The echo has defaults in it that nobody asked for, and no `partial_images`.
-        "tools": [tool | {"output_format": format, "quality": "auto", "size": "auto"}],
+        "tools": [tool | {"output_format": output_format, "quality": "auto", "size": "auto"}],
         "top_logprobs": 0,
         "top_p": 1.0,
         "truncation": "disabled",
@@ -214,7 +212,7 @@ _RESPONSE_USAGE = {
 
 def whole_answer(events: Sequence[Event]) -> Event:
     """What comes without streaming: the response of the last event, its keys by the alphabet."""
-    answer: Event = _alphabetical(events[-1]["response"])
+    answer: Event = alphabetical(events[-1]["response"])
     return answer
 
 
@@ -233,7 +231,7 @@ def images_stream(
         for index, picture in enumerate(call.partials):
             event = {"type": f"{family}.partial_image", "b64_json": picture}
             events.append(start | event | about | {"partial_image_index": index} | rest)
-        event = {"type": f"{family}.completed", "b64_json": call.result or ""}
+        event = {"type": f"{family}.completed"} | ({} if call.result is None else {"b64_json": call.result})
         events.append(start | event | about | rest | {"usage": _IMAGES_USAGE})
     return numbered(events)
 
@@ -277,14 +275,23 @@ def flat_error(code: str, message: str) -> Event:
 # ---- from events to events
 
 
-def numbered(events: Iterable[Event], *, start: int = 0) -> list[Event]:
-    """The events, numbered from `start` on: where a number stands already, else right after the type."""
+NumberAt = Literal["first", "behind the type", "last", "nowhere"]
+
+
+def numbered(events: Iterable[Event], *, start: int = 0, place: NumberAt = "behind the type") -> list[Event]:
+    """The events, numbered from `start` on: where a number stands already, else in this `place`."""
     return [
-        event | {"sequence_number": n}
-        if "sequence_number" in event
-        else {"type": event["type"], "sequence_number": n} | event
+        event | {"sequence_number": n} if "sequence_number" in event else _PLACES[place](event, n)
         for n, event in enumerate(events, start)
     ]
+
+
+_PLACES: dict[NumberAt, Callable[[Event, int], Event]] = {
+    "first": lambda event, n: {"sequence_number": n} | event,
+    "behind the type": lambda event, n: {"type": event["type"], "sequence_number": n} | event,
+    "last": lambda event, n: event | {"sequence_number": n},
+    "nowhere": lambda event, _: event,
+}
 
 
 def without(events: Iterable[Event], *types: str) -> list[Event]:
@@ -329,22 +336,21 @@ _SPELLINGS = {"camel": _camel, "pascal": _pascal}
 def rotating(events: Iterable[Event]) -> list[Event]:
     """The events with another id in each place, and their keys by the alphabet, as Copilot relays them."""
     numbers = count(1)
-    return [_alphabetical(_renamed(event, numbers)) for event in events]
+    return [alphabetical(renamed(event, lambda _: f"relayed-{next(numbers)}")) for event in events]
 
 
-def _renamed(value: Any, numbers: Iterator[int]) -> Any:
+def renamed(value: Any, new: Callable[[str], str]) -> Any:
+    """`value` (an event or a part of one) with a `new` id in place of each one in it."""
     if isinstance(value, dict):
-        return {
-            key: f"relayed-{next(numbers)}" if key in ("id", "item_id") else _renamed(inner, numbers)
-            for key, inner in value.items()
-        }
-    return [_renamed(inner, numbers) for inner in value] if isinstance(value, list) else value
+        return {key: new(inner) if key in ("id", "item_id") else renamed(inner, new) for key, inner in value.items()}
+    return [renamed(inner, new) for inner in value] if isinstance(value, list) else value
 
 
-def _alphabetical(value: Any) -> Any:
+def alphabetical(value: Any) -> Any:
+    """`value` with the keys of every object in it by the alphabet."""
     if isinstance(value, dict):
-        return {key: _alphabetical(value[key]) for key in sorted(value)}
-    return [_alphabetical(inner) for inner in value] if isinstance(value, list) else value
+        return {key: alphabetical(value[key]) for key in sorted(value)}
+    return [alphabetical(inner) for inner in value] if isinstance(value, list) else value
 
 
 # ---- to bytes

@@ -1,0 +1,32 @@
+"""How fast an answer is sent: when each chunk of it is due.
+
+Knows: events end with a blank line. Must not know: what is in them, sockets, clocks; whoever sends waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds before each event, give or take the jitter, and the size of a chunk (0: a whole event)."""
+
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    chunk_bytes: int = 0
+
+    def chunks(self, body: Iterable[bytes], *, seed: int = 0) -> Iterator[tuple[float, bytes]]:
+        """For each chunk the seconds to wait before it, and its bytes; the same for the same seed.
+
+        Only an event is waited for, not the chunks that it is cut into.
+        """
+        chance, tail = Random(f"pace/{seed}").random, b"\n\n"  # noqa: S311  (chance, not a secret)
+        for piece in body:
+            is_due = tail.endswith((b"\n\n", b"\r\n\r\n"))
+            wait_s = max(0.0, self.delay_s + self.jitter_s * (2 * chance() - 1)) if is_due else 0.0
+            tail = (tail + piece[-4:])[-4:]
+            for at in range(0, len(piece), self.chunk_bytes or len(piece)):
+                yield (0.0 if at else wait_s), piece[at : at + (self.chunk_bytes or len(piece))]

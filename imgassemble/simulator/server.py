@@ -1,0 +1,169 @@
+"""The simulated services over HTTP: how they are run, from the command, in a test, or anywhere else.
+
+Knows: uvicorn, sockets, threads. Must not know: routes, and all that is behind them (`service`). What it needs comes
+with the extra `web`; without it, importing this module is a UsageError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ..errors import UsageError
+from .orders import Order, Pace
+
+try:
+    import python_multipart  # noqa: F401  (starlette asks for it when the first form comes; it is wanted before)
+    import uvicorn
+    from starlette.applications import Starlette
+
+    from .sending import Clock, Sleep
+    from .service import Asked, Service, create_server_app
+except ModuleNotFoundError as missing:
+    raise UsageError(f"the server needs {missing.name}: pip install 'imgassemble[web]'") from missing
+
+__all__ = ["Asked", "Running", "Service", "create_server_app", "running_server", "serve"]
+
+_STOP_S = 1  # seconds that stopping waits for clients that do not read
+
+
+class _Server(uvicorn.Server):
+    """A server that does not wait for answers that are under way when it is stopped."""
+
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_STOP_S,
+            )
+        )
+        self._service: Service = app.state.service
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        quiet, loggers = _Quiet(), [logging.getLogger(name) for name in ("uvicorn.error", "python_multipart.multipart")]
+        for logger in loggers:
+            logger.addFilter(quiet)
+        try:
+            super().run(sockets)
+        finally:
+            for logger in loggers:
+                logger.removeFilter(quiet)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.release()
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # a client that does not read what it was sent
+        await asyncio.sleep(0)
+
+
+class _Quiet(logging.Filter):
+    """Keeps back what is done on purpose here and is an error to uvicorn: a cut answer, an impatient stop.
+
+    What is wrong with a form is in the answer already.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is news."""
+        if record.name.startswith("python_multipart"):
+            return False
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+            return False
+        return not str(record.msg).startswith(("ASGI callable returned without", "Cancel %s running task"))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as cause:
+        reason = getattr(cause, "strerror", None) or str(cause)
+        raise UsageError(f"cannot listen on {host}:{port}: {reason}; choose another address or port") from cause
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (what a client can connect to)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(host: str = "127.0.0.1", port: int = 8080, order: Order | None = None, *, pace: Pace | None = None) -> int:
+    """Serve until interrupted, and return an exit code: 130, or 2 where the address cannot be listened on.
+
+    Arguments: `port`: 0 takes a free one. One line on standard error says how to point a client at it.
+    """
+    try:
+        listener = _listen(host, port)
+    except UsageError as error:
+        _say(str(error))
+        return 2
+    try:
+        url = _url(listener)
+        _say(f'the simulated services are at base_url="{url}/v1" (OpenRouter\'s: "{url}/api/v1"); Ctrl-C stops them')
+        _Server(create_server_app(order, pace=pace)).run([listener])
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        listener.close()
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"imgassemble: {text}\n")
+    sys.stderr.flush()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A server that runs in a thread of its own. `url`: without a path; `service`: what it plays."""
+
+    url: str
+    service: Service
+    _server: _Server = field(repr=False)
+
+    def release(self) -> None:
+        """Cut every answer that is being sent; from any thread."""
+        self._server.loop.call_soon_threadsafe(self.service.release)
+
+
+@contextmanager
+def running_server(
+    order: Order | None = None,
+    *,
+    pace: Pace | None = None,
+    clock: Clock = time.monotonic,
+    sleep: Sleep = asyncio.sleep,
+    keep_requests: int = 1_000,
+) -> Iterator[Running]:
+    """A server on a free port of the loopback interface, in a thread of its own, until the block is left."""
+    app = create_server_app(order, pace=pace, clock=clock, sleep=sleep, keep_requests=keep_requests)
+    listener = _listen("127.0.0.1", 0)
+    server = _Server(app)
+    thread = threading.Thread(target=server.run, args=([listener],), name="imgassemble-server", daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.005)
+    try:
+        if not thread.is_alive():
+            raise UsageError("the server could not be started; what uvicorn says of it is in the log `uvicorn.error`")
+        yield Running(url=_url(listener), service=app.state.service, _server=server)
+    finally:
+        server.should_exit = True
+        thread.join(_STOP_S + 5)
+        listener.close()

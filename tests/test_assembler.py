@@ -1,0 +1,860 @@
+"""The assembler, as a program meets it: what it is fed, what it tells, what can be asked of it, what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from itertools import permutations
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import wire
+from wire import Wire
+
+from imgassemble import (
+    Anomaly,
+    Assembler,
+    Cursor,
+    EventError,
+    FinalReady,
+    FrameAdded,
+    FrameDecodeError,
+    FrameEncodingError,
+    FrameError,
+    ImgassembleError,
+    Item,
+    ItemEnded,
+    LimitError,
+    Limits,
+    Outcome,
+    State,
+    StateChanged,
+    StreamEnded,
+    Update,
+    UsageError,
+    assemble,
+)
+
+GOOD = wire.png(colour=(1, 2, 3))
+OTHER = wire.png(3, 2, colour=(7, 7, 7))
+
+
+def fed(*events: Any, **how: Any) -> Assembler:
+    assembler = Assembler(**how)
+    for event in events:
+        assembler.feed(event)
+    return assembler
+
+
+def of(kind: type[Any], updates: tuple[Update, ...]) -> list[Any]:
+    return [update for update in updates if isinstance(update, kind)]
+
+
+def only_anomaly(updates: tuple[Update, ...]) -> Anomaly:
+    (anomaly,) = of(Anomaly, updates)
+    assert isinstance(anomaly, Anomaly)
+    return anomaly
+
+
+# The four founding events alone
+
+
+def founding(item_id: str = "ig_1", index: float = 0, picture: bytes = GOOD, **more: Any) -> list[Wire]:
+    return [
+        wire.call("in_progress", item_id, **more),
+        wire.call("generating", item_id, **more),
+        wire.partial(item_id, index, picture, **more),
+        wire.call("completed", item_id, **more),
+    ]
+
+
+def camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def pascal(name: str) -> str:
+    return camel(name)[:1].upper() + camel(name)[1:]
+
+
+def go(name: str) -> str:
+    return "".join({"id": "ID", "b64": "B64"}.get(word, word.capitalize()) for word in name.split("_"))
+
+
+def mixed(name: str) -> str:
+    return go(name) if "b64" in name else camel(name) if "index" in name else name
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "snake_case": str,
+    "camelCase": camel,
+    "PascalCase": pascal,
+    "Go": go,
+    "mixed": mixed,
+}
+each_spelling = pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+
+
+def spelled(event: Wire, spelling: Callable[[str], str]) -> Wire:
+    return {spelling(name): value for name, value in event.items()}
+
+
+@each_spelling
+def test_the_four_founding_events_go_through_the_four_states(spelling: Callable[[str], str]) -> None:
+    assembler = Assembler()
+    states = []
+    for event in founding(index=7871.03):
+        assembler.feed(spelled(event, spelling))
+        states.append(assembler["ig_1"].state)
+    assert states == [State.IN_PROGRESS, State.GENERATING, State.PARTIAL_IMAGE, State.COMPLETED]
+
+
+@each_spelling
+def test_after_completed_the_final_is_the_last_partial_provisionally(spelling: Callable[[str], str]) -> None:
+    item = fed(*(spelled(event, spelling) for event in founding(index=7871.03)))["ig_1"]
+    assert item.final is item.partials[0]
+    assert (item.final.index, item.final.data, item.is_provisional) == (7871.03, GOOD, True)
+
+
+@each_spelling
+def test_an_sdk_s_object_says_what_the_mapping_says(spelling: Callable[[str], str]) -> None:
+    events = [spelled(event, spelling) for event in founding(output_index=6625.36)]
+    assert fed(*(SimpleNamespace(**event) for event in events)).items == fed(*events).items
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [json.dumps, lambda event: json.dumps(event).encode(), lambda event: bytearray(json.dumps(event).encode())],
+)
+def test_json_text_and_json_bytes_say_what_the_mapping_says(encode: Callable[[Wire], Any]) -> None:
+    assert fed(*map(encode, founding())).items == fed(*founding()).items
+
+
+DOCUMENTED = (9914.45, 7977.54, 1141.42)
+
+
+@pytest.mark.parametrize("indices", list(permutations(DOCUMENTED)))
+def test_the_image_is_always_that_of_the_highest_index_so_far(indices: tuple[float, ...]) -> None:
+    assembler, reds = Assembler(), []
+    for index in indices:
+        assembler.feed(wire.partial("ig_1", index, wire.png(colour=(DOCUMENTED.index(index), 0, 0))))
+        image = assembler["ig_1"].image
+        assert image is not None
+        reds.append(image.getpixel((0, 0)))
+    assert reds == [(DOCUMENTED.index(max(indices[: at + 1])), 0, 0) for at in range(3)]
+
+
+def test_two_interleaved_items_that_share_an_output_index_stay_two() -> None:
+    one = founding("ig_1", 1, GOOD, output_index=6625.36)
+    other = founding("ig_2", 1, OTHER, output_index=6625.36)
+    assembler = fed(*(event for pair in zip(one, other, strict=True) for event in pair))
+    assert {name: item.final and item.final.data for name, item in assembler.items.items()} == {
+        "ig_1": GOOD,
+        "ig_2": OTHER,
+    }
+
+
+def test_partials_out_of_order_and_twice_are_kept_once_in_order() -> None:
+    assembler = fed(*(wire.partial("ig_1", index) for index in (2, 0, 2, 1, 0)))
+    assert [frame.index for frame in assembler["ig_1"].partials] == [0, 1, 2]
+
+
+def test_a_partial_that_comes_twice_is_told_once() -> None:
+    assembler = fed(wire.partial())
+    assert assembler.feed(wire.partial()) == ()
+
+
+def test_the_founding_events_tell_each_step_and_the_final_at_the_close() -> None:
+    assembler = Assembler()
+    told = [type(update) for event in founding() for update in assembler.feed(event)]
+    assert told == [StateChanged, StateChanged, StateChanged, FrameAdded, StateChanged]
+    assert [type(update) for update in assembler.close()] == [FinalReady, ItemEnded, StreamEnded]
+
+
+# item.image
+
+
+def damaged(colour: tuple[int, int, int]) -> bytes:
+    """A PNG that is whole in its structure and has no pixels that can be read."""
+    return wire.png(colour=colour).replace(b"IDAT\x78", b"IDAT\x79")
+
+
+def test_a_partial_that_cannot_be_decoded_gives_the_one_before_it() -> None:
+    item = fed(wire.partial("ig_1", 0, GOOD), wire.partial("ig_1", 1, damaged((5, 5, 5))))["ig_1"]
+    assert item.image is not None
+    assert item.image.getpixel((0, 0)) == (1, 2, 3)
+
+
+def test_a_result_that_cannot_be_decoded_is_an_error_and_no_draft_in_its_place() -> None:
+    item = fed(wire.partial("ig_1", 0, GOOD), wire.done("ig_1", damaged((5, 5, 5))))["ig_1"]
+    with pytest.raises(FrameDecodeError):
+        _ = item.image
+
+
+def test_an_item_without_a_picture_has_no_image() -> None:
+    assert fed(wire.added("ig_1"))["ig_1"].image is None
+
+
+def test_the_image_is_decoded_once_and_kept() -> None:
+    assembler = fed(wire.partial("ig_1", 0, GOOD))
+    assert assembler["ig_1"].image is assembler["ig_1"].image
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_every_format_is_shown(form: str) -> None:
+    item = fed(wire.done("ig_1", wire.picture(form)))["ig_1"]
+    assert item.image is not None
+    assert (item.image.size, item.final and item.final.format) == ((8, 6), form)
+
+
+# Listeners
+
+
+def test_a_listener_hears_every_update_until_it_is_unsubscribed() -> None:
+    assembler, heard = Assembler(), list[Update]()
+    unsubscribe = assembler.subscribe(heard.append)
+    told = assembler.feed(wire.partial())
+    unsubscribe()
+    unsubscribe()
+    assembler.close()
+    assert tuple(heard) == told
+
+
+def test_a_listener_hears_the_types_that_it_named() -> None:
+    assembler, heard = Assembler(), list[Update]()
+    assembler.subscribe(heard.append, FrameAdded, FinalReady)
+    assembler.feed(wire.partial())
+    assembler.feed(wire.done("ig_1", GOOD))
+    assert [type(update) for update in heard] == [FrameAdded, FinalReady]
+
+
+def test_a_listener_that_raises_is_logged_with_its_traceback_and_the_others_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assembler, heard = Assembler(), list[Update]()
+
+    def broken(update: Update) -> None:
+        raise RuntimeError("the window is gone")
+
+    assembler.subscribe(broken)
+    assembler.subscribe(heard.append)
+    assert assembler.feed(wire.call("generating")) == tuple(heard)
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "the window is gone" in str(record.exc_info and record.exc_info[1])
+
+
+def test_a_listener_may_unsubscribe_itself_and_ask_the_assembler() -> None:
+    assembler, seen = Assembler(), list[State]()
+
+    def once(update: StateChanged) -> None:
+        seen.append(assembler[update.item_id].state)
+        unsubscribe()
+
+    unsubscribe = assembler.subscribe(once, StateChanged)
+    assembler.feed(wire.added())
+    assembler.feed(wire.call("generating"))
+    assert seen == [State.IN_PROGRESS]
+
+
+async def a_coroutine(update: Update) -> None: ...
+
+
+class ACallable:
+    async def __call__(self, update: Update) -> None: ...
+
+
+@pytest.mark.parametrize("callback", [a_coroutine, ACallable(), None, "print"])
+def test_a_coroutine_function_and_what_cannot_be_called_are_no_listeners(callback: Any) -> None:
+    with pytest.raises(UsageError):
+        Assembler().subscribe(callback)
+
+
+def test_what_is_no_type_of_update_is_not_listened_for() -> None:
+    with pytest.raises(UsageError):
+        Assembler().subscribe(print, int)
+
+
+# The end
+
+
+def test_feeding_after_the_close_is_wrong_use() -> None:
+    assembler = fed()
+    assembler.close()
+    with pytest.raises(UsageError):
+        assembler.feed(wire.added())
+
+
+def test_a_second_close_tells_nothing() -> None:
+    assembler = fed(wire.partial())
+    assert of(StreamEnded, assembler.close())
+    assert assembler.close() == ()
+
+
+def test_outcome_and_result_are_none_until_the_close() -> None:
+    assembler = fed(wire.done("ig_1", GOOD), wire.snapshot("completed"))
+    seen: list[Any] = [assembler.outcome, assembler.result]
+    assembler.close()
+    seen += [assembler.outcome, assembler.result and assembler.result.items == assembler.items]
+    assert seen == [None, None, Outcome.COMPLETED, True]
+
+
+def test_the_final_of_the_only_image_is_the_final_of_the_result() -> None:
+    final = assemble([wire.done("ig_1", GOOD)]).final
+    assert final is not None
+    assert final.data == GOOD
+
+
+def test_no_image_is_no_final() -> None:
+    assert assemble([]).final is None
+
+
+def test_with_several_images_the_result_asks_which() -> None:
+    with pytest.raises(UsageError, match="ig_2"):
+        _ = assemble([wire.done("ig_1", GOOD), wire.done("ig_2", OTHER)]).final
+
+
+@pytest.mark.parametrize("how", [{"keep": "none"}, {"key_by": "id"}, {"keep": None}])
+def test_an_argument_that_is_none_of_the_words_is_wrong_use(how: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Assembler(**how)
+
+
+# What can be asked
+
+
+def test_the_cursor_is_the_response_and_the_highest_number_heard() -> None:
+    assembler = fed(wire.created("resp_1", seq=0), wire.added(seq=7), wire.call("generating", seq=3))
+    assert assembler.cursor == Cursor("resp_1", 7)
+
+
+def test_the_cursor_is_none_where_nothing_was_said() -> None:
+    assert fed(wire.added()).cursor == Cursor(None, None)
+
+
+def test_the_cursor_moves_with_events_that_are_not_for_us() -> None:
+    assert fed({"type": "response.output_text.delta", "sequence_number": 12}).cursor.sequence_number == 12
+
+
+def test_events_that_are_not_for_us_are_counted_and_tell_nothing() -> None:
+    message = wire.done("msg_1") | {"item": {"type": "message", "id": "msg_1"}}
+    others = [{"type": "keepalive"}, {"type": "response.output_text.delta", "delta": "x"}, message]
+    assembler = Assembler()
+    assert [assembler.feed(event) for event in others] == [(), (), ()]
+    assert assembler.skipped == 3
+
+
+def test_the_newest_100_anomalies_are_kept_for_the_stream_and_for_an_item() -> None:
+    assembler = Assembler()
+    for at in range(130):
+        assembler.feed({"type": 7, "at": at})
+        assembler.feed(wire.partial("ig_1", at, "%%%"))
+    assert len(assembler.anomalies) == len(assembler["ig_1"].anomalies) == 100
+    newest = assembler["ig_1"].anomalies[-1].error
+    assert isinstance(newest, FrameError)
+    assert newest.index == 129
+
+
+def test_latest_is_the_best_picture_of_the_item_that_got_one_last() -> None:
+    assembler = fed(wire.partial("ig_1", 5, GOOD), wire.partial("ig_2", 0, OTHER), wire.partial("ig_1", 4, OTHER))
+    latest = assembler.latest
+    assert latest is not None
+    assert (latest.data, latest.index) == (GOOD, 5)
+
+
+def test_before_the_first_picture_there_is_no_latest() -> None:
+    assert fed(wire.added()).latest is None
+
+
+def test_an_item_that_was_never_named_is_a_key_error() -> None:
+    assembler = fed(wire.added("ig_1"))
+    assert "ig_1" in assembler
+    assert "ig_2" not in assembler
+    with pytest.raises(KeyError):
+        assembler["ig_2"]
+
+
+def test_items_stand_in_the_order_in_which_they_were_first_heard_of() -> None:
+    assembler = fed(*(wire.added(name) for name in ("b", "a", "c")), wire.partial("a", 0))
+    assert list(assembler.items) == ["b", "a", "c"]
+
+
+def test_an_error_that_a_source_gives_in_an_event_s_place_is_told_as_an_anomaly() -> None:
+    error = EventError("cut in the middle")
+    assert only_anomaly(Assembler().feed(error)).error is error
+
+
+# What is not changed, and cannot be
+
+
+def test_the_caller_s_arguments_are_never_changed() -> None:
+    events: list[Any] = [
+        *founding(index=-1),
+        wire.done("ig_1", GOOD, usage={"a": {"b": [1]}}, size="1x1"),
+        wire.snapshot("failed", [wire.member("ig_1", status="failed")], error={"code": "x", "details": [{}]}),
+        wire.answer("completed", [wire.member("ig_2", OTHER)], tool_usage={"image_gen": {"a": 1}}),
+        {"data": [{"b64_json": wire.b64(GOOD)}], "usage": {"a": [1]}},
+        bytearray(b'{"type": "keepalive"}'),
+    ]
+    before = deepcopy(events)
+    assembler = fed(*events)
+    assembler.close()
+    assert events == before
+
+
+@pytest.mark.parametrize("name", ["state", "final", "partials", "brand_new"])
+def test_an_item_cannot_be_changed(name: str) -> None:
+    item = fed(wire.done("ig_1", GOOD))["ig_1"]
+    with pytest.raises((dataclasses.FrozenInstanceError, TypeError, AttributeError)):
+        setattr(item, name, None)
+
+
+def test_the_items_cannot_be_changed() -> None:
+    items: Any = fed(wire.done("ig_1", GOOD)).items
+    with pytest.raises(TypeError):
+        items["ig_2"] = items["ig_1"]
+
+
+def test_the_usage_of_an_item_cannot_be_changed() -> None:
+    usage: Any = fed(wire.done("ig_1", GOOD, usage={"total_tokens": 1}))["ig_1"].usage
+    with pytest.raises(TypeError):
+        usage["total_tokens"] = 2
+
+
+def test_an_item_stays_as_it_was_when_it_was_asked_for() -> None:
+    assembler = fed(wire.partial("ig_1", 0, GOOD, output_index=0))
+    item, items = assembler["ig_1"], assembler.items
+    assembler.feed(wire.done("ig_1", OTHER))
+    assert (item.state, item.final) == (State.PARTIAL_IMAGE, None)
+    assert items["ig_1"] == item
+
+
+def test_what_a_caller_does_to_its_event_afterwards_changes_nothing() -> None:
+    usage = {"total_tokens": 1}
+    event = wire.done("ig_1", GOOD, usage=usage)
+    assembler = fed(event)
+    usage["total_tokens"] = 2
+    event["item"].clear()
+    assert assembler["ig_1"].usage == {"total_tokens": 1}
+
+
+# Limits
+
+
+def limited(event: Any, *before: Any, **limits: Any) -> tuple[Assembler, LimitError]:
+    """The assembler that was fed `event` at last, and the only trouble that this gave."""
+    assembler = fed(*before, limits=Limits(**limits))
+    error = only_anomaly(assembler.feed(event)).error
+    assert isinstance(error, LimitError)
+    assert error.limit in limits
+    assert str(error)
+    return assembler, error
+
+
+FIRST = wire.partial("ig_1", 0, GOOD)
+
+
+@pytest.mark.parametrize("encode", [lambda event: event, str.encode, lambda event: memoryview(event.encode())])
+def test_a_message_over_the_byte_limit_is_skipped(encode: Callable[[str], Any]) -> None:
+    event = encode(json.dumps(wire.partial("ig_1", 1, OTHER)))
+    assembler, error = limited(event, FIRST, max_event_bytes=len(event) - 1)
+    assert error.actual == len(event)
+    assert [frame.data for frame in assembler["ig_1"].partials] == [GOOD]
+
+
+def test_the_byte_limit_of_a_text_counts_its_bytes() -> None:
+    limited('{"type": "keepalive", "é": "' + "é" * 40 + '"}', max_event_bytes=100)
+
+
+def test_a_message_of_just_the_limit_is_read() -> None:
+    event = json.dumps(FIRST)
+    assert fed(event, limits=Limits(max_event_bytes=len(event)))["ig_1"].partials
+
+
+def test_a_picture_over_the_byte_limit_is_not_kept() -> None:
+    big = wire.picture("JPEG")
+    assembler, error = limited(wire.partial("ig_1", 1, big), FIRST, max_frame_bytes=len(big) - 1)
+    assert (error.actual, error.item_id, len(assembler["ig_1"].partials)) == (len(big), "ig_1", 1)
+
+
+def test_a_picture_over_the_pixel_limit_is_not_kept() -> None:
+    assembler, error = limited(wire.partial("ig_1", 1, OTHER), FIRST, max_frame_pixels=5)
+    assert (error.actual, error.item_id, len(assembler["ig_1"].partials)) == (6, "ig_1", 1)
+
+
+def test_the_pixel_limit_is_read_off_the_header_of_a_bomb() -> None:
+    header = wire.png()[:8] + wire.png_chunk(b"IHDR", bytes.fromhex("0000ffff0000ffff0802000000"))
+    bomb = header + wire.png_chunk(b"IDAT", b"x") + wire.png_chunk(b"IEND")
+    error = only_anomaly(fed(FIRST).feed(wire.done("ig_1", bomb))).error
+    assert isinstance(error, LimitError)
+    assert (error.limit, error.actual) == ("max_frame_pixels", 0xFFFF**2)
+
+
+@pytest.mark.parametrize("claimed", [None, "png", "image/png"])
+def test_a_format_that_is_not_allowed_is_not_kept_whatever_it_is_called(claimed: str | None) -> None:
+    event = wire.partial("ig_1", 1, wire.picture("GIF"), output_format=claimed)
+    assembler, error = limited(event, FIRST, formats=("PNG",))
+    assert (error.actual, len(assembler["ig_1"].partials)) == ("GIF", 1)
+
+
+@pytest.mark.parametrize("form", ["BMP", "TIFF", "ICO", "PPM", "TGA"])
+@pytest.mark.parametrize("claimed", [None, "png"])
+def test_a_format_that_is_never_allowed_is_no_picture_whatever_it_is_called(form: str, claimed: str | None) -> None:
+    assembler = fed(FIRST)
+    anomaly = only_anomaly(assembler.feed(wire.partial("ig_1", 1, wire.picture(form), output_format=claimed)))
+    assert isinstance(anomaly.error, FrameDecodeError)
+    assert [frame.data for frame in assembler["ig_1"].partials] == [GOOD]
+
+
+def test_of_more_partials_than_the_limit_the_highest_stay() -> None:
+    before = [wire.partial("ig_1", index) for index in (5, 1)]
+    assembler, error = limited(wire.partial("ig_1", 3), *before, max_frames_per_item=2)
+    assert [frame.index for frame in assembler["ig_1"].partials] == [3, 5]
+    assert (error.actual, error.item_id) == (3, "ig_1")
+
+
+def test_one_item_more_than_the_limit_is_not_kept_and_the_others_go_on() -> None:
+    assembler, error = limited(wire.added("ig_2"), FIRST, max_items=1)
+    assert (list(assembler.items), error.actual, error.item_id) == (["ig_1"], 2, "ig_2")
+    assembler.feed(wire.done("ig_1", OTHER))
+    assert assembler["ig_1"].state is State.COMPLETED
+
+
+def test_a_snapshot_with_more_items_than_the_limit_keeps_the_first_ones() -> None:
+    members = [wire.member(name, GOOD) for name in ("a", "b", "c")]
+    assembler = fed(wire.snapshot("completed", members), limits=Limits(max_items=2))
+    assert list(assembler.items) == ["a", "b"]
+
+
+def test_a_picture_beyond_the_bytes_of_all_is_not_kept() -> None:
+    assembler, error = limited(wire.partial("ig_2", 0, OTHER), FIRST, max_total_bytes=len(GOOD) + len(OTHER) - 1)
+    assert error.actual == len(GOOD) + len(OTHER)
+    assert ([len(item.partials) for item in assembler.items.values()]) == [1, 0]
+
+
+def test_equal_bytes_of_an_item_count_once() -> None:
+    assembler = fed(FIRST, wire.done("ig_1", GOOD), limits=Limits(max_total_bytes=len(GOOD)))
+    assert assembler["ig_1"].state is State.COMPLETED
+
+
+def test_keeping_the_latest_alone_frees_what_it_replaces() -> None:
+    partials = [wire.partial("ig_1", index, wire.png(colour=(index, 0, 0))) for index in range(20)]
+    most = max(len(wire.png(colour=(index, 0, 0))) for index in range(20))
+    assembler = fed(*partials, keep="latest", limits=Limits(max_total_bytes=2 * most))
+    assert [frame.index for frame in assembler["ig_1"].partials] == [19]
+    assert assembler["ig_1"].anomalies == ()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"max_items": 0},
+        {"max_event_bytes": 1.5},
+        {"max_frame_pixels": 89_478_486},
+        {"max_items": True},
+        {"formats": ("BMP",)},
+    ],
+)
+def test_a_limit_that_is_none_is_wrong_use(how: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Limits(**how)
+
+
+# Bad input: each gets its typed error, and what was good before is still there
+
+
+def trouble(event: Any) -> Anomaly:
+    """The only anomaly of an event; the partial that came before it is still there."""
+    assembler = fed(FIRST)
+    anomaly = only_anomaly(assembler.feed(event))
+    assert assembler["ig_1"].partials[0].data == GOOD
+    assert len(anomaly.message.split()) > 3
+    assert anomaly.message == str(anomaly.error)
+    return anomaly
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%%%",
+        "iVBOR",
+        "",
+        "   ",
+        None,
+        "é",
+        "\ud800",
+        "data:image/png;base64,",
+        "iVBO=Rw0K",
+    ],
+)
+@pytest.mark.parametrize("is_result", [False, True])
+def test_base64_that_cannot_be_read_is_an_anomaly(text: str | None, is_result: bool) -> None:
+    event = wire.image_completed(text) if is_result else wire.partial("ig_1", 1, text) | {"partial_image_b64": text}
+    anomaly = trouble(event)
+    assert anomaly.code == "bad_base64"
+    assert isinstance(anomaly.error, FrameEncodingError)
+    assert anomaly.error.item_id == ("image-0" if is_result else "ig_1")
+    assert anomaly.error.index == (None if is_result else 1)
+
+
+def readable_base64() -> Iterator[str]:
+    text = wire.b64(OTHER)
+    yield from (text, text.rstrip("="), text + "==", f" {text}\n", "\r\n".join(re.findall(".{1,5}", text)))
+    yield from (f"data:image/png;base64,{text}", f"data:image/png;base64, {text}", f"DATA:;BASE64,{text}")
+    yield text.replace("+", "-").replace("/", "_")
+
+
+@pytest.mark.parametrize("text", list(readable_base64()))
+def test_base64_as_services_write_it_is_read(text: str) -> None:
+    assert fed(wire.partial("ig_1", 0, text))["ig_1"].partials[0].data == OTHER
+
+
+def test_url_safe_letters_are_read() -> None:
+    data = GOOD[:-12] + wire.png_chunk(b"teXt", b"\xfb\xff\xfe" * 9) + GOOD[-12:]
+    text = wire.b64(data).replace("+", "-").replace("/", "_")
+    assert "-" in text
+    assert "_" in text
+    assert fed(wire.partial("ig_1", 0, text))["ig_1"].partials[0].data == data
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_a_picture_that_is_cut_at_any_byte_is_no_frame(form: str) -> None:
+    whole = wire.picture(form)
+    assembler = fed(FIRST)
+    for length in range(1, len(whole)):
+        anomaly = only_anomaly(assembler.feed(wire.partial("ig_1", 1, whole[:length])))
+        assert anomaly.code == "bad_picture"
+        assert isinstance(anomaly.error, FrameDecodeError)
+        assert (anomaly.error.item_id, anomaly.error.index) == ("ig_1", 1)
+    assert [frame.data for frame in assembler["ig_1"].partials] == [GOOD]
+
+
+@pytest.mark.parametrize("index", [None, -1, -0.5, float("nan"), float("inf"), 2**53 + 1, 10**400, "1", True, [1], {}])
+def test_an_index_that_is_none_counts_as_the_next(index: Any) -> None:
+    assembler = fed(wire.partial("ig_1", 2.5, GOOD))
+    updates = assembler.feed(wire.partial("ig_1", index, OTHER))
+    anomaly = only_anomaly(updates)
+    assert anomaly.code == "bad_index"
+    assert isinstance(anomaly.error, FrameError)
+    assert [frame.index for frame in assembler["ig_1"].partials] == [2.5, 3]
+    assert of(FrameAdded, updates)[0].is_latest
+
+
+@pytest.mark.parametrize("index", [0, 2**53, 0.25, 1e15])
+def test_an_index_is_any_number_from_0_to_2_to_the_53(index: float) -> None:
+    item = fed(wire.partial("ig_1", index, GOOD))["ig_1"]
+    assert (item.partials[0].index, item.anomalies) == (index, ())
+
+
+def test_the_next_index_is_one_that_an_index_may_be() -> None:
+    item = fed(wire.partial("ig_1", 2**53, GOOD), wire.partial("ig_1", None, OTHER))["ig_1"]
+    assert all(0 <= (frame.index or 0) <= 2**53 for frame in item.partials)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        wire.partial(None, 1),
+        wire.call("completed", None),
+        wire.done(None, GOOD),
+        wire.added(None),
+        wire.partial("ig_1") | {"item_id": 7},
+    ],
+)
+def test_an_event_without_an_item_id_is_an_anomaly_of_the_stream(event: Wire) -> None:
+    anomaly = trouble(event)
+    assert (anomaly.code, anomaly.item_id) == ("missing_item_id", None)
+    assert isinstance(anomaly.error, EventError)
+    assert anomaly.error.event_type == event["type"]
+
+
+UNREADABLE: tuple[Any, ...] = (
+    b"",
+    "",
+    "{",
+    b"\xff\xfe",
+    "[1]",
+    "7",
+    "null",
+    7,
+    None,
+    [],
+    (),
+    object(),
+    {},
+    {"type": 7},
+    "[" * 100_000,
+)
+
+
+@pytest.mark.parametrize("event", UNREADABLE, ids=lambda event: repr(event)[:20])
+def test_what_is_no_event_is_an_anomaly_of_the_stream(event: Any) -> None:
+    anomaly = trouble(event)
+    assert (anomaly.code, anomaly.item_id) == ("unreadable_event", None)
+    assert isinstance(anomaly.error, EventError)
+
+
+def test_lone_surrogates_that_are_escaped_in_json_text_are_read() -> None:
+    item = fed(json.dumps(wire.done("ig_1", GOOD, revised_prompt="an otter \ud83e")))["ig_1"]
+    assert item.state is State.COMPLETED
+    json.dumps(item.as_dict()).encode()
+
+
+def test_lone_surrogates_as_they_are_in_json_text_are_read() -> None:
+    text = json.dumps(wire.done("ig_1", GOOD, revised_prompt="an otter \ud83e"), ensure_ascii=False)
+    assert fed(text)["ig_1"].state is State.COMPLETED
+
+
+@pytest.mark.parametrize("kind", ["response.image_generation_call.partial_image", "error", "response.failed", "x"])
+def test_text_with_lone_surrogates_that_is_no_json_is_an_anomaly(kind: str) -> None:
+    assert isinstance(trouble('{"type": "' + kind + '", "code": "\ud800').error, EventError)
+
+
+FIELDS = ("sequence_number", "output_index", "partial_image_index")
+
+
+@pytest.mark.parametrize("digits", [400, 5_000])
+@pytest.mark.parametrize("field", FIELDS)
+def test_an_integer_of_any_length_counts_as_missing(digits: int, field: str) -> None:
+    event = wire.partial("ig_1", 0, GOOD, seq=1) | {field: 0}
+    text = json.dumps(event).replace(f'"{field}": 0', f'"{field}": {"9" * digits}')
+    assembler = Assembler()
+    assembler.feed(text)
+    if "ig_1" in assembler:
+        assert assembler["ig_1"].partials[0].index == 0
+        assert assembler.cursor.sequence_number in (1, None)
+    else:
+        assert isinstance(assembler.anomalies[0].error, EventError)
+
+
+def wordings(number: int) -> Iterator[Wire]:
+    yield wire.done("ig_2", GOOD, usage={"total_tokens": number})
+    yield wire.done("ig_2", status="failed", error={"code": number, "message": "no"})
+    yield wire.error() | {"error": {"code": "x", "message": number}}
+    yield {"type": "error", "code": number, "message": "no"}
+    yield wire.snapshot("failed", error=number)
+
+
+@pytest.mark.parametrize("event", [*wordings(10**400), *wordings(10**5_000)], ids=lambda event: event["type"])
+def test_an_integer_of_any_length_inside_a_service_s_words_breaks_nothing(event: Wire) -> None:
+    assembler = fed(FIRST)
+    updates = assembler.feed(event) + assembler.close()
+    for told in (*updates, *assembler.items.values()):
+        json.dumps(told.as_dict())
+        repr(told)
+
+
+@pytest.mark.parametrize("event", list(wordings(7)), ids=lambda event: event["type"])
+def test_an_integer_of_5000_digits_in_json_text_breaks_nothing(event: Wire) -> None:
+    assembler = fed(FIRST)
+    updates = assembler.feed(json.dumps(event).replace(" 7", " 1" + "0" * 5_000)) + assembler.close()
+    for told in (*updates, *assembler.items.values()):
+        json.dumps(told.as_dict())
+        repr(told)
+
+
+def test_words_that_are_nested_without_end_are_read_to_a_depth() -> None:
+    words: dict[str, Any] = {"code": "x", "message": "no"}
+    words["details"] = words
+    item = fed(wire.done("ig_1", status="failed", error=words))["ig_1"]
+    assert len(json.dumps(item.as_dict())) < 5_000
+
+
+@pytest.mark.parametrize("claim", [{"size": "1024x1024"}, {"output_format": "webp"}])
+def test_the_bytes_are_believed_and_a_false_claim_is_an_anomaly(claim: dict[str, Any]) -> None:
+    assembler = Assembler()
+    anomaly = only_anomaly(assembler.feed(wire.done("ig_1", OTHER, **claim)))
+    assert anomaly.code == "false_claim"
+    final = assembler["ig_1"].final
+    assert final is not None
+    assert (final.format, final.size) == ("PNG", (3, 2))
+
+
+BAD_EVENTS = (
+    "{",
+    wire.partial(None, 1),
+    wire.partial("ig_1", -1),
+    wire.partial("ig_1", 1, "%%%"),
+    wire.partial("ig_1", 1, GOOD[:-1]),
+    wire.partial("ig_1", 0, OTHER),
+    wire.partial("ig_1", 1, OTHER, size="9x9"),
+    wire.partial("ig_9", 1, wire.picture("GIF")),
+)
+
+
+@pytest.mark.parametrize("event", BAD_EVENTS, ids=lambda event: str(event)[-40:])
+def test_strict_raises_the_error_of_the_anomaly_with_nothing_changed(event: Any) -> None:
+    limits = Limits(formats=("PNG",))
+    strict = fed(FIRST, strict=True, limits=limits)
+    before = dict(strict.items), strict.cursor, strict.skipped, strict.anomalies
+    expected = of(Anomaly, fed(FIRST, limits=limits).feed(event))[0].error
+    with pytest.raises(ImgassembleError) as caught:
+        strict.feed(event)
+    assert caught.value == expected
+    assert (dict(strict.items), strict.cursor, strict.skipped, strict.anomalies) == before
+
+
+# Nothing shows base64
+
+
+LONG_RUN = re.compile(r"[A-Za-z0-9+/=_-]{80,}")  # a sha256 has 64
+
+
+def everything_that_can_be_shown() -> Iterator[Any]:
+    from imgassemble import parse_event
+
+    events: list[Any] = [
+        *founding(picture=wire.picture("JPEG")),
+        wire.partial("ig_1", -1, wire.picture("WEBP"), size="1x1"),
+        wire.partial("ig_1", 0, wire.picture("GIF")),
+        wire.partial("ig_1", 3, wire.picture("JPEG")[:-3]),
+        wire.partial("ig_1", 4, wire.b64(wire.picture("JPEG"))[:-3]),
+        wire.partial("ig_1", 5, f"data:image/jpeg,{wire.b64(wire.picture('JPEG'))}"),
+        wire.done("ig_2", wire.picture("JPEG")),
+        wire.done(None, wire.picture("JPEG")),
+        json.dumps(wire.done("ig_3", wire.picture("JPEG")))[:-1],
+        wire.b64(wire.picture("JPEG")),
+        wire.image_partial(0, wire.picture("JPEG")),
+        wire.image_completed(wire.picture("JPEG")),
+        wire.snapshot("completed", [wire.member("ig_2", wire.picture("GIF"))]),
+        {"data": [{"b64_json": wire.b64(wire.picture("JPEG"))}]},
+        wire.answer("completed", [wire.member("ig_2", wire.picture("JPEG"))]),
+    ]
+    assembler = Assembler()
+    for event in events:
+        if isinstance(event, dict):
+            yield parse_event(event)
+        yield from assembler.feed(event)
+    yield from assembler.close()
+    yield from (assembler, assembler.result, assembler.items, assembler.anomalies, assembler.cursor)
+    for item in assembler.items.values():
+        yield from (item, item.partials, item.final, item.error, item.anomalies)
+
+
+@pytest.mark.parametrize(
+    "show", [repr, str, lambda thing: json.dumps(thing.as_dict()) if hasattr(thing, "as_dict") else ""]
+)
+def test_no_repr_and_no_report_holds_base64_or_bytes(show: Callable[[Any], str]) -> None:
+    for thing in everything_that_can_be_shown():
+        shown = show(thing)
+        assert not LONG_RUN.search(shown)
+        assert "/9j/4AAQ" not in shown
+        assert "JFIF" not in shown
+
+
+def test_no_log_line_holds_base64(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    assembler = Assembler()
+    assembler.subscribe(lambda update: 1 / 0)
+    assembler.feed(wire.done("ig_1", wire.picture("JPEG")))
+    assert not LONG_RUN.search(caplog.text)
+
+
+def test_an_item_shows_itself_in_a_notebook() -> None:
+    item: Item = fed(wire.done("ig_1", GOOD))["ig_1"]
+    assert item._repr_mimebundle_()["image/png"] == wire.b64(GOOD)

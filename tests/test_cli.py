@@ -1,0 +1,640 @@
+"""The command: what it writes, tells and answers, run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+import wire
+
+import imgassemble
+from imgassemble.cli import main
+
+FINAL = wire.png(5, 4)
+JPEG = wire.picture("JPEG")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+WHOLE = [
+    wire.created(seq=0),
+    wire.call("generating", seq=3),
+    wire.partial(index=0, seq=4),
+    wire.partial(index=1, seq=5),
+    wire.done(content=FINAL, seq=6),
+    wire.snapshot("completed", [wire.member(content=FINAL)], seq=7),
+]
+PROVISIONAL = [wire.partial(), wire.call("completed")]
+PARTIALS_ONLY = [wire.partial()]
+REFUSAL = [wire.created(), wire.snapshot("completed", [{"type": "message", "content": []}])]
+FAILED = [wire.added(), wire.error("server_error", "it broke"), wire.snapshot("failed", error={"code": "server_error"})]
+BAD_PICTURE = [wire.partial(content="..."), wire.snapshot("completed")]
+
+
+def _environment(**more: str) -> dict[str, str]:
+    left_out = ("NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED", "COLUMNS", "PYTHONIOENCODING")
+    return {name: value for name, value in os.environ.items() if name not in left_out} | more
+
+
+def _command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "imgassemble", *map(str, arguments)]
+
+
+def _run(
+    *arguments: str | Path, env: dict[str, str] | None = None, encoding: str = "utf-8", **options: Any
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        _command(*arguments),
+        capture_output=True,
+        env=env or _environment(),
+        encoding=encoding,
+        check=False,
+        **options,
+    )
+
+
+def _stream(folder: Path, events: Sequence[wire.Wire] | bytes, name: str = "stream.sse") -> Path:
+    path = folder / name
+    path.write_bytes(events if isinstance(events, bytes) else wire.sse(events))
+    return path
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _pictures(folder: Path) -> dict[str, bytes]:
+    return {name: data for name, data in _files(folder).items() if not name.endswith("item.json")}
+
+
+# ---- exit codes
+
+_CODES: dict[str, tuple[int, bytes]] = {
+    "every final": (0, wire.sse(WHOLE)),
+    "an Images API answer": (0, wire.sse([wire.image_completed(FINAL)])),
+    "a provisional final": (3, wire.sse(PROVISIONAL)),
+    "partials only": (3, wire.sse(PARTIALS_ONLY)),
+    "incomplete": (3, wire.sse([wire.partial(), wire.snapshot("incomplete", reason="content_filter")])),
+    "a final and an incomplete one": (3, wire.sse([wire.done(content=FINAL), wire.partial("ig_2")])),
+    "a final and a bad picture": (3, wire.sse([wire.done(content=FINAL), *BAD_PICTURE[:1], wire.partial("ig_2")])),
+    "a refusal": (4, wire.sse(REFUSAL)),
+    "another kind of stream": (4, wire.sse([{"type": "message_start"}, {"type": "ping"}])),
+    "a failure": (5, wire.sse(FAILED)),
+    "a failure without an item": (5, wire.sse([wire.error()])),
+    "a final and a failure": (5, wire.sse([wire.done(content=FINAL), wire.done("ig_2", status="failed")])),
+    "a failure and an incomplete one": (5, wire.sse([wire.partial(), wire.done("ig_2", status="failed")])),
+    "an answer that says only error": (5, b'{"error": {"message": "no", "code": "x"}}'),
+    "nothing": (6, b""),
+    "white space": (6, b" \n\n"),
+    "a byte order mark": (6, b"\xef\xbb\xbf"),
+    "HTML": (6, b"<!DOCTYPE html>\n<html>502</html>\n"),
+    "a picture": (6, FINAL),
+    "broken JSON": (6, b'{"type": "response.completed", "response": {'),
+    "broken events": (6, b"data: {\n\ndata: [\n\n"),
+    "bad pictures": (6, wire.sse(BAD_PICTURE)),
+    "bad pictures and a failure": (6, wire.sse([*BAD_PICTURE[:1], wire.error()])),
+    "a picture cut short": (6, wire.sse([wire.done(content=FINAL[:-1])])),
+}
+
+
+@pytest.mark.parametrize("name", sorted(_CODES))
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_the_exit_code_tells_how_it_went(
+    name: str, more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, body = _CODES[name]
+    assert main(["save", str(_stream(tmp_path, body)), "-o", str(tmp_path / "out"), *more]) == code
+    assert main(["inspect", str(tmp_path / "stream.sse"), *more]) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["every final", "partials only", "a refusal", "a failure", "HTML"])
+def test_the_process_ends_with_that_code(name: str, tmp_path: Path) -> None:
+    code, body = _CODES[name]
+    ended = _run("save", _stream(tmp_path, body), "-o", tmp_path / "out")
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("events", [WHOLE, FAILED, BAD_PICTURE, PARTIALS_ONLY])
+def test_storage_comes_before_all_other_codes(events: list[wire.Wire], tmp_path: Path) -> None:
+    (tmp_path / "ig_1").write_bytes(b"mine")
+    assert main(["save", str(_stream(tmp_path, events)), "-o", str(tmp_path)]) == 7
+    assert (tmp_path / "ig_1").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["save"], ["save", "x"], ["save", "-o", "out"], ["inspect"], ["unheard-of"], ["save", "x", "-o"],
+        ["--wrong"], ["save", "x", "-o", "out", "--keep", "none"], ["inspect", "x", "--key-by", "name"],
+        ["inspect", "x", "y"],
+        ["inspect", "x", "--tee", "y"],
+    ],
+)  # fmt: skip
+def test_wrong_use_is_told_with_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("usage: imgassemble")
+
+
+@pytest.mark.parametrize("source", ["missing.sse", "folder", "missing/x"])
+@pytest.mark.parametrize("command", ["save", "inspect"])
+def test_a_source_that_is_not_there_is_wrong_use_and_makes_nothing(command: str, source: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    ended = _run(command, source, *(["-o", "out", "--tee", "tee"] if command == "save" else []), cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"imgassemble: cannot read '{source}': ")
+    assert len(ended.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that opens and cannot be read")
+@pytest.mark.parametrize("command", ["save", "inspect"])
+def test_a_source_that_cannot_be_read_is_told_in_one_line(command: str, tmp_path: Path) -> None:
+    ended = _run(command, "/proc/self/mem", *(["-o", str(tmp_path / "out")] if command == "save" else []))
+    assert ended.returncode in (2, 6)
+    assert "Traceback" not in ended.stderr
+    assert "Input/output error" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["save", "inspect"])
+def test_a_closed_standard_input_is_wrong_use(command: str, tmp_path: Path) -> None:
+    more = f"-o {tmp_path / 'out'}" if command == "save" else ""
+    line = f"{sys.executable} -m imgassemble {command} - {more} <&-"
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, env=_environment(), text=True, check=False)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+# ---- save
+
+
+def test_save_writes_frames_and_facts_and_prints_the_finals(tmp_path: Path) -> None:
+    ended = _run("save", _stream(tmp_path, WHOLE), "-o", "out", cwd=tmp_path)
+    assert _pictures(tmp_path / "out") == {
+        "ig_1/partial-000.png": wire.shade(0),
+        "ig_1/partial-001.png": wire.shade(1),
+        "ig_1/final.png": FINAL,
+    }
+    assert json.loads((tmp_path / "out" / "ig_1" / "item.json").read_text())["state"] == "completed"
+    assert ended.stdout == "out/ig_1/final.png\n"
+    assert ended.returncode == 0
+
+
+def test_a_line_for_each_event_of_interest_is_told_on_standard_error(tmp_path: Path) -> None:
+    told = _run("save", _stream(tmp_path, WHOLE), "-o", tmp_path / "out").stderr.splitlines()
+    assert [re.sub(r"^ *\d+\.\d\d s  ", "", line) for line in told] == [
+        "ig_1  generating",
+        f"ig_1  preview 0  PNG 1x1, {len(wire.shade(0))} bytes",
+        f"ig_1  preview 1  PNG 1x1, {len(wire.shade(1))} bytes",
+        f"ig_1  final  PNG 5x4, {len(FINAL)} bytes",
+        "completed",
+    ]
+
+
+def test_without_a_result_no_final_is_written_or_printed(tmp_path: Path) -> None:
+    ended = _run("save", _stream(tmp_path, PROVISIONAL), "-o", tmp_path / "out")
+    assert ended.stdout == ""
+    assert "the last preview stands in" in ended.stderr
+    assert list(_pictures(tmp_path / "out")) == ["ig_1/partial-000.png"]
+
+
+def test_the_failure_is_told_with_the_services_words(tmp_path: Path) -> None:
+    events = [wire.added(), wire.error("insufficient_quota", "You exceeded your quota"), wire.snapshot("failed")]
+    ended = _run("save", _stream(tmp_path, events), "-o", tmp_path / "out")
+    assert ended.returncode == 5
+    assert "insufficient_quota" in ended.stderr
+    assert "You exceeded your quota" in ended.stderr
+
+
+def test_keep_latest_leaves_one_preview(tmp_path: Path) -> None:
+    assert main(["save", str(_stream(tmp_path, WHOLE)), "-o", str(tmp_path / "out"), "--keep", "latest"]) == 0
+    assert sorted(_pictures(tmp_path / "out")) == ["ig_1/final.png", "ig_1/partial-001.png"]
+
+
+def test_rotating_ids_are_joined_on_request(tmp_path: Path) -> None:
+    rotating = [{**event, "item_id": f"id_{at}"} for at, event in enumerate([wire.partial(), wire.call("completed")])]
+    events = [*rotating, wire.done("id_9", FINAL)]
+    stream = str(_stream(tmp_path, events))
+    assert main(["save", stream, "-o", str(tmp_path / "apart")]) == 3
+    assert main(["save", stream, "-o", str(tmp_path / "joined"), "--key-by", "output_index"]) == 0
+    assert sorted(_pictures(tmp_path / "joined")) == ["output-0/final.png", "output-0/partial-000.png"]
+    assert main(["inspect", stream, "--key-by", "output_index"]) == 0
+
+
+def test_nothing_that_stands_there_is_overwritten_unless_asked(tmp_path: Path) -> None:
+    stream = _stream(tmp_path, WHOLE)
+    out = tmp_path / "out"
+    assert main(["save", str(stream), "-o", str(out)]) == 0
+    before = _files(out)
+    other = _stream(tmp_path, [wire.done(content=JPEG)], "other.sse")
+    ended = _run("save", other, "-o", out)
+    assert ended.returncode == 7
+    assert "is in the way" in ended.stderr
+    assert _files(out) == before
+    assert ended.stdout == ""
+    assert main(["save", str(other), "-o", str(out), "--overwrite"]) == 0
+    assert _pictures(out) == {"ig_1/final.jpg": JPEG}
+
+
+def test_an_output_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"mine")
+    ended = _run("save", _stream(tmp_path, WHOLE), "-o", tmp_path / "out")
+    assert ended.returncode == 7
+    assert str(tmp_path / "out") in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert (tmp_path / "out").read_bytes() == b"mine"
+
+
+# ---- tee
+
+
+@pytest.mark.parametrize("body", [wire.sse(WHOLE), wire.sse(WHOLE).replace(b"\n", b"\r\n") + b"\0\xff", b"", b"<html>"])
+def test_tee_keeps_the_stream_byte_for_byte(body: bytes, tmp_path: Path) -> None:
+    tee = tmp_path / "tee"
+    with _stream(tmp_path, body).open("rb") as stdin:
+        _run("save", "-", "-o", tmp_path / "out", "--tee", tee, stdin=stdin)
+    assert tee.read_bytes() == body
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "link to nowhere", "folder"])
+def test_tee_overwrites_nothing_and_the_pictures_are_saved_all_the_same(kind: str, tmp_path: Path) -> None:
+    tee, other = tmp_path / "tee", tmp_path / "other"
+    other.write_bytes(b"mine")
+    make: dict[str, Callable[[], object]] = {
+        "file": lambda: tee.write_bytes(b"mine"),
+        "link": lambda: tee.symlink_to(other),
+        "link to nowhere": lambda: tee.symlink_to(tmp_path / "nowhere"),
+        "folder": tee.mkdir,
+    }
+    make[kind]()
+    ended = _run("save", _stream(tmp_path, WHOLE), "-o", tmp_path / "out", "--tee", tee)
+    assert ended.returncode == 7
+    assert ended.stderr.startswith(f"imgassemble: cannot write '{tee}': ")
+    assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
+    assert other.read_bytes() == b"mine"
+    assert not (tmp_path / "nowhere").exists()
+    assert kind != "file" or tee.read_bytes() == b"mine"
+
+
+def test_tee_never_writes_over_its_own_source(tmp_path: Path) -> None:
+    stream = _stream(tmp_path, WHOLE)
+    assert main(["save", str(stream), "-o", str(tmp_path / "out"), "--tee", str(stream)]) == 7
+    assert stream.read_bytes() == wire.sse(WHOLE)
+
+
+def test_tee_may_lie_in_the_output(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["save", str(_stream(tmp_path, WHOLE)), "-o", str(out), "--tee", str(out / "raw.sse")]) == 0
+    assert (out / "raw.sse").read_bytes() == wire.sse(WHOLE)
+
+
+def test_a_tee_that_the_disk_cuts_short_is_a_storage_error(tmp_path: Path) -> None:
+    body = wire.sse(WHOLE) + b": keep-alive\n\n" * 2_000
+
+    def no_large_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, resource.RLIM_INFINITY))
+
+    ended = _run(
+        "save", _stream(tmp_path, body), "-o", tmp_path / "out", "--tee", tmp_path / "tee", preexec_fn=no_large_files
+    )
+    assert ended.returncode == 7
+    assert f"cannot write '{tmp_path / 'tee'}'" in ended.stderr
+    assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
+
+
+# ---- JSON
+
+
+def test_json_tells_every_update_as_a_line_without_base64(tmp_path: Path) -> None:
+    ended = _run("save", _stream(tmp_path, WHOLE), "-o", tmp_path / "out", "--json")
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    assembler = imgassemble.Assembler()
+    updates = [update for event in WHOLE for update in assembler.feed(event)] + list(assembler.close())
+    assert told == [json.loads(json.dumps(update.as_dict())) for update in updates]
+    assert told[-1] == {"update": "StreamEnded", "outcome": "completed", "error": None}
+    assert wire.b64(FINAL)[:20] not in ended.stdout
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["a failure", "bad pictures", "partials only", "HTML", "a refusal"])
+def test_json_lines_are_json_whatever_came(name: str, tmp_path: Path) -> None:
+    for command in (["save", "-o", str(tmp_path / "out")], ["inspect"]):
+        ended = _run(*command, _stream(tmp_path, _CODES[name][1]), "--json")
+        for line in ended.stdout.splitlines():
+            assert isinstance(json.loads(line), dict)
+        assert ended.stdout.isascii()
+
+
+def test_inspect_json_tells_every_image_with_its_facts_and_times(tmp_path: Path) -> None:
+    events = [*WHOLE[:5], wire.partial("ig_2", 0, JPEG)]
+    ended = _run("inspect", _stream(tmp_path, events), "--json")
+    first, second = (json.loads(line) for line in ended.stdout.splitlines())
+    assert (first["id"], first["state"], first["final"]["size"]) == ("ig_1", "completed", [5, 4])
+    assert set(first["seconds"]) == {"0", "1", "final"}
+    assert (second["id"], second["state"], second["final"]) == ("ig_2", "incomplete", None)
+    assert [frame["format"] for frame in second["partials"]] == ["JPEG"]
+    assert wire.b64(FINAL)[:20] not in ended.stdout
+
+
+# ---- inspect
+
+
+def test_inspect_tells_items_states_frames_sizes_timings_and_anomalies(tmp_path: Path) -> None:
+    events = [*WHOLE[:5], wire.partial("ig_2", 3, JPEG), wire.partial("ig_2", 4, "!"), wire.call("generating", None)]
+    ended = _run("inspect", _stream(tmp_path, events))
+    text = ended.stdout
+    for words in (
+        "incomplete", "8 events", "resp_1", "ig_1  completed", "ig_2  incomplete", "partial 0", "partial 3", "PNG 5x4",
+        "JPEG 8x6", "anomaly:", "response.output_item.done",
+    ):  # fmt: skip
+        assert words in text
+    assert re.search(r"\d\.\d\d s", text)
+    assert ended.stderr == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["stream.sse"]
+
+
+def test_inspect_writes_nothing_and_tells_of_an_empty_stream(tmp_path: Path) -> None:
+    ended = _run("inspect", _stream(tmp_path, b""))
+    assert ended.returncode == 6
+    assert ended.stderr == "imgassemble: nothing came: the stream is empty\n"
+
+
+def test_inspect_tells_of_a_failure_its_reason(tmp_path: Path) -> None:
+    assert "the service failed (server_error)" in _run("inspect", _stream(tmp_path, FAILED)).stdout
+
+
+# ---- as they come
+
+
+def _until(lines: IO[str], words: str) -> str:
+    for line in lines:
+        if words in line:
+            return line
+    pytest.fail(f"it never said {words!r}")
+
+
+@pytest.fixture
+def saving(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`imgassemble save - -o out`, which waits for its first event."""
+    with subprocess.Popen(
+        _command("save", "-", "-o", tmp_path / "out"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+    ) as process:
+        yield process
+        process.kill()
+
+
+def _send(process: subprocess.Popen[str], event: wire.Wire) -> None:
+    assert process.stdin
+    process.stdin.write(wire.sse([event]).decode())
+    process.stdin.flush()
+
+
+def test_standard_input_is_saved_as_it_comes(saving: subprocess.Popen[str], tmp_path: Path) -> None:
+    assert saving.stderr
+    assert saving.stdin
+    assert saving.stdout
+    folder = tmp_path / "out" / "ig_1"
+    for event, words, name, data in (
+        (wire.partial(index=0), "preview 0", "partial-000.png", wire.shade(0)),
+        (wire.partial(index=1), "preview 1", "partial-001.png", wire.shade(1)),
+        (wire.done(content=FINAL), "final", "final.png", FINAL),
+    ):
+        assert not (folder / name).exists()
+        _send(saving, event)
+        _until(saving.stderr, words)
+        assert (folder / name).read_bytes() == data
+    saving.stdin.close()
+    assert saving.stdout.read() == f"{folder / 'final.png'}\n"
+    assert saving.wait() == 0
+
+
+def test_an_interrupt_keeps_what_came(saving: subprocess.Popen[str], tmp_path: Path) -> None:
+    assert saving.stderr
+    _send(saving, wire.partial(index=0))
+    _until(saving.stderr, "preview 0")
+    _send(saving, wire.call("generating", "ig_2"))
+    _until(saving.stderr, "ig_2  generating")  # by now the first is on the disk
+    saving.send_signal(signal.SIGINT)
+    rest = saving.stderr.read()
+    assert saving.wait() == 130
+    assert rest.endswith("imgassemble: interrupted; what came is kept\n")
+    assert "Traceback" not in rest
+    assert _pictures(tmp_path / "out") == {"ig_1/partial-000.png": wire.shade(0)}
+    facts = json.loads((tmp_path / "out" / "ig_1" / "item.json").read_text())
+    assert (facts["state"], facts["final"]) == ("partial_image", None)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
+
+
+def test_json_lines_come_as_the_events_do(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        _command("save", "-", "-o", tmp_path, "--json"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+    ) as process:
+        assert process.stdout
+        assert process.stdin
+        for index in range(3):
+            _send(process, wire.partial(index=index))
+            _until(process.stdout, '"FrameAdded"')
+        process.stdin.close()
+        _until(process.stdout, '"StreamEnded"')
+    assert process.returncode == 3
+
+
+# ---- what reads and what does not read on
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_where_nobody_reads_on_the_pictures_are_saved_all_the_same(more: list[str], tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = _stream(tmp_path, WHOLE)
+    ended = subprocess.run(
+        _command("save", stream, "-o", tmp_path / "out", *more),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=_environment(),
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert ended.returncode == 0
+    assert "Error" not in ended.stderr
+    assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
+
+
+def test_a_report_that_nobody_reads_ends_without_a_word(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = _stream(tmp_path, WHOLE)
+    ended = subprocess.run(
+        _command("inspect", stream), stdout=writing, stderr=subprocess.PIPE, env=_environment(), text=True, check=False
+    )
+    os.close(writing)
+    assert ended.stderr == ""
+    assert ended.returncode in (0, 130)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("more", ["", "--json"])
+def test_closed_outputs_are_no_trouble(closed: str, more: str, tmp_path: Path) -> None:
+    line = f"{sys.executable} -m imgassemble save {_stream(tmp_path, WHOLE)} -o {tmp_path / 'out'} {more} {closed}"
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, env=_environment(), text=True, check=False)
+    assert ended.returncode == 0
+    assert "Error" not in ended.stderr
+    assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize(
+    "arguments", [["save", "-o", "out"], ["save", "-o", "out", "--json"], ["inspect"], ["inspect", "--json"]]
+)
+def test_an_output_that_is_full_is_a_storage_error_told_once(arguments: list[str], tmp_path: Path) -> None:
+    stream = _stream(tmp_path, WHOLE)
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            _command(*arguments, stream),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+    assert ended.returncode == 7
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.count("No space left on device") == 1
+    assert "save" not in arguments or (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
+
+
+def _on_a_terminal(arguments: list[str], **more: str) -> str:
+    """What the command says where standard error is a terminal."""
+    terminal, side = pty.openpty()
+    process = subprocess.Popen(_command(*arguments), stdout=subprocess.DEVNULL, stderr=side, env=_environment(**more))
+    os.close(side)
+    said = b""
+    try:
+        while piece := os.read(terminal, 4096):
+            said += piece
+    except OSError:  # the terminal's other side is closed: it has ended
+        pass
+    os.close(terminal)
+    assert process.wait() == 0
+    return said.decode()
+
+
+def test_colours_are_for_terminals_and_no_color_is_honoured(tmp_path: Path) -> None:
+    save = ["save", str(_stream(tmp_path, WHOLE)), "--overwrite", "-o", str(tmp_path / "out")]
+    coloured = _on_a_terminal(save, TERM="xterm")
+    assert _COLOUR.search(coloured)
+    plain = _on_a_terminal(save, TERM="xterm", NO_COLOR="1")
+    assert "\x1b" not in plain
+    assert "\x1b" not in _run(*save).stderr
+    assert _COLOUR.search(_on_a_terminal(save, TERM="xterm", NO_COLOR=""))  # no-color.org: when not an empty string
+
+
+# ---- text from outside
+
+_EVIL = "\x1b[2J\x1b]0;pwned\x07\r\n\u202edrawkcab\u2066\x9b31m\x00"
+
+
+@pytest.mark.parametrize("command", ["save", "inspect"])
+def test_the_control_characters_of_a_service_are_not_printed(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    streams = {
+        "id": [wire.partial("ig" + _EVIL, 0), wire.done("ig" + _EVIL, FINAL, revised_prompt="p" + _EVIL)],
+        "error": [wire.added(), wire.error("c" + _EVIL, "m" + _EVIL)],
+        "claims": [wire.done(content=FINAL, output_format="x" + _EVIL, size="9x9")],
+        "reason": [wire.partial(), wire.snapshot("incomplete", reason="r" + _EVIL)],
+        "type": [{"type": "response.image_generation_call.generating", "output_index": 0, "x": _EVIL}],
+        "response": [wire.created("resp" + _EVIL), *WHOLE[1:4]],
+        "picture": [wire.done(content=_EVIL.encode()), wire.partial(content=b"\0\0\0\x20ftyp" + _EVIL.encode())],
+        "status": [wire.added(status="s" + _EVIL), wire.done(status="s" + _EVIL)],
+    }
+    for name, events in streams.items():
+        out = ["-o", str(tmp_path / f"out-{name}")] if command == "save" else []
+        main([command, str(_stream(tmp_path, events, f"{name}.sse")), *out])
+        for line in "".join(capsys.readouterr()).split("\n"):
+            assert line.isprintable(), name
+
+
+@pytest.mark.parametrize("command", ["save", "inspect"])
+def test_a_body_that_is_no_stream_is_shown_without_its_controls(command: str, tmp_path: Path) -> None:
+    out = ["-o", str(tmp_path / "out")] if command == "save" else []
+    ended = _run(command, _stream(tmp_path, _EVIL.encode()), *out)
+    assert ended.returncode == 6
+    assert all(line.isprintable() for line in (ended.stdout + ended.stderr).split("\n"))
+
+
+def test_names_that_a_terminal_cannot_show_end_nothing(tmp_path: Path) -> None:
+    events = [wire.done("猫\ud800", FINAL, revised_prompt="猫 \udc80")]
+    for command in (["save", "-o", str(tmp_path / "out")], ["inspect"]):
+        ended = _run(
+            *command,
+            _stream(tmp_path, events),
+            env=_environment(PYTHONIOENCODING="ascii", LC_ALL="C"),
+            encoding="ascii",
+        )
+        assert ended.returncode == 0
+        assert "Traceback" not in ended.stderr
+
+
+def test_nothing_is_written_outside_the_output(tmp_path: Path) -> None:
+    events = [wire.done(item_id, FINAL) for item_id in ("../../x", "/abs", "..", "a/b")]
+    out = tmp_path / "deep" / "out"
+    assert main(["save", str(_stream(tmp_path, events)), "-o", str(out)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"stream.sse", "deep"}
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
+    assert len(_pictures(out)) == 4
+
+
+# ---- help
+
+
+def test_help_names_the_commands_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["save", "--help"], ["inspect", "-h"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        for code in ("7 ", "6 ", "5 ", "4 ", "3 ", "0 ", "2 ", "130 "):
+            assert re.search(rf"^ +{code} +\w", out, re.MULTILINE)
+        assert all(len(line) <= 120 for line in out.splitlines())
+
+
+def test_the_help_of_save_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["save", "--help"])
+    out = capsys.readouterr().out
+    for option in ("SOURCE", "-o DIR", "--output DIR", "--keep", "--overwrite", "--tee FILE", "--json", "--key-by"):
+        assert option in out
+    assert "standard input" in out
+
+
+def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"imgassemble {imgassemble.__version__}\n"
