@@ -2,58 +2,66 @@
 
 The road: bytes (sse, sources) → events (events, dialects) → assembler (lifecycle: facts and one table) → frames and
 updates → sinks and screens. `assemble(stream)` walks it in one call.
+
+A name is imported when it is first asked for: pytest loads this package in every test run of every user.
 """
 
-from .assembler import Assembler
-from .drivers import aassemble, aiter_updates, assemble, iter_updates
-from .errors import (
-    EventError,
-    FrameDecodeError,
-    FrameEncodingError,
-    FrameError,
-    ImgassembleError,
-    IncompleteStreamError,
-    LimitError,
-    ProviderError,
-    SinkError,
-    UsageError,
-)
-from .events import (
-    ErrorEvent,
-    Event,
-    Image,
-    ImageCallEvent,
-    ImageEvent,
-    ImagesEvent,
-    OutputItem,
-    OutputItemEvent,
-    Response,
-    ResponseEvent,
-    parse_event,
-)
-from .frames import Frame
-from .items import Cursor, Item, Result
-from .lifecycle import State
-from .limits import Limits
-from .sinks import DirectorySink, Sink
-from .sources import open_events
-from .updates import (
-    Anomaly,
-    FinalReady,
-    FinalWithdrawn,
-    FrameAdded,
-    ItemEnded,
-    Outcome,
-    StateChanged,
-    StreamEnded,
-    Update,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .assembler import Assembler
+    from .drivers import aassemble, aiter_updates, assemble, iter_updates
+    from .errors import (
+        EventError,
+        FrameDecodeError,
+        FrameEncodingError,
+        FrameError,
+        ImgassembleError,
+        IncompleteStreamError,
+        LimitError,
+        ProviderError,
+        SinkError,
+        UsageError,
+    )
+    from .events import (
+        ChatEvent,
+        ErrorEvent,
+        Event,
+        Image,
+        ImageCallEvent,
+        ImageEvent,
+        ImagesEvent,
+        OutputItem,
+        OutputItemEvent,
+        Response,
+        ResponseEvent,
+        parse_event,
+    )
+    from .frames import Frame
+    from .items import Cursor, Item, Result
+    from .lifecycle import State
+    from .limits import Limits
+    from .sinks import DirectorySink, Sink
+    from .sources import open_events
+    from .updates import (
+        Anomaly,
+        FinalReady,
+        FinalWithdrawn,
+        FrameAdded,
+        ItemEnded,
+        Outcome,
+        StateChanged,
+        StreamEnded,
+        Update,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Anomaly",
     "Assembler",
+    "ChatEvent",
     "Cursor",
     "DirectorySink",
     "ErrorEvent",
@@ -97,3 +105,34 @@ __all__ = [
     "open_events",
     "parse_event",
 ]
+
+# fmt: off
+_HOMES = {
+    "assembler": ("Assembler",),
+    "drivers": ("aassemble", "aiter_updates", "assemble", "iter_updates"),
+    "errors": ("EventError", "FrameDecodeError", "FrameEncodingError", "FrameError", "ImgassembleError",
+        "IncompleteStreamError", "LimitError", "ProviderError", "SinkError", "UsageError"),
+    "events": ("ChatEvent", "ErrorEvent", "Event", "Image", "ImageCallEvent", "ImageEvent", "ImagesEvent",
+        "OutputItem", "OutputItemEvent", "Response", "ResponseEvent", "parse_event"),
+    "frames": ("Frame",),
+    "items": ("Cursor", "Item", "Result"),
+    "lifecycle": ("State",),
+    "limits": ("Limits",),
+    "sinks": ("DirectorySink", "Sink"),
+    "sources": ("open_events",),
+    "updates": ("Anomaly", "FinalReady", "FinalWithdrawn", "FrameAdded", "ItemEnded", "Outcome", "StateChanged",
+        "StreamEnded", "Update"),
+}
+# fmt: on
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -101,8 +101,14 @@ def test_no_file_is_called_by_what_it_is_not() -> None:
     assert not {path.stem for path in modules()} & {"utils", "helpers", "common", "base", "misc"}
 
 
-def test_what_is_exported_is_there_sorted_and_documented() -> None:
-    assert imgassemble.__all__ == sorted(imgassemble.__all__)
+def imports_of_types(path: Path) -> set[str]:
+    """The names that type checkers see in a file that imports when it is asked."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {alias.name for node in nodes if isinstance(node, ast.ImportFrom) and node.level for alias in node.names}
+
+
+def test_what_is_exported_is_there_typed_and_documented() -> None:
+    assert imports_of_types(PACKAGE / "__init__.py") == set(imgassemble.__all__)
     for name in imgassemble.__all__:
         thing = getattr(imgassemble, name)
         assert name == "Update" or inspect.getdoc(thing), name
@@ -130,6 +136,11 @@ def test_an_import_and_a_first_feed_bring_nothing_heavy_along() -> None:
     heavy = {"asyncio", "http", "argparse", "socket", "ssl", "email", "PIL", "openai", "httpx", "starlette"}
     assert not loaded & heavy
     assert not {name for name in loaded if name.startswith(("imgassemble.simulator", "imgassemble.cli"))}
+
+
+def test_the_pytest_plugin_brings_nothing_along() -> None:
+    loaded = loaded_by("import imgassemble.simulator.plugin") - loaded_by("import pytest")
+    assert {name for name in loaded if "." not in name} <= {"imgassemble"}
 
 
 def test_a_first_frame_opens_no_decoder() -> None:
