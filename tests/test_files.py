@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from errno import EFBIG
 from pathlib import Path
 
@@ -46,28 +47,28 @@ def test_a_file_has_the_permissions_that_the_umask_gives(umask: int, mode: int, 
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
 
 
-@pytest.fixture
+@contextmanager
 def no_large_files() -> Iterator[None]:
     """The disk takes no file beyond 4,000 bytes: writing more stops in the middle."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:  # within the test: pytest itself may be writing to a file
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("no_large_files")
 def test_a_write_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(SinkError) as caught:
+    with no_large_files(), pytest.raises(SinkError) as caught:
         write_atomically(tmp_path / "a.png", bytes(1_000_000))
     assert (caught.value.errno, caught.value.path) == (EFBIG, str(tmp_path / "a.png"))
     assert isinstance(caught.value.__cause__, OSError)
     assert _names(tmp_path) == []
 
 
-@pytest.mark.usefixtures("no_large_files")
 def test_a_write_that_fails_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"old")
-    with pytest.raises(SinkError):
+    with no_large_files(), pytest.raises(SinkError):
         write_atomically(tmp_path / "a.png", bytes(1_000_000))
     assert _names(tmp_path) == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"

@@ -10,6 +10,7 @@ import shutil
 import stat
 import unicodedata
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from errno import EEXIST
 from hashlib import sha256
@@ -635,15 +636,16 @@ def test_a_folder_that_is_removed_while_it_is_written_is_no_end(tmp_path: Path) 
     assert str(caught.value.path).startswith(str(out))
 
 
-@pytest.fixture
-def _no_large_files() -> Iterator[None]:
+@contextmanager
+def no_large_files() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:  # within the test: pytest itself may be writing to a file
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("_no_large_files")
 def test_a_frame_that_does_not_fit_on_the_disk_disturbs_no_other(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -657,7 +659,7 @@ def test_a_frame_that_does_not_fit_on_the_disk_disturbs_no_other(
         wire.snapshot("completed"),
     ]
     sink, assembler = DirectorySink(tmp_path), Assembler()
-    with pytest.raises(SinkError) as caught:
+    with no_large_files(), pytest.raises(SinkError) as caught:
         assemble(events, sinks=[sink], assembler=assembler)
     assert caught.value.path == str(tmp_path / "ig_1" / "partial-001.png")
     assert _files(tmp_path) == {
