@@ -1,7 +1,7 @@
 """imgassemble turns the event stream of an image-generation API into pictures that can be shown at once.
 
-The road: bytes (sse, sources) → events (events, dialects) → assembler (lifecycle: facts and one table) → frames and
-updates → sinks and screens. `assemble(stream)` walks it in one call.
+The road: bytes (sse, sources) → events (events, readings by the rows of dialects) → assembler (lifecycle: facts and one
+table) → frames and updates → sinks and screens. `assemble(stream)` walks it in one call.
 
 A name is imported when it is first asked for: pytest loads this package in every test run of every user.
 """

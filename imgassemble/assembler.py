@@ -14,11 +14,12 @@ from typing import Any, get_args
 
 from .changes import Change, Held, Keep, KeyBy, Rules, nothing_new, weigh
 from .errors import ImgassembleError, LimitError, UsageError
-from .events import parse_event, read
+from .events import parse_event
 from .frames import Frame
 from .items import Cursor, Item, Pixels, Result, result_of
 from .lifecycle import Ending, Facts, State, StreamFacts, error_of, judge, reason_of
 from .limits import Limits
+from .readings import read
 from .updates import Anomaly, FinalReady, FrameAdded, Outcome, StreamEnded, Told, Update, tell
 
 Listener = Callable[[Any], object]

@@ -17,7 +17,7 @@ PACKAGE = Path(imgassemble.__file__).parent
 # From the ground up. A module imports from the floors below, and from its own where it stands to the right.
 FLOORS = (
     ("errors", "limits", "files"),
-    ("headers", "frames", "lifecycle", "dialects", "events"),
+    ("headers", "frames", "lifecycle", "dialects", "events", "readings"),
     ("updates", "items", "changes", "assembler"),
     ("sse", "sources", "sinks", "drivers", "simulator"),
     ("cli",),
@@ -39,7 +39,7 @@ GUESTS = {
 }
 # What the middle, which is pure, must not know.
 WORLD = {"asyncio", "socket", "time", "datetime", "threading", "subprocess", "http", "urllib", "tempfile", "shutil"}
-PURE = ("headers", "lifecycle", "dialects", "events", "updates", "changes", "assembler", "sse")
+PURE = ("headers", "lifecycle", "dialects", "events", "readings", "updates", "changes", "assembler", "sse")
 
 
 def modules() -> list[Path]:

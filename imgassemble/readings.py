@@ -1,0 +1,187 @@
+"""From the typed event to its meaning: a signal for each of its items, and what it says of the response.
+
+Knows: where in each shape of message its items stand. Must not know: pydantic, JSON, what is held of an item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from .dialects import ENDINGS, ID_IS_OPTIONAL, ITEM_TYPES, ROWS, STATUSES, Reading, Row, Shape, Signal
+from .errors import ProviderError, clean
+from .events import (
+    ChatEvent,
+    ErrorEvent,
+    Event,
+    ImageCallEvent,
+    ImageEvent,
+    ImagesEvent,
+    OutputItem,
+    OutputItemEvent,
+    Response,
+    ResponseEvent,
+    Said,
+)
+from .frames import Payload
+from .lifecycle import Ending, State
+
+
+def read(event: Event) -> Reading:
+    """What `event` means for its items and for its response."""
+    kind = event.type or ""
+    row = ROWS.get(kind)
+    if row is None:
+        return Reading(
+            event_type=kind,
+            sequence_number=event.sequence_number,
+            response_id=event.response_id,
+            is_for_us=False,
+        )
+    signals = tuple(_SIGNALS[row.shape](event, row))
+    reading = Reading(
+        event_type=kind,
+        sequence_number=event.sequence_number,
+        response_id=event.response_id,
+        is_for_us=bool(signals) or row.shape not in (Shape.ITEM, Shape.CHAT),
+        signals=signals,
+    )
+    match event:
+        case ErrorEvent():
+            said = event.error or {"code": event.code, "message": event.message, "param": event.param}
+            return replace(reading, ending=row.ending, error=_provider_error(said))
+        case ChatEvent(error=said) if said:
+            return replace(reading, ending=Ending.ERROR, error=_provider_error(said), is_for_us=True)
+        case ResponseEvent(response=Response() as response):
+            return _with_response(reading, response, row)
+        case ResponseEvent():
+            return replace(reading, ending=row.ending)
+    return reading
+
+
+def _with_response(reading: Reading, response: Response, row: Row) -> Reading:
+    reading = replace(reading, response_id=response.id or reading.response_id)
+    if not row.witness:
+        return reading
+    status = STATUSES.get(response.status or "") if row.heeds_status else None
+    details = response.incomplete_details or {}
+    return replace(
+        reading,
+        ending=(ENDINGS.get(status) if status else None) or row.ending,
+        error=_provider_error(response.error) if response.error else None,
+        reason=str(details["reason"]) if details.get("reason") else None,
+    )
+
+
+def _call_signals(event: ImageCallEvent, row: Row) -> Iterable[Signal]:
+    index = event.partial_image_index
+    yield _signal(event, row, event, item_id=event.item_id, output_index=event.output_index, index=index)
+
+
+def _item_signals(event: OutputItemEvent, row: Row) -> Iterable[Signal]:
+    if event.item and event.item.type in ITEM_TYPES:
+        item_id = _id_of(event.item, event.output_index)
+        yield _signal(event, row, event.item, item_id=item_id, output_index=event.output_index)
+
+
+def _id_of(item: OutputItem, output_index: float | None) -> str | None:
+    if item.id is None and item.type in ID_IS_OPTIONAL and output_index is not None:
+        return f"output-{output_index}"
+    return item.id
+
+
+def _response_signals(event: ResponseEvent, row: Row) -> Iterable[Signal]:
+    if not (row.witness and event.response):
+        return
+    images = [(at, item) for at, item in enumerate(event.response.output) if item and item.type in ITEM_TYPES]
+    # The usage is that of all images together: with one it is that one's, with several it is nobody's.
+    usage = (event.response.tool_usage or {}).get("image_gen") if len(images) == 1 else None
+    for output_index, item in images:
+        yield _signal(event, row, item, item_id=_id_of(item, output_index), output_index=output_index, usage=usage)
+
+
+def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
+    number = None if event.image_index is None else int(event.image_index)
+    is_unnamed = event.item_id is None
+    index = event.partial_image_index
+    yield _signal(event, row, event, item_id=event.item_id, is_unnamed=is_unnamed, number=number, index=index)
+
+
+def _images_signals(event: ImagesEvent, row: Row) -> Iterable[Signal]:
+    usage = event.usage if len(event.data) == 1 else None
+    for image in filter(None, event.data):
+        claims = {"output_format": image.output_format or event.output_format, "size": image.size or event.size}
+        yield _signal(event, row, image.model_copy(update=claims), is_unnamed=True, usage=usage)
+
+
+def _chat_signals(event: ChatEvent, row: Row) -> Iterable[Signal]:
+    for choice in filter(None, event.choices):
+        for image in choice.delta.pictures() if choice.delta else ():
+            yield _signal(event, row, image, is_unnamed=True)
+        # A whole message repeats what its pieces brought: its pictures go by their number.
+        for number, image in enumerate(choice.message.pictures() if choice.message else ()):
+            yield _signal(event, row, image, is_unnamed=True, number=number)
+
+
+_SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
+    Shape.CALL: _call_signals,
+    Shape.ITEM: _item_signals,
+    Shape.RESPONSE: _response_signals,
+    Shape.IMAGE: _image_signals,
+    Shape.IMAGES: _images_signals,
+    Shape.CHAT: _chat_signals,
+    Shape.ERROR: lambda event, row: (),
+}
+
+
+def _signal(
+    event: Event,
+    row: Row,
+    said: Said,
+    *,
+    item_id: str | None = None,
+    output_index: float | None = None,
+    is_unnamed: bool = False,
+    number: int | None = None,
+    index: float | None = None,
+    usage: Mapping[str, Any] | None = None,
+) -> Signal:
+    status = STATUSES.get(said.status or "")
+    if not (status is State.FAILED and row.witness):
+        status = row.word or status
+    details = {
+        "output_index": output_index,
+        "revised_prompt": said.revised_prompt,
+        "usage": usage or said.usage,
+        "url": said.link and clean(said.link),
+    }
+    # A message that exists to bring a picture and has none is trouble; others may have one.
+    is_missing = (row.is_partial or (is_unnamed and row.witness is not None)) and not said.link
+    payload = None
+    if said.picture or is_missing:
+        payload = Payload(
+            text=said.picture or "",
+            event_type=event.type or "",
+            sequence_number=event.sequence_number,
+            index=index,
+            is_final=not row.is_partial,
+            claimed_format=said.output_format or said.media_type,
+            claimed_size=said.size,
+        )
+    return Signal(
+        item_id=item_id,
+        is_unnamed=is_unnamed,
+        number=number,
+        word=status if row.witness or status is State.GENERATING else None,
+        witness=row.witness,
+        payload=payload if row.is_partial or row.witness else None,
+        error=_provider_error(said.error) if said.error else None,
+        details={name: value for name, value in details.items() if value is not None},
+    )
+
+
+def _provider_error(said: Any) -> ProviderError:
+    details = said if isinstance(said, dict) else {"message": said}
+    code = next((str(details[name]) for name in ("code", "type") if details.get(name) not in (None, "")), None)
+    return ProviderError(str(details.get("message") or ""), code=code, details=details)
