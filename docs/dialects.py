@@ -2,7 +2,17 @@
 
 from pathlib import Path
 
-from imgassemble.dialects import ID_IS_OPTIONAL, ITEM_TYPES, OTHER_NAMES, ROWS, STATUSES, WITHOUT_TYPE, Row, Shape
+from imgassemble.dialects import (
+    ID_IS_OPTIONAL,
+    ITEM_TYPES,
+    OTHER_NAMES,
+    PICTURE_NAMES,
+    ROWS,
+    STATUSES,
+    WITHOUT_TYPE,
+    Row,
+    Shape,
+)
 from imgassemble.lifecycle import Ending, Witness
 
 TEXT = """\
@@ -28,7 +38,8 @@ standing for a member of a member:
 
 {names}
 
-A field that holds an `http(s)` URL in place of a picture gives `item.url`; nothing is fetched. `usage` that is repeated with
+A picture may stand in any of these fields, as base64 or as a `data:` URL; the first that is not empty counts, and the first of
+them only for a partial: {pictures}. A field that holds an `http(s)` URL in place of a picture gives `item.url`; nothing is fetched. `usage` that is repeated with
 each image of a request is told with the first.
 
 ## SVG
@@ -80,6 +91,7 @@ def page() -> str:
         optional=", ".join(f"`{kind}`" for kind in sorted(ID_IS_OPTIONAL)),
         statuses=", ".join(f"`{word}` {state.name}" for word, state in STATUSES.items()),
         names=_table(names),
+        pictures=", ".join(f"`{name}`" for name in PICTURE_NAMES),
     )
 
 

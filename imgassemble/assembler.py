@@ -229,7 +229,7 @@ class Assembler:
         stream = self._held.stream
         failed = State.FAILED if stream.failed else None
         incomplete = State.INCOMPLETE if Ending.INCOMPLETE in stream.endings else None
-        return result_of(self.items, response=failed or incomplete, error=stream.error)
+        return result_of(self.items, response=failed or incomplete, error=stream.error, reason=stream.reason)
 
     def _notify(self, updates: list[Update]) -> None:
         for update in updates:

@@ -28,6 +28,7 @@ from .lifecycle import State
 from .simulator import command
 from .sinks import DirectorySink
 from .sources import EventDecoder, open_chunks
+from .sse import BOM
 from .updates import (
     Anomaly,
     FinalReady,
@@ -164,6 +165,7 @@ def _each(*listeners: Callable[[Update], None]) -> Callable[[Update], None]:
 class _Heard:
     """What came, as far as the exit code needs to know."""
 
+    is_blank: bool = True
     events: int = 0
     unreadable: int = 0
     pictures: int = 0
@@ -173,6 +175,7 @@ class _Heard:
         decoder = EventDecoder()
         try:
             for chunk in chunks:
+                self.is_blank = self.is_blank and not chunk.removeprefix(BOM).strip()
                 yield from map(self._count, decoder.feed(chunk))
         except OSError as cause:  # as if the stream were cut here
             _say(f"the stream cannot be read on: {cause.strerror or cause}")
@@ -196,7 +199,7 @@ class _Heard:
 
     def exit_code(self, result: Result | None) -> int:
         assert result is not None
-        if self.events == self.unreadable:
+        if self.events == self.unreadable and (self.events or self.is_blank):
             _say("nothing could be read" if self.events else "nothing came: the stream is empty")
             return UNREADABLE
         if self.bad_pictures and not self.pictures:

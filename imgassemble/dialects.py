@@ -104,8 +104,9 @@ WITHOUT_TYPE: tuple[tuple[str, str | None, str], ...] = (
     ("object", "response", "response"),
     ("object", "chat.completion.chunk", "chat.completion.chunk"),
     ("object", "chat.completion", "chat.completion"),
-    ("data", None, "images"),
     ("error", None, "error"),
+    ("data", None, "images"),
+    ("choices", None, "chat.completion.chunk"),
 )
 
 GREATEST_NUMBER = 2**53  # of an index or a sequence number: beyond it a JSON number may stand for its neighbour
@@ -137,15 +138,21 @@ OTHER_NAMES: Mapping[str, tuple[Path, ...]] = MappingProxyType({
     "item_id":             (("item", "id"),),                                    # relays that send the item itself
     "revised_prompt":      ("prompt",),                                          # xAI, OpenRouter
     "partial_image_index": ("partial_index", "index"),                           # exo; 9router, grok2api
-    "partial_image_b64":   ("b64_json", "b64", ("partial_image", "b64_json"),    # LiteLLM, relays
-                            ("delta", "partial_image_b64"), ("delta", "partialImageB64")),
-    "result":              ("image_b64", "image_base64", "b64_json", "b64", "image_result_b64",
-                            ("item", "result"), ("data", 0, "b64_json")),        # OpenRouter, .NET, relays
-    "b64_json":            ("image_b64", "image_base64", "b64", "result", ("data", "b64_json"),
-                            ("data", 0, "b64_json")),                            # relays; exo
-    "url":                 (("image_url", "url"), ("imageUrl", "url"), "image_url"),  # chat; OpenRouter
+    "partial_image_b64":   (("delta", "partial_image_b64"), ("delta", "partialImageB64"),
+                            ("partial_image", "b64_json")),                      # relays
+    "b64_json":            (("data", "b64_json"), ("data", 0, "b64_json")),      # exo; relays
+    "result":              (("item", "result"),),                                # relays that send the item itself
+    "url":                 (("image_url", "url"), ("imageUrl", "url")),          # chat
     "media_type":          ("format",),                                          # exo
 })
+
+# The fields in which a picture may stand, as base64, as a data: URL, or as a URL; the first that is not empty counts.
+PICTURE_NAMES = (
+    "partial_image_b64",  # a partial only
+    "b64_json", "result",                                          # the Images API; the Responses API
+    "image_b64", "image_base64", "b64", "image_result_b64",        # OpenRouter, relays, .NET
+    "url", "image_url",
+)
 # fmt: on
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from math import isfinite
 from types import MappingProxyType
@@ -29,6 +29,7 @@ from pydantic_core import from_json
 from .dialects import (
     GREATEST_NUMBER,
     OTHER_NAMES,
+    PICTURE_NAMES,
     ROWS,
     WITHOUT_TYPE,
     Shape,
@@ -130,20 +131,28 @@ class Said(_Message):
     revised_prompt: Text = None
     error: Anything = None
     usage: Plain = None
-    url: Base64 = None  # or a data: URL with the picture itself
+    partial_image_b64: Base64 = None
+    b64_json: Base64 = None
+    result: Base64 = None
+    image_b64: Base64 = None
+    image_base64: Base64 = None
+    b64: Base64 = None
+    image_result_b64: Base64 = None
+    url: Base64 = None
+    image_url: Base64 = None
 
-    def _sources(self) -> tuple[str | None, ...]:
-        return (self.url,)
+    def _sources(self, *, is_partial: bool) -> Iterator[str]:
+        for name in PICTURE_NAMES if is_partial else PICTURE_NAMES[1:]:
+            if text := getattr(self, name):
+                yield text
 
-    @property
-    def picture(self) -> str | None:
+    def picture(self, *, is_partial: bool = False) -> str | None:
         """The base64 of the picture, where the message has it."""
-        return next((text for text in self._sources() if text and not _is_link(text)), None)
+        return next((text for text in self._sources(is_partial=is_partial) if not _is_link(text)), None)
 
-    @property
     def link(self) -> str | None:
         """The URL of the picture, where the message has that. Nothing is fetched."""
-        return next((text for text in self._sources() if text and _is_link(text)), None)
+        return next(filter(_is_link, self._sources(is_partial=True)), None)
 
 
 def _is_link(text: str) -> bool:
@@ -164,11 +173,6 @@ class ImageCallEvent(Event, Said):
     item_id: Text = None
     output_index: Number = None
     partial_image_index: Number = None
-    partial_image_b64: Base64 = None
-    result: Base64 = None
-
-    def _sources(self) -> tuple[str | None, ...]:
-        return self.partial_image_b64, self.result, self.url
 
 
 class OutputItem(Said):
@@ -176,10 +180,6 @@ class OutputItem(Said):
 
     id: Text = None
     type: Text = None
-    result: Base64 = None
-
-    def _sources(self) -> tuple[str | None, ...]:
-        return self.result, self.url
 
 
 class OutputItemEvent(Event):
@@ -218,11 +218,6 @@ class ErrorEvent(Event):
 class Image(Said):
     """One picture of the Images API, or of a chat message."""
 
-    b64_json: Base64 = None
-
-    def _sources(self) -> tuple[str | None, ...]:
-        return self.b64_json, self.url
-
 
 class ImageEvent(Event, Image):
     """`image_generation.partial_image`, `.completed`, and the same of `image_edit`."""
@@ -257,7 +252,7 @@ class ChatMessage(_Message):
     def pictures(self) -> tuple[Image, ...]:
         """Its pictures in order."""
         shown = (image for image in self.images or self.content if image)
-        return tuple(image for image in shown if image.picture or image.link)
+        return tuple(image for image in shown if image.picture() or image.link())
 
 
 class ChatChoice(_Message):

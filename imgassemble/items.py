@@ -143,7 +143,9 @@ class Result:
             raise self.error
 
 
-def result_of(items: Mapping[str, Item], *, response: State | None, error: ProviderError | None) -> Result:
+def result_of(
+    items: Mapping[str, Item], *, response: State | None, error: ProviderError | None, reason: str | None
+) -> Result:
     """The result of a stream with these `items`, whose response ended as FAILED, INCOMPLETE or otherwise (None)."""
     named = {state: sorted(name for name, item in items.items() if item.state is state) for state in State}
     if response is State.FAILED or named[State.FAILED]:
@@ -152,6 +154,8 @@ def result_of(items: Mapping[str, Item], *, response: State | None, error: Provi
     if response is State.INCOMPLETE or named[State.INCOMPLETE]:
         names = ", ".join(map(quoted, named[State.INCOMPLETE][:10])) or "every image"
         sentence = f"the stream ended before {names} was complete; what came is kept: resume the stream, or ask again"
+        if reason:
+            sentence = f"the service called {names} incomplete: {reason}; what came is kept, change the request"
         incomplete = IncompleteStreamError(sentence, item_ids=named[State.INCOMPLETE])
         return Result(items=items, outcome=Outcome.INCOMPLETE, error=incomplete)
     if not items:

@@ -285,6 +285,8 @@ def error_of(item_id: str, verdict: Verdict, facts: Facts, stream: StreamFacts) 
     reason = reason_of(verdict, facts, stream)
     if reason is None:
         return None
-    kept = "its previews are kept" if facts.partials else "nothing was kept"
+    kept = (
+        "its previews are kept" if facts.partials else "its URL is kept" if facts.detail("url") else "nothing was kept"
+    )
     sentence = f"the image {quoted(item_id)} is incomplete: {reason}; {kept}, ask again for a result"
     return IncompleteStreamError(sentence, item_ids=[item_id])

@@ -116,12 +116,14 @@ def _images_signals(event: ImagesEvent, row: Row) -> Iterable[Signal]:
 
 
 def _chat_signals(event: ChatEvent, row: Row) -> Iterable[Signal]:
-    for choice in filter(None, event.choices):
+    choices = tuple(filter(None, event.choices))
+    for choice in choices:
         for image in choice.delta.pictures() if choice.delta else ():
             yield _signal(event, row, image, is_unnamed=True)
-        # A whole message repeats what its pieces brought: its pictures go by their number.
-        for number, image in enumerate(choice.message.pictures() if choice.message else ()):
-            yield _signal(event, row, image, is_unnamed=True, number=number)
+    # A whole message repeats what its pieces brought: its pictures go by their number.
+    whole = [image for choice in choices if choice.message for image in choice.message.pictures()]
+    for number, image in enumerate(whole):
+        yield _signal(event, row, image, is_unnamed=True, number=number)
 
 
 _SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
@@ -150,23 +152,24 @@ def _signal(
     status = STATUSES.get(said.status or "")
     if not (status is State.FAILED and row.witness):
         status = row.word or status
+    picture, link = said.picture(is_partial=row.is_partial), said.link()
     details = {
         "output_index": output_index,
         "revised_prompt": said.revised_prompt,
         "usage": usage or said.usage,
-        "url": said.link and clean(said.link),
+        "url": clean(link) if link else None,
     }
     # A message that exists to bring a picture and has none is trouble; others may have one.
-    is_missing = (row.is_partial or (is_unnamed and row.witness is not None)) and not said.link
+    is_missing = (row.is_partial or (is_unnamed and row.witness is not None)) and not link
     payload = None
-    if said.picture or is_missing:
+    if picture or is_missing:
         payload = Payload(
-            text=said.picture or "",
+            text=picture or "",
             event_type=event.type or "",
             sequence_number=event.sequence_number,
             index=index,
             is_final=not row.is_partial,
-            claimed_format=said.output_format or said.media_type,
+            claimed_format=said.output_format or said.media_type or _media_type(picture),
             claimed_size=said.size,
         )
     return Signal(
@@ -179,6 +182,11 @@ def _signal(
         error=_provider_error(said.error) if said.error else None,
         details={name: value for name, value in details.items() if value is not None},
     )
+
+
+def _media_type(picture: str | None) -> str | None:
+    """What a data: URL says of the picture in it."""
+    return picture[5:].partition(";")[0] if picture and picture[:11].lower() == "data:image/" else None
 
 
 def _provider_error(said: Any) -> ProviderError:

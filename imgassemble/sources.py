@@ -67,7 +67,7 @@ class _SSE:
 
     def close(self) -> Iterator[Any]:
         yield from map(_event_of, filter(self._is_event, self._decoder.close()))
-        if not self._is_any:
+        if not (self._is_any or self._start.startswith(b":")):  # comments alone keep a connection alive
             shown = clean(self._start.decode("utf-8", "replace"), 60)
             advice = "pass the body as it was received, response.iter_bytes(), line ends included"
             yield EventError(f"this is no stream of events: it begins with '{shown}'; {advice}")

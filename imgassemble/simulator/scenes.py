@@ -149,7 +149,12 @@ def error_object(trouble: Trouble) -> Event:
 
 
 def _whole_response(events: Sequence[Event]) -> Event:
-    return whole_answer([event for event in events if "response" in event])
+    last = [event for event in events if "response" in event][-1]
+    response = last["response"]
+    if response["status"] == "completed" and not response["output"]:  # a stream may leave out what it has sent already
+        done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+        last = last | {"response": response | {"output": done}}
+    return whole_answer([last])
 
 
 # ---- the Images API
