@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from dataclasses import replace
 from inspect import iscoroutinefunction
-from types import MappingProxyType
 from typing import Any, get_args
 
-from .changes import Change, Held, Keep, KeyBy, Rules, nothing_new, weigh
+from .changes import Change, Held, Keep, KeyBy, Rules, weigh
 from .errors import ImgassembleError, LimitError, UsageError
 from .events import parse_event
 from .frames import Frame
 from .items import Cursor, Item, Pixels, Result, result_of
-from .lifecycle import Ending, Facts, State, StreamFacts, error_of, judge, reason_of
+from .lifecycle import Facts, StreamFacts, error_of, judge, reason_of
 from .limits import Limits
 from .readings import read
 from .updates import Anomaly, FinalReady, FrameAdded, Outcome, StreamEnded, Told, Update, tell
+from .values import ReadOnly
 
 Listener = Callable[[Any], object]
 UPDATES: tuple[type, ...] = get_args(Update)
@@ -45,6 +47,8 @@ class Assembler:
         for name, value, kind in (("keep", keep, Keep), ("key_by", key_by, KeyBy)):
             if value not in get_args(kind):
                 raise UsageError(f"{name} is one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
+        if not isinstance(limits, Limits | None):
+            raise UsageError(f"limits is a Limits, not {type(limits).__name__}")
         self._rules = Rules(limits=limits or Limits(), strict=strict, keep=keep, key_by=key_by)
         self._held = Held()
         self._told: dict[str, Told] = {}
@@ -54,6 +58,7 @@ class Assembler:
         self._newest: str | None = None
         self._result: Result | None = None
         self._listeners: dict[object, tuple[Listener, tuple[type, ...]]] = {}
+        self._is_telling = False
 
     def feed(self, event: object) -> tuple[Update, ...]:
         """What `event` changed, in the order in which the listeners were told.
@@ -61,9 +66,10 @@ class Assembler:
         event: a mapping, JSON text or bytes, or an SDK's own object. An ImgassembleError that a source gives in an
             event's place is told as an anomaly.
 
-        Raises UsageError after `close()`; and with strict=True whatever is wrong with the event, which then changes
-        nothing.
+        Raises UsageError after `close()` and from inside a listener; and with strict=True whatever is wrong with the
+        event, which then changes nothing.
         """
+        self._check_turn()
         if self._result is not None:
             raise UsageError("the stream was closed: make a new Assembler for another stream")
         change = self._weigh(event)
@@ -78,10 +84,11 @@ class Assembler:
 
         Raises IncompleteStreamError with strict=True where the outcome is INCOMPLETE, after everything was told.
         """
+        self._check_turn()
         if self._result is not None:
             return ()
-        change = nothing_new(self._held)
-        change.stream = change.stream.ended()
+        standing = self._held.standing
+        change = Change(standing=replace(standing, stream=standing.stream.ended()))
         updates = self._put(change)
         self._result = result = self._conclude()
         updates.append(StreamEnded(result.outcome, result.error))
@@ -90,7 +97,7 @@ class Assembler:
             result.raise_for_outcome()
         return tuple(updates)
 
-    def subscribe(self, callback: Listener, *types: type) -> Callable[[], None]:
+    def subscribe(self, callback: Listener, *types: Any) -> Callable[[], None]:
         """Have `callback` called in the feeding thread with each update of these types (no types: with every update).
 
         Returns a function that ends it. A callback that raises is logged and disturbs nothing else. Raises UsageError
@@ -100,10 +107,11 @@ class Assembler:
             raise UsageError(f"a listener is called with each update, and {type(callback).__name__} cannot be called")
         if iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__):
             raise UsageError("a coroutine function would never be awaited here: use aassemble(…, on_update=callback)")
-        if not set(types) <= set(UPDATES):
+        wanted = tuple(each for kind in types for each in (get_args(kind) or (kind,)))
+        if not all(kind in UPDATES for kind in wanted):
             raise UsageError(f"the types of updates are {', '.join(kind.__name__ for kind in UPDATES)}")
         key = object()
-        self._listeners[key] = (callback, types)
+        self._listeners[key] = (callback, wanted)
 
         def unsubscribe() -> None:
             self._listeners.pop(key, None)
@@ -113,11 +121,12 @@ class Assembler:
     @property
     def items(self) -> Mapping[str, Item]:
         """The items as they stand, by id, in the order in which they were first heard of."""
-        return MappingProxyType({item_id: self[item_id] for item_id in tuple(self._held.facts)})
+        return ReadOnly({item_id: self[item_id] for item_id in tuple(self._held.facts)})
 
     def __getitem__(self, item_id: str) -> Item:
         """The item as it stands. Raises KeyError where no event has named it."""
-        facts, stream, anomalies = self._held.facts[item_id], self._held.stream, self._anomalies.get(item_id, ())
+        facts, stream = self._held.facts[item_id], self._held.standing.stream
+        anomalies = self._anomalies.get(item_id, ())
         built = self._built.get(item_id)
         if built and built[0] is facts and built[1] is stream and built[2] is anomalies:
             return built[3]
@@ -161,7 +170,7 @@ class Assembler:
     @property
     def cursor(self) -> Cursor:
         """How far the stream was heard: the response's id and the highest sequence number, where to resume it."""
-        return self._held.cursor
+        return self._held.standing.cursor
 
     @property
     def anomalies(self) -> tuple[Anomaly, ...]:
@@ -171,7 +180,7 @@ class Assembler:
     @property
     def skipped(self) -> int:
         """How many events were not for us: of other types, or repeats."""
-        return self._held.skipped
+        return self._held.standing.skipped
 
     @property
     def limits(self) -> Limits:
@@ -184,23 +193,22 @@ class Assembler:
     def _weigh(self, event: object) -> Change:
         try:
             if isinstance(event, ImgassembleError):
-                raise event
+                raise copy(event)  # what is kept of it is ours; the caller's stays as it is
             if isinstance(event, (str, bytes, bytearray, memoryview)):
                 _check_size(event, self.limits)
             return weigh(read(parse_event(event)), self._held, self._rules)
         except ImgassembleError as error:
-            change = nothing_new(self._held)
+            change = Change(standing=self._held.standing)
             change.trouble(None, "over_limit" if isinstance(error, LimitError) else "unreadable_event", error)
             return change
 
     def _put(self, change: Change) -> list[Update]:
         """Put `change` in place; the updates that tell it."""
-        held, before = self._held, self._held.stream
+        held, before, now = self._held, self._held.standing.stream, change.standing.stream
         held.facts.update(change.facts)
-        held.stream, held.cursor, held.skipped = change.stream, change.cursor, change.skipped
-        held.images_done, held.usage, held.total_bytes = change.images_done, change.usage, change.total_bytes
+        held.standing = change.standing
         # What ends the response or the stream can move every item; that happens a handful of times in a stream.
-        moves_all = (before.endings, before.has_ended) != (held.stream.endings, held.stream.has_ended)
+        moves_all = (before.endings, before.has_ended) != (now.endings, now.has_ended)
         named = tuple(held.facts if moves_all else change.facts)
         updates = [update for item_id in named for update in self._tell(item_id, change.added.get(item_id, []))]
         for update in updates:
@@ -212,7 +220,7 @@ class Assembler:
         return [*updates, *change.anomalies]
 
     def _tell(self, item_id: str, added: list[Frame]) -> Iterator[Update]:
-        facts, stream = self._held.facts[item_id], self._held.stream
+        facts, stream = self._held.facts[item_id], self._held.standing.stream
         verdict = judge(facts, stream)
         updates, self._told[item_id] = tell(
             item_id,
@@ -226,20 +234,29 @@ class Assembler:
         yield from updates
 
     def _conclude(self) -> Result:
-        stream = self._held.stream
-        failed = State.FAILED if stream.failed else None
-        incomplete = State.INCOMPLETE if Ending.INCOMPLETE in stream.endings else None
-        return result_of(self.items, response=failed or incomplete, error=stream.error, reason=stream.reason)
+        stream = self._held.standing.stream
+        return replace(result_of(self.items, stream), anomalies=self.anomalies)
+
+    def _check_turn(self) -> None:
+        if self._is_telling:
+            raise UsageError("a listener cannot feed or close what it listens to: the others have not heard yet")
 
     def _notify(self, updates: list[Update]) -> None:
-        for update in updates:
-            for callback, types in tuple(self._listeners.values()):
-                if types and not isinstance(update, types):
-                    continue
-                try:
-                    callback(update)
-                except Exception:  # noqa: BLE001 - a listener is somebody else's code
-                    _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
+        self._is_telling = True
+        try:
+            for update in updates:
+                for callback, types in tuple(self._listeners.values()):
+                    if not types or isinstance(update, types):
+                        _call(callback, update)
+        finally:
+            self._is_telling = False
+
+
+def _call(callback: Listener, update: Update) -> None:
+    try:
+        callback(update)
+    except Exception:  # noqa: BLE001 - a listener is somebody else's code
+        _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
 
 
 def _check_size(event: str | bytes | bytearray | memoryview, limits: Limits) -> None:

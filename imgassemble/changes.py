@@ -12,8 +12,17 @@ from math import floor
 from typing import Any, Literal
 
 from .dialects import GREATEST_NUMBER, Reading, Signal
-from .errors import EventError, FrameDecodeError, FrameEncodingError, FrameError, ImgassembleError, LimitError, quoted
-from .frames import Frame, disagreements, read_frame, said_of
+from .errors import (
+    EventError,
+    FrameDecodeError,
+    FrameEncodingError,
+    FrameError,
+    ImgassembleError,
+    LimitError,
+    clean,
+    quoted,
+)
+from .frames import Frame, Payload, disagreements, read_frame, said_of
 from .items import Cursor
 from .lifecycle import Claim, Facts, Heard, State, StreamFacts
 from .limits import Limits
@@ -33,74 +42,195 @@ class Rules:
     key_by: KeyBy
 
 
-@dataclass(slots=True, kw_only=True)
-class Held:
-    """What an assembler holds: the facts of its items and of its stream."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a stream stands, apart from its items."""
 
-    facts: dict[str, Facts] = field(default_factory=dict)
     stream: StreamFacts = field(default_factory=StreamFacts)
     cursor: Cursor = field(default_factory=Cursor)
     images_done: int = 0  # how many images without a name have ended: the number of the one under way
-    usage: tuple[str, Any] | None = None  # the usage that was told last, and of which item
+    usage: tuple[str, Any] | None = None  # the usage that was told last for such an image, and of which one
     total_bytes: int = 0
     skipped: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
-class Change:
-    """What one event would change."""
+class Held:
+    """What an assembler holds."""
 
+    facts: dict[str, Facts] = field(default_factory=dict)
+    standing: Standing = field(default_factory=Standing)
+
+
+_MOST_ANOMALIES = 100  # told of one event, which may name ten thousand items
+
+
+@dataclass(slots=True, kw_only=True)
+class Change:
+    """What one event would change: the facts of the items that it names, and how the stream stands then."""
+
+    standing: Standing
     facts: dict[str, Facts] = field(default_factory=dict)
     added: dict[str, list[Frame]] = field(default_factory=dict)
     anomalies: list[Anomaly] = field(default_factory=list)
-    stream: StreamFacts
-    cursor: Cursor
-    images_done: int
-    usage: tuple[str, Any] | None
-    total_bytes: int
-    skipped: int
 
     def trouble(self, item_id: str | None, code: AnomalyCode, error: ImgassembleError) -> None:
         # An error is kept with the item. Its traceback and context would hold on to the message, picture and all.
-        each: BaseException | None = error
-        while each is not None:
-            each.__traceback__, each.__context__ = None, None
-            each = each.__cause__
-        self.anomalies.append(Anomaly(item_id, code, str(error), error))
-
-
-def nothing_new(held: Held) -> Change:
-    """The change that changes nothing yet."""
-    return Change(
-        stream=held.stream,
-        cursor=held.cursor,
-        images_done=held.images_done,
-        usage=held.usage,
-        total_bytes=held.total_bytes,
-        skipped=held.skipped,
-    )
+        for each in (error, error.__cause__):
+            if each is not None:
+                each.__traceback__ = each.__context__ = None
+        if len(self.anomalies) < _MOST_ANOMALIES:
+            self.anomalies.append(Anomaly(item_id, code, str(error), error))
 
 
 def weigh(reading: Reading, held: Held, rules: Rules) -> Change:
     """What the event that was read would change in `held`."""
-    change = nothing_new(held)
-    change.cursor = _moved(held.cursor, reading)
-    if reading.ending:
-        change.stream = held.stream.with_ending(
-            reading.ending, error=reading.error, reason=reading.reason, number=reading.sequence_number
+    return _Weighing(reading, held, rules).change
+
+
+class _Weighing:
+    """One event on the scales."""
+
+    def __init__(self, reading: Reading, held: Held, rules: Rules) -> None:
+        self.reading, self.held, self.rules = reading, held, rules
+        self.change = Change(standing=held.standing)
+        self.new_items = 0
+        self._weigh_stream()
+        signals = [signal for signal in reading.signals if not (_arrival_counts(signal) and self._is_repeat())]
+        for signal in signals:
+            item_id = self._name(signal)
+            if item_id is not None and self._has_room(item_id):
+                self._weigh_item(signal, item_id)
+        if not reading.is_for_us or (reading.signals and not signals):
+            self._now(skipped=held.standing.skipped + 1)
+
+    def _now(self, **values: Any) -> None:
+        self.change.standing = replace(self.change.standing, **values)
+
+    def _trouble(self, code: AnomalyCode, error: ImgassembleError, item_id: str | None) -> None:
+        self.change.trouble(item_id, code, error)
+
+    def _weigh_stream(self) -> None:
+        reading, standing = self.reading, self.held.standing
+        self._now(cursor=_moved(standing.cursor, reading))
+        if reading.ending:
+            number = reading.sequence_number
+            told = {"error": reading.error, "reason": reading.reason, "number": number}
+            self._now(stream=standing.stream.with_ending(reading.ending, **told))  # type: ignore[arg-type]
+
+    def _is_repeat(self) -> bool:
+        cursor, number = self.held.standing.cursor, self.reading.sequence_number
+        if self.reading.response_id not in (None, cursor.response_id):
+            return False
+        return cursor.sequence_number is not None and number is not None and number <= cursor.sequence_number
+
+    def _name(self, signal: Signal) -> str | None:
+        if signal.is_unnamed:
+            done = self.change.standing.images_done
+            number = done if signal.number is None else signal.number
+            if signal.witness is not None:  # only the end of an image begins the next one
+                self._now(images_done=max(done, number + 1))
+            return f"image-{number}"
+        key_by, kind = self.rules.key_by, self.reading.event_type
+        if key_by == "item_id" and signal.item_id is not None:
+            return signal.item_id
+        if key_by == "output_index" and "output_index" in signal.details:
+            return f"output-{signal.details['output_index']}"
+        sentence = (
+            f"{clean(kind)} has no {key_by}, and so names no item; it is skipped. Where a service never sends it, use "
+            f'Assembler(key_by="{"output_index" if key_by == "item_id" else "item_id"}")'
         )
-    is_repeat = _is_repeat(held.cursor, reading)
-    taken = 0
-    for signal in reading.signals:
-        if is_repeat and _arrival_counts(signal):
-            continue
-        taken += 1
-        item_id = _name(signal, reading, change, rules)
-        if item_id is not None and _has_room(item_id, held, change, rules.limits):
-            _take(signal, item_id, reading, held, change, rules)
-    if not reading.is_for_us or (reading.signals and not taken):
-        change.skipped += 1
-    return change
+        self._trouble("missing_item_id", EventError(sentence, event_type=kind), None)
+        return None
+
+    def _has_room(self, item_id: str) -> bool:
+        if item_id in self.held.facts or item_id in self.change.facts:
+            return True
+        self.new_items += 1
+        most = self.rules.limits.max_items
+        if len(self.held.facts) + self.new_items <= most:
+            return True
+        sentence = f"item {quoted(item_id)} is one more than Limits.max_items allows ({most:,}); it is not kept"
+        self._trouble("over_limit", LimitError(sentence, limit="max_items", actual=most + 1, item_id=item_id), None)
+        return False
+
+    def _weigh_item(self, signal: Signal, item_id: str) -> None:
+        before = self.change.facts.get(item_id) or self.held.facts.get(item_id) or Facts()
+        number = self.reading.sequence_number
+        facts = before
+        for name, value in signal.details.items():
+            if not (name == "usage" and signal.is_unnamed and self._is_told(value, item_id)):
+                facts = facts.with_detail(name, Heard(value=value, sequence_number=number))
+        if signal.word is State.FAILED and signal.witness:
+            facts = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
+        else:
+            facts = facts.with_word(signal.word) if signal.word in _WORDS else facts
+            facts = self._with_picture(signal, signal.payload, item_id, facts) if signal.payload else facts
+        if facts.partials is not before.partials or facts.claims is not before.claims:
+            grown = _bytes_of(facts) - _bytes_of(before)
+            self._now(total_bytes=self.change.standing.total_bytes + grown)
+        self.change.facts[item_id] = facts
+
+    def _is_told(self, usage: Any, item_id: str) -> bool:
+        """Whether the image before has this usage: that of a request is repeated in full with each of its images."""
+        told = self.change.standing.usage
+        self._now(usage=told if told and told[1] == usage else (item_id, usage))
+        return told is not None and told[0] != item_id and told[1] == usage
+
+    def _with_picture(self, signal: Signal, payload: Payload, item_id: str, facts: Facts) -> Facts:
+        """`facts` with the picture that the signal carries, or as they are where it cannot be used."""
+        if not payload.is_final and payload.index is None:
+            payload = replace(payload, index=_next_index(facts))
+            self._doubt("bad_index", "has no usable partial_image_index; it counts as the next", payload, item_id)
+        try:
+            frame = read_frame(payload, item_id, self.rules.limits, facts.pictures())
+        except (FrameError, LimitError) as error:
+            self._trouble(_CODES.get(type(error), "over_limit"), error, item_id)
+            return facts
+        place = _place(frame, facts)
+        is_news = frame not in place
+        if is_news:
+            for claim in disagreements(frame, payload):
+                self._doubt("false_claim", f"{claim}; the bytes are believed", payload, item_id)
+        if any(frame.data is not other.data for other in place):  # equal bytes were made one object above
+            doubt = "is another picture than came before in its place; the one sent later counts"
+            self._doubt("conflicting_picture", doubt, payload, item_id)
+        if signal.witness:
+            held = next((other for other in place if other == frame), frame)  # the frame that was told first
+            claim_now = Claim(picture=held, sequence_number=payload.sequence_number)
+            return self._within_limits(item_id, facts, facts.with_claim(signal.witness, claim_now))
+        after = self._within_limits(item_id, facts, facts.with_partial(frame))
+        if is_news and after.partial(frame.index) is frame:  # a frame that is not kept is not told
+            self.change.added.setdefault(item_id, []).append(frame)
+        return after
+
+    def _doubt(self, code: AnomalyCode, doubt: str, payload: Payload, item_id: str) -> None:
+        sentence = f"{said_of(payload, item_id)} {doubt}"
+        self._trouble(code, FrameError(sentence, item_id=item_id, index=payload.index), item_id)
+
+    def _within_limits(self, item_id: str, before: Facts, after: Facts) -> Facts:
+        """`after` as far as the limits allow it: the highest partials stay, and a result is worth more than them."""
+        limits = self.rules.limits
+        if len(after.partials) > (most := limits.max_frames_per_item):
+            many = f"more partials than Limits.max_frames_per_item allows ({most:,})"
+            sentence = f"item {quoted(item_id)} has {many}; the highest stay"
+            error = LimitError(sentence, limit="max_frames_per_item", actual=len(after.partials), item_id=item_id)
+            self._trouble("over_limit", error, item_id)
+        if len(after.partials) > (most := 1 if self.rules.keep == "latest" else most):
+            after = replace(after, partials=after.partials[-most:])
+        room = limits.max_total_bytes - self.change.standing.total_bytes + _bytes_of(before)
+        if (size := _bytes_of(after)) <= room:
+            return after
+        total = limits.max_total_bytes - room + size
+        sentence = (
+            f"the pictures would come to {total:,} bytes, and Limits.max_total_bytes allows "
+            f"{limits.max_total_bytes:,}; not all of item {quoted(item_id)} is kept"
+        )
+        error = LimitError(sentence, limit="max_total_bytes", actual=total, item_id=item_id)
+        self._trouble("over_limit", error, item_id)
+        while after.claims is not before.claims and after.partials and _bytes_of(after) > room:
+            after = replace(after, partials=after.partials[1:])
+        return after if _bytes_of(after) <= room else before
 
 
 def _moved(cursor: Cursor, reading: Reading) -> Cursor:
@@ -110,102 +240,13 @@ def _moved(cursor: Cursor, reading: Reading) -> Cursor:
     return Cursor(reading.response_id or cursor.response_id, max(numbers, default=None))
 
 
-def _is_repeat(cursor: Cursor, reading: Reading) -> bool:
-    heard, number = cursor.sequence_number, reading.sequence_number
-    return heard is not None and number is not None and number <= heard
-
-
 def _arrival_counts(signal: Signal) -> bool:
     """Whether the order of arrival says what this is: an image without a name, or a partial without an index."""
     payload = signal.payload
     return signal.is_unnamed or (payload is not None and not payload.is_final and payload.index is None)
 
 
-def _name(signal: Signal, reading: Reading, change: Change, rules: Rules) -> str | None:
-    if signal.is_unnamed:
-        number = change.images_done if signal.number is None else signal.number
-        if signal.witness is not None:  # only the end of an image begins the next one
-            change.images_done = max(change.images_done, number + 1)
-        return f"image-{number}"
-    if rules.key_by == "item_id" and signal.item_id is not None:
-        return signal.item_id
-    if rules.key_by == "output_index" and "output_index" in signal.details:
-        return f"output-{signal.details['output_index']}"
-    other = "output_index" if rules.key_by == "item_id" else "item_id"
-    sentence = (
-        f"{reading.event_type} has no {rules.key_by}, and so names no item; it is skipped. "
-        f'Where a service never sends it, use Assembler(key_by="{other}")'
-    )
-    change.trouble(None, "missing_item_id", EventError(sentence, event_type=reading.event_type))
-    return None
-
-
-def _has_room(item_id: str, held: Held, change: Change, limits: Limits) -> bool:
-    new = sum(name not in held.facts for name in change.facts)
-    if item_id in held.facts or item_id in change.facts or len(held.facts) + new < limits.max_items:
-        return True
-    sentence = f"item {quoted(item_id)} is one more than Limits.max_items allows ({limits.max_items:,}); it is not kept"
-    error = LimitError(sentence, limit="max_items", actual=limits.max_items + 1, item_id=item_id)
-    change.trouble(None, "over_limit", error)
-    return False
-
-
-def _take(signal: Signal, item_id: str, reading: Reading, held: Held, change: Change, rules: Rules) -> None:
-    facts = change.facts.get(item_id) or held.facts.get(item_id) or Facts()
-    number = reading.sequence_number
-    for name, value in signal.details.items():
-        if name == "usage" and signal.is_unnamed and _is_told(value, item_id, change):
-            continue
-        facts = facts.with_detail(name, Heard(value=value, sequence_number=number))
-    if signal.word is State.FAILED and signal.witness:
-        facts = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
-    else:
-        facts = facts.with_word(signal.word) if signal.word in _WORDS else facts
-        facts = _with_picture(signal, item_id, facts, change, rules) if signal.payload else facts
-    change.facts[item_id] = facts
-
-
-def _is_told(usage: Any, item_id: str, change: Change) -> bool:
-    """Whether this is the usage of the image before: that of a request is repeated in full with each of its images."""
-    if change.usage and change.usage[0] != item_id and change.usage[1] == usage:
-        return True
-    change.usage = (item_id, usage)
-    return False
-
-
 _WORDS = frozenset({State.GENERATING, State.COMPLETED, State.INCOMPLETE})
-
-
-def _with_picture(signal: Signal, item_id: str, facts: Facts, change: Change, rules: Rules) -> Facts:
-    """`facts` with the picture that the signal carries, or as they are where it cannot be used."""
-    payload = signal.payload
-    assert payload is not None
-    if not payload.is_final and payload.index is None:
-        payload = replace(payload, index=_next_index(facts))
-        sentence = f"{said_of(payload, item_id)} has no usable partial_image_index; it counts as the next"
-        change.trouble(item_id, "bad_index", FrameError(sentence, item_id=item_id, index=payload.index))
-    try:
-        frame = read_frame(payload, item_id, rules.limits, facts.pictures())
-    except (FrameError, LimitError) as error:
-        change.trouble(item_id, _CODES.get(type(error), "over_limit"), error)
-        return facts
-    for claim in disagreements(frame, payload):
-        sentence = f"{said_of(payload, item_id)} {claim}; the bytes are believed"
-        change.trouble(item_id, "false_claim", FrameError(sentence, item_id=item_id, index=frame.index))
-    place = _place(frame, facts)
-    # Equal bytes were made one object above.
-    if any(frame.data is not other.data for other in place):
-        sentence = (
-            f"{said_of(payload, item_id)} is another picture than came before in its place; the one sent later counts"
-        )
-        change.trouble(item_id, "conflicting_picture", FrameError(sentence, item_id=item_id, index=frame.index))
-    if signal.witness:
-        after = facts.with_claim(signal.witness, Claim(picture=frame, sequence_number=frame.sequence_number))
-    else:
-        after = facts.with_partial(frame)
-    return _within_limits(frame, item_id, facts, after, is_news=frame not in place, change=change, rules=rules)
-
-
 _CODES: dict[type[ImgassembleError], AnomalyCode] = {FrameEncodingError: "bad_base64", FrameDecodeError: "bad_picture"}
 
 
@@ -219,33 +260,6 @@ def _place(frame: Frame, facts: Facts) -> list[Frame]:
 
 def _next_index(facts: Facts) -> int:
     return min(floor(facts.partials[-1].index or 0) + 1, GREATEST_NUMBER) if facts.partials else 0
-
-
-def _within_limits(
-    frame: Frame, item_id: str, before: Facts, after: Facts, *, is_news: bool, change: Change, rules: Rules
-) -> Facts:
-    if after is before:
-        return before
-    most = rules.limits.max_frames_per_item
-    if len(after.partials) > most:
-        many = f"more partials than Limits.max_frames_per_item allows ({most:,})"
-        sentence = f"item {quoted(item_id)} has {many}; the highest stay"
-        error = LimitError(sentence, limit="max_frames_per_item", actual=len(after.partials), item_id=item_id)
-        change.trouble(item_id, "over_limit", error)
-    after = replace(after, partials=after.partials[-1 if rules.keep == "latest" else -most :])
-    total = change.total_bytes + _bytes_of(after) - _bytes_of(before)
-    if total > rules.limits.max_total_bytes:
-        sentence = (
-            f"the pictures would come to {total:,} bytes, and Limits.max_total_bytes allows "
-            f"{rules.limits.max_total_bytes:,}; a picture of item {quoted(item_id)} is not kept"
-        )
-        error = LimitError(sentence, limit="max_total_bytes", actual=total, item_id=item_id)
-        change.trouble(item_id, "over_limit", error)
-        return before
-    change.total_bytes = total
-    if is_news and not frame.is_final and after.partial(frame.index) is frame:  # a frame that is not kept is not told
-        change.added.setdefault(item_id, []).append(frame)
-    return after
 
 
 def _bytes_of(facts: Facts) -> int:

@@ -25,7 +25,6 @@ from .files import sink_error
 from .frames import Frame
 from .items import Item, Result
 from .lifecycle import State
-from .simulator import command
 from .sinks import DirectorySink
 from .sources import EventDecoder, open_chunks
 from .sse import BOM
@@ -40,6 +39,7 @@ from .updates import (
     StreamEnded,
     Update,
 )
+from .values import plain
 
 OK, INCOMPLETE, NO_IMAGE, FAILED, UNREADABLE, STORAGE, USAGE, INTERRUPTED = 0, 3, 4, 5, 6, 7, 2, 130
 
@@ -58,7 +58,8 @@ exit codes (of several, the first):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser(is_simulation=words[:1] == ["simulate"]).parse_args(words)
     try:
         return int(options.run(options))
     except UsageError as error:
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, is_simulation: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="imgassemble",
         description="Turn the event stream of an image-generation API into pictures.",
@@ -91,12 +92,15 @@ def _parser() -> argparse.ArgumentParser:
         (("--json",), {"action": "store_true", "help": "tell every update as a line of JSON on standard output"}),
     ])  # fmt: skip
     _add(commands, "inspect", _inspect, "tell what is in a stream: images, states, frames, sizes, timings, anomalies", [
-        (("--json",), {"action": "store_true", "help": "tell every image as a line of JSON"}),
+        (("--json",), {"action": "store_true", "help": "tell every image, and then the stream, as a line of JSON"}),
     ])  # fmt: skip
     about = "stand in for a service: a stream of previews and pictures, made here, with any fault wanted"
     simulate = commands.add_parser("simulate", help=about, description=about[0].upper() + about[1:] + ".")
-    command.add_arguments(simulate)
-    simulate.set_defaults(run=command.run)
+    if is_simulation:  # the others do without its modules
+        from .simulator import command
+
+        command.add_arguments(simulate)
+        simulate.set_defaults(run=command.run)
     return parser
 
 
@@ -147,6 +151,7 @@ def _inspect(options: argparse.Namespace) -> int:
     if options.json:
         for item in result.items.values():
             results.line(json.dumps(item.as_dict() | {"seconds": times.of_item(item)}))
+        results.line(json.dumps(_stream_facts(result, assembler, heard)))
     else:
         for line in _report(result, assembler, heard, times):
             results.line(line)
@@ -228,7 +233,7 @@ class _Tee:
             self._fail(cause)
             yield from chunks
             return
-        with suppress(OSError), copy:  # what cannot be written was told when it could not
+        try:
             for chunk in chunks:
                 if not self.error:
                     try:
@@ -237,6 +242,9 @@ class _Tee:
                     except OSError as cause:
                         self._fail(cause)
                 yield chunk
+        finally:
+            with suppress(OSError):  # what cannot be written was told when it could not
+                copy.close()
 
     def _fail(self, cause: OSError) -> None:
         assert self._path is not None
@@ -353,6 +361,17 @@ class _Times:
     def of_item(self, item: Item) -> dict[str, float | None]:
         frames = [*item.partials, *([item.final] if item.final and item.final.is_final else [])]
         return {"final" if frame.is_final else str(frame.index): self.of(item, frame) for frame in frames}
+
+
+def _stream_facts(result: Result, assembler: Assembler, heard: _Heard) -> dict[str, Any]:
+    return {
+        "outcome": result.outcome,
+        "error": plain(result.error),
+        "response_id": assembler.cursor.response_id,
+        "events": heard.events,
+        "skipped": assembler.skipped,
+        "anomalies": [{"code": each.code, "message": each.message} for each in assembler.anomalies],
+    }
 
 
 def _report(result: Result, assembler: Assembler, heard: _Heard, times: _Times) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from inspect import isawaitable
-from typing import Any
+from typing import Any, TypeVar
 
 from .assembler import Assembler
 from .errors import IncompleteStreamError, SinkError, UsageError
@@ -19,6 +19,8 @@ from .limits import Limits
 from .sinks import Sink
 from .sources import EventDecoder, looks_like_lines
 from .updates import Update
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("imgassemble")
 
@@ -58,9 +60,10 @@ def assemble(
     assembler = Assembler() if assembler is None else assembler
     updates = iter_updates(stream, assembler)
     kept = _Sinks(sinks)
-    listeners: list[Callable[[Update], object]] = [kept] if on_update is None else [kept, on_update]
-    subscriptions = [assembler.subscribe(listener) for listener in listeners]  # a callback finds its frame on disk
+    subscriptions = [assembler.subscribe(kept)]  # first, so that a callback finds its frame on disk
     try:
+        if on_update is not None:
+            subscriptions.append(assembler.subscribe(on_update))
         kept.open(assembler)
         deque(updates, maxlen=0)
     except BaseException:
@@ -80,8 +83,6 @@ async def aassemble(
     assembler: Assembler | None = None,
 ) -> Result:
     """The async twin of `assemble`. `on_update` may be a coroutine function; sinks work in a thread, in order."""
-    from asyncio import to_thread
-
     assembler = Assembler() if assembler is None else assembler
     updates = aiter_updates(stream, assembler)
     if on_update is not None and not callable(on_update):
@@ -94,23 +95,23 @@ async def aassemble(
         while waiting:
             update = waiting.popleft()
             if kept.sinks:
-                await to_thread(kept, update)
+                await _in_thread(partial(kept, update))
             if on_update:
                 await _call(on_update, update)
 
     try:
-        await to_thread(kept.open, assembler)
+        await _in_thread(partial(kept.open, assembler))
         try:
             async for _ in updates:
                 await tell()
         finally:
             await tell()  # what a strict close() told before it raised
     except BaseException:
-        await to_thread(kept.close)
+        await _in_thread(kept.close)
         raise
     finally:
         unsubscribe()
-    return _finished(await to_thread(kept.close), assembler)
+    return _finished(await _in_thread(kept.close), assembler)
 
 
 def _check_stream(stream: object, kind: type, others: str) -> None:
@@ -185,6 +186,18 @@ def _closed(assembler: Assembler) -> Iterator[Update]:
     yield from told
     if error:
         raise error
+
+
+async def _in_thread(work: Callable[[], _T]) -> _T:
+    """What `work` gives, done in a thread. Whoever is cancelled meanwhile waits for it, so that no two run at once."""
+    from asyncio import CancelledError, ensure_future, shield, to_thread
+
+    task = ensure_future(to_thread(work))
+    try:
+        return await shield(task)
+    except CancelledError:
+        await task
+        raise
 
 
 async def _call(callback: Callable[[Update], object], update: Update) -> None:

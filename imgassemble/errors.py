@@ -23,6 +23,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .values import plain
+
 # C0 and C1 controls move a terminal's cursor; the bidirectional ones reorder what is read; a lone surrogate
 # cannot be printed at all.
 _UNPRINTABLE = re.compile(
@@ -70,15 +72,6 @@ class ImgassembleError(Exception):
     def as_dict(self) -> dict[str, Any]:
         """The error as JSON-able facts: its type, its sentence, and its data."""
         return {"type": type(self).__name__, **plain(self._data()), "message": str(self)}
-
-
-def plain(value: Any) -> Any:
-    """`value` as JSON has it: mappings as dicts, sequences as lists."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
-    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
 def _restore(kind: type[ImgassembleError], args: tuple[Any, ...], data: dict[str, Any]) -> ImgassembleError:

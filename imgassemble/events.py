@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from enum import Enum
 from math import isfinite
-from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import (
@@ -35,8 +35,11 @@ from .dialects import (
     Shape,
 )
 from .errors import EventError, clean
+from .values import read_only
 
-_MOST_MEMBERS = 100  # of one object inside `usage` or `error`; real ones have a dozen
+_MOST_MEMBERS = 1_000  # of `usage` or `error`, at all depths; real ones have a dozen
+_LONGEST_ID = 4_096  # characters; real ids have up to 83, and two that were cut would be one
+_LONGEST_WORDS = 32_768  # characters: the longest prompt that an image model takes
 _DEEPEST = 6
 _MOST_BITS = 64  # an integer beyond can be too long to be printed
 _IN_GO = {"id": "ID", "b64": "B64", "json": "JSON", "url": "URL"}
@@ -69,15 +72,29 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _plain(value: Any, depth: int = _DEEPEST) -> Any:
-    """A copy of `value` as plain JSON, bounded in depth and width; what JSON has no word for is left out."""
+def _identifier(value: Any) -> str | None:
+    text = _text(value)
+    return text if text is not None and len(text) <= _LONGEST_ID else None
+
+
+def _words(value: Any) -> str | None:
+    text = _text(value)
+    return text[:_LONGEST_WORDS] if text else text
+
+
+def _plain(value: Any) -> Any:
+    """A copy of `value` as plain JSON, bounded in depth and in number; what JSON has no word for is left out."""
+    return _copied(value, _DEEPEST, iter(range(_MOST_MEMBERS)))
+
+
+def _copied(value: Any, depth: int, budget: Iterator[int]) -> Any:
     if hasattr(value, "model_dump"):
         value = value.model_dump()
     if isinstance(value, Mapping) and depth:
-        members = list(value.items())[:_MOST_MEMBERS]
-        return {str(name): _plain(each, depth - 1) for name, each in members}
+        members = zip(value.items(), budget, strict=False)
+        return {clean(str(name), 100): _copied(each, depth - 1, budget) for (name, each), _ in members}
     if isinstance(value, (list, tuple)) and depth:
-        return [_plain(each, depth - 1) for each in value[:_MOST_MEMBERS]]
+        return [_copied(each, depth - 1, budget) for each, _ in zip(value, budget, strict=False)]
     if isinstance(value, float) and not isfinite(value):
         return None
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
@@ -86,14 +103,8 @@ def _plain(value: Any, depth: int = _DEEPEST) -> Any:
 
 
 def _facts(value: Any) -> Mapping[str, Any] | None:
-    plain = _read_only(_plain(value))
-    return plain if isinstance(plain, Mapping) else None
-
-
-def _read_only(value: Any) -> Any:
-    if isinstance(value, dict):
-        return MappingProxyType({name: _read_only(each) for name, each in value.items()})
-    return tuple(map(_read_only, value)) if isinstance(value, list) else value
+    facts = read_only(_plain(value))
+    return facts if isinstance(facts, Mapping) else None
 
 
 def _readable(value: Any) -> Any:
@@ -106,7 +117,8 @@ def _all_readable(value: Any) -> list[Any]:
 
 
 Number = Annotated[float | None, PlainValidator(_number)]
-Text = Annotated[str | None, PlainValidator(_text)]
+Text = Annotated[str | None, PlainValidator(_words)]
+Identifier = Annotated[str | None, PlainValidator(_identifier)]
 Base64 = Annotated[str | None, PlainValidator(_text), Field(repr=False)]
 Plain = Annotated[Mapping[str, Any] | None, PlainValidator(_facts)]
 Anything = Annotated[Any, PlainValidator(_plain)]
@@ -164,13 +176,13 @@ class Event(_Message):
 
     type: Text = None
     sequence_number: Number = None
-    response_id: Text = None
+    response_id: Identifier = None
 
 
 class ImageCallEvent(Event, Said):
     """`response.image_generation_call.in_progress`, `.generating`, `.partial_image` and `.completed`."""
 
-    item_id: Text = None
+    item_id: Identifier = None
     output_index: Number = None
     partial_image_index: Number = None
 
@@ -178,7 +190,7 @@ class ImageCallEvent(Event, Said):
 class OutputItem(Said):
     """One member of `response.output`."""
 
-    id: Text = None
+    id: Identifier = None
     type: Text = None
 
 
@@ -192,7 +204,7 @@ class OutputItemEvent(Event):
 class Response(_Message):
     """A response as a whole, as a terminal event or an answer that was not streamed gives it."""
 
-    id: Text = None
+    id: Identifier = None
     status: Text = None
     error: Anything = None
     incomplete_details: Plain = None
@@ -215,14 +227,15 @@ class ErrorEvent(Event):
     error: Anything = None
 
 
-class Image(Said):
+class ImageData(Said):
     """One picture of the Images API, or of a chat message."""
 
 
-class ImageEvent(Event, Image):
+class ImageEvent(Event, ImageData):
     """`image_generation.partial_image`, `.completed`, and the same of `image_edit`."""
 
-    item_id: Text = None
+    item_id: Identifier = None
+    output_index: Number = None
     image_index: Number = None
     partial_image_index: Number = None
 
@@ -230,7 +243,7 @@ class ImageEvent(Event, Image):
 class ImagesEvent(Event, Said):
     """The Images API's answer that was not streamed."""
 
-    data: Annotated[tuple[Image | None, ...], BeforeValidator(_all_readable)] = ()
+    data: Annotated[tuple[ImageData | None, ...], BeforeValidator(_all_readable)] = ()
 
 
 def _images_in_text(content: Any) -> list[Any]:
@@ -246,10 +259,10 @@ _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=_-]+")
 class ChatMessage(_Message):
     """The assistant's message, or a piece of it."""
 
-    images: Annotated[tuple[Image | None, ...], BeforeValidator(_all_readable)] = ()
-    content: Annotated[tuple[Image | None, ...], BeforeValidator(_images_in_text)] = ()
+    images: Annotated[tuple[ImageData | None, ...], BeforeValidator(_all_readable)] = ()
+    content: Annotated[tuple[ImageData | None, ...], BeforeValidator(_images_in_text)] = ()
 
-    def pictures(self) -> tuple[Image, ...]:
+    def pictures(self) -> tuple[ImageData, ...]:
         """Its pictures in order."""
         shown = (image for image in self.images or self.content if image)
         return tuple(image for image in shown if image.picture() or image.link())
@@ -265,7 +278,7 @@ class ChatChoice(_Message):
 class ChatEvent(Event):
     """A chunk of a chat completion, or a whole one."""
 
-    id: Text = None
+    id: Identifier = None
     choices: Annotated[tuple[ChatChoice | None, ...], BeforeValidator(_all_readable)] = ()
     error: Anything = None
 
@@ -289,6 +302,8 @@ def parse_event(event: object) -> Event:
     if isinstance(event, Event):
         return event
     if isinstance(event, (str, bytes, bytearray, memoryview)):
+        if event in ("[DONE]", b"[DONE]"):  # how many streams say that they have ended
+            return Event(type="[DONE]")
         event = load_json(event)
     if _readable(event) is None:
         raise EventError(f"an event is a JSON object or an SDK's event, not {type(event).__name__}")
@@ -311,17 +326,16 @@ def load_json(data: str | bytes | bytearray | memoryview) -> Any:
     """The JSON value in `data`. Raises EventError where it is none."""
     if isinstance(data, memoryview):
         data = bytes(data)
+    cause: Exception
     try:
         return from_json(data)
     except (ValueError, TypeError) as error:  # a TypeError where text has a lone surrogate
         cause = error
-    try:
+    with suppress(ValueError, RecursionError):
         return json.loads(data)  # it also reads lone surrogates, which may stand inside a prompt
-    except (ValueError, RecursionError):
-        # `from` the first error: the second one would hold on to the whole message.
-        raise EventError(
-            f"a message of {len(data):,} bytes is not JSON ({clean(str(cause), 80)}); it is skipped"
-        ) from cause
+    # Raised out here, so that it does not hold on to the second error, which holds the whole message.
+    sentence = f"a message of {len(data):,} bytes is not JSON ({clean(str(cause), 80)}); it is skipped"
+    raise EventError(sentence) from cause
 
 
 def _type_of(event: object) -> str:

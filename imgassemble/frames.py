@@ -22,7 +22,7 @@ import pybase64
 
 from .errors import FrameDecodeError, FrameEncodingError, LimitError, UsageError, clean, quoted
 from .files import write_atomically
-from .headers import PNG_SIGNATURE, Header, HeaderError, jpeg_segments, png_chunks, read_header
+from .headers import PNG_SIGNATURE, Header, HeaderError, format_of, jpeg_segments, png_chunks, read_header
 from .limits import Format, Limits
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ class Frame:
         Cheaper than `decode` where the format can be read at a smaller scale. Raises FrameDecodeError as `decode` does,
         and UsageError where `size` is none.
         """
-        if len(size) != 2 or not all(isinstance(side, (int, float)) and side >= 1 for side in size):
+        sides = tuple(size) if isinstance(size, (tuple, list)) else ()
+        if len(sides) != 2 or not all(isinstance(side, (int, float)) and 1 <= side < 2**31 for side in sides):
             raise UsageError(f"a preview's size is (width, height) in pixels, each at least 1, not {size!r}")
         return self._pixels(size)
 
@@ -149,7 +150,9 @@ class Frame:
         return f"<Frame {self._name()}, {len(self.data):,} bytes{', final' if self.is_final else ''}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return {"text/plain": repr(self), self.mime_type: b64encode(self.data).decode("ascii")}
+        is_text = self.format == "SVG"  # a notebook wants a drawing as text, and pixels as base64
+        shown = self.data.decode("utf-8", "replace") if is_text else b64encode(self.data).decode("ascii")
+        return {"text/plain": repr(self), self.mime_type: shown}
 
 
 # What Pillow needs to make pixels. The rest of a PNG (EXIF, text, animation, provenance) can be wrong in ways at which
@@ -260,14 +263,15 @@ def decode_base64(text: str) -> bytes:
 def _look_at(data: bytes, payload: Payload, item_id: str, limits: Limits) -> Header:
     if len(data) > limits.max_frame_bytes:
         raise _beyond(limits, "max_frame_bytes", len(data), f"has {len(data):,} bytes", payload, item_id)
+    form = format_of(data)
+    if form is not None and form not in limits.formats:
+        raise _beyond(limits, "formats", form, f"is {form}", payload, item_id)
     try:
         header = read_header(data)
     except HeaderError as cause:
         sentence = f"{said_of(payload, item_id)} {cause}; what came before it is kept"
         raise FrameDecodeError(sentence, item_id=item_id, index=payload.index) from cause
     width, height = header.size
-    if header.format not in limits.formats:
-        raise _beyond(limits, "formats", header.format, f"is {header.format}", payload, item_id)
     if width * height > limits.max_frame_pixels:
         raise _beyond(limits, "max_frame_pixels", width * height, f"is {width}x{height} pixels", payload, item_id)
     return header

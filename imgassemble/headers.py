@@ -48,16 +48,21 @@ def read_header(data: bytes) -> Header:
 
     Raises HeaderError where `data` is cut short, damaged in its structure, or no PNG, JPEG, WebP or GIF.
     """
-    for form, (matches, read) in _READERS.items():
-        if matches(data):
-            try:
-                width, height = read(data)
-            except (IndexError, error):
-                raise HeaderError("is cut short") from None
-            if not (width and height):
-                raise HeaderError(f"is {width}x{height} pixels")
-            return Header(format=form, size=(width, height))
-    raise HeaderError(f"is no PNG, JPEG, WebP or GIF{_looks_like(data)}")
+    form = format_of(data)
+    if form is None:
+        raise HeaderError(f"is no PNG, JPEG, WebP or GIF{_looks_like(data)}")
+    try:
+        width, height = _READERS[form][1](data)
+    except (IndexError, error):
+        raise HeaderError("is cut short") from None
+    if not (width and height):
+        raise HeaderError(f"is {width}x{height} pixels")
+    return Header(format=form, size=(width, height))
+
+
+def format_of(data: bytes) -> Format | None:
+    """The format of which `data` is the beginning, None where it is none that is known."""
+    return next((form for form, (matches, _) in _READERS.items() if matches(data)), None)
 
 
 def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
@@ -196,7 +201,7 @@ _SVG_START = re.compile(
     rb"\xef\xbb\xbf|\s+|<\?xml[^>]{0,200}\?>|<!--.{0,4000}?-->|<!DOCTYPE svg[^>\[]{0,400}>", re.DOTALL
 )
 _SVG_ROOT = re.compile(rb"<svg(?=[\s>])([^>]{0,4000})>")
-_SVG_TAG = re.compile(rb"<svg(?=[\s>/])([^>]*)>")
+_SVG_TAG = re.compile(rb"<svg(?=[\s>/])([^<>]{0,4000})>")
 _SVG_SIDES = re.compile(rb"""\s(width|height|viewBox)\s*=\s*["']([^"']{0,100})["']""")
 _SVG_UNSIZED = (300, 150)  # what a browser gives a drawing that does not say (CSS 2.2, section 10.3.2)
 

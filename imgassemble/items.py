@@ -7,14 +7,16 @@ any thread; the one thing that is made later is a picture's pixels, kept for the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from .errors import FrameDecodeError, ImgassembleError, IncompleteStreamError, ProviderError, UsageError, plain, quoted
+from .errors import FrameDecodeError, ImgassembleError, IncompleteStreamError, ProviderError, UsageError, quoted
 from .frames import Frame
-from .lifecycle import State
-from .updates import Anomaly, Outcome, as_plain
+from .lifecycle import Ending, State, StreamFacts
+from .updates import Anomaly, Outcome
+from .values import plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,6 +31,9 @@ class Pixels:
         self._lock = Lock()
         self._frame: Frame | None = None
         self._image: Image | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pixels, ()  # pixels are made again where they are wanted
 
     def of(self, frame: Frame) -> Image:
         with self._lock:
@@ -94,9 +99,9 @@ class Item:
             "id": self.id,
             "state": self.state,
             "is_provisional": self.is_provisional,
-            "final": as_plain(self.final),
+            "final": plain(self.final),
             "partials": [frame.as_dict() for frame in self.partials],
-            "error": as_plain(self.error),
+            "error": plain(self.error),
             "reason": self.reason,
             "anomalies": [{"code": each.code, "message": each.message} for each in self.anomalies],
             "output_index": self.output_index,
@@ -127,35 +132,37 @@ class Result:
     """How the stream ended."""
     error: ImgassembleError | None = None
     """What went wrong; None where the outcome is COMPLETED."""
+    anomalies: tuple[Anomaly, ...] = field(default=(), compare=False)
+    """What was wrong with events that belong to no item: the newest 100."""
 
     @property
     def final(self) -> Frame | None:
         """The final of the only image, None where there is none. Raises UsageError where there are several images."""
         if len(self.items) > 1:
             names = ", ".join(quoted(name) for name in list(self.items)[:10])
-            example = f"result.items[{next(iter(self.items))!r:.40}].final"
-            raise UsageError(f"there are {len(self.items)} images ({names}): say which, as in {example}")
+            raise UsageError(f"there are {len(self.items)} images: say which, as in result.items[…].final, of {names}")
         return next((item.final for item in self.items.values()), None)
 
     def raise_for_outcome(self) -> None:
         """Raise what went wrong, unless the outcome is COMPLETED: ProviderError or IncompleteStreamError."""
         if self.error is not None:
-            raise self.error
+            error = copy(self.error)  # an error that is raised collects tracebacks, and this one is kept
+            for anomaly in self.anomalies[-3:]:
+                error.add_note(anomaly.message)
+            raise error from self.error.__cause__
 
 
-def result_of(
-    items: Mapping[str, Item], *, response: State | None, error: ProviderError | None, reason: str | None
-) -> Result:
-    """The result of a stream with these `items`, whose response ended as FAILED, INCOMPLETE or otherwise (None)."""
+def result_of(items: Mapping[str, Item], stream: StreamFacts) -> Result:
+    """The result of a stream with these `items`."""
     named = {state: sorted(name for name, item in items.items() if item.state is state) for state in State}
-    if response is State.FAILED or named[State.FAILED]:
+    if stream.failed or named[State.FAILED]:
         first = next((items[name].error for name in named[State.FAILED]), None)
-        return Result(items=items, outcome=Outcome.FAILED, error=error or first or ProviderError(""))
-    if response is State.INCOMPLETE or named[State.INCOMPLETE]:
+        return Result(items=items, outcome=Outcome.FAILED, error=stream.error or first or ProviderError(""))
+    if named[State.INCOMPLETE] or Ending.INCOMPLETE in stream.endings:
         names = ", ".join(map(quoted, named[State.INCOMPLETE][:10])) or "every image"
         sentence = f"the stream ended before {names} was complete; what came is kept: resume the stream, or ask again"
-        if reason:
-            sentence = f"the service called {names} incomplete: {reason}; what came is kept, change the request"
+        if stream.reason:
+            sentence = f"the service called {names} incomplete: {stream.reason}; what came is kept, change the request"
         incomplete = IncompleteStreamError(sentence, item_ids=named[State.INCOMPLETE])
         return Result(items=items, outcome=Outcome.INCOMPLETE, error=incomplete)
     if not items:

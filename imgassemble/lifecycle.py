@@ -149,7 +149,7 @@ class StreamFacts:
     endings: frozenset[Ending] = frozenset()
     has_ended: bool = False
     errors: Mapping[Ending, Heard] = field(default_factory=lambda: _NOTHING)  # what the service said went wrong
-    reasons: Mapping[Ending, Heard] = field(default_factory=lambda: _NOTHING)  # why it calls the response incomplete
+    reasons: Mapping[Ending, Heard] = field(default_factory=lambda: _NOTHING)  # why it ended the response so
 
     @property
     def failed(self) -> bool:

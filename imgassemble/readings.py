@@ -68,7 +68,7 @@ def _with_response(reading: Reading, response: Response, row: Row) -> Reading:
     details = response.incomplete_details or {}
     return replace(
         reading,
-        ending=(ENDINGS.get(status) if status else None) or row.ending,
+        ending=(ENDINGS.get(status) if status else None) or row.ending or (Ending.FAILED if response.error else None),
         error=_provider_error(response.error) if response.error else None,
         reason=str(details["reason"]) if details.get("reason") else None,
     )
@@ -103,9 +103,16 @@ def _response_signals(event: ResponseEvent, row: Row) -> Iterable[Signal]:
 
 def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
     number = None if event.image_index is None else int(event.image_index)
-    is_unnamed = event.item_id is None
-    index = event.partial_image_index
-    yield _signal(event, row, event, item_id=event.item_id, is_unnamed=is_unnamed, number=number, index=index)
+    yield _signal(
+        event,
+        row,
+        event,
+        item_id=event.item_id,
+        output_index=event.output_index,
+        is_unnamed=event.item_id is None,
+        number=number,
+        index=event.partial_image_index,
+    )
 
 
 def _images_signals(event: ImagesEvent, row: Row) -> Iterable[Signal]:

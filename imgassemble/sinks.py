@@ -60,6 +60,9 @@ class _Folder:
     error: SinkError | None = None  # the first
 
 
+_FEW = 32  # frames of one item; services send up to five
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -171,7 +174,9 @@ class DirectorySink:
         if self._keep == "latest" and not update.is_latest:
             return
         self._write_frame(folder, name, update.frame)
-        self._write_facts(folder, update.item_id)
+        # Beyond a few, item.json is written with the end: a thousand previews would rewrite it a thousand times.
+        if len(folder.frames) <= _FEW:
+            self._write_facts(folder, update.item_id)
 
     def _set_final(self, folder: _Folder, update: FinalReady) -> None:
         if update.is_provisional:
@@ -189,6 +194,8 @@ class DirectorySink:
 
     def _write_frame(self, folder: _Folder, stem: str, frame: Frame) -> None:
         name = stem + frame.suffix
+        if folder.frames.get(name, {}).get("sha256") == frame.sha256:
+            return  # the sink was opened again, and has it
         self._prepare(folder)
         write_atomically(folder.path / name, frame.data)
         only_one = self._keep == "latest" and not frame.is_final

@@ -10,10 +10,11 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from io import TextIOBase
+from io import BytesIO, TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .dialects import ROWS, WITHOUT_TYPE
 from .errors import EventError, LimitError, UsageError, clean, quoted
 from .events import load_json
 from .limits import Limits
@@ -82,8 +83,10 @@ def _event_of(event: ServerSentEvent | LimitError) -> Any:
         return event
     value = _value_of(event.data)
     event.data.clear()  # the line goes before its text is decoded: that lowers the peak of a large event
-    if isinstance(value, dict) and event.event and not any(map(value.get, ("type", "Type", "object", "Object"))):
-        value["type"] = event.event
+    if isinstance(value, dict) and event.event and not (value.get("type") or value.get("Type")):
+        is_told = any(value.get(name) is not None for name, _, _ in WITHOUT_TYPE)
+        if event.event in ROWS or not is_told:  # "message" is the name of an event that has none
+            value["type"] = event.event
     return value
 
 
@@ -154,13 +157,15 @@ class _Document:
             yield LimitError(sentence, limit="max_total_bytes", actual=self._size)
             return
         value = _value_of(self._data)
-        # JSON Lines whose first line was damaged: the others are whole.
-        lines = self._data.splitlines() if isinstance(value, EventError) else ()
-        events = value if isinstance(value, list) else [_value_of(line) for line in lines if line.strip()]
-        if not any(isinstance(event, dict) for event in events):
-            events = [value]
+        if isinstance(value, EventError):
+            yield value
+            # JSON Lines whose first line was damaged: the others are whole.
+            lines = (line for line in BytesIO(self._data) if line.lstrip().startswith(b"{"))
+            yield from (event for event in map(_value_of, lines) if isinstance(event, dict))
+            return
         self._data.clear()
-        events.reverse()
+        events = value[::-1] if isinstance(value, list) else [value]
+        del value
         while events:
             yield events.pop()
 

@@ -15,12 +15,16 @@ BOM = b"\xef\xbb\xbf"
 
 
 class LineDecoder:
-    """Cuts bytes into lines; a line ends with LF, CR or CRLF. A line beyond `max_bytes` becomes a LimitError."""
+    """Cuts bytes into lines; a line ends with LF, CR or CRLF.
 
-    __slots__ = ("_after_cr", "_lost", "_max_bytes", "_open")
+    A line beyond `max_bytes`, and what it may have beside its event (`extra_bytes`), becomes a LimitError.
+    """
 
-    def __init__(self, max_bytes: int) -> None:
+    __slots__ = ("_after_cr", "_lost", "_max_bytes", "_most", "_open")
+
+    def __init__(self, max_bytes: int, *, extra_bytes: int = 0) -> None:
         self._max_bytes = max_bytes
+        self._most = max_bytes + extra_bytes
         self._open = bytearray()  # the line under way
         self._lost = 0  # how many bytes of the line under way were passed over
         self._after_cr = False
@@ -47,7 +51,7 @@ class LineDecoder:
             yield self._take()
 
     def _add(self, piece: bytes) -> None:
-        if self._lost or len(self._open) + len(piece) > self._max_bytes:
+        if self._lost or len(self._open) + len(piece) > self._most:
             self._lost += len(self._open) + len(piece)
             self._open = bytearray()
         else:
@@ -82,7 +86,7 @@ class SSEDecoder:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._lines = LineDecoder(max_bytes)
+        self._lines = LineDecoder(max_bytes, extra_bytes=len(b"data: "))
         self._data: bytearray | None = None
         self._event = self._id = ""
         self._is_lost = False
@@ -123,14 +127,14 @@ class SSEDecoder:
     def _add(self, line: bytearray) -> Iterator[LimitError]:
         if self._is_lost:
             return
-        if self._data is None:
-            self._data = line
-        elif len(self._data) + len(line) < self._max_bytes:
-            self._data += b"\n" + line
-        else:
-            size = len(self._data) + len(line) + 1
+        size = len(line) if self._data is None else len(self._data) + 1 + len(line)
+        if size > self._max_bytes:
             sentence = f"an event of {size:,} bytes is passed over: Limits.max_event_bytes allows {self._max_bytes:,}"
             yield from self._lose(LimitError(sentence, limit="max_event_bytes", actual=size))
+        elif self._data is None:
+            self._data = line
+        else:
+            self._data += b"\n" + line
 
     def _lose(self, error: LimitError) -> Iterator[LimitError]:
         """Pass over the event under way up to its end; tell it once."""

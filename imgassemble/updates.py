@@ -14,6 +14,7 @@ from typing import Any, Literal
 from .errors import ImgassembleError
 from .frames import Frame
 from .lifecycle import State, Verdict
+from .values import plain
 
 
 class Outcome(StrEnum):
@@ -25,7 +26,7 @@ class Outcome(StrEnum):
     NO_IMAGE = "no_image"
 
 
-class _Facts:
+class _Update:
     """Something that happened; `as_dict` gives it as JSON-able facts, without base64 or pixels."""
 
     __slots__ = ()
@@ -33,16 +34,11 @@ class _Facts:
     def as_dict(self) -> dict[str, Any]:
         """The update as JSON-able facts: its name under "update", then its fields. No base64, no pixels."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        return {"update": type(self).__name__} | {name: as_plain(value) for name, value in values.items()}
-
-
-def as_plain(value: Any) -> Any:
-    """`value` as JSON has it: a frame or an error as its facts."""
-    return value.as_dict() if isinstance(value, (Frame, ImgassembleError)) else value
+        return {"update": type(self).__name__} | {name: plain(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class StateChanged(_Facts):
+class StateChanged(_Update):
     """An item stands elsewhere now. `previous` is None for an item that is new."""
 
     item_id: str
@@ -51,7 +47,7 @@ class StateChanged(_Facts):
 
 
 @dataclass(frozen=True, slots=True)
-class FrameAdded(_Facts):
+class FrameAdded(_Update):
     """A partial came. `is_latest`: it is the item's best picture so far, show it."""
 
     item_id: str
@@ -60,7 +56,7 @@ class FrameAdded(_Facts):
 
 
 @dataclass(frozen=True, slots=True)
-class FinalReady(_Facts):
+class FinalReady(_Update):
     """An item has its final picture. `is_provisional`: it is only the last partial, no result will come."""
 
     item_id: str
@@ -69,7 +65,7 @@ class FinalReady(_Facts):
 
 
 @dataclass(frozen=True, slots=True)
-class FinalWithdrawn(_Facts):
+class FinalWithdrawn(_Update):
     """The final that was told before is none any more. `frame`: that picture; `error`: why."""
 
     item_id: str
@@ -78,7 +74,7 @@ class FinalWithdrawn(_Facts):
 
 
 @dataclass(frozen=True, slots=True)
-class ItemEnded(_Facts):
+class ItemEnded(_Update):
     """An item is COMPLETED, FAILED or INCOMPLETE. Told again where stronger evidence moves it to another end."""
 
     item_id: str
@@ -99,7 +95,7 @@ AnomalyCode = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Anomaly(_Facts):
+class Anomaly(_Update):
     """Something was wrong with an event, and the stream goes on. `item_id` is None where it concerns no item."""
 
     item_id: str | None
@@ -109,7 +105,7 @@ class Anomaly(_Facts):
 
 
 @dataclass(frozen=True, slots=True)
-class StreamEnded(_Facts):
+class StreamEnded(_Update):
     """The stream has ended. `error`: what went wrong, None where the outcome is COMPLETED."""
 
     outcome: Outcome

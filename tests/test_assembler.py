@@ -386,7 +386,7 @@ def test_items_stand_in_the_order_in_which_they_were_first_heard_of() -> None:
 
 def test_an_error_that_a_source_gives_in_an_event_s_place_is_told_as_an_anomaly() -> None:
     error = EventError("cut in the middle")
-    assert only_anomaly(Assembler().feed(error)).error is error
+    assert only_anomaly(Assembler().feed(error)).error == error
 
 
 # What is not changed, and cannot be

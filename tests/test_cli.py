@@ -341,7 +341,8 @@ def test_json_lines_are_json_whatever_came(name: str, tmp_path: Path) -> None:
 def test_inspect_json_tells_every_image_with_its_facts_and_times(tmp_path: Path) -> None:
     events = [*WHOLE[:5], wire.partial("ig_2", 0, JPEG)]
     ended = _run("inspect", _stream(tmp_path, events), "--json")
-    first, second = (json.loads(line) for line in ended.stdout.splitlines())
+    first, second, stream = (json.loads(line) for line in ended.stdout.splitlines())
+    assert (stream["outcome"], stream["events"], stream["anomalies"]) == ("incomplete", 6, [])
     assert (first["id"], first["state"], first["final"]["size"]) == ("ig_1", "completed", [5, 4])
     assert set(first["seconds"]) == {"0", "1", "final"}
     assert (second["id"], second["state"], second["final"]) == ("ig_2", "incomplete", None)

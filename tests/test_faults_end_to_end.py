@@ -93,7 +93,7 @@ TABLE: dict[str, Row] = {
     "final-equals-partial": row(),
     "final-unlike-partial": row(*_RESPONSES, partials=(0, 1)) | row("images", "router", "chat"),
     "tiny-picture": (
-        row(*_RESPONSES, anomalies=("false_claim",) * 5)
+        row(*_RESPONSES, anomalies=("false_claim",) * 4)  # once for each picture in its place
         | row("images", anomalies=("false_claim",) * 3)
         | row("router", "chat")  # these claim no size
     ),
@@ -105,7 +105,7 @@ TABLE: dict[str, Row] = {
         | lacking("chat", anomalies=("bad_picture",), code=6)
     ),
     "wrong-format": (
-        row(*_RESPONSES, anomalies=("false_claim",) * 5)
+        row(*_RESPONSES, anomalies=("false_claim",) * 4)  # once for each picture in its place
         | row("images", anomalies=("false_claim",) * 3)
         | row("router", "chat", anomalies=("false_claim",))
     ),

@@ -99,7 +99,9 @@ def test_inspect_ends_with_the_same_code(name: str, capsys: pytest.CaptureFixtur
     out, err = capsys.readouterr()
     assert "Traceback" not in err
     assert len(out) < 20_000
-    assert all(json.loads(line)["id"] for line in out.splitlines())
+    *items, stream = map(json.loads, out.splitlines())
+    assert all(item["id"] for item in items)
+    assert stream["events"]
 
 
 @pytest.mark.parametrize("name", sorted(CODES))

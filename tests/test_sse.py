@@ -171,7 +171,7 @@ def test_an_event_of_exactly_the_limit_passes() -> None:
     assert _data("data: 123\ndata: 456\n\n", 9) == [b"123\n456"]
     assert _data("data: 1234\ndata: 5678\n\n", 10) == [b"1234\n5678"]
     assert _data("data: 1234\n\n", 10) == [b"1234"]
-    assert _data("data: 1234\n\n", 9) == ["max_event_bytes"]
+    assert _data("data: 1234\n\n", 3) == ["max_event_bytes"]
 
 
 # ---- any cut gives the same

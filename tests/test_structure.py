@@ -16,7 +16,7 @@ PACKAGE = Path(imgassemble.__file__).parent
 
 # From the ground up. A module imports from the floors below, and from its own where it stands to the right.
 FLOORS = (
-    ("errors", "limits", "files"),
+    ("values", "errors", "limits", "files"),
     ("headers", "frames", "lifecycle", "dialects", "events", "readings"),
     ("updates", "items", "changes", "assembler"),
     ("sse", "sources", "sinks", "drivers", "simulator"),

@@ -1,0 +1,43 @@
+"""Values that nobody changes, and their plain form.
+
+Knows: JSON's kinds of values. Must not know: what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn, TypeVar
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class ReadOnly(dict[_Key, _Value]):
+    """A dict that cannot be changed; it can be compared, copied, pickled and written as JSON."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("this mapping cannot be changed: copy it with dict()")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+def read_only(value: Any) -> Any:
+    """`value` with every dict in it read-only and every list a tuple."""
+    if isinstance(value, dict):
+        return ReadOnly({name: read_only(each) for name, each in value.items()})
+    return tuple(map(read_only, value)) if isinstance(value, list) else value
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON has it: mappings as dicts, sequences as lists, and what knows its own facts as those."""
+    if hasattr(value, "as_dict"):
+        return value.as_dict()
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
