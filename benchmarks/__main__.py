@@ -21,7 +21,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from PIL import Image
 
@@ -227,7 +227,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each comparison (default: 9)")
     parser.add_argument("--json", action="store_true", help="print lines of JSON")
     options = parser.parse_args()
-    versions = ", ".join(f"{name} {version(name)}" for name in ("imgassemble", "pillow", "pydantic", "openai"))
+    try:
+        versions = ", ".join(f"{name} {version(name)}" for name in ("imgassemble", "pillow", "pydantic", "openai"))
+    except PackageNotFoundError as missing:
+        parser.error(f"the comparison needs {missing.name}: pip install --group bench")
     if not options.json:
         print(f"Python {platform.python_version()}, {versions}, {platform.machine()}\n")
         print(f"{'':<52}{'median':>8}{'least':>8}{'most':>8}{'goal':>7}")

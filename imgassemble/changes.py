@@ -24,7 +24,7 @@ from .errors import (
 )
 from .frames import Frame, Payload, disagreements, read_frame, said_of
 from .items import Cursor
-from .lifecycle import Claim, Facts, Heard, State, StreamFacts
+from .lifecycle import Claim, Facts, State, StreamFacts
 from .limits import Limits
 from .updates import Anomaly, AnomalyCode
 
@@ -94,29 +94,33 @@ class _Weighing:
     def __init__(self, reading: Reading, held: Held, rules: Rules) -> None:
         self.reading, self.held, self.rules = reading, held, rules
         self.change = Change(standing=held.standing)
+        self.images_done, self.usage = held.standing.images_done, held.standing.usage
+        self.total_bytes = held.standing.total_bytes
         self.new_items = 0
-        self._weigh_stream()
         signals = [signal for signal in reading.signals if not (_arrival_counts(signal) and self._is_repeat())]
         for signal in signals:
             item_id = self._name(signal)
             if item_id is not None and self._has_room(item_id):
                 self._weigh_item(signal, item_id)
-        if not reading.is_for_us or (reading.signals and not signals):
-            self._now(skipped=held.standing.skipped + 1)
-
-    def _now(self, **values: Any) -> None:
-        self.change.standing = replace(self.change.standing, **values)
+        is_skipped = not reading.is_for_us or (reading.signals and not signals)
+        self.change.standing = Standing(
+            stream=self._stream(),
+            cursor=_moved(held.standing.cursor, reading),
+            images_done=self.images_done,
+            usage=self.usage,
+            total_bytes=self.total_bytes,
+            skipped=held.standing.skipped + bool(is_skipped),
+        )
 
     def _trouble(self, code: AnomalyCode, error: ImgassembleError, item_id: str | None) -> None:
         self.change.trouble(item_id, code, error)
 
-    def _weigh_stream(self) -> None:
-        reading, standing = self.reading, self.held.standing
-        self._now(cursor=_moved(standing.cursor, reading))
-        if reading.ending:
-            number = reading.sequence_number
-            told = {"error": reading.error, "reason": reading.reason, "number": number}
-            self._now(stream=standing.stream.with_ending(reading.ending, **told))  # type: ignore[arg-type]
+    def _stream(self) -> StreamFacts:
+        reading, stream = self.reading, self.held.standing.stream
+        if reading.ending is None:
+            return stream
+        number = reading.sequence_number
+        return stream.with_ending(reading.ending, error=reading.error, reason=reading.reason, number=number)
 
     def _is_repeat(self) -> bool:
         cursor, number = self.held.standing.cursor, self.reading.sequence_number
@@ -126,10 +130,9 @@ class _Weighing:
 
     def _name(self, signal: Signal) -> str | None:
         if signal.is_unnamed:
-            done = self.change.standing.images_done
-            number = done if signal.number is None else signal.number
+            number = self.images_done if signal.number is None else signal.number
             if signal.witness is not None:  # only the end of an image begins the next one
-                self._now(images_done=max(done, number + 1))
+                self.images_done = max(self.images_done, number + 1)
             return f"image-{number}"
         key_by, kind = self.rules.key_by, self.reading.event_type
         if key_by == "item_id" and signal.item_id is not None:
@@ -157,25 +160,24 @@ class _Weighing:
     def _weigh_item(self, signal: Signal, item_id: str) -> None:
         before = self.change.facts.get(item_id) or self.held.facts.get(item_id) or Facts()
         number = self.reading.sequence_number
-        facts = before
-        for name, value in signal.details.items():
-            if not (name == "usage" and signal.is_unnamed and self._is_told(value, item_id)):
-                facts = facts.with_detail(name, Heard(value=value, sequence_number=number))
+        details = signal.details
+        if signal.is_unnamed and "usage" in details and self._is_told(details["usage"], item_id):
+            details = {name: value for name, value in details.items() if name != "usage"}
+        facts = before.with_details(details, number)
         if signal.word is State.FAILED and signal.witness:
             facts = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
         else:
             facts = facts.with_word(signal.word) if signal.word in _WORDS else facts
             facts = self._with_picture(signal, signal.payload, item_id, facts) if signal.payload else facts
         if facts.partials is not before.partials or facts.claims is not before.claims:
-            grown = _bytes_of(facts) - _bytes_of(before)
-            self._now(total_bytes=self.change.standing.total_bytes + grown)
+            self.total_bytes += _bytes_of(facts) - _bytes_of(before)
         self.change.facts[item_id] = facts
 
     def _is_told(self, usage: Any, item_id: str) -> bool:
         """Whether the image before has this usage: that of a request is repeated in full with each of its images."""
-        told = self.change.standing.usage
-        self._now(usage=told if told and told[1] == usage else (item_id, usage))
-        return told is not None and told[0] != item_id and told[1] == usage
+        if self.usage is None or self.usage[1] != usage:
+            self.usage = (item_id, usage)
+        return self.usage[0] != item_id
 
     def _with_picture(self, signal: Signal, payload: Payload, item_id: str, facts: Facts) -> Facts:
         """`facts` with the picture that the signal carries, or as they are where it cannot be used."""
@@ -218,7 +220,7 @@ class _Weighing:
             self._trouble("over_limit", error, item_id)
         if len(after.partials) > (most := 1 if self.rules.keep == "latest" else most):
             after = replace(after, partials=after.partials[-most:])
-        room = limits.max_total_bytes - self.change.standing.total_bytes + _bytes_of(before)
+        room = limits.max_total_bytes - self.total_bytes + _bytes_of(before)
         if (size := _bytes_of(after)) <= room:
             return after
         total = limits.max_total_bytes - room + size

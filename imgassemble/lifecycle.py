@@ -114,8 +114,11 @@ class Facts:
     def with_claim(self, witness: Witness, claim: Claim) -> Facts:
         return replace(self, claims=_with(self.claims, witness, claim))
 
-    def with_detail(self, name: str, heard: Heard) -> Facts:
-        return replace(self, details=_with(self.details, name, heard))
+    def with_details(self, said: Mapping[str, Any], number: float | None) -> Facts:
+        details = self.details
+        for name, value in said.items():
+            details = _with(details, name, Heard(value=value, sequence_number=number))
+        return replace(self, details=details) if said else self
 
     def with_partial(self, frame: Frame) -> Facts:
         at = bisect_left(self.partials, frame.index, key=_index)
