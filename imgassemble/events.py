@@ -299,6 +299,16 @@ def parse_event(event: object) -> Event:
 
     A wire type that does not concern images gives a plain `Event`. Raises EventError where there is nothing to read.
     """
+    try:
+        return _parsed(event)
+    except EventError:
+        raise
+    except Exception as cause:  # an SDK's object may raise anything when it is asked for a member
+        sentence = f"an event cannot be read: {type(cause).__name__}; pass what the client gave, as it is"
+        raise EventError(sentence) from cause
+
+
+def _parsed(event: object) -> Event:
     if isinstance(event, Event):
         return event
     if isinstance(event, (str, bytes, bytearray, memoryview)):
@@ -307,19 +317,12 @@ def parse_event(event: object) -> Event:
         event = load_json(event)
     if _readable(event) is None:
         raise EventError(f"an event is a JSON object or an SDK's event, not {type(event).__name__}")
-    try:
-        kind = _type_of(event)
-        row = ROWS.get(kind)
-        if kind == "response":  # not streamed: the message is the response
-            event = {"type": kind, "response": event}
-        model = _MODELS[row.shape] if row else Event
-        parsed = model.model_validate(event)
-        return parsed if parsed.type else parsed.model_copy(update={"type": kind})
-    except EventError:
-        raise
-    except Exception as cause:  # an SDK's object may raise anything when it is asked for a member
-        sentence = f"an event cannot be read: {type(cause).__name__}; pass what the client gave, as it is"
-        raise EventError(sentence) from cause
+    kind = _type_of(event)
+    row = ROWS.get(kind)
+    if kind == "response":  # not streamed: the message is the response
+        event = {"type": kind, "response": event}
+    parsed = (_MODELS[row.shape] if row else Event).model_validate(event)
+    return parsed if parsed.type else parsed.model_copy(update={"type": kind})
 
 
 def load_json(data: str | bytes | bytearray | memoryview) -> Any:
