@@ -215,6 +215,7 @@ class Assembler:
             if isinstance(update, (FrameAdded, FinalReady)):
                 self._newest = update.item_id
         for anomaly in change.anomalies:
+            _release(anomaly.error)
             kept = (*self._anomalies.get(anomaly.item_id, ()), anomaly)
             self._anomalies[anomaly.item_id] = kept[-_MOST_ANOMALIES:]
         return [*updates, *change.anomalies]
@@ -250,6 +251,15 @@ class Assembler:
                         _call(callback, update)
         finally:
             self._is_telling = False
+
+
+def _release(error: ImgassembleError) -> None:
+    """Let go of what an error that is kept would hold on to: through its traceback and context the whole message."""
+    if type(error.__cause__).__module__.startswith("pydantic"):  # it holds what it could not read
+        error.__cause__ = None
+    for each in (error, error.__cause__):
+        if each is not None:
+            each.__traceback__ = each.__context__ = None
 
 
 def _call(callback: Listener, update: Update) -> None:

@@ -75,10 +75,6 @@ class Change:
     anomalies: list[Anomaly] = field(default_factory=list)
 
     def trouble(self, item_id: str | None, code: AnomalyCode, error: ImgassembleError) -> None:
-        # An error is kept with the item. Its traceback and context would hold on to the message, picture and all.
-        for each in (error, error.__cause__):
-            if each is not None:
-                each.__traceback__ = each.__context__ = None
         if len(self.anomalies) < _MOST_ANOMALIES:
             self.anomalies.append(Anomaly(item_id, code, str(error), error))
 
@@ -129,16 +125,16 @@ class _Weighing:
         return cursor.sequence_number is not None and number is not None and number <= cursor.sequence_number
 
     def _name(self, signal: Signal) -> str | None:
+        key_by, kind = self.rules.key_by, self.reading.event_type
+        if key_by == "output_index" and "output_index" in signal.details:
+            return f"output-{signal.details['output_index']}"
         if signal.is_unnamed:
             number = self.images_done if signal.number is None else signal.number
             if signal.witness is not None:  # only the end of an image begins the next one
                 self.images_done = max(self.images_done, number + 1)
             return f"image-{number}"
-        key_by, kind = self.rules.key_by, self.reading.event_type
         if key_by == "item_id" and signal.item_id is not None:
             return signal.item_id
-        if key_by == "output_index" and "output_index" in signal.details:
-            return f"output-{signal.details['output_index']}"
         sentence = (
             f"{clean(kind)} has no {key_by}, and so names no item; it is skipped. Where a service never sends it, use "
             f'Assembler(key_by="{"output_index" if key_by == "item_id" else "item_id"}")'

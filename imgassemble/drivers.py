@@ -193,11 +193,15 @@ async def _in_thread(work: Callable[[], _T]) -> _T:
     from asyncio import CancelledError, ensure_future, shield, to_thread
 
     task = ensure_future(to_thread(work))
-    try:
-        return await shield(task)
-    except CancelledError:
-        await task
-        raise
+    cancelled: CancelledError | None = None
+    while not task.done():
+        try:
+            await shield(task)
+        except CancelledError as error:
+            cancelled = error
+    if cancelled:
+        raise cancelled
+    return task.result()
 
 
 async def _call(callback: Callable[[Update], object], update: Update) -> None:

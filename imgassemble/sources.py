@@ -84,8 +84,9 @@ def _event_of(event: ServerSentEvent | LimitError) -> Any:
     value = _value_of(event.data)
     event.data.clear()  # the line goes before its text is decoded: that lowers the peak of a large event
     if isinstance(value, dict) and event.event and not (value.get("type") or value.get("Type")):
-        is_told = any(value.get(name) is not None for name, _, _ in WITHOUT_TYPE)
-        if event.event in ROWS or not is_told:  # "message" is the name of an event that has none
+        told = [name for name, _, _ in WITHOUT_TYPE if value.get(name) is not None]
+        # "message" is the name of an event that has none, and `data` alone may be anybody's.
+        if not told or (told == ["data"] and event.event in ROWS):
             value["type"] = event.event
     return value
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import logging
+import pickle
 import re
+import tracemalloc
 from collections.abc import Callable, Iterator
-from copy import deepcopy
+from copy import copy, deepcopy
 from itertools import permutations
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +25,7 @@ from imgassemble import (
     Cursor,
     EventError,
     FinalReady,
+    FinalWithdrawn,
     FrameAdded,
     FrameDecodeError,
     FrameEncodingError,
@@ -32,6 +36,8 @@ from imgassemble import (
     LimitError,
     Limits,
     Outcome,
+    ProviderError,
+    Result,
     State,
     StateChanged,
     StreamEnded,
@@ -262,6 +268,35 @@ def test_a_listener_may_unsubscribe_itself_and_ask_the_assembler() -> None:
     assert seen == [State.IN_PROGRESS]
 
 
+def test_a_listener_of_the_union_of_updates_hears_every_update() -> None:
+    assembler, heard = Assembler(), list[Update]()
+    assembler.subscribe(heard.append, Update)
+    told = assembler.feed(wire.partial("ig_1", 0, GOOD)) + assembler.feed("{") + assembler.close()
+    assert tuple(heard) == told
+
+
+def test_the_final_that_is_told_stays_the_final_when_the_snapshot_repeats_it() -> None:
+    assembler = fed(wire.partial("ig_1", 0, OTHER))
+    (told,) = of(FinalReady, assembler.feed(wire.done("ig_1", GOOD)))
+    assert assembler.feed(wire.snapshot("completed", [wire.member("ig_1", GOOD)])) == ()
+    assert assembler["ig_1"].final is told.frame
+
+
+@pytest.mark.parametrize("is_close", [False, True])
+def test_a_listener_that_feeds_or_closes_is_refused_and_the_others_hear_all_in_order(
+    is_close: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    assembler, before, after = Assembler(), list[Update](), list[Update]()
+    assembler.subscribe(before.append)
+    assembler.subscribe(lambda update: assembler.close() if is_close else assembler.feed(wire.added("ig_2")))
+    assembler.subscribe(after.append)
+    told = assembler.feed(wire.partial("ig_1", 0, GOOD)) + assembler.feed(wire.done("ig_1", OTHER))
+    assert before == after == list(told)
+    assert [type(update) for update in told] == [StateChanged, FrameAdded, StateChanged, FinalReady, ItemEnded]
+    assert {record.exc_info and record.exc_info[0] for record in caplog.records} == {UsageError}
+    assert (len(caplog.records), list(assembler.items), assembler.outcome) == (len(told), ["ig_1"], None)
+
+
 async def a_coroutine(update: Update) -> None: ...
 
 
@@ -319,10 +354,66 @@ def test_with_several_images_the_result_asks_which() -> None:
         _ = assemble([wire.done("ig_1", GOOD), wire.done("ig_2", OTHER)]).final
 
 
-@pytest.mark.parametrize("how", [{"keep": "none"}, {"key_by": "id"}, {"keep": None}])
+@pytest.mark.parametrize(
+    "how",
+    [{"keep": "none"}, {"key_by": "id"}, {"keep": None}, {"limits": 5}, {"limits": 0}, {"limits": {"max_items": 1}}],
+)
 def test_an_argument_that_is_none_of_the_words_is_wrong_use(how: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         Assembler(**how)
+
+
+def test_the_result_holds_the_anomalies_of_no_item_and_the_error_has_the_newest_as_notes() -> None:
+    events = [wire.partial("ig_1", 0, "%%%"), "{", *(wire.partial(None, at) for at in range(3))]
+    result = assemble(events)
+    assert [anomaly.code for anomaly in result.anomalies] == ["unreadable_event", *["missing_item_id"] * 3]
+    with pytest.raises(ImgassembleError) as caught:
+        result.raise_for_outcome()
+    assert caught.value.__notes__ == [anomaly.message for anomaly in result.anomalies[1:]]
+
+
+@pytest.mark.parametrize("events", [[wire.added()], [wire.added(), wire.error()], []])
+def test_what_the_outcome_raises_is_an_equal_copy_each_time_and_the_kept_error_stays_as_it_is(
+    events: list[Wire],
+) -> None:
+    result, raised = assemble([*events, "{"]), list[ImgassembleError]()
+    assert result.error is not None
+    for _ in range(3):
+        with pytest.raises(type(result.error)) as caught:
+            result.raise_for_outcome()
+        raised.append(caught.value)
+    assert raised == [result.error] * 3
+    assert len({id(error) for error in (*raised, result.error)}) == 4
+    assert [len(error.__notes__) for error in raised] == [1] * 3
+    assert result.error.__traceback__ is None
+    assert not hasattr(result.error, "__notes__")
+
+
+def test_what_a_strict_close_raises_is_no_error_that_is_kept() -> None:
+    assembler = fed(wire.added(), strict=True)
+    with pytest.raises(ImgassembleError) as caught:
+        assembler.close()
+    kept = assembler.result.error if assembler.result else None
+    assert kept is not None
+    assert (caught.value, caught.value is kept, kept.__traceback__) == (kept, False, None)
+
+
+@pytest.mark.parametrize("code", ["moderation_blocked", None])
+def test_a_whole_answer_without_a_status_but_with_an_error_has_failed(code: str | None) -> None:
+    answer = wire.answer("", [wire.member("ig_1", None, status=None)], error={"code": code, "message": "no"})
+    del answer["status"]
+    result = assemble([answer])
+    assert (result.outcome, result.items["ig_1"].state) == (Outcome.FAILED, State.FAILED)
+    assert isinstance(result.error, ProviderError)
+    assert (result.error.code, result.error.message) == (code, "no")
+
+
+def test_an_image_whose_completed_event_says_failed_has_failed() -> None:
+    events = [wire.partial("ig_1", 0, GOOD), wire.call("completed", status="failed", error={"code": "x"})]
+    item = fed(*events)["ig_1"]
+    assert (item.state, item.final, item.latest and item.latest.data) == (State.FAILED, None, GOOD)
+    assert isinstance(item.error, ProviderError)
+    assert item.error.code == "x"
 
 
 # What can be asked
@@ -389,6 +480,37 @@ def test_an_error_that_a_source_gives_in_an_event_s_place_is_told_as_an_anomaly(
     assert only_anomaly(Assembler().feed(error)).error == error
 
 
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_an_error_of_the_caller_whose_causes_go_round_is_told_and_keeps_its_traceback(length: int) -> None:
+    errors = [EventError(f"cut, {at}") for at in range(length)]
+    for error, cause in zip(errors, [*errors[1:], errors[0]], strict=True):
+        with pytest.raises(EventError):
+            raise error from cause
+    before = [(error.__traceback__, error.__cause__) for error in errors]
+    assert only_anomaly(Assembler().feed(errors[0])).error == errors[0]
+    with pytest.raises(EventError):
+        Assembler(strict=True).feed(errors[0])
+    assert [(error.__traceback__, error.__cause__) for error in errors] == before
+    assert None not in [traceback for traceback, _ in before]
+
+
+def test_a_repeat_is_one_of_its_own_response_s_numbers() -> None:
+    assembler = fed(wire.image_partial(0, GOOD, seq=5, response_id="resp_1"))
+    assert assembler.feed(wire.image_partial(1, OTHER, seq=5, response_id="resp_1")) == ()
+    assert assembler.feed(wire.image_partial(1, OTHER, seq=4)) == ()
+    assert of(FrameAdded, assembler.feed(wire.image_partial(1, OTHER, seq=2, response_id="resp_2")))
+    assert (assembler.skipped, assembler.cursor) == (2, Cursor("resp_2", 2))
+
+
+def test_an_event_of_the_images_api_that_has_an_item_id_and_an_output_index_is_joined_by_either() -> None:
+    events = [wire.image_partial(at, item_id=f"ig_{at}", output_index=7) for at in range(3)]
+    joined = fed(*events, key_by="output_index")
+    assert (list(joined.items), joined.anomalies) == (["output-7"], ())
+    assert len(joined["output-7"].partials) == 3
+    assert list(fed(*events).items) == ["ig_0", "ig_1", "ig_2"]
+    assert fed(*events)["ig_0"].output_index == 7
+
+
 # What is not changed, and cannot be
 
 
@@ -424,6 +546,73 @@ def test_the_usage_of_an_item_cannot_be_changed() -> None:
     usage: Any = fed(wire.done("ig_1", GOOD, usage={"total_tokens": 1}))["ig_1"].usage
     with pytest.raises(TypeError):
         usage["total_tokens"] = 2
+
+
+USAGE = {"total_tokens": 3, "input_tokens_details": {"text": [1, 2]}}
+
+
+def test_nothing_inside_the_usage_can_be_changed_and_json_takes_it() -> None:
+    usage: Any = fed(wire.done("ig_1", GOOD, usage=USAGE))["ig_1"].usage
+    changes: list[Callable[[], Any]] = [
+        lambda: usage["input_tokens_details"].update(text=0),
+        lambda: usage["input_tokens_details"]["text"].__setitem__(0, 9),
+        lambda: usage.pop("total_tokens"),
+        usage.clear,
+        lambda: usage.__ior__({"total_tokens": 4}),
+        lambda: usage.setdefault("more", 1),
+    ]
+    for change in changes:
+        with pytest.raises((TypeError, AttributeError)):
+            change()
+    assert json.loads(json.dumps(usage)) == USAGE
+    assert usage["total_tokens"] == 3
+
+
+def test_the_items_of_a_result_cannot_be_changed_and_json_takes_them() -> None:
+    items: Any = assemble([wire.done("ig_1", GOOD, usage=USAGE)]).items
+    for change in (lambda: items.pop("ig_1"), lambda: items.update(ig_2=None), items.clear, items.popitem):
+        with pytest.raises(TypeError):
+            change()
+    facts = json.loads(json.dumps(items, default=lambda each: each.as_dict()))
+    assert (list(facts), facts["ig_1"]["usage"]) == (["ig_1"], USAGE)
+
+
+def every_kind_of_value() -> Iterator[Any]:
+    """An open item, ended ones, frames, a result, and each kind of update."""
+    assembler = Assembler()
+    told = list(assembler.feed(wire.partial("ig_1", 0, GOOD, seq=1)))
+    yield assembler["ig_1"]
+    for event in (
+        wire.partial("ig_1", 1, "%%%", seq=2),
+        wire.done("ig_1", OTHER, seq=3, usage=USAGE, revised_prompt="an otter", size="9x9"),
+        wire.done("ig_2", wire.picture("JPEG"), seq=4),
+        "{",
+        wire.snapshot("failed", [wire.member("ig_1", status="failed")], seq=5, error={"code": "x", "details": [USAGE]}),
+    ):
+        told += assembler.feed(event)
+    told += assembler.close()
+    assert {type(update) for update in told} == {
+        StateChanged, FrameAdded, FinalReady, FinalWithdrawn, ItemEnded, Anomaly, StreamEnded,
+    }  # fmt: skip
+    yield from told
+    yield from assembler.items.values()
+    yield from (assembler.result, assembler.items, assembler.cursor, assembler["ig_2"].final)
+
+
+@pytest.mark.parametrize(
+    "again", [deepcopy, copy, *(lambda value, n=n: pickle.loads(pickle.dumps(value, n)) for n in (2, 5))]
+)
+def test_a_copied_or_pickled_value_is_the_same_and_as_useful(again: Callable[[Any], Any]) -> None:
+    for value in every_kind_of_value():
+        copied = again(value)
+        assert (copied, repr(copied)) == (value, repr(value))
+        if isinstance(value, Item | Result):
+            assert [each.code for each in copied.anomalies] == [each.code for each in value.anomalies]
+        if isinstance(value, Item) and value.image:
+            assert copied.image.tobytes() == value.image.tobytes()
+        if isinstance(value, Item) and value.usage:
+            with pytest.raises(TypeError):
+                copied.usage["total_tokens"] = 0
 
 
 def test_an_item_stays_as_it_was_when_it_was_asked_for() -> None:
@@ -535,6 +724,65 @@ def test_a_picture_beyond_the_bytes_of_all_is_not_kept() -> None:
     assembler, error = limited(wire.partial("ig_2", 0, OTHER), FIRST, max_total_bytes=len(GOOD) + len(OTHER) - 1)
     assert error.actual == len(GOOD) + len(OTHER)
     assert ([len(item.partials) for item in assembler.items.values()]) == [1, 0]
+
+
+def test_a_snapshot_of_20_000_new_items_is_no_endless_work_and_tells_at_most_100_anomalies() -> None:
+    members = [{"type": "image_generation_call", "id": f"ig_{at}"} for at in range(20_000)]
+    assembler = Assembler()
+    updates = assembler.feed(wire.snapshot("completed", members))
+    assert len(of(Anomaly, updates)) == len(assembler.anomalies) == 100
+    assert len(of(StateChanged, updates)) == Limits().max_items
+    assert ("ig_9999" in assembler, "ig_10000" in assembler) == (True, False)
+
+
+def test_a_result_pushes_out_the_lowest_partials_of_its_item_where_the_bytes_of_all_are_used_up() -> None:
+    partials = [wire.png(9, 9, colour=(at, 0, 0)) for at in range(4)]
+    before = [wire.partial("ig_1", at, data) for at, data in enumerate(partials)]
+    room = sum(map(len, partials)) + len(OTHER) - 1
+    assembler, error = limited(wire.done("ig_1", OTHER), *before, max_total_bytes=room)
+    item = assembler["ig_1"]
+    assert (item.state, item.final and item.final.data) == (State.COMPLETED, OTHER)
+    assert [frame.index for frame in item.partials] == [1, 2, 3]
+    assert (error.actual, error.item_id) == (room + 1, "ig_1")
+
+
+def test_a_result_pushes_out_the_partials_of_no_other_item() -> None:
+    room = len(GOOD) + len(OTHER) - 1
+    assembler, _ = limited(wire.done("ig_2", OTHER), FIRST, max_total_bytes=room)
+    assert [frame.data for frame in assembler["ig_1"].partials] == [GOOD]
+    assert assembler["ig_2"].final is None
+
+
+def test_a_witness_that_changes_its_mind_uses_up_no_bytes() -> None:
+    changes = [wire.done("ig_1", GOOD), wire.done("ig_1", None, status="failed")] * 40
+    assembler = fed(*changes, wire.done("ig_1", GOOD), limits=Limits(max_total_bytes=len(GOOD)))
+    assert (assembler["ig_1"].state, assembler["ig_1"].anomalies) == (State.COMPLETED, ())
+    error = only_anomaly(assembler.feed(wire.partial("ig_2", 0, OTHER))).error
+    assert isinstance(error, LimitError)
+    assert error.actual == len(GOOD) + len(OTHER)
+
+
+def test_a_prompt_of_any_length_is_kept_in_part() -> None:
+    prompt = "an otter " * 600_000
+    (kept,) = (item.revised_prompt for item in fed(wire.done("ig_1", GOOD, revised_prompt=prompt)).items.values())
+    assert kept is not None
+    assert 1_000 <= len(kept) <= 32_768
+    assert prompt.startswith(kept)
+
+
+@pytest.mark.parametrize(
+    "event_of",
+    [
+        lambda name: wire.partial(name, 0, GOOD),
+        lambda name: wire.done(name, GOOD),
+        lambda name: wire.snapshot("completed", [wire.member(name, GOOD)]),
+    ],
+)
+def test_an_item_id_beyond_4096_characters_names_no_item(event_of: Callable[[str], Wire]) -> None:
+    assembler = fed(event_of("x" * 4_096))
+    assert list(assembler.items) == ["x" * 4_096]
+    assert only_anomaly(assembler.feed(event_of("x" * 4_097))).code == "missing_item_id"
+    assert len(assembler.items) == 1
 
 
 def test_equal_bytes_of_an_item_count_once() -> None:
@@ -773,6 +1021,95 @@ def test_the_bytes_are_believed_and_a_false_claim_is_an_anomaly(claim: dict[str,
     final = assembler["ig_1"].final
     assert final is not None
     assert (final.format, final.size) == ("PNG", (3, 2))
+
+
+@pytest.mark.parametrize("claim", [{"size": "1024x1024"}, {"output_format": "webp"}])
+def test_a_false_claim_is_told_once_for_the_same_picture_in_one_place(claim: dict[str, Any]) -> None:
+    result = wire.done("ig_1", OTHER, **claim)
+    repeats = [result, result, wire.snapshot("completed", [wire.member("ig_1", OTHER, **claim)])]
+    for events in ([wire.partial("ig_1", 0, OTHER, **claim)] * 3, repeats):
+        assert [anomaly.code for anomaly in fed(*events)["ig_1"].anomalies] == ["false_claim"]
+
+
+def megabyte(at: int) -> str:
+    return f"{at:08}" * 131_072
+
+
+class Unwilling:
+    """An SDK's object that holds a megabyte and raises when it is asked for a member."""
+
+    type = "response.image_generation_call.partial_image"
+
+    def __init__(self, at: int) -> None:
+        self.partial_image_b64 = megabyte(at)
+
+    @property
+    def item_id(self) -> str:
+        raise RuntimeError
+
+
+class Unkind:
+    """An SDK's object that holds a megabyte, and cannot even tell its type."""
+
+    def __init__(self, at: int) -> None:
+        self.held = megabyte(at)
+
+    @property
+    def type(self) -> str:
+        raise ZeroDivisionError
+
+
+def padded(event: Wire, at: int) -> Wire:
+    return event | {"padding": megabyte(at)}
+
+
+HEAVY: dict[str, Callable[[int], Any]] = {
+    "text that is no JSON": lambda at: '{"type": "error", "x": "' + megabyte(at),
+    "bytes that are no JSON": lambda at: b'{"type": "error", "x": "' + megabyte(at).encode(),
+    "text with a lone surrogate": lambda at: '{"type": "\ud800", "x": "' + megabyte(at),
+    "bytes that are no UTF-8": lambda at: b'{"type": "' + megabyte(at).encode() + b"\xff\xfe",
+    "JSON that is no object": lambda at: json.dumps([megabyte(at)]),
+    "no type": lambda at: padded({"type": 7}, at),
+    "an object that raises": Unwilling,
+    "an object without a type": Unkind,
+    "a type without end": lambda at: {"type": megabyte(at), "at": at},
+    "an error of a source": lambda at: EventError(f"cut in the middle, {at}"),
+    "too large": lambda at: json.dumps(wire.partial("ig_1", at, megabyte(at) * 2)),
+    "no item id": lambda at: wire.partial(None, 0, megabyte(at)),
+    "an item id without end": lambda at: wire.partial(megabyte(at), 0),
+    "no index": lambda at: padded(wire.partial("ig_1", None, wire.shade(at)), at),
+    "an index that is none": lambda at: wire.partial("ig_1", 0, wire.shade(at)) | {"partial_image_index": megabyte(at)},
+    "bad base64": lambda at: wire.partial("ig_1", at, megabyte(at) + "%"),
+    "base64 with strange letters": lambda at: wire.partial("ig_1", at, megabyte(at) + "é"),
+    "a data: URL without base64": lambda at: wire.partial("ig_1", at, "data:image/png," + megabyte(at)),
+    "no picture": lambda at: wire.partial("ig_1", at, megabyte(at)),
+    "a picture that is cut": lambda at: wire.done("ig_1", wire.png()[:33] + megabyte(at).encode()),
+    "a frame too large": lambda at: wire.done("ig_1", wire.png() + megabyte(at).encode() + bytes(2**19)),
+    "a false claim": lambda at: padded(wire.partial("ig_1", at, wire.shade(at), size="9x9"), at),
+    "a claim without end": lambda at: wire.partial("ig_1", at, wire.shade(at), output_format=megabyte(at)),
+    "another picture in its place": lambda at: padded(wire.partial("ig_1", 0, wire.shade(at)), at),
+    "too many items": lambda at: padded(wire.partial(f"ig_{at}", 0, wire.shade(at)), at),
+    "a failure without end": lambda at: wire.done(
+        f"ig_{at}", None, status="failed", error={"code": megabyte(at), "message": megabyte(at), megabyte(at): [at]}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HEAVY)
+def test_an_anomaly_does_not_keep_its_message_alive(kind: str) -> None:
+    assembler = Assembler(limits=Limits(max_event_bytes=2_000_000, max_frame_bytes=1_500_000, max_items=7))
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for at in range(30):
+            assembler.feed(HEAVY[kind](at))
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    anomalies = (*assembler.anomalies, *(each for item in assembler.items.values() for each in item.anomalies))
+    assert anomalies or kind in ("a type without end", "a failure without end")
+    assert after - before < 5_000_000
 
 
 BAD_EVENTS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import pytest
@@ -258,6 +260,24 @@ def test_an_output_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("command", [["save", "-o", "out"], ["inspect"]])
+def test_a_stream_is_read_without_the_simulator(command: list[str], tmp_path: Path) -> None:
+    stream = _stream(tmp_path, WHOLE)
+    program = (
+        "import sys; from imgassemble.cli import main; code = main(sys.argv[1:]);"
+        "sys.exit(code or sorted(name for name in sys.modules if name.startswith('imgassemble.simulator')) or 0)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *command, stream],
+        capture_output=True,
+        env=_environment(),
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
 # ---- tee
 
 
@@ -315,6 +335,27 @@ def test_a_tee_that_the_disk_cuts_short_is_a_storage_error(tmp_path: Path) -> No
     assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
 
 
+class _BreaksOff(io.BytesIO):
+    """A file that cannot be read to its end."""
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        if chunk := super().read1(size):
+            return chunk
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("is_tee", [False, True])
+def test_a_source_that_breaks_off_is_told_with_a_tee_and_without(
+    is_tee: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body, tee = wire.sse(WHOLE[:4]), tmp_path / "tee"
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=_BreaksOff(body)))
+    assert main(["save", "-", "-o", str(tmp_path / "out"), *(["--tee", str(tee)] if is_tee else [])]) == 3
+    assert capsys.readouterr().err.count("the stream cannot be read on: Input/output error") == 1
+    assert not is_tee or tee.read_bytes() == body
+    assert list(_pictures(tmp_path / "out")) == ["ig_1/partial-000.png", "ig_1/partial-001.png"]
+
+
 # ---- JSON
 
 
@@ -348,6 +389,35 @@ def test_inspect_json_tells_every_image_with_its_facts_and_times(tmp_path: Path)
     assert (second["id"], second["state"], second["final"]) == ("ig_2", "incomplete", None)
     assert [frame["format"] for frame in second["partials"]] == ["JPEG"]
     assert wire.b64(FINAL)[:20] not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("events", "facts"),
+    [
+        (WHOLE, {"outcome": "completed", "error": None, "response_id": "resp_1", "anomalies": []}),
+        (
+            [*REFUSAL, {"type": "keepalive"}],
+            {"outcome": "no_image", "events": 3, "skipped": 1, "response_id": "resp_1"},
+        ),
+        (b'data: {"x":\n\n', {"outcome": "no_image", "events": 1, "response_id": None}),
+    ],
+)
+def test_inspect_json_ends_with_a_line_for_the_stream(
+    events: list[wire.Wire] | bytes, facts: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["inspect", "--json", str(_stream(tmp_path, events))])
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert facts.items() <= last.items()
+
+
+def test_the_line_for_the_stream_holds_its_anomalies_without_base64(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = _stream(tmp_path, [*WHOLE, wire.partial(None, 0, wire.picture("JPEG"))])
+    assert main(["inspect", "--json", str(stream)]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    ((code, message),) = (each.values() for each in last["anomalies"])
+    assert (code, "has no item_id" in message, "/9j/" in message) == ("missing_item_id", True, False)
 
 
 # ---- inspect

@@ -515,7 +515,7 @@ SHAPES: dict[str, Shape] = {
         error="the service failed (c): it broke",
     ),
     "upstream_error on an event: line": Shape(
-        sent=[sse([partial(content=A)]), *_lines(("upstream_error", {"error": {"message": "it broke"}}))],
+        sent=[sse([partial(content=A)]), *_lines(("upstream_error", {"message": "it broke"}))],
         items={"ig_1": _LOST},
         outcome="failed",
         error="the service failed: it broke",

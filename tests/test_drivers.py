@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,18 @@ def test_a_coroutine_function_is_a_usage_error_where_nobody_awaits_it() -> None:
             assemble(EVENTS, on_update=callback)
 
 
+def test_a_coroutine_function_that_was_refused_leaves_no_subscription_behind() -> None:
+    async def on_update(update: Update) -> None:
+        raise AssertionError
+
+    assembler, sink = Assembler(), Listening()
+    with pytest.raises(UsageError):
+        assemble(EVENTS, on_update=on_update, sinks=[sink], assembler=assembler)
+    assert assembler._listeners == {}
+    assert assembler.feed(EVENTS[1])
+    assert sink.told == []
+
+
 @both
 def test_a_callback_that_raises_is_logged_and_disturbs_nothing(
     drain: Callable[..., Result], caplog: pytest.LogCaptureFixture
@@ -510,6 +523,58 @@ def test_a_task_that_is_cancelled_closes_its_sinks() -> None:
     assert sink.told[-1] == "close"
     assert assembler.outcome is None
     assert [frame.index for frame in assembler["ig_1"].partials] == [0]
+
+
+class Counting(ThreadPoolExecutor):
+    """Writes down how many of its jobs were ever under way at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: list[Future[Any]] = []
+        self.most = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        self.most = max(self.most, 1 + sum(not job.done() for job in self.jobs))
+        self.jobs.append(job := super().submit(fn, *args, **options))
+        return job
+
+
+class Blocking(Listening):
+    """A sink whose first update takes until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_begun, self.may_go = threading.Event(), threading.Event()
+
+    def __call__(self, update: Update) -> None:
+        self.has_begun.set()
+        assert self.may_go.wait(PATIENCE_S)
+        super().__call__(update)
+
+
+PATIENCE_S = 30  # how long a test waits for what must come; the machine may be busy
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_task_that_is_cancelled_while_a_sink_works_never_has_it_work_in_two_threads(times: int) -> None:
+    sink, executor = Blocking(), Counting()
+
+    async def cancel() -> None:
+        asyncio.get_running_loop().set_default_executor(executor)
+        task = asyncio.create_task(aassemble(_async(EVENTS), sinks=[sink]))
+        while not sink.has_begun.is_set():
+            await asyncio.sleep(0)
+        for _ in range(times):
+            task.cancel()
+            for _ in range(10):  # until whatever follows was begun
+                await asyncio.sleep(0)
+        sink.may_go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    assert executor.most == 1
+    assert (sink.told[0], sink.told[-1], sink.told.count("close")) == ("open", "close", 1)
 
 
 # ---- sinks that fail

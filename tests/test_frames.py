@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
-from imgassemble import Frame, FrameDecodeError, FrameEncodingError, LimitError, Limits, SinkError
+from imgassemble import Frame, FrameDecodeError, FrameEncodingError, LimitError, Limits, SinkError, UsageError
 from imgassemble.frames import Payload, decode_base64, disagreements, read_frame
 from imgassemble.headers import read_header
 
@@ -194,6 +194,13 @@ def test_a_drawing_is_taken_where_it_is_asked_for_and_has_no_pixels(tmp_path: Pa
             decode()
 
 
+@pytest.mark.parametrize("rest", [b"", b"<svg " * 400_000, b"</svg>" * 300_000])
+def test_a_drawing_is_not_looked_into_where_it_is_not_asked_for(rest: bytes) -> None:
+    with pytest.raises(LimitError) as refused:
+        _read(b"<svg>" + rest)
+    assert (refused.value.limit, refused.value.actual) == ("formats", "SVG")
+
+
 def test_a_bomb_is_refused_by_its_header_alone() -> None:
     header = pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -312,6 +319,12 @@ def test_a_notebook_gets_the_picture_and_a_line_of_text(form: str) -> None:
     assert b64decode(bundle[frame.mime_type]) == frame.data
 
 
+def test_a_notebook_gets_a_drawing_as_text() -> None:
+    data = '<svg width="4" height="3"><title>otter é</title></svg>'.encode()
+    frame = _frame(data)
+    assert frame._repr_mimebundle_() == {"text/plain": repr(frame), "image/svg+xml": data.decode()}
+
+
 # ---- pixels
 
 _MODES = [
@@ -382,6 +395,12 @@ def test_a_preview_of_an_impossible_size_does_not_blame_the_picture(size: Any) -
     with pytest.raises((ValueError, TypeError)) as caught:  # UsageError is a ValueError
         _frame(wire.png(3, 3)).preview(size)
     assert not isinstance(caught.value, FrameDecodeError)
+
+
+@pytest.mark.parametrize("size", [(float("inf"), float("inf")), (float("nan"), 5), (2**31, 5), 5, None, "55", {5, 6}])
+def test_a_preview_of_what_is_no_size_is_a_usage_error(size: Any) -> None:
+    with pytest.raises(UsageError, match="width, height"):
+        _frame(wire.png(3, 3)).preview(size)
 
 
 def test_many_threads_may_decode_one_frame() -> None:

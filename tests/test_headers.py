@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgassemble.headers import Header, HeaderError, jpeg_segments, png_chunks, read_header
+from imgassemble.headers import Header, HeaderError, format_of, jpeg_segments, png_chunks, read_header
 
 
 def _written(image: Image.Image, form: str, **options: Any) -> bytes:
@@ -320,6 +320,14 @@ def test_a_drawing_cut_anywhere_is_a_header_error() -> None:
 
 def test_a_drawing_may_be_empty() -> None:
     assert read_header(b'<svg width="2" height="3" />').size == (2, 3)
+
+
+@pytest.mark.parametrize("start", [b"", b"<svg>", b"<svg><svg>"])
+def test_tags_without_end_are_no_drawing_and_no_endless_work(start: bytes) -> None:
+    data = start + b"<svg " * 400_000
+    assert format_of(data) == ("SVG" if start else None)
+    with pytest.raises(HeaderError):
+        read_header(data)
 
 
 def test_a_page_that_holds_a_drawing_is_none() -> None:

@@ -527,6 +527,48 @@ def test_a_provisional_final_becomes_a_result_when_the_stream_goes_on(tmp_path: 
     assert _files(tmp_path)["ig_1/final.png"] == FINAL
 
 
+def test_a_sink_opened_again_keeps_the_times_of_the_frames_that_it_has(tmp_path: Path) -> None:
+    assembler, sink = Assembler(), DirectorySink(tmp_path, clock=Clock())
+    for events in ([wire.partial(index=0), wire.done(content=FINAL)], [wire.partial(index=1)]):
+        before = _times(tmp_path)
+        sink.open(assembler)
+        unsubscribe = assembler.subscribe(sink)
+        for event in events:
+            assembler.feed(event)
+        unsubscribe()
+        sink.close()
+        now = _times(tmp_path)
+        assert before == {name: now[name] for name in before}
+    assert list(now) == ["partial-000.png", "partial-001.png", "final.png"]
+
+
+def _times(folder: Path) -> dict[str, str]:
+    if not (folder / "ig_1").exists():
+        return {}
+    facts = _facts(folder)
+    return {frame["file"]: frame["received_at"] for frame in [*facts["partials"], facts["final"]] if frame}
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_item_json_is_not_written_anew_for_each_of_many_frames_and_is_complete_in_the_end(
+    is_cut: bool, tmp_path: Path
+) -> None:
+    assembler, sink, versions = Assembler(), DirectorySink(tmp_path), set[bytes]()
+    sink.open(assembler)
+    assembler.subscribe(sink)
+    for index in range(80):
+        assembler.feed(wire.partial(index=index))
+        versions.add((tmp_path / "ig_1" / "item.json").read_bytes())
+    if not is_cut:
+        assembler.close()
+    sink.close()
+    assert len(versions) <= 40
+    facts = _facts(tmp_path)
+    assert [frame["index"] for frame in facts["partials"]] == list(range(80))
+    assert facts["state"] == ("partial_image" if is_cut else "incomplete")
+    assert _listed(facts) == {path.name for path in (tmp_path / "ig_1").iterdir()} - {"item.json"}
+
+
 def test_a_sink_that_was_not_opened_is_a_usage_error(tmp_path: Path) -> None:
     assembler = Assembler()
     (_, added) = assembler.feed(wire.partial())

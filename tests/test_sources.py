@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,7 @@ import wire
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgassemble import Assembler, EventError, LimitError, Limits, UsageError, open_events
+from imgassemble import Assembler, EventError, LimitError, Limits, UsageError, assemble, open_events
 from imgassemble.sources import EventDecoder, looks_like_lines, open_chunks
 
 BOM = b"\xef\xbb\xbf"
@@ -149,6 +150,44 @@ def test_done_is_no_event(done: str) -> None:
     assert _read('data: {"type": "a"}\n\n' + done) == [{"type": "a"}]
 
 
+_PICTURE = {"b64_json": wire.b64(wire.png())}
+_CHUNK = {"choices": [{"delta": {"images": [{"image_url": {"url": f"data:image/png;base64,{_PICTURE['b64_json']}"}}]}}]}
+
+
+@pytest.mark.parametrize("name", ["message", "chunk"])
+@pytest.mark.parametrize(
+    ("data", "outcome"),
+    [({"data": [_PICTURE]}, "completed"), ({"error": {"code": "x"}}, "failed"), (_CHUNK, "completed")],
+)
+def test_the_name_of_an_event_hides_no_answer_that_is_known_without_a_type(
+    name: str, data: dict[str, Any], outcome: str
+) -> None:
+    body = f"event: {name}\ndata: {json.dumps(data)}\n\n"
+    assert _read(body) == [data]
+    assert assemble([body.encode()]).outcome == outcome
+
+
+@pytest.mark.parametrize("name", ["done", "final", "partial", "partial_image", "error", "upstream_error"])
+def test_a_name_that_is_a_wire_type_is_the_type_whatever_its_data_has(name: str) -> None:
+    data = {"data": [_PICTURE], "error": None}
+    assert _read(f"event: {name}\ndata: {json.dumps(data)}\n\n") == [data | {"type": name}]
+
+
+@pytest.mark.parametrize("is_strict", [False, True])
+@pytest.mark.parametrize("done", ["[DONE]", b"[DONE]", bytearray(b"[DONE]"), memoryview(b"[DONE]")])
+def test_done_is_skipped_without_an_anomaly_where_it_is_fed(done: Any, is_strict: bool) -> None:
+    assembler = Assembler(strict=is_strict)
+    assert assembler.feed(done) == ()
+    assert (assembler.skipped, assembler.anomalies) == (1, ())
+
+
+@pytest.mark.parametrize("is_strict", [False, True])
+def test_done_is_skipped_without_an_anomaly_among_the_texts_of_a_stream(is_strict: bool) -> None:
+    texts = [json.dumps(wire.image_completed(wire.png())), "[DONE]"]
+    result = assemble(texts, assembler=Assembler(strict=is_strict))
+    assert (result.outcome, result.anomalies) == ("completed", ())
+
+
 def test_data_that_is_no_json_is_an_error_in_its_place() -> None:
     first, second, third = _read('data: {"type": "a"}\n\ndata: {"type": \n\ndata: {"type": "b"}\n\n')
     assert (first, third) == ({"type": "a"}, {"type": "b"})
@@ -166,6 +205,20 @@ def test_a_line_too_long_is_told_once_and_passed_over() -> None:
     first, error, last = _read(body, limits)
     assert (first, last) == ({"type": "a"}, {"type": "b"})
     assert error == ("LimitError", "a line of 106 bytes is passed over: Limits.max_event_bytes allows 30")
+
+
+@pytest.mark.parametrize("field", ["data:", "data: ", "id: 7\nevent: a\ndata: "])
+def test_the_limit_of_an_event_counts_its_data_and_not_the_names_of_its_fields(field: str) -> None:
+    data = '{"type": "a", "x": "é"}'
+    size = len(data.encode())
+    assert _read(f"{field}{data}\n\n", Limits(max_event_bytes=size)) == [json.loads(data)]
+    assert _read(f"{field}{data}\n\n", Limits(max_event_bytes=size - 1))[0][0] == "LimitError"
+
+
+def test_the_limit_of_an_event_counts_the_data_of_all_its_lines() -> None:
+    body = 'data: {"type":\ndata: "a"}\n\n'
+    assert _read(body, Limits(max_event_bytes=13)) == [{"type": "a"}]
+    assert _read(body, Limits(max_event_bytes=12))[0][0] == "LimitError"
 
 
 # ---- JSON
@@ -230,6 +283,19 @@ def test_json_cut_short_is_one_event_error(body: str) -> None:
     ((kind, sentence),) = _read(body)
     assert kind == "EventError"
     assert sentence.isprintable()
+
+
+@pytest.mark.parametrize(("line", "count"), [(b"[\n", 200_000), (b"{\n", 2_000)])
+def test_a_broken_document_of_many_lines_is_one_error_in_bounded_memory(line: bytes, count: int) -> None:
+    body = line * count
+    tracemalloc.start()
+    try:
+        told = _decoded([body])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [kind for kind, _ in told] == ["EventError"]
+    assert peak < 1_500_000
 
 
 # ---- what is no stream
@@ -406,3 +472,21 @@ def test_lines_of_an_event_stream_look_so(text: str) -> None:
 @pytest.mark.parametrize("text", ["", '{"data": 1}', "[1]", "database: x", "null", " {}", '"data: x"'])
 def test_json_does_not_look_like_lines(text: str) -> None:
     assert not looks_like_lines(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("response.completed", {"object": "response", "status": "completed"}, None),
+        ("done", {"choices": []}, None),
+        ("partial_image", {"error": {"code": "q"}}, None),
+        ("message", {"data": []}, None),
+        ("done", {"data": [], "error": None}, "done"),
+        ("partial_image", {"b64_json": ""}, "partial_image"),
+    ],
+)
+def test_what_data_says_of_itself_stands_against_the_events_name(
+    name: str, data: dict[str, Any], kind: str | None
+) -> None:
+    (event,) = _read(f"event: {name}\ndata: {json.dumps(data)}\n\n")
+    assert event.get("type") == kind
