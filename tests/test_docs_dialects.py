@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from wire import b64, shade
 
+import imgassemble
+
 ROOT = Path(__file__).parents[1]
 RECIPE = (ROOT / "docs" / "dialects.md").read_text().partition("## Adding one")[2]
 PREVIEW, RESULT = shade(3), shade(200)
@@ -73,7 +75,9 @@ def members(table: ast.expr) -> dict[str, ast.expr]:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package and of docs/ to which the recipe was applied."""
     root = tmp_path_factory.mktemp("copy")
-    shutil.copytree(ROOT / "imgassemble", root / "imgassemble", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(imgassemble.__file__).parent, root / "imgassemble", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns("*.png"))
     table = root / "imgassemble" / "dialects.py"
     table.write_text(added(table.read_text()))
