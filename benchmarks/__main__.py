@@ -103,20 +103,18 @@ def with_openai(chunks: list[bytes]) -> list[bytes]:
 
 
 def pixels_with_imgassemble(chunks: list[bytes]) -> int:
-    shown = 0
-    for update in iter_updates(chunks):
-        if isinstance(update, (FrameAdded, FinalReady)):
-            shown += update.frame.decode().width
-    return shown
+    frames = (update.frame for update in iter_updates(chunks) if isinstance(update, (FrameAdded, FinalReady)))
+    return sum(frame.decode().width for frame in frames)
 
 
 def pixels_with_pillow(frames: list[bytes]) -> int:
-    shown = 0
-    for data in frames:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-        shown += image.width
-    return shown
+    return sum(decoded(data).width for data in frames)
+
+
+def decoded(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
 
 
 # ---- memory, many items, the event loop, start-up
