@@ -210,6 +210,7 @@ def measure(rounds: int) -> Iterator[tuple[str, str, list[float]]]:
             partial(pixels_with_imgassemble, chunks), partial(pixels_with_pillow, frames), rounds
         )  # fmt: skip
     yield "peak memory of one event, in its sizes", "2.5", [peak_of_one_event(bodies["PNG"])]
+    yield "an event without a picture, in microseconds", "", [seconds_per_event(10) * 1e6 for _ in range(rounds)]
     yield "an event at 100,000 items to one at 10", "1.5", [
         seconds_per_event(100_000) / seconds_per_event(10) for _ in range(max(1, rounds // 3))
     ]  # fmt: skip
