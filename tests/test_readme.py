@@ -1,13 +1,15 @@
-"""The README is run: every program in it, every command, and the table that it shows is the table that decides."""
+"""The README and the pages are run: every program, every command; and what they show is what decides."""
 
 from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,21 @@ from imgassemble.lifecycle import TABLE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.M | re.S)
-PROGRAMS = [
-    (text, BLOCKS[at + 1][1] if at + 1 < len(BLOCKS) and BLOCKS[at + 1][0] == "text" else None)
-    for at, (kind, text) in enumerate(BLOCKS)
-    if kind == "python"
-]
+SIMULATOR = (ROOT / "docs" / "simulator.md").read_text()
+
+
+def blocks_of(page: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```$", page, re.M | re.S)
+
+
+def programs_of(page: str) -> list[tuple[str, str | None]]:
+    """Each program, and what is shown as its output."""
+    blocks = [*blocks_of(page), ("", "")]
+    pairs = pairwise(blocks)
+    return [(text, after if then == "text" else None) for (kind, text), (then, after) in pairs if kind == "python"]
+
+
+BLOCKS, PROGRAMS = blocks_of(README), programs_of(README)
 
 
 @pytest.fixture
@@ -31,7 +42,7 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("program", "printed"), PROGRAMS)
+@pytest.mark.parametrize(("program", "printed"), PROGRAMS + programs_of(SIMULATOR))
 def test_every_program_runs_and_prints_what_is_shown(clone: Path, program: str, printed: str | None) -> None:
     command = ["-c", program]
     if "def test_" in program:
@@ -46,7 +57,7 @@ def test_every_program_runs_and_prints_what_is_shown(clone: Path, program: str, 
     assert run.stdout == (printed or "")
 
 
-@pytest.mark.parametrize("line", re.findall(r"^\$ imgassemble (.+)$", README, re.M))
+@pytest.mark.parametrize("line", re.findall(r"^\$ imgassemble (.+)$", README + SIMULATOR, re.M))
 def test_every_command_runs(clone: Path, line: str) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "imgassemble", *shlex.split(line)], cwd=clone, capture_output=True, text=True
@@ -79,3 +90,8 @@ def test_the_first_program_has_ten_lines() -> None:
 def test_every_link_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("https://") or target == "imgassemble/lifecycle.py" or (ROOT / target).exists(), target
+
+
+def test_the_page_of_the_simulator_is_drawn_from_its_tables() -> None:
+    drawn = runpy.run_path(str(ROOT / "docs" / "simulator.py"))["page"]()
+    assert drawn == SIMULATOR, "run: python docs/simulator.py"
