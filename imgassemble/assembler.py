@@ -103,8 +103,7 @@ class Assembler:
         Returns a function that ends it. A callback that raises is logged and disturbs nothing else. Raises UsageError
         for what cannot be called, and for a coroutine function, which nobody would await here.
         """
-        if not callable(callback):
-            raise UsageError(f"a listener is called with each update, and {type(callback).__name__} cannot be called")
+        check_listener(callback)
         if iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__):
             raise UsageError("a coroutine function would never be awaited here: use aassemble(…, on_update=callback)")
         wanted = tuple(each for kind in types for each in (get_args(kind) or (kind,)))
@@ -266,7 +265,18 @@ def _call(callback: Listener, update: Update) -> None:
     try:
         callback(update)
     except Exception:  # noqa: BLE001 - a listener is somebody else's code
-        _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
+        log_failure(update)
+
+
+def check_listener(callback: object) -> None:
+    """Raise UsageError for what cannot be called."""
+    if not callable(callback):
+        raise UsageError(f"a listener is called with each update, and {type(callback).__name__} cannot be called")
+
+
+def log_failure(update: Update) -> None:
+    """Log the exception under way as that of a listener, with its traceback."""
+    _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
 
 
 def _check_size(event: str | bytes | bytearray | memoryview, limits: Limits) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeVar
 
-from .assembler import Assembler
+from .assembler import Assembler, check_listener, log_failure
 from .errors import IncompleteStreamError, SinkError, UsageError
 from .items import Result
 from .limits import Limits
@@ -85,8 +85,8 @@ async def aassemble(
     """The async twin of `assemble`. `on_update` may be a coroutine function; sinks work in a thread, in order."""
     assembler = Assembler() if assembler is None else assembler
     updates = aiter_updates(stream, assembler)
-    if on_update is not None and not callable(on_update):
-        raise UsageError(f"a listener is called with each update, and {type(on_update).__name__} cannot be called")
+    if on_update is not None:
+        check_listener(on_update)
     kept = _Sinks(sinks)
     waiting: deque[Update] = deque()
     unsubscribe = assembler.subscribe(waiting.append)
@@ -210,7 +210,7 @@ async def _call(callback: Callable[[Update], object], update: Update) -> None:
         if isawaitable(answer):
             await answer
     except Exception:  # noqa: BLE001 - a listener is somebody else's code
-        _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
+        log_failure(update)
 
 
 class _Sinks:

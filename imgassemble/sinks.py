@@ -154,7 +154,7 @@ class DirectorySink:
     def _prepare(self, folder: _Folder) -> None:
         """Make sure that the item's folder is a folder, and ours. A link is never followed."""
         try:
-            if not _stands(folder.path):
+            if not os.path.lexists(folder.path):
                 folder.path.mkdir()
             elif not S_ISDIR(folder.path.lstat().st_mode):
                 raise SinkError(_in_the_way(folder.path, "a file or a link"), path=folder.path, errno=EEXIST)
@@ -245,10 +245,6 @@ def _remove_old(path: Path) -> None:
     for old in path.iterdir():
         if _OURS.fullmatch(old.name):
             old.unlink()
-
-
-def _stands(path: Path) -> bool:
-    return os.path.lexists(path)
 
 
 def _in_the_way(path: Path, what: str) -> str:
