@@ -27,6 +27,9 @@ class Shape(Enum):
     IMAGE = "the message itself: the image under way, or that of its `image_index`"
     IMAGES = "the members of `data`, one image after the other"
     CHAT = "the images in `choices`, one after the other"
+    PART = "its `part`, where that is a picture or the call of the tool that makes one"
+    RUN = "the pictures in `result.response.parts`"
+    CONTENT = "the pictures in `content`"
     ERROR = "none: it concerns them all"
 
 
@@ -97,7 +100,28 @@ ROWS: Mapping[str, Row] = MappingProxyType({
     "final":                                        Row(who="exo", shape=Shape.IMAGE, witness=Witness.OWN),
     "partial_image":                                Row(who="9router", shape=Shape.IMAGE, is_partial=True),
     "done":                                         Row(who="9router", shape=Shape.IMAGES, witness=Witness.OWN),
+    # Frameworks that hand on parts of their own
+    "part_start":                                   Row(who="pydantic-ai", shape=Shape.PART),
+    "agent_run_result":                             Row(who="pydantic-ai", shape=Shape.RUN, witness=Witness.SNAPSHOT,
+                                                        ending=Ending.COMPLETED),
+    "AIMessageChunk":                               Row(who="LangChain", shape=Shape.CONTENT, witness=Witness.DONE),
+    "ai":                                           Row(who="LangChain, not streamed", shape=Shape.CONTENT,
+                                                        witness=Witness.DONE),
 })
+
+# What the kinds of `part` mean. Drafts and the result come as the same kind, and none of them is numbered.
+PARTS: Mapping[str, Row] = MappingProxyType({
+    "file":                 Row(who="pydantic-ai", shape=Shape.PART, is_partial=True),
+    "builtin-tool-call":    Row(who="pydantic-ai", shape=Shape.PART, word=State.IN_PROGRESS),
+    "builtin-tool-return":  Row(who="pydantic-ai", shape=Shape.PART, witness=Witness.OWN),
+})
+
+# Objects that only carry the service's own event: the field that tells, its value (None: any), and the event in it.
+WRAPPERS: tuple[tuple[str, str | None, str], ...] = (
+    ("type", "raw_response_event", "data"),                     # openai-agents
+    ("type", "UNKNOWN", "raw"),                                 # OpenRouter's SDKs, of what their schema does not have
+    ("raw_representation", None, "raw_representation"),         # agent-framework
+)
 
 # A message without a `type` is what its first field in this list says: (field, value or None for any, row above).
 WITHOUT_TYPE: tuple[tuple[str, str | None, str], ...] = (
@@ -107,13 +131,16 @@ WITHOUT_TYPE: tuple[tuple[str, str | None, str], ...] = (
     ("error", None, "error"),
     ("data", None, "images"),
     ("choices", None, "chat.completion.chunk"),
+    ("contents", None, "contents"),  # agent-framework's own, without a service's event in it
 )
+TYPE_NAMES = ("type", "Type", "event_kind")  # where a message says what it is; the last is pydantic-ai's
 
 GREATEST_NUMBER = 2**53  # of an index or a sequence number: beyond it a JSON number may stand for its neighbour
 
 # Which members of `output` are images; all others are text, reasoning and tools. For some an id is optional: such an
 # item without one goes by its place.
 ITEM_TYPES = frozenset({"image_generation_call", "openrouter:image_generation"})
+CONTENT_TYPES = ITEM_TYPES | {"image"}  # of LangChain's blocks
 ID_IS_OPTIONAL = frozenset({"openrouter:image_generation"})
 
 # Words of `status`. Whatever else stands there says nothing.
@@ -143,7 +170,10 @@ OTHER_NAMES: Mapping[str, tuple[Path, ...]] = MappingProxyType({
     "b64_json":            (("data", "b64_json"), ("data", 0, "b64_json")),      # exo; relays
     "result":              (("item", "result"),),                                # relays that send the item itself
     "url":                 (("image_url", "url"), ("imageUrl", "url")),          # chat
-    "media_type":          ("format",),                                          # exo
+    "media_type":          ("format", ("content", "media_type"), "mime_type"),   # exo; pydantic-ai; LangChain
+    "b64":                 (("content", "base64"), ("content", "data"),          # pydantic-ai, and as JSON
+                            "base64"),                                           # LangChain
+    "status":              (("content", "status"),),                             # pydantic-ai
 })
 
 # The fields in which a picture may stand, as base64, as a data: URL, or as a URL; the first that is not empty counts.

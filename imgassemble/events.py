@@ -31,7 +31,9 @@ from .dialects import (
     OTHER_NAMES,
     PICTURE_NAMES,
     ROWS,
+    TYPE_NAMES,
     WITHOUT_TYPE,
+    WRAPPERS,
     Shape,
 )
 from .errors import EventError, clean
@@ -283,6 +285,37 @@ class ChatEvent(Event):
     error: Anything = None
 
 
+class Part(Said):
+    """One part of a message of pydantic-ai: a file, or the call of a tool and what it returned."""
+
+    id: Identifier = None
+    part_kind: Text = None
+    tool_name: Text = None
+    tool_call_id: Identifier = None
+
+
+class PartEvent(Event):
+    """`part_start`: a part begins, or replaces the one before in its place."""
+
+    part: Annotated[Part | None, BeforeValidator(_readable)] = None
+
+
+class RunEvent(Event):
+    """`agent_run_result`: an agent has answered."""
+
+    parts: Annotated[
+        tuple[Part | None, ...],
+        BeforeValidator(_all_readable),
+        Field(validation_alias=AliasPath("result", "response", "parts")),
+    ] = ()
+
+
+class ContentEvent(Event):
+    """A message of LangChain, or a piece of it."""
+
+    content: Annotated[tuple[OutputItem | None, ...], BeforeValidator(_all_readable)] = ()
+
+
 _MODELS: dict[Shape, type[Event]] = {
     Shape.CALL: ImageCallEvent,
     Shape.ITEM: OutputItemEvent,
@@ -290,6 +323,9 @@ _MODELS: dict[Shape, type[Event]] = {
     Shape.IMAGE: ImageEvent,
     Shape.IMAGES: ImagesEvent,
     Shape.CHAT: ChatEvent,
+    Shape.PART: PartEvent,
+    Shape.RUN: RunEvent,
+    Shape.CONTENT: ContentEvent,
     Shape.ERROR: ErrorEvent,
 }
 
@@ -317,6 +353,7 @@ def _parsed(event: object) -> Event:
         event = load_json(event)
     if _readable(event) is None:
         raise EventError(f"an event is a JSON object or an SDK's event, not {type(event).__name__}")
+    event = _unwrapped(event)
     kind = _type_of(event)
     row = ROWS.get(kind)
     if kind == "response":  # not streamed: the message is the response
@@ -341,16 +378,34 @@ def load_json(data: str | bytes | bytearray | memoryview) -> Any:
     raise EventError(sentence) from cause
 
 
-def _type_of(event: object) -> str:
-    def member(name: str) -> Any:
-        return event.get(name) if isinstance(event, Mapping) else getattr(event, name, None)
+def _member(event: object, name: str) -> Any:
+    return event.get(name) if isinstance(event, Mapping) else getattr(event, name, None)
 
-    if kind := _text(member("type")) or _text(member("Type")):
-        return kind
-    for name, value, kind in WITHOUT_TYPE:
-        found = member(name)
-        if found is not None and value in (None, found):
+
+def _is_said(event: object, name: str, value: str | None) -> bool:
+    """Whether the event has this field, with this value where one is given."""
+    found = _member(event, name)
+    return found is not None and (value is None or _text(found) == value)
+
+
+def _unwrapped(event: object) -> object:
+    """The service's own event, where `event` only carries it."""
+    for _ in range(_DEEPEST):
+        carried = (_member(event, member) for name, value, member in WRAPPERS if _is_said(event, name, value))
+        inner = next(carried, None)
+        if _readable(inner) is None:
+            break
+        event = inner
+    return event
+
+
+def _type_of(event: object) -> str:
+    for name in TYPE_NAMES:
+        if kind := _text(_member(event, name)):
             return kind
-    if _text(member("object")):
-        return str(member("object"))
+    for name, value, kind in WITHOUT_TYPE:
+        if _is_said(event, name, value):
+            return kind
+    if kind := _text(_member(event, "object")):
+        return kind
     raise EventError("a message has no type, and is no answer that is known; it is skipped")

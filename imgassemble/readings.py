@@ -9,10 +9,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .dialects import ENDINGS, ID_IS_OPTIONAL, ITEM_TYPES, ROWS, STATUSES, Reading, Row, Shape, Signal
+from .dialects import (
+    CONTENT_TYPES,
+    ENDINGS,
+    ID_IS_OPTIONAL,
+    ITEM_TYPES,
+    PARTS,
+    ROWS,
+    STATUSES,
+    Reading,
+    Row,
+    Shape,
+    Signal,
+)
 from .errors import ProviderError, clean
 from .events import (
     ChatEvent,
+    ContentEvent,
     ErrorEvent,
     Event,
     ImageCallEvent,
@@ -20,8 +33,11 @@ from .events import (
     ImagesEvent,
     OutputItem,
     OutputItemEvent,
+    Part,
+    PartEvent,
     Response,
     ResponseEvent,
+    RunEvent,
     Said,
 )
 from .frames import Payload
@@ -44,19 +60,18 @@ def read(event: Event) -> Reading:
         event_type=kind,
         sequence_number=event.sequence_number,
         response_id=event.response_id,
-        is_for_us=bool(signals) or row.shape not in (Shape.ITEM, Shape.CHAT),
+        is_for_us=bool(signals) or row.shape not in _MAY_BE_TEXT,
         signals=signals,
+        ending=row.ending,
     )
     match event:
         case ErrorEvent():
             said = event.error or {"code": event.code, "message": event.message, "param": event.param}
-            return replace(reading, ending=row.ending, error=_provider_error(said))
+            return replace(reading, error=_provider_error(said))
         case ChatEvent(error=said) if said:
             return replace(reading, ending=Ending.ERROR, error=_provider_error(said), is_for_us=True)
         case ResponseEvent(response=Response() as response):
             return _with_response(reading, response, row)
-        case ResponseEvent():
-            return replace(reading, ending=row.ending)
     return reading
 
 
@@ -133,6 +148,29 @@ def _chat_signals(event: ChatEvent, row: Row) -> Iterable[Signal]:
         yield _signal(event, row, image, is_unnamed=True, number=number)
 
 
+def _part_signals(event: PartEvent, _row: Row) -> Iterable[Signal]:
+    part = event.part
+    row = PARTS.get((part and part.part_kind) or "")
+    if part and row and (_is_picture(part) or part.tool_name == "image_generation"):
+        yield _signal(event, row, part, item_id=part.id or part.tool_call_id)
+
+
+def _run_signals(event: RunEvent, row: Row) -> Iterable[Signal]:
+    for part in filter(None, event.parts):
+        if _is_picture(part):
+            yield _signal(event, row, part, item_id=part.id)
+
+
+def _is_picture(part: Part) -> bool:
+    return part.part_kind == "file" and (part.media_type or "").startswith("image/")
+
+
+def _content_signals(event: ContentEvent, row: Row) -> Iterable[Signal]:
+    for block in filter(None, event.content):
+        if block.type in CONTENT_TYPES:
+            yield _signal(event, row, block, item_id=block.id)
+
+
 _SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
     Shape.CALL: _call_signals,
     Shape.ITEM: _item_signals,
@@ -140,8 +178,12 @@ _SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
     Shape.IMAGE: _image_signals,
     Shape.IMAGES: _images_signals,
     Shape.CHAT: _chat_signals,
+    Shape.PART: _part_signals,
+    Shape.RUN: _run_signals,
+    Shape.CONTENT: _content_signals,
     Shape.ERROR: lambda event, row: (),
 }
+_MAY_BE_TEXT = frozenset({Shape.ITEM, Shape.CHAT, Shape.PART, Shape.CONTENT})
 
 
 def _signal(

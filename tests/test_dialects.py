@@ -545,6 +545,87 @@ SHAPES: dict[str, Shape] = {
 }
 
 
+# ---- clients that hand over parts of their own, or carry the service's events
+
+
+def part(kind: str, **more: Any) -> Wire:
+    return {"event_kind": "part_start", "index": 1, "part": {"part_kind": kind, **more}}
+
+
+def file(picture: bytes, media_type: str = "image/png") -> Wire:
+    content = {"data": b64(picture), "media_type": media_type, "kind": "binary"}
+    return {"part_kind": "file", "id": "ig_1", "content": content}
+
+
+def run_ended(*parts: Wire) -> Wire:
+    return {"event_kind": "agent_run_result", "result": {"response": {"parts": [*parts]}}}
+
+
+_TOOL = {"tool_name": "image_generation", "tool_call_id": "ig_1"}
+SHAPES |= {
+    "pydantic-ai, whose drafts have no index and whose result comes with the end of the run": Shape(
+        sent=[
+            part("builtin-tool-call", **_TOOL),
+            part("builtin-tool-call", tool_name="web_search", tool_call_id="ws_1"),
+            {"event_kind": "part_start", "index": 1, "part": file(A)},
+            {"event_kind": "part_start", "index": 1, "part": file(B)},
+            {"event_kind": "part_start", "index": 2, "part": file(b"sound", "audio/wav")},
+            part("builtin-tool-return", content={"status": "completed"}, **_TOOL),
+            part("text", content="There it is."),
+            {"event_kind": "part_delta", "delta": {"content_delta": "!"}},
+            run_ended(file(B), {"part_kind": "text", "content": "There it is."}),
+        ],
+        items={"ig_1": Gives(final=B, partials={0: A, 1: B}, anomalies=("bad_index", "bad_index"))},
+    ),
+    "pydantic-ai, cut before the end of the run": Shape(
+        sent=[
+            {"event_kind": "part_start", "index": 1, "part": file(A)},
+            part("builtin-tool-return", content={"status": "completed"}, **_TOOL),
+        ],
+        items={"ig_1": Gives(final=A, partials={0: A}, is_provisional=True, anomalies=("bad_index",))},
+    ),
+    "LangChain, which hands on results only": Shape(
+        sent=[
+            {"type": "AIMessageChunk", "content": []},
+            {"type": "AIMessageChunk", "content": "Here"},
+            {"type": "AIMessageChunk", "content": [{"type": "image_generation_call", "id": "ig_1", "result": b64(A)}]},
+            {"type": "AIMessageChunk", "content": [{"type": "text", "text": "it is"}]},
+        ],
+        items={"ig_1": Gives(final=A)},
+    ),
+    "LangChain, with its own blocks and not streamed": Shape(
+        sent=[{"type": "ai", "content": [{"type": "image", "id": "ig_1", "base64": b64(A), "mime_type": "image/png"}]}],
+        items={"ig_1": Gives(final=A)},
+    ),
+    "openai-agents, which carries the events": Shape(
+        sent=[
+            {"type": "agent_updated_stream_event", "new_agent": {}},
+            {"type": "raw_response_event", "data": partial(content=A)},
+            {"type": "raw_response_event", "data": done(content=B)},
+            {"type": "run_item_stream_event", "name": "tool_called", "item": {"type": "tool_call_item"}},
+        ],
+        items={"ig_1": Gives(final=B, partials={0: A})},
+    ),
+    "agent-framework, which carries them in two layers": Shape(
+        sent=[
+            {"contents": [], "raw_representation": {"raw_representation": partial(content=A)}},
+            {"contents": [], "raw_representation": {"raw_representation": done(content=B)}},
+            {"contents": [{"type": "text"}], "raw_representation": None},
+        ],
+        items={"ig_1": Gives(final=B, partials={0: A})},
+    ),
+    "OpenRouter's SDKs, of what their schema does not have": Shape(
+        sent=[
+            partial(content=A),
+            {"type": "UNKNOWN", "isUnknown": True, "raw": {"type": "error", "error": {"code": "c", "message": "no"}}},
+        ],
+        items={"ig_1": _LOST},
+        outcome="failed",
+        error="the service failed (c): no",
+    ),
+}
+
+
 def gives_of(item: Item) -> Gives:
     return Gives(
         state=str(item.state),
