@@ -45,8 +45,8 @@ incomplete [1]
 
 ## In tests
 
-With the extra `web`, pytest has the fixture `image_server`: `.base_url`, `.openrouter_url`, `.use(...)` for one test, and
-`.requests`, what was asked.
+With the extra `web`, pytest has the fixture `image_server`: `.base_url`, `.openrouter_url`, `.use(...)` for one test,
+`.requests`, what was asked, and `.sent`, what was answered.
 
 ```python
 from urllib.request import urlopen

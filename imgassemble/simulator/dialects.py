@@ -21,6 +21,7 @@ from .templates import (
     COPILOT_USAGE,
     OPENAI_USAGE,
     RESPONSE_2026,
+    ROUTER_RESPONSE,
     USAGE,
     XAI_RESPONSE,
     XAI_USAGE,
@@ -137,6 +138,7 @@ _ROWS = (
         item_type="openrouter:image_generation",
         dropped=_CLAIMS,
         names=_ROUTER_NAMES,
+        response=ROUTER_RESPONSE,
     ),
     Dialect(
         name="openrouter-docs",
@@ -145,6 +147,7 @@ _ROWS = (
         item_type="openrouter:image_generation",
         dropped=_CLAIMS,
         names=_ROUTER_NAMES,
+        response=ROUTER_RESPONSE,
         terminal="response.done",
         tells_response_id=True,
         number_at="nowhere",

@@ -19,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from .orders import Play
     from .server import Asked, Running
 
 _SIZE = (256, 256)  # pixels: drawn in a fortieth of a second, and large enough for a preview to differ
@@ -44,6 +45,11 @@ class ImageServer:
     def requests(self) -> tuple[Asked, ...]:
         """What was asked in this test, the oldest first: `method`, `path`, `json`, `query`, `headers` of each."""
         return tuple(self._running.service.requests)
+
+    @property
+    def sent(self) -> tuple[Play, ...]:
+        """What was answered in this test, the oldest first, the last 32: `status`, `events` and `body` of each."""
+        return tuple(self._running.service.sent)
 
     def use(
         self,
@@ -100,13 +106,14 @@ def image_server(_image_server_running: Running) -> Iterator[ImageServer]:
     """A simulated image service on this machine: OpenAI's, or another by `image_server.use(dialect=…)`.
 
     Its `base_url` and `openrouter_url` are where a client is to be pointed at; `use(…)` chooses dialect, faults and
-    pictures for this test; `requests` are what was asked.
+    pictures for this test; `requests` are what was asked, `sent` what was answered.
     """
     from .orders import Order, Pace
 
     service = _image_server_running.service
     service.order, service.pace = Order(size=_SIZE), Pace()
     service.requests.clear()
+    service.sent.clear()
     yield ImageServer(_image_server_running)
     _image_server_running.release()  # a stream that hangs ends with its test
     service.shelf.clear()

@@ -38,6 +38,7 @@ from .sending import Clock, Sending, Sleep
 from .shelf import Kept, Shelf
 
 _MAX_REQUEST_BYTES = 64 * 2**20  # the services take pictures of up to 50 MB
+_MOST_SENT = 32  # answers that are kept: they have megabytes
 
 _ROUTES: dict[str, Api] = {
     "/v1/responses": "responses",
@@ -68,7 +69,7 @@ class Asked:
 class Service:
     """What a running server plays; `app.state.service`. `order` and `pace` may be replaced between requests.
 
-    `requests`: what was asked, the oldest first, as many as were to be kept.
+    `requests`: what was asked, the oldest first, as many as were to be kept. `sent`: the last of the answers to them.
     """
 
     order: Order
@@ -76,6 +77,7 @@ class Service:
     clock: Clock
     sleep: Sleep
     requests: deque[Asked]
+    sent: deque[Play] = field(default_factory=lambda: deque(maxlen=0))
     shelf: Shelf = field(default_factory=Shelf)
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -157,6 +159,7 @@ class Service:
         self.shelf.put(name, Kept(order=order, stream=stream, done_at=self.clock() + pace_s))
 
     def _answer(self, made: Play) -> Response:
+        self.sent.append(made)
         return Sending(
             made,
             pace=self.pace,
@@ -242,7 +245,12 @@ def create_server_app(
     `keep_requests`: how many requests `state.service.requests` keeps.
     """
     service = Service(
-        order=order or Order(), pace=pace or Pace(), clock=clock, sleep=sleep, requests=deque(maxlen=keep_requests)
+        order=order or Order(),
+        pace=pace or Pace(),
+        clock=clock,
+        sleep=sleep,
+        requests=deque(maxlen=keep_requests),
+        sent=deque(maxlen=min(keep_requests, _MOST_SENT)),
     )
     posts = [Route(path, service.post, methods=["POST"]) for path in _ROUTES]
     gets = [Route(path + "/{response_id}", service.get, methods=["GET"]) for path in _ROUTES if "responses" in path]

@@ -174,6 +174,13 @@ XAI_USAGE: Fields = USAGE | {
     },
     "context_details": {"input_tokens": 1979, "output_tokens": 67},
 }
+# What OpenRouter's schema demands of a response, and no more.
+_ROUTER_KEYS = (
+    *("id", "object", "created_at", "status", "completed_at", "error", "frequency_penalty", "incomplete_details"),
+    *("instructions", "metadata", "model", "output", "parallel_tool_calls", "presence_penalty", "temperature"),
+    *("tool_choice", "tools", "top_p", "usage"),
+)
+ROUTER_RESPONSE: Fields = {key: RESPONSE_2026[key] for key in _ROUTER_KEYS} | {"model": "openai/gpt-5"}
 COPILOT_RESPONSE: Fields = {key: value for key, value in RESPONSE_2026.items() if key != "prompt_cache_key"} | {
     "model": "gpt-5.3-codex",
     "reasoning": {"context": "current_turn", "effort": "low", "mode": "standard", "summary": "detailed"},
