@@ -1,0 +1,21 @@
+import json
+import os
+from urllib.request import Request, urlopen
+
+from imgassemble import FinalReady, FrameAdded, assemble
+
+URL = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1") + "/images/generations"
+KEY = {"Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"}
+ASKED = {"model": "gpt-image-1", "prompt": "An otter on a lake at dusk", "partial_images": 2, "stream": True}
+
+
+def show(update):
+    match update:
+        case FrameAdded(is_latest=True, frame=frame) | FinalReady(frame=frame):
+            print(frame)
+
+
+with urlopen(Request(URL, json.dumps(ASKED).encode(), KEY | {"Content-Type": "application/json"})) as body:
+    result = assemble(iter(lambda: body.read1(65_536), b""), on_update=show)
+result.raise_for_outcome()
+print(result.final.save(f"otter{result.final.suffix}"))

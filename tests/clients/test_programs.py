@@ -1,0 +1,68 @@
+"""The programs of docs/clients.md, run as they stand: only the address and the key are in the environment."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients.laws import IS_MEASURING
+from imgassemble import assemble
+
+DOCS = Path(__file__).parents[2] / "docs"
+PROGRAMS = sorted((DOCS / "clients").glob("*.py"))
+DRAWN = runpy.run_path(str(DOCS / "clients.py"))
+# What a program imports, where its name does not tell.
+IMPORTS = {"openai_async": "openai", "openai_agents": "agents", "langchain": "langchain_openai", "urllib": "urllib"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+def test_each_program_runs_and_keeps_the_result(image_server: Any, tmp_path: Path, program: Path) -> None:
+    name = program.stem.removeprefix("with_")
+    if find_spec(IMPORTS.get(name, name)) is None:
+        pytest.skip(f"{name} is not installed here: .ci/clients makes an environment for each client")
+    image_server.use(size=(96, 64))
+    environment = {
+        **os.environ,
+        "OPENAI_BASE_URL": image_server.base_url,
+        "OPENAI_API_KEY": "-",
+        "OPENROUTER_BASE_URL": image_server.openrouter_url,
+        "OPENROUTER_API_KEY": "-",
+        "OPENAI_AGENTS_DISABLE_TRACING": "1",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+    run = subprocess.run(
+        [sys.executable, str(program)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    sent = assemble(image_server.sent[-1].body)
+    assert sent.final is not None
+    assert (tmp_path / "otter.png").read_bytes() == sent.final.data
+    shown = [line for line in run.stdout.splitlines() if line.startswith("<Frame ")]
+    assert shown[-1] == repr(sent.final)
+    if name not in ("langchain", "pydantic_ai"):  # the one has no previews, the other one more than were sent
+        assert len(shown) == 1 + sum(len(item.partials) for item in sent.items.values())
+
+
+@pytest.mark.skipif(IS_MEASURING, reason="it is being measured; the page is drawn afterwards")
+def test_the_page_has_every_program_and_what_was_measured() -> None:
+    assert {name for names in DRAWN["PROGRAMS"].values() for name in names} == {
+        path.name for path in (DOCS / "clients").iterdir() if path.suffix in (".py", ".mjs")
+    }
+    assert DRAWN["page"]() == (DOCS / "clients.md").read_text(), "run: python docs/clients.py"
+
+
+def test_the_versions_that_were_measured_are_those_that_are_installed_for_it() -> None:
+    pins = (DOCS.parent / "pyproject.toml").read_text() + (
+        Path(__file__).parent / "node" / "package.json"
+    ).read_text().replace('": "', "==")
+    for client in DRAWN["json"].loads((DOCS / "clients.json").read_text()).values():
+        for package, number in client["versions"].items():
+            is_brought_along = package == "openai" and len(client["versions"]) > 1
+            assert is_brought_along or f"{package}=={number}" in pins.replace("[openai]", ""), package
