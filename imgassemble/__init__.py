@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from .items import Cursor, Item, Result
     from .lifecycle import State
     from .limits import Limits
+    from .refresh import Refresher
+    from .resume import Patience, aresuming, resuming
     from .sinks import DirectorySink, Sink
     from .sources import open_events
     from .updates import (
@@ -87,7 +89,9 @@ __all__ = [
     "Outcome",
     "OutputItem",
     "OutputItemEvent",
+    "Patience",
     "ProviderError",
+    "Refresher",
     "Response",
     "ResponseEvent",
     "Result",
@@ -100,10 +104,12 @@ __all__ = [
     "UsageError",
     "aassemble",
     "aiter_updates",
+    "aresuming",
     "assemble",
     "iter_updates",
     "open_events",
     "parse_event",
+    "resuming",
 ]
 
 # fmt: off
@@ -118,6 +124,8 @@ _HOMES = {
     "items": ("Cursor", "Item", "Result"),
     "lifecycle": ("State",),
     "limits": ("Limits",),
+    "refresh": ("Refresher",),
+    "resume": ("Patience", "aresuming", "resuming"),
     "sinks": ("DirectorySink", "Sink"),
     "sources": ("open_events",),
     "updates": ("Anomaly", "FinalReady", "FinalWithdrawn", "FrameAdded", "ItemEnded", "Outcome", "StateChanged",
