@@ -48,6 +48,7 @@ NOTES = """\
 
 PROGRAMS = {
     "openai": ("with_openai.py", "with_openai_async.py"),
+    "openai, over cuts": ("with_openai_resuming.py",),
     "openrouter": ("with_openrouter.py",),
     "bytes, with any HTTP client": (
         "with_httpx.py",

@@ -116,10 +116,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a stream was heard, and so where to resume it; each is None until it was said."""
+    """How far the stream was heard, and so where to resume it; each is None until it was said.
+
+    `last_event_id` is that of a server-sent event: `resuming` alone hears of it.
+    """
 
     response_id: str | None = None
     sequence_number: float | None = None
+    last_event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

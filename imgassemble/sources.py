@@ -29,6 +29,8 @@ class EventDecoder:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
+        self.last_event_id = ""  # of the event that was given last, where server-sent events have one
+        self.is_done = False  # whether the stream has said so, by [DONE]
         self._head: bytes | None = b""
         self._framing: _SSE | _JSONLines | _Document | None = None
 
@@ -39,7 +41,14 @@ class EventDecoder:
             if not chunk:
                 return
             self._framing = _FRAMINGS.get(chunk[:1], _SSE)(self._limits)
-        yield from self._framing.feed(chunk)
+        yield from self._noted(self._framing.feed(chunk), self._framing)
+
+    def _noted(self, events: Iterator[Any], framing: _SSE | _JSONLines | _Document) -> Iterator[Any]:
+        for event in events:
+            self.last_event_id = framing.last_event_id
+            yield event
+            del event  # the decoder holds no event while the next one is read
+        self.is_done = framing.is_done
 
     def _after_mark(self, chunk: bytes) -> bytes:
         """What is left of the stream's beginning without its byte order mark, which may be cut, too."""
@@ -53,10 +62,12 @@ class EventDecoder:
     def close(self) -> Iterator[Any]:
         """The last events, where the stream ends without saying so."""
         if self._framing is not None:
-            yield from self._framing.close()
+            yield from self._noted(self._framing.close(), self._framing)
 
 
 class _SSE:
+    last_event_id, is_done = "", False
+
     def __init__(self, limits: Limits) -> None:
         self._decoder = SSEDecoder(limits.max_event_bytes)
         self._start = b""
@@ -75,7 +86,11 @@ class _SSE:
 
     def _is_event(self, event: ServerSentEvent | LimitError) -> bool:
         self._is_any = True
-        return isinstance(event, LimitError) or event.data != b"[DONE]"
+        if isinstance(event, LimitError):
+            return True
+        self.last_event_id = event.id
+        self.is_done = self.is_done or event.data == b"[DONE]"
+        return event.data != b"[DONE]"
 
 
 def _event_of(event: ServerSentEvent | LimitError) -> Any:
@@ -101,6 +116,8 @@ def _value_of(data: bytes | bytearray) -> Any:
 
 class _JSONLines:
     """JSON Lines; or one JSON value over several lines, where the first line is none."""
+
+    last_event_id, is_done = "", False
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -136,6 +153,8 @@ class _JSONLines:
 
 class _Document:
     """One JSON value, kept until it is whole: an array of events, or one answer."""
+
+    last_event_id, is_done = "", False
 
     def __init__(self, limits: Limits) -> None:
         self._most = limits.max_total_bytes

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from clients.laws import CHAT, IMAGE, RESPONSE, ClientLaws, Route, how_failed, raw_of, run, shown
-from imgassemble import Assembler, FinalReady, assemble
+from imgassemble import Assembler, FinalReady, assemble, resuming
 from imgassemble.simulator.pictures import draw, encode
 
 openai: Any = pytest.importorskip("openai", reason="the openai client is not installed: pip install openai")
@@ -122,6 +122,22 @@ def test_a_stream_that_broke_is_gone_on_with_by_retrieve(image_server: Any) -> N
         result = assemble(rest, assembler=assembler)
     assert shown(result.items) == shown(whole.items)
     assert result.outcome is whole.outcome
+
+
+def test_a_stream_that_breaks_at_any_event_gives_what_the_uncut_one_gives(image_server: Any) -> None:
+    image_server.use(size=(24, 16))
+    with client(image_server) as made:
+
+        def open_stream(cursor: Any) -> Any:
+            if cursor.response_id is None:
+                return made.responses.create(**RESPONSE, stream=True, background=True)
+            return made.responses.retrieve(cursor.response_id, stream=True, starting_after=cursor.sequence_number)
+
+        whole = assemble(made.responses.create(**RESPONSE, stream=True, background=True))
+        for at in range(2, len(image_server.sent[-1].events)):
+            image_server.use(faults=[f"disconnect-after-event={at}"])
+            assert shown(assemble(resuming(open_stream, sleep=lambda _: None)).items) == shown(whole.items), at
+            assert image_server.requests[-1].query["starting_after"] == str(at - 1)
 
 
 def test_a_stream_is_replayed_from_its_start_without_telling_twice(image_server: Any) -> None:

@@ -19,7 +19,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = sorted((DOCS / "clients").glob("*.py"))
 DRAWN = runpy.run_path(str(DOCS / "clients.py"))
 # What a program imports, where its name does not tell.
-IMPORTS = {"openai_async": "openai", "openai_agents": "agents", "langchain": "langchain_openai", "urllib": "urllib"}
+IMPORTS = {
+    "openai_async": "openai",
+    "openai_resuming": "openai",
+    "openai_agents": "agents",
+    "langchain": "langchain_openai",
+    "urllib": "urllib",
+}
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)

@@ -1,0 +1,451 @@
+"""A stream that is cut, wherever, and resumed gives what the uncut one would have given; and giving up has a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import replace
+from io import BytesIO
+from typing import Any, ClassVar
+from urllib.request import Request, urlopen
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wire import created, done, image_completed, image_partial, partial, snapshot, sse
+
+from imgassemble import (
+    Assembler,
+    Cursor,
+    EventError,
+    IncompleteStreamError,
+    Patience,
+    Result,
+    UsageError,
+    aassemble,
+    aresuming,
+    assemble,
+    open_events,
+    resuming,
+)
+from imgassemble.resume import passes
+from imgassemble.simulator.orders import Order, Play, play, resumed
+
+PLAY = play(Order(size=(24, 16), dialect="openai-2025"))
+TWO = play(Order(size=(24, 16), items=2))
+BODY = b"".join(PLAY.body)
+WHOLE = assemble([BODY])
+EVENTS = tuple(open_events(BytesIO(BODY)))
+HASTE = Patience(first_wait_s=0.0)
+
+
+def no_sleep(_seconds: float) -> None:
+    """Time passes by itself."""
+
+
+class BrokenError(ConnectionError):
+    """The connection, not the program."""
+
+
+def cut(body: Iterable[Any], after: int) -> Iterator[Any]:
+    """So much of it, and then the connection is gone."""
+    yield from list(body)[:after]
+    raise BrokenError("reset by peer")
+
+
+class Service:
+    """Opens a stream again and again; each time it breaks where it was told, and at last it does not."""
+
+    def __init__(self, made: Play, *cuts: int, of_bytes: bool = False, from_start: bool = False) -> None:
+        self.made, self.cuts, self.of_bytes, self.from_start = made, list(cuts), of_bytes, from_start
+        self.asked: list[Cursor] = []
+
+    def __call__(self, cursor: Cursor) -> Iterator[Any]:
+        self.asked.append(cursor)
+        made = self.made
+        if cursor.sequence_number is not None and not self.from_start:
+            made = resumed(made, cursor.sequence_number)
+        if self.of_bytes:
+            body = b"".join(made.body)
+            return cut([body[: self.cuts.pop(0)]], 1) if self.cuts else iter([body])
+        return cut(made.events, self.cuts.pop(0)) if self.cuts else iter(made.events)
+
+
+def shown(result: Result) -> Any:
+    return result.items, result.outcome
+
+
+def opened(service: Callable[[Cursor], Iterable[Any]], **more: Any) -> Iterator[Any]:
+    return resuming(service, patience=HASTE, sleep=no_sleep, **more)
+
+
+# ---- wherever it is cut
+
+
+@pytest.mark.parametrize("made", [PLAY, TWO], ids=["one item", "two items"])
+def test_a_stream_that_is_cut_at_any_border_of_events_gives_the_whole(made: Play) -> None:
+    whole = assemble(made.body)
+    for after in range(1, len(made.events)):
+        service = Service(made, after)
+        assert shown(assemble(opened(service))) == shown(whole), after
+        assert len(service.asked) == 2
+
+
+@settings(max_examples=150)
+@given(st.lists(st.integers(len(PLAY.body[0]), len(BODY) - 1), min_size=1, max_size=4))
+def test_a_stream_that_is_cut_at_any_byte_any_number_of_times_gives_the_whole(cuts: list[int]) -> None:
+    service = Service(PLAY, cuts[0], *(each % 2_000 + len(BODY) // 3 for each in cuts[1:]), of_bytes=True)
+    assert shown(assemble(opened(service))) == shown(WHOLE)
+
+
+def test_a_replay_from_the_start_is_told_once() -> None:
+    for after in range(1, len(PLAY.events)):
+        service = Service(PLAY, after, from_start=True)
+        told = list(opened(service))
+        assert told == list(PLAY.events), after
+
+
+def test_an_overlap_is_told_once() -> None:
+    def service(cursor: Cursor) -> Iterator[Any]:
+        if cursor.sequence_number is None:
+            return cut(PLAY.events, 6)
+        return iter(resumed(PLAY, cursor.sequence_number - 3).events)
+
+    assert list(opened(service)) == list(PLAY.events)
+
+
+def test_a_stream_that_simply_ends_too_early_is_resumed_too() -> None:
+    def service(cursor: Cursor) -> Iterator[Any]:
+        return iter(PLAY.events[:5] if cursor.sequence_number is None else resumed(PLAY, cursor.sequence_number).events)
+
+    assert list(opened(service)) == list(PLAY.events)
+
+
+def test_a_torn_event_at_such_an_end_is_no_anomaly() -> None:
+    def service(cursor: Cursor) -> Iterator[bytes]:
+        return iter([BODY[: len(BODY) // 2] if cursor.sequence_number is None else b"".join(PLAY.body)])
+
+    assembler = Assembler()
+    assert shown(assemble(opened(service), assembler=assembler)) == shown(WHOLE)
+    assert assembler.anomalies == ()
+
+
+def test_the_async_twin_gives_the_same() -> None:
+    async def astream(service: Service, cursor: Cursor) -> AsyncIterator[Any]:
+        for event in service(cursor):
+            yield event
+
+    async def run(after: int, *, is_coroutine: bool) -> Result:
+        service = Service(PLAY, after)
+
+        async def ask(cursor: Cursor) -> AsyncIterator[Any]:
+            return astream(service, cursor)
+
+        async def no_wait(_seconds: float) -> None:
+            pass
+
+        open_stream: Any = ask if is_coroutine else lambda cursor: astream(service, cursor)
+        return await aassemble(aresuming(open_stream, patience=HASTE, sleep=no_wait))
+
+    for after in range(1, len(PLAY.events)):
+        for is_coroutine in (True, False):
+            assert shown(asyncio.run(run(after, is_coroutine=is_coroutine))) == shown(WHOLE)
+
+
+# ---- what is not asked for again
+
+
+def test_an_image_that_was_asked_for_is_never_asked_for_again() -> None:
+    service = Service(PLAY, 0)
+    with pytest.raises(BrokenError):
+        list(opened(service))
+    assert service.asked == [Cursor()]
+
+
+@pytest.mark.parametrize("events", [[image_partial(0)], [partial()], [created()]])
+def test_a_stream_without_a_place_to_go_on_from_breaks_as_it_does(events: list[Any]) -> None:
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        return cut(events, 1)
+
+    with pytest.raises(BrokenError):
+        list(opened(service))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "events", [[image_partial(0, seq=0), image_completed(seq=1)], [partial(), done()], [{"choices": []}, "[DONE]"]]
+)
+def test_and_ends_as_it_does(events: list[Any]) -> None:
+    assert list(opened(lambda _: iter(events))) == events
+
+
+def test_what_ended_is_not_opened_again() -> None:
+    asked: list[Cursor] = []
+    events = [created(seq=0), partial(seq=1), snapshot("failed", [], seq=2)]
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        return cut(events, 3)
+
+    assert list(opened(service)) == events  # the connection breaks behind the last of them
+    assert len(asked) == 1
+
+
+class RefusedError(Exception):
+    def __init__(self, status_code: int, **headers: str) -> None:
+        super().__init__(f"HTTP {status_code}")
+        self.status_code, self.headers = status_code, headers
+
+
+def test_what_the_service_refuses_is_not_tried_again() -> None:
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        if cursor.sequence_number is not None:
+            raise RefusedError(400)
+        return cut(PLAY.events, 4)
+
+    with pytest.raises(RefusedError):
+        list(opened(service))
+    assert len(asked) == 2
+
+
+def test_who_opens_the_stream_decides_what_passes() -> None:
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        if len(asked) == 2:
+            raise RefusedError(400)
+        return cut(PLAY.events, 4) if len(asked) == 1 else iter(resumed(PLAY, cursor.sequence_number or 0).events)
+
+    assert list(opened(service, may_retry=lambda error: True)) == list(PLAY.events)
+
+
+TRANSPORT: Any = type("TransportError", (Exception,), {})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BrokenError(),
+        TimeoutError(),
+        RefusedError(503),
+        RefusedError(429),
+        TRANSPORT(),
+        type("ReadError", (TRANSPORT,), {})(),
+    ],
+)
+def test_what_passes_is_told_by_its_kind(error: Exception) -> None:
+    assert passes(error)
+
+
+@pytest.mark.parametrize("error", [RefusedError(401), RefusedError(404), ValueError(), KeyError(), EventError("x")])
+def test_what_does_not_pass_either(error: Exception) -> None:
+    assert not passes(error)
+
+
+# ---- how often, how long
+
+
+def waits(cuts: int, patience: Patience, chance: float = 1.0, error: Exception | None = None) -> list[float]:
+    """The seconds that were waited for a stream that breaks so often without news."""
+    slept: list[float] = []
+    left = [cuts]
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        if cursor.sequence_number is None:
+            return cut(PLAY.events, 4)
+        if left[0] > 1:
+            left[0] -= 1
+            raise error or BrokenError("again")
+        return iter(resumed(PLAY, cursor.sequence_number).events)
+
+    events = list(resuming(service, patience=patience, sleep=slept.append, chance=lambda: chance))
+    assert events == list(PLAY.events)
+    return slept
+
+
+def test_each_wait_is_twice_the_one_before_up_to_the_longest() -> None:
+    patience = Patience(max_retries=9, first_wait_s=1.0, max_wait_s=5.0)
+    assert waits(5, patience) == [1.0, 2.0, 4.0, 5.0, 5.0]
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_half_of_each_wait_is_chance(chance: float) -> None:
+    for longest, waited in zip((1.0, 2.0, 4.0), waits(3, Patience(first_wait_s=1.0), chance), strict=True):
+        assert longest / 2 <= waited <= longest
+
+
+def test_the_service_may_ask_for_a_longer_wait() -> None:
+    error = RefusedError(429, **{"retry-after": "7"})
+    assert waits(2, Patience(first_wait_s=1.0), error=error)[1] == 7.0
+    assert waits(2, Patience(first_wait_s=1.0, max_wait_s=3.0), error=error)[1] == 3.0
+
+
+def test_after_the_last_retry_it_is_given_up_with_the_reason() -> None:
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        return cut(PLAY.events, 9 if cursor.sequence_number is None else 0)
+
+    assembler = Assembler()
+    with pytest.raises(IncompleteStreamError, match=r"after 2 retries: BrokenError: reset by peer") as over:
+        assemble(resuming(service, patience=Patience(max_retries=2), sleep=no_sleep), assembler=assembler)
+    assert len(asked) == 3
+    assert isinstance(over.value.__cause__, BrokenError)
+    assert [len(item.partials) for item in assembler.items.values()] == [2]
+
+
+def test_news_between_two_cuts_makes_the_count_begin_anew() -> None:
+    service = Service(PLAY, 3, 1, 1, 1, 1, 1)
+    assert list(resuming(service, patience=Patience(max_retries=1), sleep=no_sleep)) == list(PLAY.events)
+
+
+def test_silence_is_a_cut() -> None:
+    gate = threading.Event()
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        if cursor.sequence_number is not None:
+            yield from resumed(PLAY, cursor.sequence_number).events
+            return
+        yield from PLAY.events[:5]
+        gate.wait(30)
+
+    patience = Patience(silence_s=0.05, first_wait_s=0.0)
+    assert list(resuming(service, patience=patience, sleep=no_sleep)) == list(PLAY.events)
+    gate.set()
+
+
+def test_silence_that_lasts_is_told() -> None:
+    gate = threading.Event()
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        yield from PLAY.events[: 5 if cursor.sequence_number is None else 0]
+        gate.wait(30)
+
+    with pytest.raises(IncompleteStreamError, match=r"nothing came for 0\.02 seconds"):
+        list(resuming(service, patience=Patience(silence_s=0.02, max_retries=1), sleep=no_sleep))
+    gate.set()
+
+
+def test_the_deadline_of_the_whole_is_told() -> None:
+    now = [0.0]
+
+    def sleep(_seconds: float) -> None:
+        now[0] += 50
+
+    service = Service(PLAY, 3, 0, 0, 0, 0)
+    patience = Patience(deadline_s=120, silence_s=None)
+    with pytest.raises(IncompleteStreamError, match="it was not whole within 120 seconds"):
+        list(resuming(service, patience=patience, clock=lambda: now[0], sleep=sleep))
+    assert len(service.asked) == 4
+
+
+def test_async_silence_is_told_too() -> None:
+    async def service(cursor: Cursor) -> AsyncIterator[Any]:
+        for event in PLAY.events[: 5 if cursor.sequence_number is None else 0]:
+            yield event
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        async for _ in aresuming(service, patience=Patience(silence_s=0.02, max_retries=0)):
+            pass
+
+    with pytest.raises(IncompleteStreamError, match="nothing came"):
+        asyncio.run(run())
+
+
+def test_a_timeout_of_the_clients_own_is_not_taken_for_silence() -> None:
+    async def service(_cursor: Cursor) -> AsyncIterator[Any]:
+        for event in PLAY.events[:4]:
+            yield event
+        raise TimeoutError("the client's")
+
+    async def run() -> None:
+        async for _ in aresuming(service, patience=Patience(max_retries=0)):
+            pass
+
+    with pytest.raises(IncompleteStreamError, match="the client's"):
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", ["max_retries", "first_wait_s", "silence_s", "deadline_s"])
+@pytest.mark.parametrize("value", [-1, float("nan"), True, "1"])
+def test_patience_is_checked(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=name):
+        Patience(**{name: value})
+
+
+def test_a_consumer_that_stops_ends_the_reading() -> None:
+    closed = threading.Event()
+
+    def service(_cursor: Cursor) -> Iterator[Any]:
+        try:
+            yield from PLAY.events
+        finally:
+            closed.set()
+
+    events = resuming(service)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert closed.wait(30)
+
+
+# ---- server-sent events with ids, over a real socket
+
+
+class Numbered(http.server.BaseHTTPRequestHandler):
+    """A plain SSE URL: each event has an id, and Last-Event-ID goes on behind it. It breaks after four events."""
+
+    asked: ClassVar[list[str | None]]
+
+    def do_GET(self) -> None:
+        last = self.headers.get("last-event-id")
+        type(self).asked.append(last)
+        start = int(last) + 1 if last else 0
+        events = [replace_number(event) for event in PLAY.events][start : start + 4]
+        self.send_response(200)
+        self.send_header("content-length", str(10**9))  # so that the client sees the cut
+        self.end_headers()
+        for at, event in enumerate(events, start):
+            self.wfile.write(b"id: %d\n%b" % (at, sse([event])))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def replace_number(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name != "sequence_number"}
+
+
+def test_a_plain_sse_url_goes_on_by_its_last_event_id() -> None:
+    class Handler(Numbered):
+        asked: ClassVar[list[str | None]] = []
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+
+        def open_stream(cursor: Cursor) -> Iterator[bytes]:
+            headers = {"Last-Event-ID": cursor.last_event_id} if cursor.last_event_id else {}
+            with urlopen(Request(url, headers=headers)) as body:
+                yield from iter(lambda: body.read1(65_536), b"")
+
+        result = assemble(opened(open_stream))
+        server.shutdown()
+    assert Handler.asked == [None, "3", "7", "11", "15"][: -(-len(PLAY.events) // 4)]
+    expected = assemble(map(replace_number, PLAY.events))
+    assert shown(result) == shown(expected)
+
+
+def test_a_cursor_is_as_it_was_for_who_does_not_know_of_ids() -> None:
+    assert Cursor("resp_1", 3) == Cursor("resp_1", 3, None)
+    assert replace(Cursor("resp_1", 3), sequence_number=4) == Cursor("resp_1", 4)
