@@ -130,11 +130,10 @@ class Frame:
             image: Image.Image = Image.open(BytesIO(_without_metadata(self.data, self.format)), formats=[self.format])
             if image.size != self.size:
                 raise ValueError(f"its pixels are {image.size} and its header says {self.size}")
-            if at_most is None:
-                image.load()
-            else:
+            if at_most is not None:
                 image = image.convert(_RESIZABLE[image.mode]) if image.mode in _RESIZABLE else image
                 image.thumbnail(at_most)
+            image.load()  # also where a picture is smaller than asked, and so was left as it is
             image.info = {name: value for name, value in image.info.items() if name in _COLOUR_INFO}
             return image
         except Exception as cause:  # Pillow raises what it meets: OSError, SyntaxError, ValueError, struct.error, …

@@ -622,6 +622,13 @@ def test_damaged_pixels_are_a_frame_decode_error_from_its_cause(name: str) -> No
         assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize("size", [(4, 4), (4_000, 4_000)])
+@pytest.mark.parametrize("name", sorted(_damaged()))
+def test_a_preview_of_damaged_pixels_is_one_too_at_any_size(name: str, size: tuple[int, int]) -> None:
+    with pytest.raises(FrameDecodeError):
+        _frame(_damaged()[name]).preview(size)
+
+
 @given(
     form=st.sampled_from(FORMATS),
     edits=st.lists(st.tuples(st.integers(0, 2**32), st.integers(0, 255)), min_size=1, max_size=6),
