@@ -59,6 +59,7 @@ class Assembler:
         self._result: Result | None = None
         self._listeners: dict[object, tuple[Listener, tuple[type, ...]]] = {}
         self._is_telling = False
+        self._to_discard: list[str] = []
 
     def feed(self, event: object) -> tuple[Update, ...]:
         """What `event` changed, in the order in which the listeners were told.
@@ -96,6 +97,27 @@ class Assembler:
         if self._rules.strict and result.outcome is Outcome.INCOMPLETE:
             result.raise_for_outcome()
         return tuple(updates)
+
+    def discard(self, item_id: str) -> Item:
+        """The item as it stood; from now on the assembler holds nothing of it, and passes over what is said of it.
+
+        For a stream without end, so that memory does not grow with what was shown long ago. A listener may call it; it
+        is done when all have heard. Raises KeyError where no event has named the item.
+        """
+        item = self[item_id]
+        self._to_discard.append(item_id)
+        if not self._is_telling:
+            self._let_go()
+        return item
+
+    def _let_go(self) -> None:
+        while self._to_discard:
+            item_id = self._to_discard.pop()
+            if item_id in self._held.facts:
+                self._held.discard(item_id)
+            for held in (self._told, self._anomalies, self._built, self._pixels):
+                held.pop(item_id, None)
+            self._newest = None if self._newest == item_id else self._newest
 
     def subscribe(self, callback: Listener, *types: Any) -> Callable[[], None]:
         """Have `callback` called in the feeding thread with each update of these types (no types: with every update).
@@ -250,6 +272,7 @@ class Assembler:
                         _call(callback, update)
         finally:
             self._is_telling = False
+            self._let_go()
 
 
 def _release(error: ImgassembleError) -> None:

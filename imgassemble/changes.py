@@ -60,8 +60,20 @@ class Held:
 
     facts: dict[str, Facts] = field(default_factory=dict)
     standing: Standing = field(default_factory=Standing)
+    discarded: dict[str | None, None] = field(
+        default_factory=dict
+    )  # whose late events are passed over, the oldest first
+
+    def discard(self, item_id: str) -> None:
+        """Let go of an item, and pass over what is still said of it."""
+        n_bytes = _bytes_of(self.facts.pop(item_id))
+        self.standing = replace(self.standing, total_bytes=self.standing.total_bytes - n_bytes)
+        self.discarded[item_id] = None
+        if len(self.discarded) > _MOST_DISCARDED:
+            del self.discarded[next(iter(self.discarded))]
 
 
+_MOST_DISCARDED = 1_000  # remembered: a response repeats its items at its end, and those are few
 _MOST_ANOMALIES = 100  # told of one event, which may name ten thousand items
 
 
@@ -94,11 +106,12 @@ class _Weighing:
         self.total_bytes = held.standing.total_bytes
         self.new_items = 0
         signals = [signal for signal in reading.signals if not (_arrival_counts(signal) and self._is_repeat())]
-        for signal in signals:
-            item_id = self._name(signal)
+        named = [(signal, self._name(signal)) for signal in signals]
+        named = [(signal, item_id) for signal, item_id in named if item_id not in held.discarded]
+        for signal, item_id in named:
             if item_id is not None and self._has_room(item_id):
                 self._weigh_item(signal, item_id)
-        is_skipped = not reading.is_for_us or (reading.signals and not signals)
+        is_skipped = not reading.is_for_us or (reading.signals and not named)
         self.change.standing = Standing(
             stream=self._stream(),
             cursor=_moved(held.standing.cursor, reading),

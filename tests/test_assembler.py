@@ -1195,3 +1195,94 @@ def test_no_log_line_holds_base64(caplog: pytest.LogCaptureFixture) -> None:
 def test_an_item_shows_itself_in_a_notebook() -> None:
     item: Item = fed(wire.done("ig_1", GOOD))["ig_1"]
     assert item._repr_mimebundle_()["image/png"] == wire.b64(GOOD)
+
+
+# ---- letting go
+
+
+def test_a_discarded_item_is_gone_and_late_words_of_it_are_passed_over() -> None:
+    assembler = Assembler()
+    assembler.feed(wire.partial("ig_1", 0))
+    assembler.feed(wire.partial("ig_2", 0))
+    item = assembler.discard("ig_1")
+    assert len(item.partials) == 1
+    assert "ig_1" not in assembler
+    assert assembler.feed(wire.partial("ig_1", 1)) == ()
+    assert assembler.skipped == 1
+    assembler.feed(wire.snapshot("completed", [wire.member("ig_1"), wire.member("ig_2")]))
+    assembler.close()
+    assert assembler.result is not None
+    assert list(assembler.result.items) == ["ig_2"]
+
+
+def test_discarding_gives_its_bytes_back() -> None:
+    picture = wire.png(40, 40)
+    assembler = Assembler(limits=Limits(max_total_bytes=len(picture) + 10), strict=True)
+    for number in range(20):
+        assembler.feed(wire.done(f"ig_{number}", content=picture))
+        assert assembler.discard(f"ig_{number}").final is not None
+
+
+def test_an_item_that_is_unknown_cannot_be_discarded() -> None:
+    with pytest.raises(KeyError):
+        Assembler().discard("ig_1")
+
+
+def test_a_listener_may_discard_and_the_others_still_find_the_item() -> None:
+    assembler, found = Assembler(), list[Any]()
+    assembler.subscribe(lambda update: assembler.discard(update.item_id), ItemEnded)
+    assembler.subscribe(lambda update: found.append(assembler[update.item_id].final), ItemEnded)
+    assembler.feed(wire.done("ig_1", content=GOOD))
+    assert [frame.data for frame in found] == [GOOD]
+    assert "ig_1" not in assembler
+    assert assembler.latest is None
+
+
+def test_an_assembler_that_serves_ten_thousand_items_one_after_the_other_does_not_grow() -> None:
+    assembler = Assembler()
+
+    def serve(numbers: range) -> None:
+        for number in numbers:
+            assembler.feed(wire.done(f"ig_{number}", content=wire.png(8, 8)))
+            assembler.discard(f"ig_{number}")
+
+    serve(range(2_000))
+    gc.collect()
+    tracemalloc.start()
+    serve(range(2_000, 3_000))
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    serve(range(3_000, 12_000))
+    gc.collect()
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert after - before < 100_000
+
+
+@pytest.mark.parametrize("keep", ["all", "latest"])
+def test_what_is_held_is_what_max_total_bytes_says(keep: Any) -> None:
+    limits = Limits(max_total_bytes=2_000_000)
+    assembler = Assembler(limits=limits, keep=keep)
+    gc.collect()
+    tracemalloc.start()
+    for number in range(60):
+        for index in range(4):
+            noise = random_png(number * 10 + index)
+            assembler.feed(wire.partial(f"ig_{number}", index, content=noise))
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    frames = [frame for item in assembler.items.values() for frame in item.partials]
+    total = sum(len(frame.data) for frame in frames)
+    assert 0.5 * limits.max_total_bytes < total <= limits.max_total_bytes
+    assert held < 1.25 * limits.max_total_bytes  # and what stands around the bytes
+
+
+def random_png(seed: int) -> bytes:
+    from random import Random
+
+    return (
+        wire.png(1, 1)[:-12]
+        + wire.png_chunk(b"teXt", b"k\0" + Random(seed).randbytes(20_000))
+        + wire.png_chunk(b"IEND")
+    )
