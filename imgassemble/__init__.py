@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .limits import Limits
     from .refresh import Refresher
     from .resume import Patience, aresuming, resuming
+    from .saved import saved_events
     from .sinks import DirectorySink, Sink
     from .sources import open_events
     from .updates import (
@@ -110,6 +111,7 @@ __all__ = [
     "open_events",
     "parse_event",
     "resuming",
+    "saved_events",
 ]
 
 # fmt: off
@@ -126,6 +128,7 @@ _HOMES = {
     "limits": ("Limits",),
     "refresh": ("Refresher",),
     "resume": ("Patience", "aresuming", "resuming"),
+    "saved": ("saved_events",),
     "sinks": ("DirectorySink", "Sink"),
     "sources": ("open_events",),
     "updates": ("Anomaly", "FinalReady", "FinalWithdrawn", "FrameAdded", "ItemEnded", "Outcome", "StateChanged",

@@ -25,6 +25,7 @@ from .changes import Keep
 from .errors import SinkError, UsageError, quoted
 from .files import sink_error, write_atomically
 from .frames import Frame
+from .saved import read_facts
 from .updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StreamEnded, Update
 
 _log = logging.getLogger("imgassemble")
@@ -73,6 +74,8 @@ class DirectorySink:
     directory: DIR; it is made where it is missing.
     keep: "all" partials, or only the "latest" of each item.
     overwrite: replace what an earlier run left in an item's folder, instead of failing.
+    resume: go on with what an earlier run of the same stream left, however that run ended: what stands there stays.
+        Feed the assembler `saved_events(directory, is_to_go_on=True)` first, so that it knows of it.
     clock: gives the time at which a frame came, for item.json.
 
     Files are the bytes as received, and appear whole or not at all. `final.*` holds a result, never a draft. A write
@@ -85,13 +88,16 @@ class DirectorySink:
         *,
         keep: Keep = "all",
         overwrite: bool = False,
+        resume: bool = False,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         if keep not in get_args(Keep):
             raise UsageError(f"keep is one of {', '.join(map(repr, get_args(Keep)))}, not {keep!r}")
+        if overwrite and resume:
+            raise UsageError("overwrite replaces what an earlier run left, resume goes on with it: choose one")
         self._directory = Path(directory)
         self._keep = keep
-        self._overwrite = overwrite
+        self._overwrite, self._resume = overwrite, resume
         self._clock = clock
         self._assembler: Assembler | None = None
         self._folders: dict[str, _Folder] = {}
@@ -104,6 +110,8 @@ class DirectorySink:
             raise sink_error(self._directory, cause) from cause
         if assembler is not self._assembler:  # what was written of another stream is not ours any more
             self._assembler, self._folders = assembler, {}
+        if self._resume:
+            _remove_temporary(self._directory)
         for item in assembler.items.values():
             for frame in item.partials:
                 self(FrameAdded(item.id, frame, frame is item.partials[-1]))
@@ -120,7 +128,10 @@ class DirectorySink:
             return
         folder = self._folders.get(update.item_id)
         if folder is None:
-            folder = self._folders[update.item_id] = _Folder(self._directory / folder_name(update.item_id))
+            folder = _Folder(self._directory / folder_name(update.item_id))
+            if self._resume:
+                folder.frames = _frames_in(folder.path)
+            self._folders[update.item_id] = folder
         folder.is_stale = True
         if step := _STEPS.get(type(update)):
             self._try(folder, partial(step, self, folder, update))
@@ -128,7 +139,7 @@ class DirectorySink:
     def close(self) -> None:
         """Write what is left to write. Raises the first SinkError that there was."""
         for item_id, folder in self._folders.items():
-            if folder.is_stale:
+            if folder.is_stale and self._assembler and item_id in self._assembler:  # it may have been discarded
                 self._try(folder, partial(self._write_facts, folder, item_id))
         for folder in self._folders.values():
             if folder.error:
@@ -158,7 +169,7 @@ class DirectorySink:
                 folder.path.mkdir()
             elif not S_ISDIR(folder.path.lstat().st_mode):
                 raise SinkError(_in_the_way(folder.path, "a file or a link"), path=folder.path, errno=EEXIST)
-            elif not folder.is_ours and any(folder.path.iterdir()):
+            elif not (folder.is_ours or self._resume) and any(folder.path.iterdir()):
                 if not self._overwrite:
                     raise SinkError(_in_the_way(folder.path, "what another run wrote"), path=folder.path, errno=EEXIST)
                 _remove_old(folder.path)
@@ -245,6 +256,28 @@ def _remove_old(path: Path) -> None:
     for old in path.iterdir():
         if _OURS.fullmatch(old.name):
             old.unlink()
+
+
+def _frames_in(path: Path) -> dict[str, dict[str, Any]]:
+    """What an earlier run wrote into an item's folder and told of in its item.json, as far as it is still so."""
+    facts = read_facts(path / "item.json") if not path.is_symlink() else {}
+    told = [*(facts.get("partials") or ()), facts.get("final")]
+    frames = {frame["file"]: frame for frame in told if isinstance(frame, dict) and isinstance(frame.get("file"), str)}
+    return {name: frame for name, frame in frames.items() if _OURS.fullmatch(name) and _is_whole(path / name, frame)}
+
+
+def _is_whole(path: Path, frame: dict[str, Any]) -> bool:
+    try:
+        return not path.is_symlink() and sha256(path.read_bytes()).hexdigest() == frame.get("sha256")
+    except OSError:
+        return False
+
+
+def _remove_temporary(directory: Path) -> None:
+    """Remove what a run that was killed was about to write."""
+    for old in directory.glob("*/.imgassemble-*.tmp"):
+        if not old.parent.is_symlink():
+            old.unlink(missing_ok=True)
 
 
 def _in_the_way(path: Path, what: str) -> str:
