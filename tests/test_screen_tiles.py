@@ -1,0 +1,210 @@
+"""The tiles that every screen shows: the truth about each item, whatever a Refresher skips, and what is painted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import strategies as some
+import wire
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from imgassemble import (
+    Assembler,
+    FinalReady,
+    FinalWithdrawn,
+    FrameAdded,
+    FrameDecodeError,
+    Item,
+    ItemEnded,
+    State,
+    Update,
+    iter_updates,
+)
+from imgassemble.screens.tiles import Kind, Painter, Shown, Tile, Tiles, fitted, paint, placeholder
+
+FINAL = wire.png(5, 4)
+OWED = (FinalReady, FinalWithdrawn, ItemEnded)
+UNDECODABLE = b"".join(  # whole for who walks its chunks
+    [wire.png(3, 3)[:33], wire.png_chunk(b"IDAT", b"no pixels"), wire.png_chunk(b"IEND")]
+)
+
+
+def tiles_of(events: Iterable[wire.Wire]) -> list[Tile]:
+    tiles = Tiles()
+    return [tile for update in iter_updates(events) if (tile := tiles.take(update))]
+
+
+def said(events: Iterable[wire.Wire]) -> list[tuple[Kind, str]]:
+    return [(tile.kind, tile.caption) for tile in tiles_of(events)]
+
+
+# ---- what they say
+
+
+def test_previews_are_counted_from_one_and_a_final_is_called_so() -> None:
+    assert said([wire.partial(index=0), wire.partial(index=1), wire.done(content=FINAL)]) == [
+        (Kind.PREVIEW, "preview 1"),
+        (Kind.PREVIEW, "preview 2"),
+        (Kind.FINAL, "final"),
+    ]
+
+
+def test_a_draft_is_called_a_draft() -> None:
+    *_, last = tiles_of([wire.partial(), wire.call("completed")])
+    assert (last.kind, last.caption) == (Kind.DRAFT, "draft: the last preview, for no final picture came")
+    assert last.frame is not None
+    assert last.frame.data == wire.shade(0)
+
+
+def test_an_item_that_stays_incomplete_shows_its_last_preview_as_a_draft() -> None:
+    *_, last = tiles_of([wire.partial(index=0), wire.partial(index=1)])
+    assert last.kind is Kind.DRAFT
+    assert last.caption.startswith("incomplete: ")
+    assert last.frame is not None
+    assert last.frame.index == 1
+
+
+def test_a_failure_is_told_in_the_services_words() -> None:
+    *_, last = tiles_of([wire.partial(), wire.error("moderation_blocked", "not that\x1b[2J")])
+    assert last.kind is Kind.FAILED
+    assert last.caption.startswith("failed: ")
+    assert "not that [2J" in last.caption
+    assert last.caption.isprintable()
+
+
+def test_a_final_that_is_withdrawn_leaves_the_last_preview() -> None:
+    snapshot = wire.snapshot("completed", [wire.member(content=None, status="failed")])
+    *_, withdrawn, last = tiles_of([wire.partial(), wire.done(content=FINAL), snapshot])
+    assert (withdrawn.kind, last.kind) == (Kind.FAILED, Kind.FAILED)
+    assert withdrawn.caption.startswith("withdrawn")
+    assert last.frame is not None
+    assert last.frame.data == wire.shade(0)
+
+
+@pytest.mark.parametrize(
+    ("events", "words"), [([wire.created(), wire.snapshot("completed")], "no image"), ([wire.error()], "failed")]
+)
+def test_a_stream_without_an_item_is_a_failed_tile_of_no_item(events: list[wire.Wire], words: str) -> None:
+    (tile,) = tiles_of(events)
+    assert (tile.item_id, tile.kind, tile.frame) == ("", Kind.FAILED, None)
+    assert tile.caption.startswith(words)
+
+
+def kind_of(item: Item) -> Kind:
+    if item.final:
+        return Kind.DRAFT if item.is_provisional else Kind.FINAL
+    return Kind.DRAFT if item.state is State.INCOMPLETE and item.latest else Kind.FAILED
+
+
+@given(some.responses_streams(indexed=False) | some.images_streams(), st.data())
+def test_the_last_tile_of_an_item_is_the_truth_whatever_previews_were_skipped(
+    stream: list[wire.Wire], data: st.DataObject
+) -> None:
+    assembler, tiles, last = Assembler(), Tiles(), dict[str, Tile]()
+    updates: list[Update] = [each for event in stream for each in assembler.feed(event)]
+    updates += assembler.close()
+    ends = {each.item_id: at for at, each in enumerate(updates) if isinstance(each, OWED)}
+    for at, update in enumerate(updates):
+        tiles.note(update)
+        if isinstance(update, FrameAdded) and at < ends[update.item_id] and data.draw(st.booleans()):
+            continue  # as a Refresher does: the end of the item is still to be told
+        if tile := tiles.take(update):
+            last[tile.item_id] = tile
+    for item in assembler.items.values():
+        tile = last[item.id]
+        assert (tile.kind, tile.frame) == (kind_of(item), item.latest)
+
+
+@given(some.responses_streams())
+def test_a_tile_never_shows_an_earlier_preview_again(stream: list[wire.Wire]) -> None:
+    shown: dict[str, float] = {}
+    tiles = Tiles()
+    for update in iter_updates(stream):
+        tiles.note(update)
+        tile = tiles.take(update)
+        if tile and tile.kind is Kind.PREVIEW and tile.frame and tile.frame.index is not None:
+            assert tile.frame.index >= shown.get(tile.item_id, 0)
+            shown[tile.item_id] = tile.frame.index
+
+
+# ---- what is painted
+
+
+def painted(events: Iterable[wire.Wire], size: tuple[int, int] = (100, 100)) -> list[Shown]:
+    painter = Painter(size)
+    return [shown for update in iter_updates(events) if (shown := painter(update))]
+
+
+def test_a_picture_is_painted_no_larger_than_asked_with_its_aspect() -> None:
+    (shown,) = painted([wire.done(content=wire.png(400, 200))])
+    assert shown.image.size == (100, 50)
+    assert shown.image.getpixel((0, 0)) == (200, 60, 20)
+    assert shown.frame is shown.tile.frame
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_every_format_is_painted_in_colours(form: str) -> None:
+    (shown,) = painted([wire.done(content=wire.picture(form))])
+    assert shown.image.mode in ("RGB", "RGBA")
+
+
+def test_a_picture_that_cannot_be_decoded_leaves_the_one_before_it_and_is_named() -> None:
+    first, second = painted([wire.partial(index=0), wire.done(content=UNDECODABLE)])
+    assert second.image is first.image
+    assert (first.frame, second.frame) == (first.tile.frame, first.tile.frame)
+    assert second.tile.caption == "final; it cannot be decoded"
+
+
+def test_without_a_picture_before_it_there_is_a_placeholder() -> None:
+    (shown,) = painted([wire.done(content=UNDECODABLE)])
+    assert (shown.image.size, shown.frame) == ((100, 100), None)
+
+
+def test_a_preview_that_was_skipped_is_painted_where_it_was_the_last() -> None:
+    painter = Painter((10, 10))
+    added, *_, ended = (each for each in iter_updates([wire.partial()]) if isinstance(each, (FrameAdded, ItemEnded)))
+    painter.note(added)
+    shown = painter(ended)
+    assert shown is not None
+    assert shown.frame is not None
+    assert shown.frame.data == wire.shade(0)
+
+
+def test_an_update_that_changes_nothing_paints_nothing() -> None:
+    painter = Painter((10, 10))
+    updates = list(iter_updates([wire.done(content=FINAL)]))
+    assert [type(each) for each in updates if painter(each)] == [FinalReady]
+
+
+@pytest.mark.parametrize("size", [(2, 2), (100, 100)])
+def test_damaged_pixels_are_found_when_they_are_painted(size: tuple[int, int]) -> None:
+    with pytest.raises(FrameDecodeError):
+        paint(tiles_of([wire.done(content=UNDECODABLE)])[0], size)
+
+
+def test_a_tile_without_a_frame_is_a_placeholder_of_exactly_that_size() -> None:
+    assert paint(Tile(), (7, 9)).size == (7, 9)
+    assert placeholder((1, 1)).size == (1, 1)
+
+
+def test_a_placeholder_is_quiet() -> None:
+    image = placeholder((4, 64))
+    colours: list[Any] = [image.getpixel((0, y)) for y in range(64)]
+    assert colours == sorted(colours, reverse=True)
+    assert isinstance(image, Image.Image)
+    assert (colours[0], colours[-1]) == ((0xE8,) * 3, (0xD4,) * 3)
+
+
+sides = st.integers(1, 5_000)
+
+
+@given(st.tuples(sides, sides), st.tuples(sides, sides))
+def test_what_is_fitted_fits_and_fills_one_side(aspect: tuple[int, int], room: tuple[int, int]) -> None:
+    width, height = fitted(aspect, room)
+    assert 1 <= width <= room[0]
+    assert 1 <= height <= room[1]
+    assert width == room[0] or height == room[1]
