@@ -12,34 +12,35 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from . import __version__
 from .assembler import Assembler
 from .drivers import assemble
-from .errors import SinkError, UsageError, clean
+from .errors import SinkError, UsageError, clean, printable, quoted
 from .files import sink_error
 from .frames import Frame
 from .items import Item, Result
-from .lifecycle import State
+from .saved import saved_events
+from .screens.lines import Progress, facts
 from .sinks import DirectorySink
 from .sources import EventDecoder, open_chunks
 from .sse import BOM
 from .updates import (
     Anomaly,
     FinalReady,
-    FinalWithdrawn,
     FrameAdded,
-    ItemEnded,
     Outcome,
-    StateChanged,
-    StreamEnded,
     Update,
 )
 from .values import plain
+
+if TYPE_CHECKING:
+    from .screens.terminal import TerminalScreen
 
 OK, INCOMPLETE, NO_IMAGE, FAILED, UNREADABLE, STORAGE, USAGE, INTERRUPTED = 0, 3, 4, 5, 6, 7, 2, 130
 
@@ -59,7 +60,7 @@ exit codes (of several, the first):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    options = _parser(is_simulation=words[:1] == ["simulate"]).parse_args(words)
+    options = _parser(words[0] if words else "").parse_args(words)
     try:
         return int(options.run(options))
     except UsageError as error:
@@ -73,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parser(*, is_simulation: bool) -> argparse.ArgumentParser:
+def _parser(chosen: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="imgassemble",
         description="Turn the event stream of an image-generation API into pictures.",
@@ -88,20 +89,53 @@ def _parser(*, is_simulation: bool) -> argparse.ArgumentParser:
         (("--keep",), {"choices": ("all", "latest"), "default": "all",
             "help": "which previews stay: all, or only the latest of each image (default: all)"}),
         (("--overwrite",), {"action": "store_true", "help": "replace what an earlier run wrote for the same image"}),
-        (("--tee",), {"metavar": "FILE", "type": Path, "help": "also keep the stream in FILE, which must be new"}),
+        (("--resume",), {"action": "store_true",
+            "help": "go on in the DIR of a run that was cut or killed; SOURCE may begin anew or where it broke"}),
+        (("--tee",), {"metavar": "FILE", "type": Path,
+            "help": "also keep the stream in FILE, which must be new; with --resume it is added to"}),
         (("--json",), {"action": "store_true", "help": "tell every update as a line of JSON on standard output"}),
+        (("--show",), {"action": "store_true", "help": "also show the pictures, as watch does, on standard error"}),
+        *_LOOKS,
     ])  # fmt: skip
+    _add(
+        commands,
+        "watch",
+        _watch,
+        "show a stream in the terminal as it comes: previews in place, states, seconds",
+        _LOOKS,
+    )
     _add(commands, "inspect", _inspect, "tell what is in a stream: images, states, frames, sizes, timings, anomalies", [
         (("--json",), {"action": "store_true", "help": "tell every image, and then the stream, as a line of JSON"}),
     ])  # fmt: skip
-    about = "stand in for a service: a stream of previews and pictures, made here, with any fault wanted"
-    simulate = commands.add_parser("simulate", help=about, description=about[0].upper() + about[1:] + ".")
-    if is_simulation:  # the others do without its modules
-        from .simulator import command
-
-        command.add_arguments(simulate)
-        simulate.set_defaults(run=command.run)
+    for name, (home, about) in _ELSEWHERE.items():
+        other = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+        if name == chosen:  # the others do without its modules
+            import_module(home, __package__).add_command(name, other)
     return parser
+
+
+# Commands that live with what they serve, and what they are for.
+_ELSEWHERE = {
+    "view": (".web.command", "show a stream, or a folder that save writes, on a live page in the browser"),
+    "demo": (".web.command", "show streams that are made here on a live page: no key, no network"),
+    "simulate": (".simulator.command", "stand in for a service: a stream of previews and pictures, made here, with any "
+        "fault wanted"),
+}  # fmt: skip
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not all(side.isascii() and side.isdigit() and int(side[:6]) for side in (width, height)):
+        raise argparse.ArgumentTypeError(f"a size is WIDTHxHEIGHT in pixels, such as 1024x1024, not {quoted(text)}")
+    return int(width[:6]), int(height[:6])
+
+
+_LOOKS: list[Any] = [
+    (("--graphics",), {"choices": ("kitty", "iterm2", "blocks", "blocks-256", "text"),
+        "help": "how pictures are shown (default: the best that the terminal says it can; text where there is none)"}),
+    (("--size",), {"metavar": "WxH", "type": _size, "default": (1024, 1024),
+        "help": "the size that is expected, for the placeholder (default: 1024x1024)"}),
+]  # fmt: skip
 
 
 def _add(commands: Any, name: str, run: Callable[[Any], int], about: str, options: list[Any]) -> None:
@@ -125,21 +159,54 @@ def _add(commands: Any, name: str, run: Callable[[Any], int], about: str, option
 def _save(options: argparse.Namespace) -> int:
     assembler = Assembler(keep=options.keep, key_by=options.key_by)
     chunks = open_chunks(options.source)
-    tee, results, heard = _Tee(options.tee), _Results(), _Heard()
-    sink = DirectorySink(options.output, keep=options.keep, overwrite=options.overwrite)
-    listener = results.update if options.json else _Progress()
+    tee, results, heard = _Tee(options.tee, is_resumed=options.resume), _Results(), _Heard()
+    sink = DirectorySink(options.output, keep=options.keep, overwrite=options.overwrite, resume=options.resume)
+    for event in saved_events(options.output, is_to_go_on=True) if options.resume else ():
+        assembler.feed(event)
+    progress = _progress((Anomaly,) if options.show else None)
+    listener = results.update if options.json else progress
     error: SinkError | None = None
     try:
-        assemble(heard.events_in(tee.copy(chunks)), on_update=_each(heard, listener), sinks=[sink], assembler=assembler)
+        with _screens(options, sys.stderr if options.show else None) as screens:
+            listen = _each(heard, listener, *screens)
+            assemble(heard.events_in(tee.copy(chunks)), on_update=listen, sinks=[sink], assembler=assembler)
     except SinkError as failed:
         error = failed
         if assembler.result is None:  # DIR cannot be made; whatever else fails was told when it did
             _say(str(error))
     if not options.json:
+        if options.show:
+            progress.end(assembler.result)
         for path in sink.paths:
             if path.stem == "final":
-                results.line(clean(str(path), 4_000))
+                results.line(printable(str(path)))
     return STORAGE if error or tee.error or results.error else heard.exit_code(assembler.result)
+
+
+def _watch(options: argparse.Namespace) -> int:
+    assembler = Assembler(keep="latest", key_by=options.key_by)
+    chunks = open_chunks(options.source)
+    results, heard, progress = _Results(), _Heard(), _progress((Anomaly,))
+    with _screens(options, sys.stdout) as screens:
+        listen = _each(heard, progress, *screens)
+        assemble(heard.events_in(chunks), on_update=listen, assembler=assembler)
+    results.check(*(screen.error for screen in screens))
+    progress.end(assembler.result)
+    return STORAGE if results.error else heard.exit_code(assembler.result)
+
+
+@contextmanager
+def _screens(options: argparse.Namespace, output: TextIO | None) -> Iterator[tuple[TerminalScreen, ...]]:
+    """The screen on `output`, where there is one. What is printed meanwhile stands above the pictures."""
+    if output is None:
+        yield ()
+        return
+    from .screens.terminal import TerminalScreen, printing_above
+
+    with TerminalScreen(output, size=options.size, graphics=options.graphics) as screen, printing_above(screen):
+        yield (screen,)
+    if screen.error:
+        _write(output, "")  # it fails again, and then nothing is left to be written
 
 
 def _inspect(options: argparse.Namespace) -> int:
@@ -217,18 +284,24 @@ class _Heard:
 
 
 class _Tee:
-    """Keeps a copy of the stream as it was received. A copy that fails is told, and the stream goes on."""
+    """Keeps a copy of the stream as it was received. A copy that fails is told, and the stream goes on.
 
-    def __init__(self, path: Path | None) -> None:
+    What stands in the file is never changed: a resumed stream is added behind it.
+    """
+
+    def __init__(self, path: Path | None, *, is_resumed: bool) -> None:
         self.error: SinkError | None = None
         self._path = path
+        self._is_resumed = is_resumed
 
     def copy(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         if self._path is None:
             yield from chunks
             return
         try:
-            copy = self._path.open("xb")
+            copy = self._path.open("ab" if self._is_resumed else "xb")
+            if copy.tell():
+                copy.write(b"\n\n")  # what was torn there is an event of its own, that is told and passed over
         except OSError as cause:
             self._fail(cause)
             yield from chunks
@@ -279,69 +352,26 @@ class _Results:
         self.error: OSError | None = None
 
     def line(self, text: str) -> None:
-        failed = _write(sys.stdout, text)
-        if failed is not None and not isinstance(failed, BrokenPipeError):
-            self.error = failed
-            _say(f"the results cannot be written: {failed.strerror}; choose another place for them")
+        self.check(_write(sys.stdout, text))
+
+    def check(self, *failed: Exception | None) -> None:
+        """Tell the error with which writing failed, where there is one."""
+        for error in failed:
+            if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                self.error = error
+                _say(f"the results cannot be written: {error.strerror}; choose another place for them")
 
     def update(self, update: Update) -> None:
         self.line(json.dumps(update.as_dict()))
 
 
-class _Progress:
-    """Tells updates as lines for people on standard error."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        is_terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._has_colour = is_terminal and not os.environ.get("NO_COLOR")
-
-    def __call__(self, update: Update) -> None:
-        told = _LINES[type(update)](update)
-        if told is None:
-            return
-        colour, text = told
-        if self._has_colour:
-            text = f"\x1b[{colour}m{text}\x1b[0m"
-        _write(sys.stderr, f"{time.monotonic() - self._start:7.2f} s  {text}")
+def _progress(kinds: tuple[type, ...] | None) -> Progress:
+    return Progress(lambda line: _write(sys.stderr, line), _has_colour, kinds)
 
 
-_PLAIN, _GOOD, _BAD, _DOUBTFUL = "0", "32", "31", "33"  # SGR colours: none, green, red, yellow
-
-_LINES: dict[type, Callable[[Any], tuple[str, str] | None]] = {
-    StateChanged: lambda update: (
-        None
-        if update.state.is_end or update.state is State.PARTIAL_IMAGE
-        else (_PLAIN, f"{_short(update.item_id)}  {update.state}")
-    ),
-    FrameAdded: lambda update: (
-        _PLAIN,
-        f"{_short(update.item_id)}  preview {update.frame.index}  {_facts(update.frame)}",
-    ),
-    FinalReady: lambda update: (
-        (_DOUBTFUL, f"{_short(update.item_id)}  no result came; the last preview stands in: {_facts(update.frame)}")
-        if update.is_provisional
-        else (_GOOD, f"{_short(update.item_id)}  final  {_facts(update.frame)}")
-    ),
-    FinalWithdrawn: lambda update: (_BAD, f"{_short(update.item_id)}  the final is withdrawn"),
-    ItemEnded: lambda update: (
-        None if update.error is None else (_BAD, f"{_short(update.item_id)}  {update.state}: {update.error}")
-    ),
-    Anomaly: lambda update: (_DOUBTFUL, f"anomaly: {update.message}"),
-    StreamEnded: lambda update: (
-        (_BAD, f"{update.outcome}: {update.error}") if update.error else (_GOOD, update.outcome)
-    ),
-}
-
-
-def _short(item_id: str) -> str:
-    name = clean(item_id, 100) or "''"
-    return name if len(name) <= 24 else f"{name[:12]}…{name[-8:]}"
-
-
-def _facts(frame: Frame) -> str:
-    width, height = frame.size
-    return f"{frame.format} {width}x{height}, {len(frame.data):,} bytes"
+def _has_colour() -> bool:
+    is_terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return is_terminal and not os.environ.get("NO_COLOR")
 
 
 class _Times:
@@ -395,7 +425,7 @@ def _report_item(item: Item, times: _Times) -> Iterator[str]:
         stands_in = "  (stands in for the final)" if item.is_provisional and frame is item.final else ""
         seconds = times.of(item, frame)
         when = "" if seconds is None else f"{seconds:8.2f} s"
-        yield f"  {name:<12} {_facts(frame):<36}{when}  {clean(frame.event_type, 60)}{stands_in}"
+        yield f"  {name:<12} {facts(frame):<36}{when}  {clean(frame.event_type, 60)}{stands_in}"
     if item.error:
         yield f"  {item.error}"
     if item.revised_prompt:

@@ -36,9 +36,14 @@ _LONGEST_TEXT = 1_000  # characters: a paragraph. What a service says beyond tha
 _LONGEST_NAME = 100  # characters: real item ids have up to 83, and a sentence must stay one
 
 
+def printable(text: str) -> str:
+    """`text` on one line and without control characters, whole."""
+    return _UNPRINTABLE.sub(" ", text)
+
+
 def clean(text: str, longest: int = _LONGEST_TEXT) -> str:
     """`text` from outside, safe to print: on one line, no control characters, at most `longest` characters."""
-    shown = _UNPRINTABLE.sub(" ", text[: longest * 2]).strip()
+    shown = printable(text[: longest * 2]).strip()
     shown = _BASE64.sub(lambda run: run[0][:16] + "…", shown)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 

@@ -263,10 +263,10 @@ def _ends_of(decoder: EventDecoder) -> Iterator[tuple[Any, str]]:
 def _told_to_wait(cut: BaseException | None, most_s: float) -> float:
     """The seconds that the service asked for (`Retry-After`), within reason."""
     headers: Any = getattr(getattr(cut, "response", None), "headers", None) or getattr(cut, "headers", None)
+    asked_s = 0.0
     with suppress(Exception):  # somebody else's object
-        asked_s: float = float(headers["retry-after"]) if headers else 0.0
-        return min(asked_s, most_s)
-    return 0.0
+        asked_s = float(headers["retry-after"]) if headers else 0.0
+    return min(asked_s, most_s) if asked_s > 0 else 0.0
 
 
 class _Pieces:

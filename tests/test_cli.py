@@ -14,13 +14,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 import pytest
 import wire
 
 import imgassemble
 from imgassemble.cli import main
+from imgassemble.screens.graphics import Graphics
 
 FINAL = wire.png(5, 4)
 JPEG = wire.picture("JPEG")
@@ -115,6 +116,7 @@ def test_the_exit_code_tells_how_it_went(
     code, body = _CODES[name]
     assert main(["save", str(_stream(tmp_path, body)), "-o", str(tmp_path / "out"), *more]) == code
     assert main(["inspect", str(tmp_path / "stream.sse"), *more]) == code
+    assert more or main(["watch", str(tmp_path / "stream.sse")]) == code
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -139,7 +141,8 @@ def test_storage_comes_before_all_other_codes(events: list[wire.Wire], tmp_path:
         [], ["save"], ["save", "x"], ["save", "-o", "out"], ["inspect"], ["unheard-of"], ["save", "x", "-o"],
         ["--wrong"], ["save", "x", "-o", "out", "--keep", "none"], ["inspect", "x", "--key-by", "name"],
         ["inspect", "x", "y"],
-        ["inspect", "x", "--tee", "y"],
+        ["inspect", "x", "--tee", "y"], ["watch"], ["watch", "x", "--json"], ["watch", "x", "-o", "out"],
+        ["watch", "x", "--graphics", "sixel"], ["watch", "x", "--size", "1024"], ["watch", "x", "--size", "0x9"],
     ],
 )  # fmt: skip
 def test_wrong_use_is_told_with_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +155,7 @@ def test_wrong_use_is_told_with_the_usage(arguments: list[str], capsys: pytest.C
 
 
 @pytest.mark.parametrize("source", ["missing.sse", "folder", "missing/x"])
-@pytest.mark.parametrize("command", ["save", "inspect"])
+@pytest.mark.parametrize("command", ["save", "inspect", "watch"])
 def test_a_source_that_is_not_there_is_wrong_use_and_makes_nothing(command: str, source: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     ended = _run(command, source, *(["-o", "out", "--tee", "tee"] if command == "save" else []), cwd=tmp_path)
@@ -163,7 +166,7 @@ def test_a_source_that_is_not_there_is_wrong_use_and_makes_nothing(command: str,
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that opens and cannot be read")
-@pytest.mark.parametrize("command", ["save", "inspect"])
+@pytest.mark.parametrize("command", ["save", "inspect", "watch"])
 def test_a_source_that_cannot_be_read_is_told_in_one_line(command: str, tmp_path: Path) -> None:
     ended = _run(command, "/proc/self/mem", *(["-o", str(tmp_path / "out")] if command == "save" else []))
     assert ended.returncode in (2, 6)
@@ -171,7 +174,7 @@ def test_a_source_that_cannot_be_read_is_told_in_one_line(command: str, tmp_path
     assert "Input/output error" in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["save", "inspect"])
+@pytest.mark.parametrize("command", ["save", "inspect", "watch"])
 def test_a_closed_standard_input_is_wrong_use(command: str, tmp_path: Path) -> None:
     more = f"-o {tmp_path / 'out'}" if command == "save" else ""
     line = f"{sys.executable} -m imgassemble {command} - {more} <&-"
@@ -260,7 +263,7 @@ def test_an_output_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("command", [["save", "-o", "out"], ["inspect"]])
+@pytest.mark.parametrize("command", [["save", "-o", "out"], ["inspect"], ["watch"]])
 def test_a_stream_is_read_without_the_simulator(command: list[str], tmp_path: Path) -> None:
     stream = _stream(tmp_path, WHOLE)
     program = (
@@ -447,6 +450,71 @@ def test_inspect_tells_of_a_failure_its_reason(tmp_path: Path) -> None:
     assert "the service failed (server_error)" in _run("inspect", _stream(tmp_path, FAILED)).stdout
 
 
+# ---- watch: what is drawn on terminals is in test_screen_terminal.py
+
+
+def test_watch_tells_every_change_as_a_line_where_there_is_no_terminal(tmp_path: Path) -> None:
+    ended = _run("watch", _stream(tmp_path, [*WHOLE, wire.partial("ig_2", "x"), wire.done("ig_2", JPEG)]))
+    assert ended.stdout.splitlines() == [
+        "ig_1: generating",
+        "ig_1: preview 1",
+        "ig_1: preview 2",
+        "ig_1: final 5x4 PNG",
+        "ig_2: preview 1",
+        "ig_2: final 8x6 JPEG",
+    ]
+    anomaly, outcome = (re.sub(r"^ *\d+\.\d\d s  ", "", line) for line in ended.stderr.splitlines())
+    assert anomaly.startswith("anomaly: ")
+    assert outcome == "completed"
+    assert [path.name for path in tmp_path.iterdir()] == ["stream.sse"]
+
+
+def test_watch_draws_where_it_is_asked_to(tmp_path: Path) -> None:
+    ended = _run("watch", _stream(tmp_path, WHOLE), "--graphics", "blocks", "--size", "1536x1024")
+    assert "▀" in ended.stdout
+    assert "waiting for the first preview" in ended.stdout
+    assert "\x1b" not in ended.stderr
+
+
+def test_watch_joins_rotating_ids_on_request(tmp_path: Path) -> None:
+    events = [wire.partial("ig_a"), wire.done("ig_b", FINAL)]
+    ended = _run("watch", _stream(tmp_path, events), "--key-by", "output_index")
+    assert ended.stdout.splitlines() == ["output-0: preview 1", "output-0: final 5x4 PNG"]
+
+
+def test_watch_tells_an_item_without_a_name_and_a_stream_without_an_item(tmp_path: Path) -> None:
+    assert _run("watch", _stream(tmp_path, REFUSAL)).stdout.startswith("no image")
+    assert "failed: the service failed (server_error)" in _run("watch", _stream(tmp_path, FAILED)).stdout
+
+
+def test_save_with_show_tells_lines_on_standard_error_and_prints_the_finals(tmp_path: Path) -> None:
+    ended = _run("save", _stream(tmp_path, WHOLE), "-o", "out", "--show", cwd=tmp_path)
+    assert ended.stdout == "out/ig_1/final.png\n"
+    *told, outcome = ended.stderr.splitlines()
+    assert told == ["ig_1: generating", "ig_1: preview 1", "ig_1: preview 2", "ig_1: final 5x4 PNG"]
+    assert outcome.endswith("s  completed")
+    assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
+
+
+def test_save_with_show_leaves_its_lines_of_json_as_they_are(tmp_path: Path) -> None:
+    stream = _stream(tmp_path, WHOLE)
+    plain = _run("save", stream, "-o", tmp_path / "one", "--json")
+    shown = _run("save", stream, "-o", tmp_path / "two", "--json", "--show", "--graphics", "blocks")
+    assert shown.stdout == plain.stdout
+    assert "▀" in shown.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("command", ["watch", "save --show -o out"])
+def test_closed_outputs_are_no_trouble_for_pictures(closed: str, command: str, tmp_path: Path) -> None:
+    line = f"{sys.executable} -m imgassemble {command} {_stream(tmp_path, WHOLE)} --graphics blocks {closed}"
+    ended = subprocess.run(
+        ["sh", "-c", line], capture_output=True, env=_environment(), text=True, cwd=tmp_path, check=False
+    )
+    assert ended.returncode == 0
+    assert "Error" not in ended.stderr
+
+
 # ---- as they come
 
 
@@ -554,15 +622,16 @@ def test_where_nobody_reads_on_the_pictures_are_saved_all_the_same(more: list[st
     assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
 
 
-def test_a_report_that_nobody_reads_ends_without_a_word(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["inspect", "watch"])
+def test_results_that_nobody_reads_end_without_a_word(command: str, tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     stream = _stream(tmp_path, WHOLE)
     ended = subprocess.run(
-        _command("inspect", stream), stdout=writing, stderr=subprocess.PIPE, env=_environment(), text=True, check=False
+        _command(command, stream), stdout=writing, stderr=subprocess.PIPE, env=_environment(), text=True, check=False
     )
     os.close(writing)
-    assert ended.stderr == ""
+    assert re.fullmatch(r"( *\d+\.\d\d s  completed\n)?", ended.stderr)
     assert ended.returncode in (0, 130)
 
 
@@ -578,7 +647,7 @@ def test_closed_outputs_are_no_trouble(closed: str, more: str, tmp_path: Path) -
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
 @pytest.mark.parametrize(
-    "arguments", [["save", "-o", "out"], ["save", "-o", "out", "--json"], ["inspect"], ["inspect", "--json"]]
+    "arguments", [["save", "-o", "out"], ["save", "-o", "out", "--json"], ["inspect"], ["inspect", "--json"], ["watch"]]
 )
 def test_an_output_that_is_full_is_a_storage_error_told_once(arguments: list[str], tmp_path: Path) -> None:
     stream = _stream(tmp_path, WHOLE)
@@ -629,7 +698,7 @@ def test_colours_are_for_terminals_and_no_color_is_honoured(tmp_path: Path) -> N
 _EVIL = "\x1b[2J\x1b]0;pwned\x07\r\n\u202edrawkcab\u2066\x9b31m\x00"
 
 
-@pytest.mark.parametrize("command", ["save", "inspect"])
+@pytest.mark.parametrize("command", ["save", "inspect", "watch"])
 def test_the_control_characters_of_a_service_are_not_printed(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -650,7 +719,7 @@ def test_the_control_characters_of_a_service_are_not_printed(
             assert line.isprintable(), name
 
 
-@pytest.mark.parametrize("command", ["save", "inspect"])
+@pytest.mark.parametrize("command", ["save", "inspect", "watch"])
 def test_a_body_that_is_no_stream_is_shown_without_its_controls(command: str, tmp_path: Path) -> None:
     out = ["-o", str(tmp_path / "out")] if command == "save" else []
     ended = _run(command, _stream(tmp_path, _EVIL.encode()), *out)
@@ -660,7 +729,7 @@ def test_a_body_that_is_no_stream_is_shown_without_its_controls(command: str, tm
 
 def test_names_that_a_terminal_cannot_show_end_nothing(tmp_path: Path) -> None:
     events = [wire.done("猫\ud800", FINAL, revised_prompt="猫 \udc80")]
-    for command in (["save", "-o", str(tmp_path / "out")], ["inspect"]):
+    for command in (["save", "-o", str(tmp_path / "out")], ["inspect"], ["watch"]):
         ended = _run(
             *command,
             _stream(tmp_path, events),
@@ -684,7 +753,7 @@ def test_nothing_is_written_outside_the_output(tmp_path: Path) -> None:
 
 
 def test_help_names_the_commands_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--help"], ["save", "--help"], ["inspect", "-h"]):
+    for arguments in (["--help"], ["save", "--help"], ["watch", "--help"], ["inspect", "-h"]):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 0
@@ -699,9 +768,17 @@ def test_the_help_of_save_tells_every_option(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         main(["save", "--help"])
     out = capsys.readouterr().out
-    for option in ("SOURCE", "-o DIR", "--output DIR", "--keep", "--overwrite", "--tee FILE", "--json", "--key-by"):
+    for option in (
+        "SOURCE", "-o DIR", "--output DIR", "--keep", "--overwrite", "--tee FILE", "--json", "--show", "--key-by",
+    ):  # fmt: skip
         assert option in out
     assert "standard input" in out
+
+
+def test_every_way_to_show_pictures_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["watch", "--help"])
+    assert "{" + ",".join(get_args(Graphics)) + "}" in capsys.readouterr().out
 
 
 def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,10 +16,11 @@ PACKAGE = Path(imgassemble.__file__).parent
 
 # From the ground up. A module imports from the floors below, and from its own where it stands to the right.
 FLOORS = (
-    ("values", "errors", "limits", "files"),
+    ("values", "errors", "limits", "files", "addresses"),
     ("headers", "frames", "lifecycle", "dialects", "events", "readings"),
     ("updates", "items", "changes", "assembler"),
-    ("sse", "sources", "sinks", "drivers", "simulator"),
+    ("sse", "sources", "saved", "sinks", "drivers", "resume", "mailbox", "refresh", "screens", "simulator"),
+    ("web",),
     ("cli",),
     ("__init__", "__main__"),
 )
@@ -29,17 +30,20 @@ GUESTS = {
     "pydantic": {"events"},
     "pydantic_core": {"events"},
     "pybase64": {"frames"},
-    "PIL": {"frames", "items", "simulator"},
+    "PIL": {"frames", "items", "screens", "simulator"},
+    # Hosts of screens, imported where one is made.
+    "IPython": {"screens"},
+    "PySide6": {"screens"},
     # The extra `web`.
     "anyio": {"simulator"},
     "python_multipart": {"simulator"},
-    "starlette": {"simulator"},
-    "uvicorn": {"simulator"},
+    "starlette": {"simulator", "web"},
+    "uvicorn": {"simulator", "web"},
     "pytest": {"simulator"},
 }
 # What the middle, which is pure, must not know.
 WORLD = {"asyncio", "socket", "time", "datetime", "threading", "subprocess", "http", "urllib", "tempfile", "shutil"}
-PURE = ("headers", "lifecycle", "dialects", "events", "readings", "updates", "changes", "assembler", "sse")
+PURE = ("headers", "lifecycle", "dialects", "events", "readings", "updates", "changes", "assembler", "sse", "mailbox")
 
 
 def modules() -> list[Path]:

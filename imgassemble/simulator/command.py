@@ -25,6 +25,12 @@ _HOST = "127.0.0.1"  # nobody else's machine, unless asked
 _LONGEST_WAIT_S = 3600.0
 
 
+def add_command(_name: str, parser: argparse.ArgumentParser) -> None:
+    """The arguments of `imgassemble simulate`, and what runs it."""
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of `imgassemble simulate`."""
     usual = Order()

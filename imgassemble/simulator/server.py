@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ..addresses import listen, url_of
 from ..errors import UsageError
 from .orders import Order, Pace
 
@@ -89,32 +90,18 @@ class _Quiet(logging.Filter):
         return not str(record.msg).startswith(("ASGI callable returned without", "Cancel %s running task"))
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as cause:
-        reason = getattr(cause, "strerror", None) or str(cause)
-        raise UsageError(f"cannot listen on {host}:{port}: {reason}; choose another address or port") from cause
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (what a client can connect to)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def serve(host: str = "127.0.0.1", port: int = 8080, order: Order | None = None, *, pace: Pace | None = None) -> int:
     """Serve until interrupted, and return an exit code: 130, or 2 where the address cannot be listened on.
 
     Arguments: `port`: 0 takes a free one. One line on standard error says how to point a client at it.
     """
     try:
-        listener = _listen(host, port)
+        listener = listen(host, port)
     except UsageError as error:
         _say(str(error))
         return 2
     try:
-        url = _url(listener)
+        url = url_of(listener)
         _say(f'the simulated services are at base_url="{url}/v1" (OpenRouter\'s: "{url}/api/v1"); Ctrl-C stops them')
         _Server(create_server_app(order, pace=pace)).run([listener])
     except KeyboardInterrupt:
@@ -153,7 +140,7 @@ def running_server(
 ) -> Iterator[Running]:
     """A server on a free port of the loopback interface, in a thread of its own, until the block is left."""
     app = create_server_app(order, pace=pace, clock=clock, sleep=sleep, keep_requests=keep_requests)
-    listener = _listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0)
     server = _Server(app)
     thread = threading.Thread(target=server.run, args=([listener],), name="imgassemble-server", daemon=True)
     thread.start()
@@ -162,7 +149,7 @@ def running_server(
     try:
         if not thread.is_alive():
             raise UsageError("the server could not be started; what uvicorn says of it is in the log `uvicorn.error`")
-        yield Running(url=_url(listener), service=app.state.service, _server=server)
+        yield Running(url=url_of(listener), service=app.state.service, _server=server)
     finally:
         server.should_exit = True
         thread.join(_STOP_S + 5)
