@@ -227,7 +227,7 @@ class _Heard:
         if is_late or self._retries >= patience.max_retries or not self._can_go_on():
             raise self._given_up(cut, is_late=is_late) from (cut if isinstance(cut, Exception) else None)
         self._retries += 1
-        longest = min(patience.max_wait_s, patience.first_wait_s * 2 ** min(self._retries - 1, _MOST_TIMES_DOUBLED))
+        longest = min(patience.max_wait_s, patience.first_wait_s * 2.0 ** min(self._retries - 1, _MOST_TIMES_DOUBLED))
         return max(longest * (1 + self._chance()) / 2, _told_to_wait(cut, patience.max_wait_s))
 
     def _given_up(self, cut: BaseException | None, *, is_late: bool) -> IncompleteStreamError:
