@@ -1,0 +1,31 @@
+"""The live page: previews that sharpen in a browser, on its own or mounted in a FastAPI or Starlette application.
+
+    gallery = Gallery()
+    app.mount("/pictures", create_app(gallery, authorize=may_see))
+    result = await aassemble(stream, on_update=gallery.add("an otter"))
+
+Knows: where its parts live. Must not know: starlette, before the application is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .gallery import Gallery
+
+if TYPE_CHECKING:
+    from .app import create_app, everyone
+
+__all__ = ["Gallery", "create_app", "everyone"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import app
+
+    return getattr(app, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

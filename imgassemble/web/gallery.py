@@ -1,0 +1,366 @@
+"""What is shown of many streams: their items as facts, and their frames as the bytes received.
+
+Knows: what each update changed, which change a viewer has not seen yet, and what is let go of. Must not know: HTTP,
+event loops, who may see what. It is told by the threads that feed, and asked by those that serve.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from secrets import token_urlsafe
+from threading import Lock
+from typing import Any
+
+from ..assembler import Assembler
+from ..errors import UsageError, clean
+from ..frames import Frame
+from ..lifecycle import State
+from ..screens.tiles import Kind, Tile, Tiles
+from ..updates import Anomaly, FinalReady, FinalWithdrawn, FrameAdded, StateChanged, StreamEnded, Update
+
+_MOST_FRAMES = 32  # of an item: what a scrubber can show; of more, the newest
+_MOST_ANOMALIES = 20  # of a stream: the newest
+_MOST_LETTERS = 2_000  # of a sentence from outside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a viewer is told: `kind` is the name of the event, `facts` are JSON-able.
+
+    "stream" and "item" tell how it stands now; "gone" that a stream is let go of, with its items; "anew" that what the
+    viewer has is nothing worth: all that is shown follows.
+    """
+
+    stream: str
+    kind: str
+    facts: dict[str, Any]
+    _json: list[str] = field(default_factory=list, init=False, compare=False, repr=False)
+
+    @property
+    def json(self) -> str:
+        """The facts and the name of their stream, in ASCII; made once for all viewers."""
+        if not self._json:
+            self._json.append(json.dumps({"stream": self.stream} | self.facts))
+        return self._json[0]
+
+
+_ANEW = Change(stream="", kind="anew", facts={})
+_KINDS = ("anew", "gone", "stream", "item")  # in this order they are told, so that an item comes after its stream
+
+
+@dataclass(slots=True, kw_only=True)
+class _Shown:
+    """One item, as a viewer has it."""
+
+    id: str
+    facts: dict[str, Any]
+    frames: list[Frame] = field(default_factory=list)  # partials by index, then the final
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Stream:
+    name: str
+    number: int
+    began_at: float
+    size: tuple[int, int] | None
+    key: str = field(default_factory=lambda: token_urlsafe(18))  # of its frames' addresses: nobody can guess it
+    items: dict[str, _Shown] = field(default_factory=dict)
+    tiles: Tiles = field(default_factory=Tiles)
+    anomalies: list[str] = field(default_factory=list)
+    outcome: str | None = None
+    error: str | None = None
+
+
+class Gallery:
+    """What viewers see: streams under their names, each with its items and frames; safe in any thread.
+
+    keep_s: seconds for which a stream that has ended stays. max_bytes: of all frames together; over it the streams
+    that ended first go, then the oldest previews, and never the newest picture of an item. max_streams: over it the
+    oldest that have ended go. clock: seconds, as `time.monotonic` has them.
+    """
+
+    def __init__(
+        self,
+        *,
+        keep_s: float = 3_600.0,
+        max_bytes: int = 256 * 2**20,
+        max_streams: int = 1_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.epoch = token_urlsafe(6)  # another process counts anew
+        self._keep_s, self._max_bytes, self._max_streams, self._clock = keep_s, max_bytes, max_streams, clock
+        self._lock = Lock()
+        self._version = 0
+        # Of each stream, item and name that went: what was told last of it, and when. The newest stands at the end, so
+        # that a viewer who has nearly all is told the rest at once, however much is shown.
+        self._news: dict[tuple[str, str, str], tuple[int, Change]] = {}
+        self._gone: dict[str, int] = {}  # the names among them, and when they went
+        self._forgotten = 0  # the last time that a name went of which nothing is known any more
+        self._numbers = 0
+        self._streams: dict[str, _Stream] = {}
+        self._ended: dict[str, float] = {}  # the names of those that have ended, and when
+        self._frames: dict[str, tuple[str, Frame]] = {}  # by address; with the name of its stream
+        self._n_bytes = 0
+        self._thick: dict[tuple[int, str], tuple[_Stream, _Shown]] = {}  # items that have frames to spare
+        self._watchers: dict[object, Callable[[], object]] = {}
+
+    def add(
+        self, name: str, assembler: Assembler | None = None, *, size: tuple[int, int] | None = None
+    ) -> Callable[[Update], None]:
+        """A listener that shows a stream under `name`; it is subscribed where an `assembler` is given.
+
+        size: (width, height) in pixels that were asked for, so that a tile has its shape before the first frame.
+        Raises UsageError where a stream of this name is shown already, or there are too many that have not ended.
+        """
+        with self._lock:
+            self._prune()
+            if name in self._streams:
+                raise UsageError(f"a stream {clean(name, 60)!r} is shown already: choose another name, or remove() it")
+            self._prune(new_streams=1)
+            if len(self._streams) >= self._max_streams:
+                raise UsageError(f"{self._max_streams:,} streams are under way, the most that max_streams allows")
+            stream = _Stream(name=name, number=self._numbers, began_at=self._clock(), size=size)
+            self._numbers += 1
+            self._streams[name] = stream
+            self._publish("stream", name, _facts(stream))
+        self._ring()
+
+        def listen(update: Update) -> None:
+            if isinstance(update, FrameAdded | FinalReady):
+                _ = update.frame.sha256  # it takes milliseconds, for which nobody else need wait
+            with self._lock:
+                if self._streams.get(name) is not stream:
+                    return  # it was let go of
+                self._tell(stream, update)
+                self._prune()
+            self._ring()
+
+        if assembler is not None:
+            assembler.subscribe(listen)
+        return listen
+
+    def remove(self, name: str) -> None:
+        """Let go of a stream and its frames; nothing where there is none."""
+        with self._lock:
+            self._let_go(name)
+        self._ring()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The streams that are shown, the oldest first."""
+        with self._lock:
+            self._prune()
+            return tuple(self._streams)
+
+    def changes(self, since: int) -> tuple[int, list[Change]]:
+        """What a viewer does not have yet who has seen `since` (0: nothing), and what it has then seen.
+
+        An item that changed many times meanwhile is told once, as it is now: a slow viewer skips what was between.
+        What has gone comes first, then the streams, then the items, each in the order of the changes. Where nobody
+        knows any more what has changed `since`, all is told anew.
+        """
+        with self._lock:
+            self._prune()
+            is_known = self._forgotten <= since <= self._version
+            seen = since if is_known else 0
+            changes = [] if is_known or not since else [_ANEW]
+            for version, change in reversed(self._news.values()):
+                if version <= seen:
+                    break
+                if seen or change.kind != "gone":
+                    changes.append(change)
+            changes.reverse()
+            return self._version, sorted(changes, key=lambda change: _KINDS.index(change.kind))
+
+    def frame(self, key: str, name: str) -> tuple[str, Frame] | None:
+        """The stream and the frame of an address; None where there is none."""
+        with self._lock:
+            self._prune()
+            return self._frames.get(f"frames/{key}/{name}")
+
+    def watch(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Have `callback` called after each change, in whatever thread made it. Returns a function that ends it."""
+        key = object()
+
+        def stop() -> None:
+            with self._lock:
+                self._watchers.pop(key, None)
+
+        with self._lock:
+            self._watchers[key] = callback
+        return stop
+
+    def _ring(self) -> None:
+        with self._lock:
+            callbacks = tuple(self._watchers.values())
+        for callback in callbacks:
+            callback()
+
+    def _publish(self, kind: str, stream: str, facts: dict[str, Any], item_id: str = "") -> None:
+        self._version += 1
+        self._news.pop((kind, stream, item_id), None)
+        self._news[kind, stream, item_id] = self._version, Change(stream=stream, kind=kind, facts=facts)
+
+    def _tell(self, stream: _Stream, update: Update) -> None:
+        match update:
+            case StreamEnded(outcome=outcome, error=error):
+                stream.outcome, stream.error = str(outcome), _sentence(error)
+                self._ended.pop(stream.name, None)
+                self._ended[stream.name] = self._clock()
+            case Anomaly(item_id=None, message=message):
+                stream.anomalies = _newest(stream.anomalies, message)
+            case _:
+                self._tell_item(stream, update, update.item_id or "")
+                return
+        self._publish("stream", stream.name, _facts(stream))
+
+    def _tell_item(self, stream: _Stream, update: Update, item_id: str) -> None:
+        item = stream.items.get(item_id) or _Shown(id=item_id, facts=_blank(stream, item_id))
+        stream.items[item_id] = item
+        seconds = round(self._clock() - stream.began_at, 3)
+        facts = item.facts
+        match update:
+            case StateChanged(state=state):
+                facts |= {"state": str(state), "has_ended": state.is_end}
+            case FrameAdded(frame=frame):
+                self._hold(stream, item, _placed(item.frames, frame))
+                facts["preview_s"] = seconds if facts["preview_s"] is None else facts["preview_s"]
+            case FinalReady(frame=frame, is_provisional=is_draft):
+                self._hold(stream, item, _placed(_partials(item), frame))
+                facts |= {"has_final": not is_draft, "final_s": None if is_draft else seconds}
+            case FinalWithdrawn():
+                self._hold(stream, item, _partials(item))
+                facts |= {"has_final": False, "final_s": None}
+            case Anomaly(message=message):
+                facts["anomalies"] = _newest(facts["anomalies"], message)
+        if tile := _tile(stream, update):
+            facts |= {"kind": str(tile.kind), "caption": tile.caption}
+        self._publish_item(stream, item)
+
+    def _publish_item(self, stream: _Stream, item: _Shown) -> None:
+        item.facts["frames"] = frames = [_frame_facts(stream, item, frame) for frame in item.frames]
+        item.facts["shown"] = frames[-1]["url"] if frames else None
+        self._publish("item", stream.name, dict(item.facts), item.id)  # what viewers were given stays as it is
+
+    def _hold(self, stream: _Stream, item: _Shown, frames: list[Frame]) -> None:
+        """Have `frames` be those of the item; no other one can be had any more."""
+        for frame in item.frames:
+            if self._frames.pop(_address(stream, item, frame), None):
+                self._n_bytes -= len(frame.data)
+        for frame in frames:
+            address = _address(stream, item, frame)
+            if address not in self._frames:  # the last partial and the final may be one
+                self._n_bytes += len(frame.data)
+                self._frames[address] = stream.name, frame
+        item.frames = frames
+        if len(frames) > 1:
+            self._thick.setdefault((stream.number, item.id), (stream, item))
+        else:
+            self._thick.pop((stream.number, item.id), None)
+
+    def _prune(self, *, new_streams: int = 0) -> None:
+        """Let go of what ended long ago, and of what is too much with so many streams more."""
+        now = self._clock()
+        while self._ended:
+            name, ended_at = next(iter(self._ended.items()))
+            is_too_much = self._n_bytes > self._max_bytes or len(self._streams) + new_streams > self._max_streams
+            if not is_too_much and now - ended_at < self._keep_s:
+                break
+            self._let_go(name)
+        while self._thick and self._n_bytes > self._max_bytes:
+            stream, item = next(iter(self._thick.values()))
+            while len(item.frames) > 1 and self._n_bytes > self._max_bytes:
+                self._hold(stream, item, item.frames[1:])
+            self._publish_item(stream, item)
+
+    def _let_go(self, name: str) -> None:
+        stream = self._streams.pop(name, None)
+        if stream is None:
+            return
+        self._ended.pop(name, None)
+        for item in stream.items.values():
+            self._hold(stream, item, [])
+            del self._news["item", name, item.id]
+        del self._news["stream", name, ""]
+        stream.items.clear()  # its listener still holds the stream
+        self._publish("gone", name, {})
+        self._gone.pop(name, None)
+        self._gone[name] = self._version
+        while len(self._gone) > self._max_streams:
+            oldest = next(iter(self._gone))
+            self._forgotten = self._gone.pop(oldest)
+            del self._news["gone", oldest, ""]
+
+
+def _blank(stream: _Stream, item_id: str) -> dict[str, Any]:
+    return {
+        "stream": stream.name,
+        "id": item_id,
+        "number": len(stream.items),
+        "state": str(State.IN_PROGRESS),
+        "kind": str(Kind.WAITING),
+        "caption": "waiting for the first preview",
+        "size": list(stream.size) if stream.size else None,
+        "shown": None,
+        "frames": [],
+        "has_final": False,
+        "has_ended": False,
+        "preview_s": None,
+        "final_s": None,
+        "anomalies": [],
+    }
+
+
+def _tile(stream: _Stream, update: Update) -> Tile | None:
+    """What a tile says after `update`; None where it says what it said."""
+    if isinstance(update, FrameAdded | FinalReady | FinalWithdrawn):
+        update = replace(update, frame=replace(update.frame, data=b""))  # its words need no bytes that would be kept
+    return stream.tiles.take(update)
+
+
+def _placed(frames: list[Frame], frame: Frame) -> list[Frame]:
+    """`frames` with one more: partials by index, the final last; another for the same place goes."""
+    others = [each for each in frames if (each.is_final, each.index) != (frame.is_final, frame.index)]
+    return sorted([*others, frame], key=lambda each: (each.is_final, each.index or 0))[-_MOST_FRAMES:]
+
+
+def _partials(item: _Shown) -> list[Frame]:
+    return [frame for frame in item.frames if not frame.is_final]
+
+
+def _newest(anomalies: list[str], message: str) -> list[str]:
+    return [*anomalies, clean(message, _MOST_LETTERS)][-_MOST_ANOMALIES:]
+
+
+def _address(stream: _Stream, item: _Shown, frame: Frame) -> str:
+    return f"frames/{stream.key}/{item.facts['number']}-{frame.sha256}{frame.suffix}"
+
+
+def _frame_facts(stream: _Stream, item: _Shown, frame: Frame) -> dict[str, Any]:
+    return {
+        "url": _address(stream, item, frame),
+        "index": frame.index,
+        "is_final": frame.is_final,
+        "format": frame.format,
+        "size": list(frame.size),
+        "n_bytes": len(frame.data),
+        "suffix": frame.suffix,
+    }
+
+
+def _facts(stream: _Stream) -> dict[str, Any]:
+    return {
+        "name": stream.name,
+        "number": stream.number,
+        "size": list(stream.size) if stream.size else None,
+        "outcome": stream.outcome,
+        "error": stream.error,
+        "anomalies": stream.anomalies,
+    }
+
+
+def _sentence(error: Exception | None) -> str | None:
+    return clean(str(error), _MOST_LETTERS) if error else None

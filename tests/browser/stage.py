@@ -1,0 +1,155 @@
+"""What the tests of the page play with: a site, streams that are fed step by step, and viewers who look at it.
+
+Knows: the server, the browser's page as a test sees it. Must not know: what a test expects.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from imgassemble import Assembler
+from imgassemble.addresses import listen, url_of
+from imgassemble.simulator import Order, play
+from imgassemble.web import Gallery
+from imgassemble.web.server import Server, guarded
+
+# Notes what was shown, what moved, what was forbidden; in the page before its own scripts.
+WITNESS = """
+window.shown = [];
+window.moved = 0;
+new MutationObserver((changes) => {
+  for (const change of changes)
+    for (const node of change.addedNodes)
+      if (node.nodeName === "IMG" && node.closest(".picture")) window.shown.push(node.getAttribute("src"));
+}).observe(document, { childList: true, subtree: true });
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) window.moved += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+# The address of the picture on top of a tile, once it has come out of its fade.
+ON_TOP = """([at, url]) => {
+  const images = document.querySelectorAll(".tile")[at]?.querySelectorAll(".picture img") ?? [];
+  return images.length === 1 && images[0].getAttribute("src") === url && getComputedStyle(images[0]).opacity === "1";
+}"""
+
+
+class Site:
+    """A gallery with its page on a port, which can be taken away and come back."""
+
+    def __init__(self) -> None:
+        self.gallery = Gallery()
+        self.port = 0
+        self.url = ""
+        self._stop: Callable[[], None] = lambda: None
+
+    def start(self, app: Any = None) -> None:
+        listener = listen("127.0.0.1", self.port)
+        self.url, self.port = f"{url_of(listener)}/", listener.getsockname()[1]
+        server = Server(app or guarded(self.gallery, "127.0.0.1", link=lambda token: None))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+
+        def stop() -> None:
+            server.should_exit = True
+            thread.join()
+            listener.close()
+
+        self._stop = stop
+
+    def stop(self) -> None:
+        self._stop()
+        self._stop = lambda: None
+
+    def stream(self, order: Order, name: str | None = None, *, is_sized: bool = True) -> Feeding:
+        return Feeding(self.gallery, order, name or order.prompt, is_sized=is_sized)
+
+
+class Feeding:
+    """A stream that is fed as far as a test says."""
+
+    def __init__(self, gallery: Gallery, order: Order, name: str, *, is_sized: bool) -> None:
+        self._gallery, self._name = gallery, name
+        self._assembler = Assembler()
+        self._rest = list(play(order).events)
+        gallery.add(name, self._assembler, size=order.size if is_sized else None)
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        _, changes = self._gallery.changes(0)
+        return [change.facts for change in changes if (change.kind, change.stream) == ("item", self._name)]
+
+    @property
+    def shown(self) -> str:
+        """The address of the picture that is to be shown of the first item; "" where there is none."""
+        return str(self.items[0]["shown"] or "") if self.items else ""
+
+    def feed(self, event: dict[str, Any]) -> None:
+        self._assembler.feed(event)
+
+    def step(self) -> bool:
+        """Feed until another picture is to be shown; False where none came any more."""
+        before = self.shown
+        while self._rest:
+            self.feed(self._rest.pop(0))
+            if self.shown != before:
+                return True
+        return False
+
+    def play_on(self) -> None:
+        while self._rest:
+            self.feed(self._rest.pop(0))
+
+    def finish(self) -> None:
+        self.play_on()
+        self._assembler.close()
+
+
+class Viewer:
+    """A page that a test looks at; whatever is wrong with it is remembered."""
+
+    def __init__(self, context: Any, url: str) -> None:
+        self.context, self.page = context, context.new_page()
+        self.trouble: list[str] = []
+        self.allowed = re.compile("(?!)")  # trouble that a test makes itself
+        self._host = urlsplit(url).netloc
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        self.page.on("request", self._check)
+        context.add_init_script(WITNESS)
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.trouble.append(message.text)
+
+    def _check(self, request: Any) -> None:
+        if urlsplit(request.url).netloc != self._host:
+            self.trouble.append(f"a request to {request.url}")
+
+    def check(self) -> None:
+        assert [each for each in self.trouble if not self.allowed.search(each)] == []
+
+    def tile(self, at: int = 0) -> Any:
+        return self.page.locator(".tile").nth(at)
+
+    def wait_for(self, script: str, argument: Any = None) -> None:
+        self.page.wait_for_function(script, arg=argument)
+
+    def wait_for_text(self, selector: str, text: str, at: int = 0) -> None:
+        script = "([selector, text, at]) => document.querySelectorAll(selector)[at]?.textContent === text"
+        self.wait_for(script, [selector, text, at])
+
+    def wait_for_picture(self, url: str, at: int = 0) -> None:
+        self.wait_for(ON_TOP, [at, url])
+
+    def wait_for_tiles(self, n_tiles: int) -> None:
+        self.wait_for("n => document.querySelectorAll('.tile').length === n", n_tiles)
+
+    def text(self, selector: str, at: int = 0) -> str:
+        return str(self.tile(at).locator(selector).text_content())
+
+    def evaluate(self, script: str) -> Any:
+        return self.page.evaluate(script)

@@ -1,0 +1,549 @@
+"""The live page in a real browser: what is shown when, to whom, and that nothing from outside gets out of its place.
+
+A stream is fed event by event by the test, which waits for what must then be so. It needs playwright and a Chromium:
+pip install playwright; apt-get install chromium.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgassemble.simulator import Order, base64_text, pictures_of
+
+pytest.importorskip("starlette", reason="the page needs the extra web: pip install 'imgassemble[web]'")
+pytest.importorskip("uvicorn", reason="the page needs the extra web: pip install 'imgassemble[web]'")
+pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from browser.stage import Site, Viewer
+from imgassemble.web import Gallery, create_app, everyone
+
+PLAYWRIGHT: Any = importlib.import_module("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SWITCHES = (  # it asks nobody for updates, and runs as root in a container
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+AXE = Path(os.environ.get("IMGASSEMBLE_AXE") or Path(__file__).parent / "node_modules/axe-core/axe.min.js")
+SMALL = (96, 64)
+OTTER = Order(prompt="an otter", size=SMALL, partials=3, faults=("final-unlike-partial",))  # the final is another one
+DRAFT = Order(prompt="a field", size=SMALL, faults=("no-final",), dialect="openai-2025")
+HOSTILE = (
+    "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>",
+    "an \u202egnp.retto\u202c \u2066isolated",
+    "“quoted” & 'quoted' \x00\x1b[31m",
+    "a" * 1_500,
+    "very long " * 150,
+    "العربية",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is missing: apt-get install chromium")
+    with PLAYWRIGHT.sync_playwright() as engine:
+        running = engine.chromium.launch(executable_path=CHROMIUM, args=SWITCHES.split())
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    made = Site()
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def view(browser: Any, site: Site) -> Iterator[Callable[..., Viewer]]:
+    viewers: list[Viewer] = []
+
+    def open_page(path: str | None = "", **options: Any) -> Viewer:
+        viewers.append(Viewer(browser.new_context(**options), site.url))
+        if path is not None:
+            viewers[-1].page.goto(site.url + path)
+        return viewers[-1]
+
+    yield open_page
+    for viewer in viewers:
+        viewer.context.close()
+        viewer.check()
+
+
+View = Callable[..., Viewer]
+
+
+# ---- previews
+
+
+def test_an_empty_page_says_what_it_waits_for(view: View) -> None:
+    viewer = view()
+    assert "waits for a stream" in viewer.page.locator("#empty").inner_text()
+    assert viewer.page.locator(".tile").count() == 0
+
+
+def test_a_stream_without_items_has_a_tile_that_waits(site: Site, view: View) -> None:
+    viewer = view()
+    site.stream(OTTER)
+    viewer.wait_for_tiles(1)
+    assert viewer.text(".name") == "an otter"
+    assert viewer.text(".badge") == "Waiting"
+    assert viewer.text(".words") == "waiting for the first preview"
+    assert not viewer.page.locator("#empty").is_visible()
+
+
+@pytest.mark.parametrize("is_sized", [True, False], ids=["size known", "size unknown"])
+def test_previews_appear_in_order_and_move_nothing(site: Site, view: View, is_sized: bool) -> None:
+    stream, others = site.stream(OTTER, is_sized=is_sized), [site.stream(OTTER, f"another {at}") for at in range(5)]
+    viewer = view(viewport={"width": 1280, "height": 800})
+    viewer.wait_for_tiles(6)
+    expected = []
+    while stream.step():
+        expected.append(stream.shown)
+        viewer.wait_for_picture(stream.shown)
+    stream.finish()
+    viewer.wait_for_text(".badge", "Final")
+    assert len(expected) == 4
+    assert viewer.evaluate("window.shown") == expected
+    assert viewer.evaluate("window.moved") < 0.01
+    assert len(others) == 5
+
+
+def test_each_picture_is_called_what_it_is(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    said = []
+    while stream.step():
+        viewer.wait_for_picture(stream.shown)
+        said.append((viewer.text(".badge"), viewer.tile().locator("img").get_attribute("alt")))
+    assert [badge for badge, _ in said] == ["Preview", "Preview", "Preview", "Final"]
+    assert [alt.replace("\u2068", "").replace("\u2069", "") for _, alt in said] == [
+        "preview 1 of “an otter”",
+        "preview 2 of “an otter”",
+        "preview 3 of “an otter”",
+        "final picture of “an otter”",
+    ]
+
+
+def test_a_final_with_the_bytes_of_the_last_preview_is_called_the_final(site: Site, view: View) -> None:
+    stream, viewer = site.stream(Order(prompt="an otter", size=SMALL, faults=("final-equals-partial",))), view()
+    stream.step()
+    viewer.wait_for_picture(stream.shown)
+    stream.finish()
+    viewer.wait_for_text(".badge", "Final")
+    viewer.wait_for_picture(stream.shown)
+    assert viewer.text(".at").startswith("final")
+    assert "final picture" in viewer.tile().locator("img").get_attribute("alt")
+    assert viewer.tile().locator(".dots i").last.get_attribute("class") == "final"
+
+
+def test_a_preview_that_loads_slowly_is_not_shown_after_a_newer_one(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    stream.step()
+    first = stream.shown
+    viewer.wait_for_picture(first)
+    held: list[Any] = []
+    viewer.page.route("**/frames/**", lambda route: route.continue_() if held else held.append(route))
+    with viewer.page.expect_request("**/frames/**"):
+        stream.step()
+    with viewer.page.expect_event("requestfailed"):  # it is let go of as soon as the newer one is there
+        stream.step()
+        viewer.wait_for_picture(stream.shown)
+    assert viewer.evaluate("window.shown") == [first, stream.shown]
+    assert len(held) == 1
+    viewer.page.unroute_all(behavior="ignoreErrors")
+
+
+def test_pictures_that_follow_each_other_at_once_do_not_flicker(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    stream.step()
+    viewer.wait_for_picture(stream.shown)
+    viewer.evaluate(
+        """() => {
+          window.light = [1, 1];
+          const look = () => {
+            const images = [...document.querySelectorAll(".picture img")];
+            const light = images.reduce((sum, each) => sum + Number(getComputedStyle(each).opacity), 0);
+            window.light = [Math.min(window.light[0], light), Math.max(window.light[1], light)];
+            requestAnimationFrame(look);
+          };
+          look();
+        }"""
+    )
+    for index in (2, 3, 4):
+        stream.step()
+        viewer.wait_for("n => document.querySelectorAll('.dots i').length === n", index)
+    viewer.wait_for_picture(stream.shown)
+    darkest, brightest = viewer.evaluate("window.light")
+    assert darkest > 0.97
+    assert brightest < 1.03
+
+
+def test_a_picture_that_the_browser_cannot_decode_leaves_the_one_before(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    stream.step()
+    viewer.wait_for_picture(stream.shown)
+    first = stream.shown
+    viewer.page.route("**/frames/**", lambda route: route.fulfill(body=b"no picture", content_type="image/png"))
+    stream.step()
+    viewer.wait_for_text(".words", "This picture cannot be shown here.")
+    assert viewer.evaluate("window.shown") == [first]
+    viewer.page.unroute_all(behavior="wait")
+    stream.step()
+    viewer.wait_for_picture(stream.shown)
+    viewer.wait_for_text(".words", "")
+
+
+# ---- ends
+
+
+def test_the_final_replaces_the_draft(site: Site, view: View) -> None:
+    stream, viewer = site.stream(DRAFT), view()
+    stream.play_on()
+    viewer.wait_for_text(".badge", "Draft")
+    viewer.wait_for_picture(draft := stream.shown)
+    stream.feed(late_result(stream.items[0]["id"]))
+    viewer.wait_for_text(".badge", "Final")
+    viewer.wait_for_picture(stream.shown)
+    assert viewer.evaluate("window.shown")[-2:] == [draft, stream.shown]
+    assert viewer.text(".at").startswith("final")
+
+
+def late_result(item_id: str) -> dict[str, Any]:
+    result = base64_text(pictures_of(OTTER)[0].result)
+    item = {"type": "image_generation_call", "id": item_id, "status": "completed", "result": result}
+    return {"type": "response.output_item.done", "output_index": 0, "sequence_number": 1_000, "item": item}
+
+
+def test_a_draft_that_never_became_final_is_called_a_draft(site: Site, view: View) -> None:
+    stream, viewer = site.stream(DRAFT), view()
+    stream.finish()
+    viewer.wait_for_picture(stream.shown)
+    assert viewer.text(".badge") == "Draft"
+    assert viewer.text(".at").startswith("draft")
+    assert viewer.tile().locator(".dots i").last.get_attribute("class") == "draft"
+    assert viewer.tile().locator(".save").get_attribute("download") == "a-field-draft.png"
+    viewer.tile().locator("summary").click()
+    assert "no final picture came" in viewer.tile().locator(".notes li").inner_text()
+
+
+def test_a_failure_is_told_in_words_beside_the_last_preview(site: Site, view: View) -> None:
+    stream, viewer = site.stream(Order(prompt="a harbour", size=SMALL, faults=("error-nested",))), view()
+    stream.finish()
+    viewer.wait_for_text(".badge", "Failed")
+    viewer.wait_for_picture(stream.shown)
+    assert viewer.text(".at").startswith("preview 3")
+    viewer.tile().locator("summary").click()
+    assert "server_error" in viewer.tile().locator(".notes li").inner_text()
+
+
+def test_a_failure_without_a_picture_is_told_in_its_place(site: Site, view: View) -> None:
+    site.stream(Order(prompt="forbidden", size=SMALL, faults=("moderation-stream",))).finish()
+    viewer = view()
+    viewer.wait_for_text(".badge", "Failed")
+    assert "moderation_blocked" in viewer.text(".words")
+    assert not viewer.tile().locator(".save").is_visible()
+
+
+def test_a_stream_that_ends_without_an_item_says_so(site: Site, view: View) -> None:
+    stream, viewer = site.stream(Order(prompt="a refusal", size=SMALL, faults=("refusal",))), view()
+    viewer.wait_for_tiles(1)
+    stream.finish()
+    viewer.wait_for("() => document.querySelector('.words').textContent.startsWith('ended without a picture')")
+
+
+def test_anomalies_are_told_in_words(site: Site, view: View) -> None:
+    stream, viewer = site.stream(Order(prompt="odd", size=SMALL, faults=("wrong-format",))), view()
+    stream.finish()
+    viewer.wait_for_text("summary", "4 notes")
+    viewer.tile().locator("summary").click()
+    assert "is PNG and not webp" in viewer.tile().locator(".notes li").first.inner_text()
+
+
+def test_only_ends_are_announced_and_none_that_was_there_before(site: Site, view: View) -> None:
+    site.stream(OTTER, "before").finish()
+    stream, viewer = site.stream(OTTER), view()
+    viewer.wait_for_tiles(2)
+    said = "() => document.querySelector('[aria-live]').textContent.replace(/[\\u2068\\u2069]/g, '')"
+    while stream.step():
+        viewer.wait_for_picture(stream.shown, at=1)
+        if not stream.items[0]["has_final"]:
+            assert viewer.evaluate(said) == ""
+    viewer.wait_for("() => document.querySelector('[aria-live]').textContent !== ''")
+    assert viewer.evaluate(said) == "The final picture of “an otter” is there."
+
+
+def test_the_seconds_to_the_first_preview_and_to_the_final_are_told(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    stream.step()
+    stream.finish()
+    viewer.wait_for_text(".badge", "Final")
+    assert re.search(r"final \d+\.\d\u00a0s$", viewer.text(".times"))
+
+
+# ---- viewers that come late, go back, lose the connection
+
+
+def test_a_late_viewer_sees_the_present_state(site: Site, view: View) -> None:
+    stream = site.stream(OTTER)
+    stream.finish()
+    waiting = site.stream(OTTER, "another")
+    waiting.step()
+    viewer = view()
+    viewer.wait_for_picture(stream.shown)
+    viewer.wait_for_picture(waiting.shown, at=1)
+    assert viewer.evaluate("window.shown.length") == 2
+    assert [viewer.text(".badge", at) for at in range(2)] == ["Final", "Preview"]
+    assert viewer.tile().locator("input").get_attribute("max") == "3"
+
+
+def test_a_viewer_who_went_back_stays_there(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    stream.step()
+    first = stream.shown
+    stream.step()
+    viewer.wait_for_picture(stream.shown)
+    viewer.tile().locator("input").press("ArrowLeft")
+    viewer.wait_for_picture(first)
+    stream.finish()
+    viewer.wait_for_text(".at", "preview 1 · 3 newer")
+    viewer.wait_for_picture(first)
+    assert viewer.text(".badge") == "Final"
+    viewer.tile().locator("input").press("End")
+    viewer.wait_for_picture(stream.shown)
+
+
+def test_a_stream_that_is_let_go_of_leaves_the_page(site: Site, view: View) -> None:
+    site.stream(OTTER).finish()
+    site.stream(OTTER, "another").finish()
+    viewer = view()
+    viewer.wait_for_tiles(2)
+    site.gallery.remove("an otter")
+    viewer.wait_for_tiles(1)
+    assert viewer.text(".name") == "another"
+
+
+def test_the_page_recovers_by_itself_where_another_process_serves_it(site: Site, view: View) -> None:
+    site.stream(OTTER).finish()
+    viewer = view()
+    viewer.allowed = re.compile("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|RESET")
+    viewer.wait_for_text(".badge", "Final")
+    site.stop()
+    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    site.gallery = Gallery()
+    same, other = site.stream(OTTER), site.stream(OTTER, "another")
+    other.step()
+    site.start()
+    viewer.wait_for_text("#connection", "")
+    viewer.wait_for_picture(other.shown, at=1)
+    viewer.wait_for_text(".badge", "Waiting")
+    assert viewer.tile().locator("img").count() == 0
+    same.step()
+    viewer.wait_for_picture(same.shown)
+
+
+def test_the_page_recovers_where_the_same_process_comes_back(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    viewer.allowed = re.compile("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|RESET")
+    stream.step()
+    viewer.wait_for_picture(first := stream.shown)
+    site.stop()
+    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    stream.step()
+    site.start()
+    viewer.wait_for_picture(stream.shown)
+    assert viewer.evaluate("window.shown") == [first, stream.shown]
+
+
+def test_an_answer_that_is_no_stream_is_not_the_end(site: Site, view: View) -> None:
+    site.stream(OTTER)
+    viewer = view(None)
+    viewer.allowed = re.compile("503")
+    answers = iter([503])
+
+    def answer(route: Any) -> None:
+        status = next(answers, None)
+        if status:
+            route.fulfill(status=status)
+        else:
+            route.continue_()
+
+    viewer.page.route("**/events", answer)
+    viewer.page.goto(site.url)
+    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    viewer.wait_for_tiles(1)
+    viewer.wait_for_text("#connection", "")
+
+
+def test_the_page_works_under_any_prefix(site: Site, view: View) -> None:
+    site.stop()
+    site.start(Starlette(routes=[Mount("/some/pictures", create_app(site.gallery, authorize=everyone))]))
+    stream, viewer = site.stream(OTTER), view("some/pictures/")
+    stream.step()
+    viewer.wait_for_picture(stream.shown)
+
+
+# ---- many, narrow, dark
+
+
+def test_thirty_items_at_once_come_to_their_finals_in_order(site: Site, view: View) -> None:
+    viewer = view(viewport={"width": 1280, "height": 800})
+    streams = [site.stream(OTTER, f"picture {at}") for at in range(30)]
+    viewer.wait_for_tiles(30)
+    going = streams
+    while going:
+        going = [stream for stream in going if stream.step()]
+    for stream in streams:
+        stream.finish()
+    for at, stream in enumerate(streams):
+        viewer.wait_for_picture(stream.shown, at)
+    assert viewer.page.locator(".name").all_text_contents() == [f"picture {at}" for at in range(30)]
+    assert viewer.evaluate("window.moved") < 0.01
+    assert viewer.page.locator("#count").text_content() == "30 pictures"
+
+
+def test_the_items_of_a_stream_stand_side_by_side(site: Site, view: View) -> None:
+    site.stream(Order(prompt="two islands", size=SMALL, items=2)).finish()
+    site.stream(OTTER).finish()
+    viewer = view()
+    viewer.wait_for_tiles(3)
+    assert [viewer.text(".name", at) for at in range(3)] == ["two islands", "two islands", "an otter"]
+    assert [viewer.text(".place", at) for at in range(3)] == ["1 of 2", "2 of 2", ""]
+    assert viewer.tile(1).locator(".save").get_attribute("download") == "two-islands-2-final.png"
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_nothing_is_wider_than_the_screen(site: Site, view: View, width: int) -> None:
+    for at, name in enumerate(HOSTILE):
+        site.stream(OTTER, f"{name}{at}").finish()
+    viewer = view(viewport={"width": width, "height": 740})
+    viewer.wait_for_tiles(len(HOSTILE))
+    assert viewer.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_page_is_dark_where_the_system_is(site: Site, view: View) -> None:
+    script = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
+    dark, light = view(color_scheme="dark").evaluate(script), view(color_scheme="light").evaluate(script)
+    assert max(dark) < 60
+    assert min(light) > 200
+
+
+def test_nothing_fades_where_motion_is_not_wanted(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view(reduced_motion="reduce")
+    viewer.wait_for_tiles(1)
+    while stream.step():
+        viewer.wait_for_picture(stream.shown)
+        running = "document.getAnimations().filter((each) => each.effect.getComputedTiming().duration > 0).length"
+        assert viewer.evaluate(running) == 0
+
+
+# ---- keyboard, and those who do not see the page
+
+
+def test_the_keyboard_alone_is_enough(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    stream.finish()
+    viewer.wait_for_picture(stream.shown)
+    keyboard = viewer.page.keyboard
+    keyboard.press("Tab")
+    assert viewer.evaluate("document.activeElement.type") == "range"
+    assert viewer.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    keyboard.press("ArrowLeft")
+    keyboard.press("ArrowLeft")
+    frame = stream.items[0]["frames"][1]
+    viewer.wait_for_picture(frame["url"])
+    assert viewer.evaluate("document.activeElement.getAttribute('aria-valuetext')") == "preview 2 · 2 newer"
+    keyboard.press("Tab")
+    with viewer.page.expect_download() as coming:
+        keyboard.press("Enter")
+    assert coming.value.suggested_filename == "an-otter-preview-2.png"
+    assert len(Path(coming.value.path()).read_bytes()) == frame["n_bytes"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.skipif(
+    not AXE.is_file(),
+    reason="axe-core is missing: npm install axe-core in tests/browser, or name its axe.min.js in IMGASSEMBLE_AXE",
+)
+def test_there_is_nothing_that_shuts_anybody_out(site: Site, view: View, scheme: str) -> None:
+    viewer = view(color_scheme=scheme, reduced_motion="reduce")
+    check_with_axe(viewer)
+    orders = (OTTER, DRAFT, *(Order(prompt=fault, size=SMALL, faults=(fault,)) for fault in TROUBLES))
+    for order in orders:
+        site.stream(order).finish()
+    site.stream(Order(prompt="two", items=2, size=SMALL)).finish()
+    site.stream(OTTER, "waiting")
+    site.stream(OTTER, "going on").step()
+    viewer.wait_for_tiles(len(orders) + 4)
+    for summary in viewer.page.locator(".notes:not(.is-idle) summary").all():
+        summary.click()
+    check_with_axe(viewer)
+
+
+TROUBLES = ("error-nested", "moderation-stream", "refusal", "wrong-format")
+
+
+def check_with_axe(viewer: Viewer) -> None:
+    viewer.evaluate(AXE.read_text("utf-8"))
+    found = viewer.evaluate("axe.run()")
+    told = [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]]
+    assert told == [], json.dumps(told, indent=1)
+
+
+# ---- what comes from outside
+
+
+def test_hostile_names_are_shown_as_text(site: Site, view: View) -> None:
+    for at, name in enumerate(HOSTILE):
+        site.stream(Order(prompt="two", items=2, size=SMALL), f"{name}{at}").finish()
+    viewer = view()
+    viewer.wait_for_tiles(2 * len(HOSTILE))
+    assert viewer.text(".name") == f"{HOSTILE[0]}0"
+    assert viewer.text(".name", 2) == "an gnp.retto isolated1"
+    assert viewer.page.title() == "imgassemble"
+    assert viewer.page.locator("#tiles script, #tiles img:not(.picture img)").count() == 0
+
+
+def test_hostile_ids_and_errors_are_shown_as_text(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER, "hostile"), view()
+    viewer.wait_for_tiles(1)
+    for at, text in enumerate(HOSTILE):
+        item = {"type": "image_generation_call", "id": f"{text}{at}", "status": "failed", "error": {"message": text}}
+        stream.feed({"type": "response.output_item.done", "output_index": at, "sequence_number": at, "item": item})
+    viewer.wait_for_tiles(len(HOSTILE))
+    assert viewer.text(".id") == f"{HOSTILE[0]}0"
+    assert "<img src=x" in viewer.text(".words")
+    assert "<img src=x" in str(viewer.page.locator("#announcer").text_content())
+    assert viewer.page.title() == "imgassemble"
+    assert viewer.page.locator("#tiles script, #tiles img, #announcer *").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "saved"),
+    [
+        ("../../etc/passwd", "etc-passwd-final.png"),
+        ("...", "picture-final.png"),
+        ("CON", "CON-final.png"),
+        ("an \u202egnp.exe", "an-gnp-exe-final.png"),
+        ("b" * 500, f"{'b' * 60}-final.png"),
+    ],
+)
+def test_a_picture_is_saved_under_a_harmless_name(site: Site, view: View, name: str, saved: str) -> None:
+    site.stream(OTTER, name).finish()
+    viewer = view()
+    viewer.wait_for_text(".badge", "Final")
+    with viewer.page.expect_download() as coming:
+        viewer.tile().locator(".save").click()
+    assert coming.value.suggested_filename == saved
