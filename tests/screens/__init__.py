@@ -1,0 +1,1 @@
+"""The programs of docs/screens.md, each with its real host."""

@@ -1,0 +1,259 @@
+"""The programs of docs/screens.md, run as they stand: only the address and the key are in the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from shutil import which
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from PIL import Image
+
+from imgassemble import Frame, assemble
+from screens.hosts import PATIENCE_S, Channel, browsing, fetched, serving, told
+
+DOCS = Path(__file__).parents[2] / "docs"
+PROGRAMS = DOCS / "screens"
+DRAWN = runpy.run_path(str(DOCS / "screens.py"))
+SIZE = (96, 64)
+
+
+@pytest.fixture
+def environment(image_server: Any, tmp_path: Path) -> dict[str, str]:
+    image_server.use(size=SIZE)
+    return {
+        **os.environ,
+        "OPENAI_BASE_URL": image_server.base_url,
+        "OPENAI_API_KEY": "-",
+        "HOME": str(tmp_path),  # where hosts keep what they found out about a user
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+    }
+
+
+def needs(*packages: str) -> None:
+    """Skip the test where a host is not to be had, and say how it is."""
+    if missing := [name for name in packages if find_spec(name.replace(".py", "")) is None]:
+        pytest.skip(f"no {missing[0]} here: pip install {' '.join(packages)}")
+
+
+def run(command: Sequence[str], cwd: Path, environment: dict[str, str]) -> str:
+    """What a program printed."""
+    done = subprocess.run(
+        [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def sent(image_server: Any) -> tuple[Sequence[Frame], Frame]:
+    """The previews that were sent, and the final."""
+    result = assemble(image_server.sent[-1].body)
+    assert result.final
+    (item,) = result.items.values()
+    return item.partials, result.final
+
+
+def is_in_order(shown: Sequence[bytes], all_of: Sequence[bytes]) -> bool:
+    """Are these the later ones, with the last of all at the end, and none twice?"""
+    places = [all_of.index(each) for each in shown]
+    return places == sorted(set(places)) and places[-1] == len(all_of) - 1
+
+
+def pixels(data: bytes) -> bytes:
+    return Image.open(BytesIO(data)).convert("RGB").tobytes()
+
+
+def test_a_refresher_ends_with_the_final(image_server: Any, tmp_path: Path, environment: dict[str, str]) -> None:
+    needs("openai")
+    run([str(PROGRAMS / "with_refresher.py")], tmp_path, environment)
+    _, final = sent(image_server)
+    assert (tmp_path / "otter.png").read_bytes() == final.data
+    assert pixels((tmp_path / "newest.png").read_bytes()) == pixels(final.data)
+
+
+# A window stays open: its captions are read from within, and it is closed when one says that this is the final.
+IN_TK = """
+import runpy, sys, tkinter
+mainloop = tkinter.Misc.mainloop
+
+def captions(widget):
+    texts = [str(widget.cget("text"))] if "text" in widget.keys() else []
+    return texts + [text for child in widget.winfo_children() for text in captions(child)]
+
+def look(root):
+    if "final" in captions(root):
+        root.destroy()
+    else:
+        root.after(10, look, root)
+
+def watched(root, *arguments):
+    look(root)
+    mainloop(root, *arguments)
+
+tkinter.Misc.mainloop = watched
+runpy.run_path(sys.argv[1])
+"""
+IN_QT = """
+import runpy, sys
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication, QLabel
+run = QApplication.exec
+
+def look():
+    if any(widget.text() == "final" for widget in QApplication.allWidgets() if isinstance(widget, QLabel)):
+        QApplication.quit()
+
+def watched(*_):
+    timer = QTimer()
+    timer.timeout.connect(look)
+    timer.start(10)
+    run()
+
+QApplication.exec = watched
+runpy.run_path(sys.argv[1])
+"""
+
+
+def test_tk_shows_the_final(image_server: Any, tmp_path: Path, environment: dict[str, str]) -> None:
+    needs("openai", "tkinter")
+    display = [] if "DISPLAY" in os.environ else ["xvfb-run", "-a"]
+    if display and which(display[0]) is None:
+        pytest.skip("no display here: apt-get install xvfb")
+    command = [*display, sys.executable, "-c", IN_TK, str(PROGRAMS / "with_tk.py")]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=PATIENCE_S)
+    assert sent(image_server)
+
+
+def test_qt_shows_the_final(image_server: Any, tmp_path: Path, environment: dict[str, str]) -> None:
+    needs("openai", "PySide6")
+    environment["QT_QPA_PLATFORM"] = "offscreen"
+    run(["-c", IN_QT, str(PROGRAMS / "with_qt.py")], tmp_path, environment)
+    assert sent(image_server)
+
+
+def test_asyncio_saves_the_placeholder_and_what_came(
+    image_server: Any, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    needs("openai")
+    run([str(PROGRAMS / "with_asyncio.py")], tmp_path, environment)
+    _, final = sent(image_server)
+    assert (tmp_path / "otter.png").read_bytes() == final.data
+    assert (tmp_path / "waiting for the first preview.png").exists()
+    assert pixels((tmp_path / "final.png").read_bytes()) == pixels(final.data)
+
+
+def test_the_terminal_is_told_in_lines_where_it_is_none(
+    image_server: Any, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    needs("openai")
+    printed = run([str(PROGRAMS / "with_terminal.py")], tmp_path, environment)
+    assert (tmp_path / "otter.png").read_bytes() == sent(image_server)[1].data
+    assert "final" in printed.splitlines()[-1]
+
+
+def test_fastapi_tells_facts_and_serves_the_bytes(
+    image_server: Any, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    needs("openai", "fastapi")
+    command = ["-m", "uvicorn", "--app-dir", str(PROGRAMS), "--port", "0", "with_fastapi:app"]
+    with serving(command, tmp_path, environment) as url:
+        assert json.loads(fetched(f"{url}/draw?prompt=An+otter", {})) == {"see": "/pictures/"}
+        with urlopen(f"{url}/pictures/events", timeout=60) as body:
+            items = [json.loads(line[6:]) for line in until_ended(body) if b'"frames"' in line]
+        shown = [fetched(f"{url}/pictures/{frame['url']}") for frame in items[-1]["frames"]]
+    partials, final = sent(image_server)
+    assert shown == [frame.data for frame in (*partials, final)]
+    assert items[-1]["caption"] == "final"
+    assert image_server.requests[-1].json["prompt"] == "An otter"
+
+
+def until_ended(body: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of the live page's events, up to the end of the stream and what is told with it."""
+    has_ended = False
+    for line in body:
+        yield line
+        has_ended = has_ended or b'"outcome": "completed"' in line
+        if has_ended and line == b"event: seen\n":
+            return
+
+
+def test_streamlit_shows_previews_and_the_final_in_one_place(
+    image_server: Any, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    needs("openai", "streamlit")
+    options = ["--server.port", "0", "--server.address", "127.0.0.1", "--browser.gatherUsageStats", "false"]
+    command = ["-m", "streamlit", "run", str(PROGRAMS / "with_streamlit.py"), "--server.headless", "true", *options]
+    with serving(command, tmp_path, environment) as url, browsing(url) as tab:
+        button = tab.run()["button"]
+        after = tab.run(pressed=button.id)
+        saved = fetched(url + after["download_button"].url)
+    partials, final = sent(image_server)
+    captions = dict(zip([frame.data for frame in (*partials, final)], ["preview 1", "preview 2", "final"], strict=True))
+    assert is_in_order([data for _, data in tab.images], list(captions))  # what is superseded is not sent
+    assert all(caption == captions[data] for caption, data in tab.images)
+    assert saved == final.data
+
+
+def test_gradio_shows_previews_and_the_final(image_server: Any, tmp_path: Path, environment: dict[str, str]) -> None:
+    needs("openai", "gradio")
+    with serving([str(PROGRAMS / "with_gradio.py")], tmp_path, environment) as url:
+        asked = json.loads(fetched(f"{url}/gradio_api/call/draw", {"data": ["An otter"]}))
+        answers = told(f"{url}/gradio_api/call/draw/{asked['event_id']}")
+        shown = [pixels(fetched(answer[0]["url"])) for answer in answers if answer]
+    partials, final = sent(image_server)
+    assert is_in_order(list(dict.fromkeys(shown)), [pixels(frame.data) for frame in (*partials, final)])
+
+
+def test_discord_edits_one_message_until_it_holds_the_final(
+    image_server: Any, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    needs("openai", "aiohttp", "discord.py")
+    channel = Channel()
+    with channel.served() as url:
+        # The library knows the service's address by itself: it is told another, and the program runs as it stands.
+        elsewhere = "import sys, runpy, discord.http as h; h.Route.BASE = sys.argv[1]; runpy.run_path(sys.argv[2])"
+        environment["DISCORD_WEBHOOK_URL"] = f"https://discord.com/api/webhooks/{'1' * 18}/{'t' * 68}"
+        run(["-c", elsewhere, url, str(PROGRAMS / "with_discord.py")], tmp_path, environment)
+    partials, final = sent(image_server)
+    assert is_in_order(channel.pictures, [frame.data for frame in (*partials, final)])
+    assert channel.contents[0].endswith("…")
+    assert set(channel.contents[1:]) == {"An otter on a lake at dusk"}
+
+
+def test_the_notebook_holds_the_finals_and_nothing_else(
+    image_server: Any, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    needs("openai", "ipykernel", "nbclient")
+    execute = (
+        "import sys, nbformat, nbclient\n"
+        "notebook = nbformat.read(sys.argv[1], 4)\n"
+        "nbclient.NotebookClient(notebook, timeout=60).execute()\n"
+        "nbformat.write(notebook, 'run.ipynb')"
+    )
+    run(["-c", execute, str(PROGRAMS / "with_jupyter.ipynb")], tmp_path, environment)
+    cells = json.loads((tmp_path / "run.ipynb").read_text())["cells"]
+    displays = [[each for each in cell.get("outputs", []) if each["output_type"] == "display_data"] for cell in cells]
+    (in_full,), (small,) = filter(None, displays)
+    first, second = (assemble(play.body).final for play in image_server.sent)
+    assert first
+    assert second
+    assert (tmp_path / "otter.png").read_bytes() == first.data
+    assert "".join(in_full["data"]["text/plain"]) == "".join(small["data"]["text/plain"]) == "final"
+    assert first.data_url in "".join(in_full["data"]["text/html"])
+    assert second.data_url in "".join(small["data"]["text/html"]), "a picture that is small enough stays as it is"
+
+
+def test_the_page_has_every_program() -> None:
+    there = {path.name for path in PROGRAMS.iterdir() if path.is_file()}
+    assert there <= {name for _, name in DRAWN["PROGRAMS"]}
+    assert DRAWN["page"]() == (DOCS / "screens.md").read_text(), "run: python docs/screens.py"
