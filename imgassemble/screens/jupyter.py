@@ -22,7 +22,7 @@ from PIL import Image
 from ..errors import FrameDecodeError, UsageError, clean
 from ..refresh import Refresher
 from ..updates import StreamEnded, Update
-from .tiles import Kind, Tile, Tiles, fitted, paint, placeholder
+from .tiles import Kind, Tile, Tiles, check_size, fitted, paint, placeholder
 
 _PATIENCE_S = 10.0  # as long as a Refresher waits for what is under way when it is closed
 _LONGEST_PLACEHOLDER = 64  # pixels of its longer side: the browser stretches it
@@ -61,7 +61,7 @@ class JupyterScreen:
     def __init__(
         self, *, width: int | None = None, size: tuple[int, int] = (1024, 1024), min_interval_s: float = 0.1
     ) -> None:
-        _check_size(size)
+        check_size(size)
         if width is not None and not _is_length(width):
             raise UsageError(f"width is a number of pixels, at least 1, or None for the full size, not {width!r}")
         self._display = _display_of_kernel()
@@ -207,8 +207,3 @@ def _display_of_kernel() -> Any:
 
 def _is_length(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31
-
-
-def _check_size(size: object) -> None:
-    if not (isinstance(size, tuple) and len(size) == 2 and all(map(_is_length, size))):
-        raise UsageError(f"size is (width, height) in pixels, each at least 1, not {size!r}")

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from inspect import isawaitable
 
 from ..assembler import check_listener
-from ..errors import UsageError
 from ..refresh import Refresher
 from ..updates import Update
-from .tiles import Painter, Shown, Tile, placeholder
+from .tiles import Painter, Shown, Tile, check_size, placeholder
 
 _log = logging.getLogger("imgassemble")
 
@@ -39,10 +38,7 @@ class LoopScreen:
         self, show: Callable[[Shown], object], *, size: tuple[int, int] = (1024, 1024), min_interval_s: float = 0.0
     ) -> None:
         check_listener(show)
-        if not (
-            isinstance(size, tuple) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
-        ):
-            raise UsageError(f"size is (width, height) in pixels, each at least 1, not {size!r}")
+        check_size(size)
         self._show, self._size = show, size
         self._painter = Painter(size)
         self._refresher = Refresher(self._show_painted, prepare=self._painter, min_interval_s=min_interval_s)

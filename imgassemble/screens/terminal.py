@@ -24,7 +24,7 @@ from ..refresh import Refresher
 from ..updates import FrameAdded, StateChanged, Update
 from .canvas import Canvas, Lines, Paper, Pictures, Sight
 from .graphics import Graphics
-from .tiles import Painter, Shown, Tile, Tiles, fitted, placeholder
+from .tiles import Painter, Shown, Tile, Tiles, check_size, fitted, placeholder
 
 # Pixels that are painted, at most: half blocks are few, and what is sent as a picture should look like one.
 _PAINTED: dict[Graphics, tuple[int, int]] = {"blocks": (512, 512), "blocks-256": (512, 512)}
@@ -188,8 +188,7 @@ class _Above(TextIOBase):
 def _check(size: object, graphics: object, columns: object, min_interval_s: object) -> None:
     if graphics is not None and graphics not in get_args(Graphics):
         raise UsageError(f"graphics is one of {', '.join(map(repr, get_args(Graphics)))}, not {graphics!r}")
-    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(map(_is_count, size)):
-        raise UsageError(f"size is (width, height) in pixels, each at least 1, not {size!r}")
+    check_size(size)
     if not (columns is None or _is_count(columns)):
         raise UsageError(f"columns is a whole number, at least 1, not {columns!r}")
     if not (isinstance(min_interval_s, (int, float)) and min_interval_s >= 0):

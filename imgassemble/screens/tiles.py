@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import FrameDecodeError, clean
+from ..errors import FrameDecodeError, UsageError, clean
 from ..frames import Frame
 from ..lifecycle import State
 from ..updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StreamEnded
@@ -176,6 +176,13 @@ def placeholder(size: tuple[int, int]) -> Image.Image:
     top_and_bottom = Image.new("RGB", (1, 2), _TOP)
     top_and_bottom.putpixel((0, 1), _BOTTOM)
     return top_and_bottom.resize(size, Image.Resampling.BILINEAR)
+
+
+def check_size(size: object) -> None:
+    """Raise UsageError for what is no (width, height) in pixels."""
+    sides = size if isinstance(size, (tuple, list)) else ()
+    if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
+        raise UsageError(f"size is (width, height) in pixels, each at least 1, not {size!r}")
 
 
 def fitted(aspect: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:

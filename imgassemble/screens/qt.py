@@ -1,0 +1,228 @@
+"""A Qt widget that shows the pictures of a stream as they come.
+
+Knows: PySide6, and that widgets and pixmaps belong to the thread of the application. Must not know: events, and which
+picture is the truth.
+"""
+
+# mypy: allow-subclassing-any
+# (where PySide6 is not installed, its classes have no types)
+
+from __future__ import annotations
+
+import os
+import sys
+from atexit import register, unregister
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import TYPE_CHECKING
+from weakref import ref
+
+from ..errors import UsageError
+from ..refresh import Refresher
+from ..updates import StreamEnded, Update
+from .tiles import Kind, Painter, Shown, Tile, check_size, placeholder
+
+try:
+    from PySide6.QtCore import QObject, Qt, Signal  # type: ignore[import-not-found, unused-ignore]
+    from PySide6.QtGui import QImage, QPixmap  # type: ignore[import-not-found, unused-ignore]
+    from PySide6.QtWidgets import (  # type: ignore[import-not-found, unused-ignore]
+        QApplication,
+        QGridLayout,
+        QLabel,
+        QVBoxLayout,
+        QWidget,
+    )
+except ImportError as cause:
+    raise UsageError(f"Qt needs PySide6: pip install PySide6-Essentials ({cause})") from cause
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Of captions, readable on light and on dark; "" is the palette's own.
+_COLOURS = {
+    Kind.WAITING: "#767676",
+    Kind.PREVIEW: "#767676",
+    Kind.FINAL: "",
+    Kind.DRAFT: "#b26a00",
+    Kind.FAILED: "#d32f2f",
+}
+_GAP = 8  # pixels around a tile
+_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+
+
+class QtScreen(QWidget):
+    """A widget that is a listener: show it, and hand it over as `on_update` in a thread that reads the stream.
+
+        screen = QtScreen()
+        screen.show()
+        Thread(target=assemble, args=(stream,), kwargs={"on_update": screen}, daemon=True).start()
+        app.exec()
+
+    parent: the widget in which it lives; it is made in the thread of the application.
+    size: (width, height) of a tile's picture, at most, in Qt's pixels (of a dense display, it uses all that there are);
+        a placeholder of that size stands there at once.
+    min_interval_s: two previews are shown at least so many seconds apart.
+    columns: so many tiles stand side by side before the next row begins, 1 or more; each item has one.
+
+    When all of a stream has been shown, the signal `stream_ended` tells its outcome. A stream that raises has not
+    ended. Closing or deleting the widget disturbs no stream. Raises UsageError for arguments that cannot work and where
+    there is no QApplication, and on import where there is no PySide6.
+    """
+
+    stream_ended = Signal(object)
+
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        *,
+        size: tuple[int, int] = (512, 512),
+        min_interval_s: float = 0.05,
+        columns: int = 2,
+    ) -> None:
+        _check(size, columns)
+        _check_application()
+        super().__init__(parent)
+        self._size, self._columns = size, columns
+        self._tiles: dict[str, _Tile] = {}
+        self._grid = QGridLayout(self)
+        self._grid.setSpacing(2 * _GAP)
+        self._grid.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        ratio = self.devicePixelRatioF()
+        dense = round(size[0] * ratio), round(size[1] * ratio)
+        self._tile_of("").show_tile(Tile(), placeholder(dense))
+        self._courier = courier = _Courier()
+        self._refresher = Refresher(
+            _shower(self, courier),
+            min_interval_s=min_interval_s,
+            prepare=Painter(dense),
+            dispatch=courier.carry,
+        )
+        self.destroyed.connect(partial(_leave, courier, self._refresher))
+
+    def __call__(self, update: Update) -> None:
+        """Have `update` shown; from any thread, and at once. Where the widget was deleted, nothing is."""
+        if not self._courier.has_left:
+            self._refresher(update)
+
+    def _show_update(self, update: Update, shown: Shown | None) -> None:
+        if shown:
+            self._tile_of(shown.tile.item_id).show_tile(shown.tile, shown.image)
+        if isinstance(update, StreamEnded):
+            self.stream_ended.emit(update.outcome)
+
+    def _tile_of(self, item_id: str) -> _Tile:
+        """The tile of an item; the first item takes the one that stands there before there is any."""
+        tile = self._tiles.get(item_id) or self._tiles.pop("", None)
+        if tile is None:
+            tile = _Tile(self._size)
+            self._grid.addWidget(tile, *divmod(len(self._tiles), self._columns), Qt.AlignmentFlag.AlignTop)
+        self._tiles[item_id] = tile
+        return tile
+
+
+class _Tile(QWidget):
+    """A picture in the middle of its room, and its caption below: what is around it never moves."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self._size = size
+        self._picture, self._caption = QLabel(), QLabel()
+        self._picture.setFixedSize(*size)
+        self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._caption.setFixedWidth(size[0])
+        self._caption.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self._caption.setWordWrap(True)
+        self._caption.setTextFormat(Qt.TextFormat.PlainText)  # a service's words are no HTML
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(_GAP)
+        column.addWidget(self._picture)
+        column.addWidget(self._caption)
+
+    def show_tile(self, tile: Tile, image: Image) -> None:
+        self._picture.setPixmap(_pixmap(image, self._size))
+        self._caption.setText(tile.caption)
+        self._caption.setStyleSheet(_COLOURS[tile.kind] and f"color: {_COLOURS[tile.kind]}")
+        # A window does not grow by itself for words that wrap: they would lie on the picture.
+        self._caption.setMinimumHeight(self._caption.heightForWidth(self._caption.width()))
+
+
+class _Courier(QObject):
+    """Has a function called in the thread of the application. It outlives its widget, which a signal must not."""
+
+    _called = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_left = False  # the widget is gone: nothing is shown
+        self._may_call = Lock()
+        self._waiting: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._called.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        register(self.leave)
+
+    def carry(self, function: Callable[[], object]) -> None:
+        self._waiting.put(function)
+        with self._may_call, suppress(RuntimeError):  # the application is gone, and took all that was its own
+            if not self.has_left:
+                self._called.emit()
+                return
+        self._deliver()  # where it does nothing
+
+    def leave(self) -> None:
+        """Call nothing from now on. The interpreter ends its threads, and one that it ends inside of Qt aborts."""
+        with self._may_call:
+            self.has_left = True
+        self._deliver()
+        unregister(self.leave)
+
+    def _deliver(self) -> None:
+        with suppress(Empty):
+            self._waiting.get_nowait()()  # there is never more than one
+
+
+def _leave(courier: _Courier, refresher: Refresher, *_: object) -> None:
+    """The widget is being destroyed; the stream goes on."""
+    courier.leave()
+    with suppress(RuntimeError):  # the interpreter ends, and starts no thread any more
+        # Not here: what is being decoded just now would hold up the window.
+        Thread(target=refresher.close, name="imgassemble-close", daemon=True).start()
+
+
+def _shower(screen: QtScreen, courier: _Courier) -> Callable[[Update, Shown | None], None]:
+    """Shows it on the screen, which it does not keep: no cycle is left for the collector, which runs in any thread."""
+    found = ref(screen)
+
+    def show(update: Update, shown: Shown | None) -> None:
+        if (screen := found()) is not None and not courier.has_left:
+            screen._show_update(update, shown)
+
+    return show
+
+
+def _pixmap(image: Image, size: tuple[int, int]) -> QPixmap:
+    """The picture for Qt. One with more pixels than `size` has them shown closer together."""
+    form = QImage.Format.Format_RGB888 if image.mode == "RGB" else QImage.Format.Format_RGBA8888
+    bytes_per_line = image.width * len(image.mode)
+    pixels = image.tobytes()  # they live as long as the QImage
+    made = QPixmap.fromImage(QImage(pixels, image.width, image.height, bytes_per_line, form))
+    made.setDevicePixelRatio(max(1.0, image.width / size[0], image.height / size[1]))
+    return made
+
+
+def _check_application() -> None:
+    """Without an application, Qt would abort the process."""
+    if isinstance(QApplication.instance(), QApplication):
+        return
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in _DISPLAYS):
+        advice = "set DISPLAY or WAYLAND_DISPLAY, or QT_QPA_PLATFORM=offscreen to draw where nobody looks"
+        raise UsageError(f"there is no display: {advice}")
+    raise UsageError("a QtScreen needs its application first: app = QApplication([])")
+
+
+def _check(size: object, columns: object) -> None:
+    check_size(size)
+    if not isinstance(columns, int) or columns < 1:
+        raise UsageError(f"columns is a number of tiles, at least 1, not {columns!r}")
