@@ -30,6 +30,9 @@ from imgassemble.simulator import Call, base64_text, draw, encode, image_events,
 from imgassemble.simulator.pictures import Format
 from imgassemble.sources import EventDecoder
 
+from .screens import flood, longest_stall
+from .viewers import viewer_costs
+
 CHUNK = 16 * 1024  # bytes: what an HTTP client gives at a time
 FORMATS: tuple[Format, ...] = ("PNG", "JPEG", "WEBP")
 
@@ -215,6 +218,10 @@ def measure(rounds: int) -> Iterator[tuple[str, str, list[float]]]:
         seconds_per_event(100_000) / seconds_per_event(10) for _ in range(max(1, rounds // 3))
     ]  # fmt: skip
     yield "longest hold of an event loop, in 5 ms", "1", [longest_step(bodies["PNG"]) / 0.005 for _ in range(rounds)]
+    chunks = chunks_of(bodies["PNG"])
+    yield "longest stall with 20 streams shown, in 5 ms", "1", [longest_stall(chunks) / 0.005 for _ in range(rounds)]
+    yield "a preview told to a busy Refresher, in microseconds", "", [flood(chunks)[1] * 1e3 for _ in range(rounds)]
+    yield from viewer_costs(rounds)
     with tempfile.TemporaryDirectory() as cache:
         yield "import and first feed to pydantic and PIL", "1.35", ratios(
             lambda: run_python(IMPORT_OURS, cache), lambda: run_python(IMPORT_FLOOR, cache), rounds * 2

@@ -16,7 +16,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens on `host`; port 0 takes a free one. Raises UsageError where it cannot be had."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as cause:
+    except (OSError, OverflowError, UnicodeError) as cause:  # UnicodeError: a name that is none
         reason = getattr(cause, "strerror", None) or str(cause)
         raise UsageError(f"cannot listen on {host}:{port}: {reason}; choose another address or port") from cause
 

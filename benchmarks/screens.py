@@ -1,0 +1,67 @@
+"""What showing costs: the longest stall of an event loop with many streams on it, and a Refresher under a flood."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+
+from imgassemble import Assembler, FrameAdded, Refresher, Update, aassemble, iter_updates
+from imgassemble.screens import LoopScreen
+from imgassemble.screens.tiles import Shown
+
+_BEAT_S = 0.001
+
+
+def longest_stall(chunks: list[bytes], *, streams: int = 20) -> float:
+    """The longest time in seconds that the loop was held while so many streams were read, decoded and shown on it."""
+    return asyncio.run(_longest_stall(chunks, streams))
+
+
+async def _longest_stall(chunks: list[bytes], streams: int) -> float:
+    longest, is_over = 0.0, False
+
+    async def beat() -> None:
+        nonlocal longest
+        while not is_over:
+            start = time.perf_counter()
+            await asyncio.sleep(_BEAT_S)
+            longest = max(longest, time.perf_counter() - start - _BEAT_S)
+
+    async def stream() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+            await asyncio.sleep(0)
+
+    async def show(_shown: Shown) -> None:
+        pass
+
+    async def one() -> None:
+        async with LoopScreen(show, size=(512, 512)) as screen:
+            await aassemble(stream(), on_update=screen)
+
+    beating = asyncio.ensure_future(beat())
+    await asyncio.gather(*(one() for _ in range(streams)))
+    is_over = True
+    await beating
+    return longest
+
+
+def flood(chunks: list[bytes]) -> tuple[float, float]:
+    """The seconds to tell 1,000 previews to nobody, and to a Refresher whose callback takes all the time there is."""
+    frame = next(update for update in iter_updates(chunks, Assembler()) if isinstance(update, FrameAdded))
+    flooding: list[Update] = [frame] * 1_000
+    gate = threading.Event()
+
+    def tell(listener: object) -> float:
+        assert callable(listener)
+        start = time.perf_counter()
+        for update in flooding:
+            listener(update)
+        return time.perf_counter() - start
+
+    with Refresher(lambda _: gate.wait()) as refresher:
+        ours = tell(refresher)
+        gate.set()
+    return tell(lambda _: None), ours

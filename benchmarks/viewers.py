@@ -1,0 +1,203 @@
+"""What viewers of the live page cost: `python -m benchmarks.viewers`.
+
+One process reads streams and serves the page, another one holds the viewers: plain sockets, each of which must be told
+every final. A stream is read at full speed, and at a pace that is still many times that of a service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imgassemble import Assembler, iter_updates
+from imgassemble.addresses import listen
+from imgassemble.simulator import Order, play
+from imgassemble.web import Gallery
+from imgassemble.web.server import Server, guarded
+
+_CHUNK = 16 * 1024  # bytes: what an HTTP client gives at a time
+_PACE_S = 0.05  # between two chunks with news; a service takes seconds
+_STATM = Path("/proc/self/statm")
+
+
+# ---- the viewers, in a process of their own
+
+
+async def crowd(port: int, viewers: int) -> None:
+    """So many viewers at once. A name on standard input is said again when all have the final of that stream."""
+    told = Told(viewers)
+    watching = [asyncio.ensure_future(watch(port, told)) for _ in range(viewers)]
+    await told.wait("")
+    print("ready", flush=True)
+    while name := (await asyncio.to_thread(sys.stdin.readline)).strip():
+        await told.wait(name)
+        print(name, flush=True)
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+
+
+@dataclass(slots=True)
+class Told:
+    """How many of the viewers have been told what."""
+
+    viewers: int
+    counts: dict[str, int] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def tell(self, name: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+        self.changed.set()
+
+    async def wait(self, name: str) -> None:
+        while self.counts.get(name, 0) < self.viewers:
+            self.changed.clear()
+            await self.changed.wait()
+
+
+async def watch(port: int, told: Told) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /events HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+    finals: set[str] = set()
+    async for line in reader:
+        if line.startswith(b"event: seen") and "" not in finals:
+            finals.add("")
+            told.tell("")
+        elif line.startswith(b"data: ") and b'"has_final": true' in line:
+            name = json.loads(line[6:])["stream"]
+            if name not in finals:
+                finals.add(name)
+                told.tell(name)
+
+
+class Crowd:
+    """The viewers' process, as the reader's sees it."""
+
+    def __init__(self, port: int, viewers: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.viewers", "--crowd", str(port), str(viewers)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._expect("ready")
+
+    def wait(self, name: str) -> None:
+        """Until every viewer has been told the final of this stream."""
+        assert self._process.stdin
+        self._process.stdin.write(f"{name}\n")
+        self._process.stdin.flush()
+        self._expect(name)
+
+    def leave(self) -> None:
+        self._process.communicate(timeout=60)
+
+    def _expect(self, word: str) -> None:
+        assert self._process.stdout
+        line = self._process.stdout.readline().strip()
+        assert line == word, f"{line!r} instead of {word!r}"
+
+
+# ---- the reader and the page
+
+
+@contextlib.contextmanager
+def serving(gallery: Gallery) -> Iterator[int]:
+    """The port where the page of `gallery` is."""
+    listener = listen("127.0.0.1", 0)
+    server = Server(guarded(gallery, "127.0.0.1", link=print))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def read(chunks: list[bytes], gallery: Gallery, name: str, *, pace_s: float = 0.0) -> float:
+    """The seconds that reading a stream takes, which is shown meanwhile, without those of waiting for its chunks."""
+    assembler = Assembler()
+    gallery.add(name, assembler)
+    waited = 0.0
+
+    def coming() -> Iterator[bytes]:
+        nonlocal waited
+        for chunk in chunks:
+            yield chunk
+            if pace_s and b"\n\n" in chunk:
+                start = time.perf_counter()
+                time.sleep(pace_s)
+                waited += time.perf_counter() - start
+
+    start = time.perf_counter()
+    for _ in iter_updates(coming(), assembler):
+        pass
+    return time.perf_counter() - start - waited
+
+
+def memory() -> int:
+    """Bytes of this process that are in memory."""
+    gc.collect()
+    return int(_STATM.read_text().split()[1]) * 4096
+
+
+def viewer_costs(rounds: int = 9, *, viewers: int = 200) -> Iterator[tuple[str, str, list[float]]]:
+    """(what, goal, figures) one after the other."""
+    body = b"".join(play(Order(partials=3)).body)
+    chunks = [body[at : at + _CHUNK] for at in range(0, len(body), _CHUNK)]
+    shown, alone = Gallery(), Gallery()
+    with serving(shown) as port:
+        few = Crowd(port, 5)  # what is loaded and allocated once
+        for number in range(5):
+            read(chunks, shown, f"warm {number}")
+            few.wait(f"warm {number}")
+            shown.remove(f"warm {number}")
+        few.leave()
+        before = memory() if _STATM.exists() else None
+        many = Crowd(port, viewers)
+        figures: dict[float, list[float]] = {}
+        late = []
+        for pace_s in (0.0, _PACE_S):
+            for number in range(rounds + 1):
+                name = f"{pace_s} {number}"
+                without = read(chunks, alone, name, pace_s=pace_s)
+                alone.remove(name)
+                seconds = read(chunks, shown, name, pace_s=pace_s)
+                start = time.perf_counter()
+                many.wait(name)
+                late.append(time.perf_counter() - start)
+                shown.remove(name)
+                figures.setdefault(pace_s, []).append(seconds / without)
+        if before is not None:
+            yield f"memory of one viewer of {viewers}, in 200 KB", "1", [(memory() - before) / viewers / 200_000]
+        many.leave()
+    yield f"reading with {viewers} viewers, at a pace, to none", "1.25", figures[_PACE_S][1:]
+    yield f"reading with {viewers} viewers, at full speed, to none", "1.25", figures[0.0][1:]
+    yield f"until {viewers} viewers have the final, in seconds", "", late
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.viewers", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9, help="streams that are read at each speed (default: 9)")
+    parser.add_argument("--viewers", type=int, default=200, help="how many look on (default: 200)")
+    parser.add_argument("--crowd", type=int, nargs=2, metavar=("PORT", "N"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.crowd:
+        asyncio.run(crowd(*options.crowd))
+        return
+    for what, goal, figures in viewer_costs(options.rounds, viewers=options.viewers):
+        middle, least, most = statistics.median(figures), min(figures), max(figures)
+        print(f"{what:<52}{middle:>8.2f}{least:>8.2f}{most:>8.2f}{goal:>7}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
