@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import import_module
@@ -22,7 +22,17 @@ import pybase64
 
 from .errors import FrameDecodeError, FrameEncodingError, LimitError, UsageError, clean, quoted
 from .files import write_atomically
-from .headers import PNG_SIGNATURE, Header, HeaderError, format_of, jpeg_segments, png_chunks, read_header
+from .headers import (
+    PNG_SIGNATURE,
+    Header,
+    HeaderError,
+    format_of,
+    gif_blocks,
+    gif_start,
+    jpeg_segments,
+    png_chunks,
+    read_header,
+)
 from .limits import Format, Limits
 
 if TYPE_CHECKING:
@@ -138,7 +148,7 @@ class Frame:
             return image
         except Exception as cause:  # Pillow raises what it meets: OSError, SyntaxError, ValueError, struct.error, …
             raise FrameDecodeError(
-                f"the pixels of {self._name()} cannot be decoded: {cause}; show another frame", index=self.index
+                f"the pixels of {self._name()} cannot be decoded: {_said(cause)}; show another frame", index=self.index
             ) from cause
 
     def _name(self) -> str:
@@ -154,8 +164,13 @@ class Frame:
         return {"text/plain": repr(self), self.mime_type: shown}
 
 
-# What Pillow needs to make pixels. The rest of a PNG (EXIF, text, animation, provenance) can be wrong in ways at which
-# Pillow warns or raises, and changes no pixel.
+def _said(cause: Exception) -> str:
+    """What Pillow says, without the address of what it could not read; where there is no memory it says nothing."""
+    return str(cause).partition(" <")[0] or type(cause).__name__
+
+
+# What Pillow needs to make the pixels that are shown first. The rest of a PNG (EXIF, text, animation, provenance) can
+# be wrong in ways at which Pillow warns or raises, and changes no pixel.
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 # JFIF, an ICC profile and Adobe's transform say what the numbers of a JPEG mean: marker -> (name, least length).
 _JPEG_COLOURS = {0xE0: (b"JFIF\0", 18), 0xE2: (b"ICC_PROFILE\0", 18), 0xEE: (b"Adobe", 16)}
@@ -170,7 +185,22 @@ def _without_metadata(data: bytes, form: Format) -> bytes:
     if form == "JPEG":
         return b"\xff\xd8" + b"".join(whole[start:end] for marker, start, end in jpeg_segments(data)
                                       if _makes_pixels(data, marker, start, end))  # fmt: skip
+    if form == "GIF":
+        return data[: gif_start(data)] + b"".join(whole[start:end] for start, end in _gif_pixels(data)) + b";"
     return data
+
+
+def _gif_pixels(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where the first picture of a GIF stands, and before it what says how it is shown.
+
+    Of a comment, which may have megabytes, Pillow before 13 makes a text in quadratic time; and behind an extension
+    without data it reads on in the wrong place.
+    """
+    for kind, start, end in gif_blocks(data):
+        if kind == b"," or (kind == b"!\xf9" and end - start > 3):
+            yield start, end
+        if kind == b",":
+            return
 
 
 def _makes_pixels(data: bytes, marker: int, start: int, end: int) -> bool:

@@ -14,9 +14,14 @@ from struct import Struct, error
 
 from .limits import Format
 
-# Real files have one block per 255 bytes (GIF) or per 8 KiB (PNG); this many fit a GIF of 64 MiB.
-# More are made to keep a reader busy.
+# Real files have one block per 255 bytes (GIF), per 8 KiB (PNG) or per 64 KiB (a JPEG's metadata); this many fit a GIF
+# of 64 MiB, and the others tenfold. More are made to keep a reader busy.
 _MAX_BLOCKS = 300_000
+_MAX_CHUNKS = 100_000
+_MAX_SEGMENTS = 10_000
+# A decoder goes over the whole picture for each scan, and a scan takes a hundred bytes. libjpeg writes ten: this is
+# ten of the largest picture that is kept, and a hundred of what the services send.
+_MAX_SCANNED_PIXELS = 900_000_000
 
 _U16, _U32 = Struct(">H").unpack_from, Struct(">I").unpack_from
 _LE16, _LE32 = Struct("<H").unpack_from, Struct("<I").unpack_from
@@ -73,7 +78,7 @@ def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
         end = at + 12 + _U32(data, at)[0]
         if end > len(data):
             raise HeaderError("is cut short")
-        if len(chunks) >= _MAX_BLOCKS:
+        if len(chunks) >= _MAX_CHUNKS:
             raise HeaderError("has too many chunks to be a picture")
         chunks.append((data[at + 4 : at + 8], at, end))
         at = end
@@ -84,6 +89,8 @@ def _read_png(data: bytes) -> tuple[int, int]:
     chunks = png_chunks(data)
     if chunks[0][0] != b"IHDR" or chunks[0][2] - chunks[0][1] != 25:
         raise HeaderError("is a PNG without its IHDR")
+    if any(kind == b"IHDR" for kind, _, _ in chunks[1:]):  # a decoder believes the last one
+        raise HeaderError("is a PNG with two sizes")
     if data[24] not in _PNG_DEPTHS.get(data[25], ()) or data[26] or data[27] or data[28] > 1:
         raise HeaderError("is a PNG of a kind that does not exist")
     if not any(kind == b"IDAT" and end - start > 12 for kind, start, end in chunks):
@@ -96,7 +103,7 @@ def jpeg_segments(data: bytes) -> list[tuple[int, int, int]]:
     segments: list[tuple[int, int, int]] = []
     at = 2
     while not segments or segments[-1][0] != 0xD9:
-        if len(segments) >= _MAX_BLOCKS:
+        if len(segments) >= _MAX_SEGMENTS:
             raise HeaderError("has too many segments to be a picture")
         fill = _JPEG_FILL.match(data, at)  # a marker may stand behind any number of fill bytes
         if fill is None:
@@ -115,9 +122,13 @@ def jpeg_segments(data: bytes) -> list[tuple[int, int, int]]:
 def _read_jpeg(data: bytes) -> tuple[int, int]:
     segments = jpeg_segments(data)
     frames = [start for marker, start, _ in segments if marker in _JPEG_SIZES]
-    if len(frames) != 1 or not any(marker == 0xDA for marker, _, _ in segments):
+    scans = sum(marker == 0xDA for marker, _, _ in segments)
+    if len(frames) != 1 or not scans:
         raise HeaderError("is a JPEG without pixels" if not frames else "is a JPEG that cannot be shown")
-    return _U16(data, frames[0] + 7)[0], _U16(data, frames[0] + 5)[0]
+    width, height = _U16(data, frames[0] + 7)[0], _U16(data, frames[0] + 5)[0]
+    if scans > 1 and width * height * scans > _MAX_SCANNED_PIXELS:
+        raise HeaderError("has too many scans for its size")
+    return width, height
 
 
 def _read_webp(data: bytes) -> tuple[int, int]:
@@ -171,26 +182,41 @@ _WEBP_PIXELS: dict[bytes, Callable[[bytes, int], tuple[int, int]]] = {
 }
 
 
-def _read_gif(data: bytes) -> tuple[int, int]:
-    at = 13 + _gif_palette(data[10])
-    pictures = 0
+def gif_blocks(data: bytes) -> list[tuple[bytes, int, int]]:
+    """The blocks of a GIF behind its palette, up to the trailer: (kind, start, end), where the kind is b"," for a
+    picture, and b"!" and its label for an extension.
+    """
+    blocks: list[tuple[bytes, int, int]] = []
+    at = gif_start(data)
     budget = repeat(None, _MAX_BLOCKS)  # one for all loops, so that the whole walk is bounded
     for _ in budget:
-        kind = data[at]
+        start, kind = at, data[at]
         if kind == 0x3B:
-            if not pictures:
-                raise HeaderError("is a GIF without pixels")
-            return _LE16(data, 6)[0], _LE16(data, 8)[0]
+            return blocks
         if kind not in (0x21, 0x2C):
             raise HeaderError("is a damaged GIF")
-        pictures += kind == 0x2C
         at += 2 if kind == 0x21 else 11 + _gif_palette(data[at + 9])
         for _ in budget:
             length = data[at]
             at += 1 + length
             if not length:
                 break
+        blocks.append((data[start : start + 2] if kind == 0x21 else b",", start, at))
     raise HeaderError("has too many blocks to be a picture")
+
+
+def gif_start(data: bytes) -> int:
+    """Where the first block of a GIF begins: behind its size and its palette."""
+    return 13 + _gif_palette(data[10])
+
+
+def _read_gif(data: bytes) -> tuple[int, int]:
+    at = next((start for kind, start, _ in gif_blocks(data) if kind == b","), None)
+    if at is None:
+        raise HeaderError("is a GIF without pixels")
+    # The first picture may lie beyond the canvas, and decoders enlarge that.
+    width, height = (_LE16(data, at + place)[0] + _LE16(data, at + 4 + place)[0] for place in (1, 3))
+    return max(width, _LE16(data, 6)[0]), max(height, _LE16(data, 8)[0])
 
 
 def _gif_palette(flags: int) -> int:

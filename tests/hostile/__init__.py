@@ -1,0 +1,1 @@
+"""Nothing lost: what comes from outside is hostile until it is shown."""

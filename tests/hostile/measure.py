@@ -1,0 +1,102 @@
+"""What becomes of hostile pictures, in a process of its own that has little memory and little time.
+
+`python -m hostile.measure NAME...` prints, for each picture of the table, what became of it as a line of JSON. Whatever
+takes more than MOST_BYTES of address space in all or MOST_CPU_S a step ends the process.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import TypeVar
+
+import wire
+
+from hostile.pictures import Expected, table
+from imgassemble import Anomaly, Assembler, Frame, FrameDecodeError, ImgassembleError, LimitError
+
+T = TypeVar("T")
+MOST_BYTES = 256 * 2**20
+MOST_CPU_S = 1.0
+
+
+class TookTooLongError(BaseException):
+    """No Exception, so that nobody takes it for a damaged picture."""
+
+
+def main(names: list[str]) -> None:
+    for plugin in ("Png", "Jpeg", "WebP", "Gif"):
+        import_module(f"PIL.{plugin}ImagePlugin")
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+    signal.signal(signal.SIGPROF, _stop)
+    for name in names:
+        print(json.dumps({"name": name, **_what_becomes_of(table()[name].make())}), flush=True)
+
+
+def _stop(*_: object) -> None:
+    raise TookTooLongError
+
+
+def _what_becomes_of(data: bytes) -> dict[str, str]:
+    event = wire.done("ig_1", data)
+    frame, told = _timed(lambda: _fed(event))
+    assert _timed(lambda: _refused(event)) == told
+    if frame is None:
+        return {"feed": told}
+    return {
+        "feed": told,
+        "decode": _timed(lambda: _pixels_of(frame.decode)),
+        "preview": _timed(lambda: _pixels_of(lambda: frame.preview((64, 64)))),
+    }
+
+
+def _timed(step: Callable[[], T]) -> T:
+    signal.setitimer(signal.ITIMER_PROF, MOST_CPU_S)
+    try:
+        return step()
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _fed(event: wire.Wire) -> tuple[Frame | None, str]:
+    assembler = Assembler()
+    updates = assembler.feed(event)
+    anomalies = [update for update in updates if isinstance(update, Anomaly)]
+    final = assembler["ig_1"].final
+    assert len(anomalies) == (final is None)
+    assert all(anomaly.message.isprintable() for anomaly in anomalies)
+    return final, _kind(anomalies[0].error) if anomalies else "frame"
+
+
+def _refused(event: wire.Wire) -> str:
+    """What strict says of it, and that nothing is left of it then."""
+    assembler = Assembler(strict=True)
+    try:
+        assembler.feed(event)
+    except ImgassembleError as error:
+        assert not assembler.items
+        return _kind(error)
+    return "frame"
+
+
+def _kind(error: ImgassembleError) -> str:
+    assert isinstance(error, (LimitError, FrameDecodeError))
+    return Expected.TOO_MUCH.name if isinstance(error, LimitError) else Expected.REFUSED.name
+
+
+def _pixels_of(make: Callable[[], object]) -> str:
+    try:
+        make()
+    except FrameDecodeError as error:
+        assert str(error).isprintable()
+        assert " at 0x" not in str(error)
+        return Expected.DAMAGED.name
+    return Expected.SHOWN.name
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
