@@ -11,6 +11,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,19 +123,29 @@ def _show(gallery: Gallery, feeders: list[Callable[[], object]], options: argpar
         links.append(f"{url}/?token={token}")
         _say(f"one viewer: {links[-1]}")
 
-    try:
-        server = Server(guarded(gallery, options.host, link=link))
-        for feed in feeders:
-            threading.Thread(target=_feed, args=(feed,), daemon=True).start()
+    def started() -> None:
         _say(f"the page is at {url}/ (Ctrl-C ends it)")
-        if not (options.no_browser or webbrowser.open(links[-1] if links else f"{url}/")):
-            _say("there is no browser to open it with: open the address yourself")
-        server.run([listener])
+        for feed in feeders:
+            _in_background(partial(_feed, feed))
+        if not options.no_browser:
+            _in_background(partial(_open, links[-1] if links else f"{url}/"))
+
+    try:
+        Server(guarded(gallery, options.host, link=link), on_started=started).run([listener])
     except KeyboardInterrupt:
         return 130
     finally:
         listener.close()
     return 0
+
+
+def _in_background(work: Callable[[], object]) -> None:
+    threading.Thread(target=work, daemon=True).start()
+
+
+def _open(url: str) -> None:
+    if not webbrowser.open(url):
+        _say("there is no browser to open it with: open the address yourself")
 
 
 def _feed(feed: Callable[[], object]) -> None:

@@ -63,9 +63,13 @@ class _Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """A server of one application that does not wait for viewers when it is stopped."""
+    """A server of one application that does not wait for viewers when it is stopped.
 
-    def __init__(self, app: ASGIApp, *, patience_s: int = _PATIENCE_S) -> None:
+    `on_started` is called once it answers, on its loop.
+    """
+
+    def __init__(self, app: ASGIApp, *, patience_s: int = _PATIENCE_S, on_started: Callable[[], object] = list) -> None:
+        self._on_started = on_started
         super().__init__(
             uvicorn.Config(
                 app,
@@ -82,13 +86,19 @@ class Server(uvicorn.Server):
             )
         )
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until interrupted."""
         logger, is_news = logging.getLogger("uvicorn.error"), partial(_is_news)  # another server's stays
         logger.addFilter(is_news)
+        serving = self.serve(sockets)
         try:
-            super().run(sockets)
+            asyncio.run(serving)
         finally:
+            serving.close()  # an interrupt may come before it has begun
             logger.removeFilter(is_news)
 
 
