@@ -1,0 +1,120 @@
+"""Kill `imgassemble save` at random moments: `PYTHONPATH=tests python -m soak.kill 300`.
+
+No half-written picture or JSON may ever stand under its final name. A run is killed behind a random byte of its stream,
+while it still works through what the pipe holds: so the moment is any, and nobody sleeps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+import wire
+from wire import png_chunk
+
+from imgassemble import assemble
+from imgassemble.saved import saved_events
+from imgassemble.sinks import folder_name
+
+ITEMS, PARTIALS = 4, 60
+_PADDING_BYTES = 6_000  # a picture that takes more than one write of a page
+
+
+@dataclass(slots=True, kw_only=True)
+class Figures:
+    """What was seen in all runs together. `halves`: what should never be."""
+
+    runs: int = 0
+    killed: int = 0
+    files: int = 0
+    temporary: int = 0
+    halves: list[str] = field(default_factory=list)
+
+
+def picture(item: int, index: int) -> bytes:
+    """A picture of its own for each place, some kilobytes long."""
+    small = wire.png(colour=(item, index, 7))
+    noise = Random(item * 1_000 + index).randbytes(_PADDING_BYTES)
+    return small[:-12] + png_chunk(b"teSt", noise) + small[-12:]
+
+
+def stream() -> bytes:
+    events = [wire.partial(f"ig_{item}", at, picture(item, at)) for at in range(PARTIALS) for item in range(ITEMS)]
+    return wire.sse([*events, *(wire.done(f"ig_{item}", picture(item, PARTIALS)) for item in range(ITEMS))])
+
+
+def kill_often(times: int, *, seed: int = 0) -> Figures:
+    """Run and kill that many times; what was seen."""
+    figures, chance, body = Figures(), Random(seed), stream()
+    for _ in range(times):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out"
+            figures.runs += 1
+            figures.killed += _killed(body, chance.randint(0, len(body)), out)
+            _look(out, figures)
+    return figures
+
+
+def _killed(body: bytes, at: int, out: Path) -> bool:
+    """Save `body` up to a place, and kill: whether the process was still there to be killed."""
+    command = [sys.executable, "-m", "imgassemble", "save", "-", "-o", str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
+        assert run.stdin is not None
+        run.stdin.write(body[:at])
+        run.stdin.flush()
+        run.kill()
+        with suppress(BrokenPipeError):
+            run.stdin.close()
+        return run.wait() == -9
+
+
+def _look(out: Path, figures: Figures) -> None:
+    if not out.exists():
+        return
+    for item in range(ITEMS):
+        folder = out / folder_name(f"ig_{item}")
+        for path in sorted(folder.iterdir()) if folder.exists() else ():
+            figures.files += 1
+            if path.name.startswith(".imgassemble-"):
+                figures.temporary += 1
+            elif not _is_whole(path, item):
+                figures.halves.append(f"{path.relative_to(out)}: {path.stat().st_size} bytes")
+    # And what stands can be gone on with.
+    result = assemble(saved_events(out, is_to_go_on=True))
+    assert not result.anomalies
+    assert not [anomaly for each in result.items.values() for anomaly in each.anomalies]
+
+
+def _is_whole(path: Path, item: int) -> bool:
+    if path.name == "item.json":
+        facts = json.loads(path.read_bytes())
+        frames = [*facts["partials"], *filter(None, [facts["final"]])]
+        return facts["id"] == f"ig_{item}" and all(
+            sha256((path.parent / frame["file"]).read_bytes()).hexdigest() == frame["sha256"] for frame in frames
+        )
+    index = PARTIALS if path.stem == "final" else int(path.stem.removeprefix("partial-"))
+    return path.read_bytes() == picture(item, index)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m soak.kill", description="Kill `imgassemble save` again and again.")
+    parser.add_argument("times", type=int, nargs="?", default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    figures = kill_often(options.times, seed=options.seed)
+    print(f"{figures.runs} runs, {figures.killed} killed; {figures.files} files were left, {figures.temporary} of them "
+          f"under a temporary name; half-written under its final name: {len(figures.halves)}")  # fmt: skip
+    print(*figures.halves, sep="\n")
+    sys.exit(bool(figures.halves))
+
+
+if __name__ == "__main__":
+    main()
