@@ -264,7 +264,10 @@ TABLE: tuple[Row, ...] = (
 
 def judge(facts: Facts, stream: StreamFacts) -> Verdict:
     """The state and the final that the strongest evidence gives: the first row of TABLE that holds."""
-    return next(verdict for row in TABLE if (verdict := row.judge(facts, stream)))
+    for row in TABLE:
+        if verdict := row.judge(facts, stream):
+            return verdict
+    raise AssertionError("the last row of the table always holds")
 
 
 def reason_of(verdict: Verdict, facts: Facts, stream: StreamFacts) -> str | None:

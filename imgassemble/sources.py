@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO, TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,16 +34,17 @@ class EventDecoder:
         self._head: bytes | None = b""
         self._framing: _SSE | _JSONLines | _Document | None = None
 
-    def feed(self, chunk: bytes) -> Iterator[Any]:
+    def feed(self, chunk: bytes) -> Iterable[Any]:
         """The events that `chunk` completes: mappings, or the error that stands in an event's place."""
         if self._framing is None:
             chunk = self._after_mark(chunk).lstrip()
             if not chunk:
-                return
+                return ()
             self._framing = _FRAMINGS.get(chunk[:1], _SSE)(self._limits)
-        yield from self._noted(self._framing.feed(chunk), self._framing)
+        events = self._framing.feed(chunk)
+        return self._noted(events, self._framing) if events else ()
 
-    def _noted(self, events: Iterator[Any], framing: _SSE | _JSONLines | _Document) -> Iterator[Any]:
+    def _noted(self, events: Iterable[Any], framing: _SSE | _JSONLines | _Document) -> Iterator[Any]:
         for event in events:
             self.last_event_id = framing.last_event_id
             yield event
@@ -65,6 +66,9 @@ class EventDecoder:
             yield from self._noted(self._framing.close(), self._framing)
 
 
+_SHOWN = 80  # bytes of what is no stream of events, in the sentence that says so
+
+
 class _SSE:
     last_event_id, is_done = "", False
 
@@ -73,9 +77,11 @@ class _SSE:
         self._start = b""
         self._is_any = False
 
-    def feed(self, chunk: bytes) -> Iterator[Any]:
-        self._start = (self._start + chunk[:80])[:80]
-        yield from map(_event_of, filter(self._is_event, self._decoder.feed(chunk)))
+    def feed(self, chunk: bytes) -> Iterable[Any]:
+        if len(self._start) < _SHOWN:
+            self._start = (self._start + chunk[:_SHOWN])[:_SHOWN]
+        events = self._decoder.feed(chunk)
+        return map(_event_of, filter(self._is_event, events)) if events else ()
 
     def close(self) -> Iterator[Any]:
         yield from map(_event_of, filter(self._is_event, self._decoder.close()))

@@ -6,7 +6,7 @@ Pure, and linear in the bytes however they are cut. A line that is too long is p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .errors import LimitError
@@ -29,15 +29,18 @@ class LineDecoder:
         self._lost = 0  # how many bytes of the line under way were passed over
         self._after_cr = False
 
-    def feed(self, chunk: bytes) -> Iterator[bytearray | LimitError]:
-        """The lines that `chunk` completes, without their ends."""
+    def feed(self, chunk: bytes) -> Iterable[bytearray | LimitError]:
+        """The lines that `chunk` completes, without their ends; nothing, at once, where it completes none."""
         if self._after_cr and chunk:
             self._after_cr = False
             if chunk.startswith(b"\n"):
                 chunk = chunk[1:]
         if b"\n" not in chunk and b"\r" not in chunk:
             self._add(chunk)
-            return
+            return ()
+        return self._ended(chunk)
+
+    def _ended(self, chunk: bytes) -> Iterator[bytearray | LimitError]:
         for line in chunk.splitlines(keepends=True):
             body = line.rstrip(b"\r\n")
             self._add(body)
@@ -91,9 +94,13 @@ class SSEDecoder:
         self._event = self._id = ""
         self._is_lost = False
 
-    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent | LimitError]:
-        """The events that `chunk` completes."""
-        for line in self._lines.feed(chunk):
+    def feed(self, chunk: bytes) -> Iterable[ServerSentEvent | LimitError]:
+        """The events that `chunk` completes; nothing, at once, where it completes no line."""
+        lines = self._lines.feed(chunk)
+        return self._events(lines) if lines else ()
+
+    def _events(self, lines: Iterable[bytearray | LimitError]) -> Iterator[ServerSentEvent | LimitError]:
+        for line in lines:
             yield from self._take(line)
 
     def close(self) -> Iterator[ServerSentEvent | LimitError]:

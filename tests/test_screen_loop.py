@@ -119,9 +119,9 @@ def test_show_runs_on_the_loop_and_pictures_are_decoded_elsewhere(monkeypatch: p
     decoders: list[int] = []
     thumbnail = Image.Image.thumbnail
 
-    def watched(image: Image.Image, *arguments: Any) -> None:
+    def watched(image: Image.Image, *arguments: Any, **options: Any) -> None:
         decoders.append(threading.get_ident())
-        thumbnail(image, *arguments)
+        thumbnail(image, *arguments, **options)
 
     async def main() -> object:
         async with LoopScreen(lambda _: loops.append(asyncio.get_running_loop())) as screen:
