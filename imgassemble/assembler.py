@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 from inspect import iscoroutinefunction
@@ -59,6 +60,7 @@ class Assembler:
         self._result: Result | None = None
         self._listeners: dict[object, tuple[Listener, tuple[type, ...]]] = {}
         self._is_telling = False
+        self._is_late = False  # some hear later than the listeners do
         self._to_discard: list[str] = []
 
     def feed(self, event: object) -> tuple[Update, ...]:
@@ -102,11 +104,12 @@ class Assembler:
         """The item as it stood; from now on the assembler holds nothing of it, and passes over what is said of it.
 
         For a stream without end, so that memory does not grow with what was shown long ago. A listener may call it; it
-        is done when all have heard. Raises KeyError where no event has named the item.
+        is done when all have heard, sinks among them. How the item ended still counts for the outcome. Raises KeyError
+        where no event has named it.
         """
         item = self[item_id]
         self._to_discard.append(item_id)
-        if not self._is_telling:
+        if not (self._is_telling or self._is_late):
             self._let_go()
         return item
 
@@ -114,7 +117,8 @@ class Assembler:
         while self._to_discard:
             item_id = self._to_discard.pop()
             if item_id in self._held.facts:
-                self._held.discard(item_id)
+                item = self[item_id]
+                self._held.discard(item_id, item.state, item.error)
             for held in (self._told, self._anomalies, self._built, self._pixels):
                 held.pop(item_id, None)
             self._newest = None if self._newest == item_id else self._newest
@@ -142,7 +146,11 @@ class Assembler:
     @property
     def items(self) -> Mapping[str, Item]:
         """The items as they stand, by id, in the order in which they were first heard of."""
-        return ReadOnly({item_id: self[item_id] for item_id in tuple(self._held.facts)})
+        items = {}
+        for item_id in tuple(self._held.facts):
+            with suppress(KeyError):  # it was discarded in this moment, by the thread that feeds
+                items[item_id] = self[item_id]
+        return ReadOnly(items)
 
     def __getitem__(self, item_id: str) -> Item:
         """The item as it stands. Raises KeyError where no event has named it."""
@@ -176,7 +184,9 @@ class Assembler:
     @property
     def latest(self) -> Frame | None:
         """The best picture of the item that got one last; None before the first."""
-        return None if self._newest is None else self[self._newest].latest
+        with suppress(KeyError):
+            return None if self._newest is None else self[self._newest].latest
+        return None
 
     @property
     def result(self) -> Result | None:
@@ -231,6 +241,8 @@ class Assembler:
         # What ends the response or the stream can move every item; that happens a handful of times in a stream.
         moves_all = (before.endings, before.has_ended) != (now.endings, now.has_ended)
         named = tuple(held.facts if moves_all else change.facts)
+        for item_id in named:
+            self._built.pop(item_id, None)  # it would hold on to frames that are not held any more
         updates = [update for item_id in named for update in self._tell(item_id, change.added.get(item_id, []))]
         for update in updates:
             if isinstance(update, (FrameAdded, FinalReady)):
@@ -257,7 +269,7 @@ class Assembler:
 
     def _conclude(self) -> Result:
         stream = self._held.standing.stream
-        return replace(result_of(self.items, stream), anomalies=self.anomalies)
+        return replace(result_of(self.items, stream, self._held.gone), anomalies=self.anomalies)
 
     def _check_turn(self) -> None:
         if self._is_telling:
@@ -272,7 +284,19 @@ class Assembler:
                         _call(callback, update)
         finally:
             self._is_telling = False
-            self._let_go()
+            if not self._is_late:
+                self._let_go()
+
+
+@contextmanager
+def late_listeners(assembler: Assembler) -> Iterator[Callable[[], None]]:
+    """For those that hear later than listeners do. What is discarded stays until what this gives is called."""
+    assembler._is_late = True
+    try:
+        yield assembler._let_go
+    finally:
+        assembler._is_late = False
+        assembler._let_go()
 
 
 def _release(error: ImgassembleError) -> None:

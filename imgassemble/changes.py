@@ -60,12 +60,12 @@ class Held:
 
     facts: dict[str, Facts] = field(default_factory=dict)
     standing: Standing = field(default_factory=Standing)
-    discarded: dict[str | None, None] = field(
-        default_factory=dict
-    )  # whose late events are passed over, the oldest first
+    discarded: dict[str | None, None] = field(default_factory=dict)  # whose late events are passed over; oldest first
+    gone: dict[State, ImgassembleError | None] = field(default_factory=dict)  # how they stood, and the first error
 
-    def discard(self, item_id: str) -> None:
+    def discard(self, item_id: str, state: State, error: ImgassembleError | None) -> None:
         """Let go of an item, and pass over what is still said of it."""
+        self.gone.setdefault(state, error)
         n_bytes = _bytes_of(self.facts.pop(item_id))
         self.standing = replace(self.standing, total_bytes=self.standing.total_bytes - n_bytes)
         self.discarded[item_id] = None
@@ -73,7 +73,7 @@ class Held:
             del self.discarded[next(iter(self.discarded))]
 
 
-_MOST_DISCARDED = 1_000  # remembered: a response repeats its items at its end, and those are few
+_MOST_DISCARDED = 10_000  # remembered, at some hundred bytes each: a response repeats all its items at its end
 _MOST_ANOMALIES = 100  # told of one event, which may name ten thousand items
 
 

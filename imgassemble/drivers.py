@@ -12,7 +12,7 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeVar
 
-from .assembler import Assembler, check_listener, log_failure
+from .assembler import Assembler, check_listener, late_listeners, log_failure
 from .errors import IncompleteStreamError, SinkError, UsageError
 from .items import Result
 from .limits import Limits
@@ -101,11 +101,13 @@ async def aassemble(
 
     try:
         await _in_thread(partial(kept.open, assembler))
-        try:
-            async for _ in updates:
-                await tell()
-        finally:
-            await tell()  # what a strict close() told before it raised
+        with late_listeners(assembler) as let_go:
+            try:
+                async for _ in updates:
+                    await tell()
+                    let_go()
+            finally:
+                await tell()  # what a strict close() told before it raised
     except BaseException:
         await _in_thread(kept.close)
         raise

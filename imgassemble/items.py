@@ -16,7 +16,7 @@ from .errors import FrameDecodeError, ImgassembleError, IncompleteStreamError, P
 from .frames import Frame
 from .lifecycle import Ending, State, StreamFacts
 from .updates import Anomaly, Outcome
-from .values import plain
+from .values import ReadOnly, plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -156,20 +156,22 @@ class Result:
             raise error from self.error.__cause__
 
 
-def result_of(items: Mapping[str, Item], stream: StreamFacts) -> Result:
-    """The result of a stream with these `items`."""
+def result_of(
+    items: Mapping[str, Item], stream: StreamFacts, gone: Mapping[State, ImgassembleError | None] = ReadOnly({})
+) -> Result:
+    """The result of a stream with these `items`. `gone`: how others stood that were let go of, and why."""
     named = {state: sorted(name for name, item in items.items() if item.state is state) for state in State}
-    if stream.failed or named[State.FAILED]:
-        first = next((items[name].error for name in named[State.FAILED]), None)
+    if stream.failed or named[State.FAILED] or State.FAILED in gone:
+        first = next((items[name].error for name in named[State.FAILED]), gone.get(State.FAILED))
         return Result(items=items, outcome=Outcome.FAILED, error=stream.error or first or ProviderError(""))
-    if named[State.INCOMPLETE] or Ending.INCOMPLETE in stream.endings:
+    if named[State.INCOMPLETE] or State.INCOMPLETE in gone or Ending.INCOMPLETE in stream.endings:
         names = ", ".join(map(quoted, named[State.INCOMPLETE][:10])) or "every image"
         sentence = f"the stream ended before {names} was complete; what came is kept: resume the stream, or ask again"
         if stream.reason:
             sentence = f"the service called {names} incomplete: {stream.reason}; what came is kept, change the request"
         incomplete = IncompleteStreamError(sentence, item_ids=named[State.INCOMPLETE])
         return Result(items=items, outcome=Outcome.INCOMPLETE, error=incomplete)
-    if not items:
+    if not (items or gone):
         sentence = "the stream held no image: the service answered in text or refused, or it is another kind of stream"
         return Result(items=items, outcome=Outcome.NO_IMAGE, error=IncompleteStreamError(sentence))
     return Result(items=items, outcome=Outcome.COMPLETED)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import gc
 import json
 import logging
 import pickle
 import re
+import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy, deepcopy
 from itertools import permutations
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,9 +27,11 @@ from imgassemble import (
     Anomaly,
     Assembler,
     Cursor,
+    DirectorySink,
     EventError,
     FinalReady,
     FinalWithdrawn,
+    Frame,
     FrameAdded,
     FrameDecodeError,
     FrameEncodingError,
@@ -43,6 +49,7 @@ from imgassemble import (
     StreamEnded,
     Update,
     UsageError,
+    aassemble,
     assemble,
 )
 
@@ -1246,17 +1253,86 @@ def test_an_assembler_that_serves_ten_thousand_items_one_after_the_other_does_no
             assembler.feed(wire.done(f"ig_{number}", content=wire.png(8, 8)))
             assembler.discard(f"ig_{number}")
 
-    serve(range(2_000))
-    gc.collect()
     tracemalloc.start()
-    serve(range(2_000, 3_000))
+    serve(range(11_000))  # the newest 10,000 ids are remembered
     gc.collect()
     before = tracemalloc.get_traced_memory()[0]
-    serve(range(3_000, 12_000))
+    serve(range(11_000, 21_000))
     gc.collect()
     after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert after - before < 100_000
+
+
+def test_a_response_that_names_them_all_again_at_its_end_brings_no_discarded_item_back() -> None:
+    assembler = Assembler()
+    ids = [f"ig_{number}" for number in range(9_000)]
+    for item_id in ids:
+        assembler.feed(wire.done(item_id, content=GOOD))
+        assembler.discard(item_id)
+    assert assembler.feed(wire.snapshot("completed", [wire.member(each, GOOD) for each in ids])) == ()
+    assert dict(assembler.items) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [("completed", Outcome.COMPLETED), ("failed", Outcome.FAILED), ("incomplete", Outcome.INCOMPLETE)],
+)
+def test_what_was_discarded_counts_for_the_outcome(status: str, outcome: Outcome) -> None:
+    assembler = Assembler()
+    assembler.feed(wire.done("ig_1", content=GOOD if status == "completed" else None, status=status))
+    assembler.discard("ig_1")
+    assembler.close()
+    assert assembler.outcome is outcome
+    assert assembler.result is not None
+    assert (assembler.result.error is None) is (status == "completed")
+
+
+@pytest.mark.parametrize("moment", [StateChanged, FinalReady, ItemEnded])
+def test_async_sinks_find_an_item_that_is_discarded_at_once(moment: type, tmp_path: Path) -> None:
+    async def events() -> AsyncIterator[wire.Wire]:
+        for item_id in ("ig_1", "ig_2"):
+            yield wire.partial(item_id)
+            yield wire.done(item_id, content=GOOD)
+
+    assembler = Assembler()
+    assembler.subscribe(lambda update: assembler.discard(update.item_id), moment)
+    asyncio.run(aassemble(events(), assembler=assembler, sinks=[DirectorySink(tmp_path)]))
+    assert dict(assembler.items) == {}
+    if moment is not StateChanged:  # at the first of these nothing but the partial has come
+        for item_id in ("ig_1", "ig_2"):
+            assert json.loads((tmp_path / item_id / "item.json").read_bytes())["state"] == "completed"
+
+
+def test_an_item_that_was_asked_for_does_not_hold_what_is_not_held_any_more() -> None:
+    assembler, first = Assembler(keep="latest"), wire.png(colour=(1, 1, 1))
+    assembler.feed(wire.partial("ig_1", 0, first))
+    assert assembler["ig_1"].partials[0].data == first
+    assembler.feed(wire.partial("ig_1", 1, wire.png(colour=(2, 2, 2))))
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Frame) and each.data == first]
+
+
+def test_items_can_be_looked_at_in_other_threads_while_they_are_discarded() -> None:
+    assembler, is_done = Assembler(), threading.Event()
+
+    def look() -> int:
+        looks = 0
+        while not is_done.is_set():
+            assert all(item.final and item.final.data == GOOD for item in assembler.items.values())
+            latest = assembler.latest
+            assert latest is None or latest.data == GOOD
+            looks += 1
+        return looks
+
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(look) for _ in range(2)]
+        for number in range(2_000):
+            assembler.feed(wire.done(f"ig_{number}", content=GOOD))
+            if number > 3:
+                assembler.discard(f"ig_{number - 4}")
+        is_done.set()
+        assert all(each.result() for each in looking)
 
 
 @pytest.mark.parametrize("keep", ["all", "latest"])
