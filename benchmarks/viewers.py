@@ -1,4 +1,4 @@
-"""What viewers of the live page cost: `python -m benchmarks.viewers`.
+"""What viewers of the live page cost.
 
 One process reads streams and serves the page, another one holds the viewers: plain sockets, each of which must be told
 every final. A stream is read at full speed, and at a pace that is still many times that of a service.
@@ -6,12 +6,10 @@ every final. A stream is read at full speed, and at a pace that is still many ti
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gc
 import json
-import statistics
 import subprocess
 import sys
 import threading
@@ -85,7 +83,7 @@ class Crowd:
     """The viewers' process, as the reader's sees it."""
 
     def __init__(self, port: int, viewers: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.viewers", "--crowd", str(port), str(viewers)]
+        command = [sys.executable, "-m", "benchmarks.viewers", str(port), str(viewers)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._expect("ready")
 
@@ -150,8 +148,14 @@ def memory() -> int:
     return int(_STATM.read_text().split()[1]) * 4096
 
 
-def viewer_costs(rounds: int = 9, *, viewers: int = 200) -> Iterator[tuple[str, str, list[float]]]:
-    """(what, goal, figures) one after the other."""
+MEMORY = "memory of one viewer of 200, in 200 KB"
+AT_A_PACE = "reading with 200 viewers, at a pace, to none"
+AT_FULL_SPEED = "reading with 200 viewers, at full speed, to none"
+LATE = "until 200 viewers have the final, in seconds"
+
+
+def viewer_costs(rounds: int, *, viewers: int = 200) -> dict[str, list[float]]:
+    """The figures by what they say; memory only where the system tells it."""
     body = b"".join(play(Order(partials=3)).body)
     chunks = [body[at : at + _CHUNK] for at in range(0, len(body), _CHUNK)]
     shown, alone = Gallery(), Gallery()
@@ -177,27 +181,14 @@ def viewer_costs(rounds: int = 9, *, viewers: int = 200) -> Iterator[tuple[str, 
                 late.append(time.perf_counter() - start)
                 shown.remove(name)
                 figures.setdefault(pace_s, []).append(seconds / without)
-        if before is not None:
-            yield f"memory of one viewer of {viewers}, in 200 KB", "1", [(memory() - before) / viewers / 200_000]
+        used = [] if before is None else [(memory() - before) / viewers / 200_000]
         many.leave()
-    yield f"reading with {viewers} viewers, at a pace, to none", "1.25", figures[_PACE_S][1:]
-    yield f"reading with {viewers} viewers, at full speed, to none", "1.25", figures[0.0][1:]
-    yield f"until {viewers} viewers have the final, in seconds", "", late
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.viewers", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9, help="streams that are read at each speed (default: 9)")
-    parser.add_argument("--viewers", type=int, default=200, help="how many look on (default: 200)")
-    parser.add_argument("--crowd", type=int, nargs=2, metavar=("PORT", "N"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.crowd:
-        asyncio.run(crowd(*options.crowd))
-        return
-    for what, goal, figures in viewer_costs(options.rounds, viewers=options.viewers):
-        middle, least, most = statistics.median(figures), min(figures), max(figures)
-        print(f"{what:<52}{middle:>8.2f}{least:>8.2f}{most:>8.2f}{goal:>7}", flush=True)
+    return {MEMORY: used, AT_A_PACE: figures[_PACE_S][1:], AT_FULL_SPEED: figures[0.0][1:], LATE: late}
 
 
 if __name__ == "__main__":
-    main()
+    numbers = list(map(int, sys.argv[1:]))
+    if len(numbers) == 2:  # the process that holds the viewers: a port, and how many
+        asyncio.run(crowd(*numbers))
+    else:
+        print(json.dumps(viewer_costs(*numbers)))

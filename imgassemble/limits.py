@@ -39,7 +39,9 @@ class Limits:
     """Items of one assembler. A response has a few; ten thousand cost some tens of megabytes without their pictures."""
 
     max_total_bytes: int = 2**30
-    """All pictures of one assembler, in bytes: several hundred results of 1024x1024. A frame beyond it is not kept."""
+    """All pictures of one assembler, in bytes: several hundred results of 1024x1024. A frame beyond it is not kept; a
+    result is worth more than its item's lowest partials. Pixels are not counted: an item keeps those of the one frame
+    for which `item.image` was asked last."""
 
     formats: tuple[Format, ...] = _PICTURES
     """Which formats are pictures. Whatever else comes is refused, and no other decoder is ever opened. "SVG" can be

@@ -1,0 +1,152 @@
+"""What imgassemble itself costs: time by event and by chunk, memory, files, the hold of an event loop, start-up."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from imgassemble import Assembler, DirectorySink, FinalReady, Frame, FrameAdded, Limits, assemble, iter_updates
+from imgassemble.simulator import sse
+from imgassemble.sources import EventDecoder
+
+from .streams import CHUNK, chunks_of
+
+
+def frames_of(chunks: Iterable[bytes]) -> list[Frame]:
+    return [update.frame for update in iter_updates(chunks) if isinstance(update, (FrameAdded, FinalReady))]
+
+
+def with_imgassemble(chunks: list[bytes]) -> list[bytes]:
+    return [frame.data for frame in frames_of(chunks)]
+
+
+def pixels_with_imgassemble(chunks: list[bytes]) -> int:
+    frames = (update.frame for update in iter_updates(chunks) if isinstance(update, (FrameAdded, FinalReady)))
+    return sum(frame.decode().width for frame in frames)
+
+
+def fed(events: list[Any]) -> None:
+    assembler = Assembler()
+    for event in events:
+        assembler.feed(event)
+    assembler.close()
+
+
+def saved(chunks: list[bytes], folder: Path) -> None:
+    assemble(chunks, sinks=[DirectorySink(folder)])
+
+
+# ---- by event and by chunk
+
+
+def seconds_per_event(items: int, events: int = 2_000) -> float:
+    """What one more event costs, in seconds, with so many items held."""
+    assembler = Assembler(limits=Limits(max_items=items + 1))
+    kind = "response.image_generation_call.generating"
+    for number in range(items):
+        assembler.feed({"type": kind, "item_id": f"ig_{number}", "output_index": number})
+    start = time.perf_counter()
+    for number in range(events):
+        assembler.feed({"type": kind, "item_id": f"ig_{number % items}", "output_index": number % items})
+    return (time.perf_counter() - start) / events
+
+
+def seconds_per_byte(n_bytes: int) -> float:
+    """What a chunk of one byte costs, in seconds, in an event of so many bytes."""
+    line = b'data: {"type": "response.other", "padding": "' + b"x" * n_bytes + b'"}\n\n'
+    chunks = [line[at : at + 1] for at in range(len(line))]
+    decoder = EventDecoder()
+    start = time.perf_counter()
+    events = [event for chunk in chunks for event in decoder.feed(chunk)]
+    seconds = time.perf_counter() - start
+    assert len(events) == 1
+    return seconds / len(chunks)
+
+
+# ---- memory
+
+
+def peak_of_one_event(body: bytes) -> float:
+    """The peak of memory while one event with a picture is taken, in sizes of that event."""
+    return _peak_of([_largest_partial(body)], Assembler())
+
+
+def peak_of_latest(body: bytes, *, partials: int) -> float:
+    """The peak of memory with `keep="latest"` over so many partials, in sizes of one event."""
+    event = _largest_partial(body)
+    numbered = [event | {"partial_image_index": at, "sequence_number": at} for at in range(partials)]
+    return _peak_of(numbered, Assembler(keep="latest"))
+
+
+def _largest_partial(body: bytes) -> dict[str, Any]:
+    events = (event for event in EventDecoder().feed(body) if "partial_image_b64" in event)
+    return max(events, key=lambda event: len(event["partial_image_b64"]))
+
+
+def _peak_of(events: list[dict[str, Any]], assembler: Assembler) -> float:
+    with_imgassemble([b"data: {}\n\n"])  # what is loaded once
+    bodies = [sse([event]) for event in events]
+    gc.collect()
+    tracemalloc.start()
+    for _ in iter_updates((chunk for body in bodies for chunk in _cut(body)), assembler):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / len(bodies[0])
+
+
+def _cut(body: bytes) -> Iterator[bytes]:
+    """The chunks of `body`, each made when it is asked for: as a socket gives them."""
+    for at in range(0, len(body), CHUNK):
+        yield body[at : at + CHUNK]
+
+
+# ---- the event loop
+
+
+def longest_step(body: bytes) -> float:
+    """The longest time that taking one chunk holds an event loop, in seconds, the first frame included."""
+    decoder, assembler, longest = EventDecoder(), Assembler(), 0.0
+    for chunk in chunks_of(body):
+        start = time.perf_counter()
+        for event in decoder.feed(chunk):
+            assembler.feed(event)
+        longest = max(longest, time.perf_counter() - start)
+    return longest
+
+
+# ---- start-up
+
+FIRST_MODEL = ["-c", """
+import pydantic, PIL.Image
+class Model(pydantic.BaseModel):
+    type: str
+Model(type="")
+"""]  # fmt: skip
+FIRST_FEED = ["-c", """
+import imgassemble, PIL.Image
+imgassemble.Assembler().feed({"type": "response.image_generation_call.generating", "item_id": "ig_1"})
+"""]  # fmt: skip
+IMPORTS = ["-c", "import pydantic, PIL.Image"]
+HELP = ["-m", "imgassemble", "--help"]
+
+
+def run_python(arguments: list[str]) -> None:
+    """Run a new interpreter whose modules are compiled already, as they are after an installation."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": _compiled()}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    subprocess.run([sys.executable, *arguments], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+def _compiled(_folder: list[tempfile.TemporaryDirectory[str]] = []) -> str:  # noqa: B006 - made once, and removed at the end
+    if not _folder:
+        _folder.append(tempfile.TemporaryDirectory())
+    return _folder[0].name

@@ -1,0 +1,253 @@
+"""The lines of the benchmark: what is measured, its goal, and the bound beyond which CI fails."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from imgassemble.simulator.pictures import Format
+
+from . import costs, rivals
+from .screens import flood, longest_stall
+from .streams import CHUNK, FORMATS, SQUARE, chunks_of, make_stream
+from .viewers import AT_A_PACE, AT_FULL_SPEED, LATE, MEMORY
+
+_HOLD_S = 0.005  # for which an event loop may be held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line: what is measured, how (rounds → a figure for each, none where it cannot be), its goal, and its bound.
+
+    A bound is for the least of the figures, which a busy machine does not raise; it is wide, and stands where the
+    design would have to have changed.
+    """
+
+    what: str
+    measure: Callable[[int], list[float]]
+    goal: float | None = None
+    bound: float | None = None
+
+    def is_beyond(self, figures: list[float]) -> bool:
+        return self.bound is not None and min(figures, default=0.0) > self.bound
+
+
+def lines(*, is_full: bool) -> Iterator[Line]:
+    for form in FORMATS:
+        yield from _ingestion(form, SQUARE, CHUNK)
+        yield from _rivals(form, is_full=is_full)
+        yield from _pixels(form, SQUARE)
+    if is_full:
+        for form in FORMATS:
+            for size in (SQUARE, (1536, 1024), (3840, 2160)):
+                for n_bytes in (1_400, CHUNK, 256 * 1024):
+                    if (size, n_bytes) != (SQUARE, CHUNK):
+                        yield from _ingestion(form, size, n_bytes)
+                if size != SQUARE:
+                    yield from _pixels(form, size)
+    yield from _events()
+    yield from _memory()
+    yield from _loop()
+    yield from _files_and_previews()
+    yield from _viewers()
+    yield from _start_up()
+
+
+# ---- from the wire to frames and to pixels
+
+# Beyond these a road would have been taken twice. A JPEG and a WebP have some tens of kilobytes: there the fixed price
+# of an event shows.
+_BOUNDS: dict[Format, float] = {"PNG": 2.0, "JPEG": 9.0, "WEBP": 12.0}
+
+
+def _ingestion(form: Format, size: tuple[int, int], n_bytes: int) -> Iterator[Line]:
+    name = f"{_named(form, size)}{'' if n_bytes == CHUNK else f' by {n_bytes:,} bytes'}"
+
+    def measure(rounds: int) -> list[float]:
+        chunks = chunks_of(make_stream(form, size), n_bytes)
+        assert costs.with_imgassemble(chunks) == rivals.with_bare_loop(chunks), "all sides must give the same frames"
+        ours, theirs = partial(costs.with_imgassemble, chunks), partial(rivals.with_bare_loop, chunks)
+        return ratios(ours, theirs, rounds * 4 if size == SQUARE else rounds)
+
+    bound = _BOUNDS[form] if size == SQUARE and n_bytes == CHUNK else None
+    yield Line(what=f"ingestion, {name}, to the bare loop", measure=measure, goal=1.25, bound=bound)
+
+
+def _rivals(form: Format, *, is_full: bool) -> Iterator[Line]:
+    def measure(loop: Callable[[list[bytes]], list[bytes]], rounds: int) -> list[float]:
+        chunks = chunks_of(make_stream(form))
+        assert costs.with_imgassemble(chunks) == loop(chunks), "all sides must give the same frames"
+        # The SDKs' decoders are slow, and one of them takes seconds.
+        return ratios(partial(loop, chunks), partial(costs.with_imgassemble, chunks), max(1, rounds // 4))
+
+    for name, module, loop in rivals.RIVALS if is_full else rivals.RIVALS[:1]:
+        if rivals.is_here(module):
+            yield Line(what=f"ingestion, {_named(form, SQUARE)}, {name} to ours", measure=partial(measure, loop))
+
+    def copying(rounds: int) -> list[float]:
+        chunks = chunks_of(make_stream(form))
+        return ratios(partial(costs.with_imgassemble, chunks), partial(rivals.copied, chunks), rounds)
+
+    if is_full:
+        yield Line(what=f"ingestion, {_named(form, SQUARE)}, to a copy of the bytes", measure=copying)
+
+
+def _pixels(form: Format, size: tuple[int, int]) -> Iterator[Line]:
+    def measure(rounds: int) -> list[float]:
+        chunks = chunks_of(make_stream(form, size))
+        frames = costs.with_imgassemble(chunks)
+        ours, theirs = partial(costs.pixels_with_imgassemble, chunks), partial(rivals.with_pillow, frames)
+        return ratios(ours, theirs, rounds)
+
+    bound = 2.0 if size == SQUARE else None
+    yield Line(what=f"wire to pixels, {_named(form, size)}, to Pillow alone", measure=measure, goal=1.1, bound=bound)
+
+
+def _named(form: Format, size: tuple[int, int]) -> str:
+    return f"{form} {size[0]}x{size[1]}"
+
+
+# ---- what an event, a chunk and a stream cost
+
+
+def _events() -> Iterator[Line]:
+    def by_items(items: int, rounds: int) -> list[float]:
+        return [costs.seconds_per_event(items) / costs.seconds_per_event(10) for _ in range(max(1, rounds // 3))]
+
+    def linear(rounds: int) -> list[float]:
+        return [costs.seconds_per_byte(200_000) / costs.seconds_per_byte(100_000) for _ in range(rounds)]
+
+    yield Line(
+        what="an event without a picture, in microseconds",
+        measure=lambda rounds: [costs.seconds_per_event(10) * 1e6 for _ in range(rounds)],
+    )
+    for items in (1_000, 100_000):
+        what = f"an event at {items:,} items to one at 10"
+        yield Line(what=what, measure=partial(by_items, items), goal=1.5, bound=2.5)
+    yield Line(
+        what="a chunk of one byte, in microseconds",
+        measure=lambda rounds: [costs.seconds_per_byte(100_000) * 1e6 for _ in range(rounds)],
+    )
+    yield Line(what="a chunk of one byte in an event twice as long", measure=linear, goal=1.2, bound=1.7)
+    if rivals.is_here("openai"):
+        yield Line(what="openai's own objects into feed, to mappings", measure=_objects)
+
+
+def _objects(rounds: int) -> list[float]:
+    chunks = chunks_of(make_stream("JPEG"))
+    objects = list(rivals.openai_events(chunks))
+    mappings = [each.to_dict() for each in objects]
+    return ratios(partial(costs.fed, objects), partial(costs.fed, mappings), rounds)
+
+
+def _memory() -> Iterator[Line]:
+    png = partial(make_stream, "PNG")
+    yield Line(
+        what="peak memory of one event, in its sizes",
+        measure=lambda _: [costs.peak_of_one_event(png())],
+        goal=2.5,
+        bound=2.5,
+    )
+    yield Line(
+        what='keep="latest": peak of 30 partials to that of 3',
+        measure=lambda _: [costs.peak_of_latest(png(), partials=30) / costs.peak_of_latest(png(), partials=3)],
+        goal=1.1,
+        bound=1.1,
+    )
+
+
+# ---- the event loop, screens, files, viewers, start-up
+
+
+def _loop() -> Iterator[Line]:
+    body = partial(make_stream, "PNG")
+
+    def held(rounds: int) -> list[float]:
+        return [costs.longest_step(body()) / _HOLD_S for _ in range(rounds)]
+
+    def stalled(rounds: int) -> list[float]:
+        return [longest_stall(chunks_of(body())) / _HOLD_S for _ in range(rounds)]
+
+    def flooded(rounds: int) -> list[float]:
+        return [flood(chunks_of(body())) * 1e6 for _ in range(rounds)]
+
+    yield Line(what="longest hold of an event loop by a chunk, in 5 ms", measure=held, goal=1, bound=2)
+    yield Line(what="longest stall with 20 streams shown, in 5 ms", measure=stalled, goal=1)
+    yield Line(what="a preview told to a busy Refresher, in microseconds", measure=flooded)
+
+
+def _files_and_previews() -> Iterator[Line]:
+    yield Line(what="a stream onto the disk, to plain writes of its frames", measure=_saving)
+    for form in FORMATS:
+        for side in (512, 256):
+            what = f"a preview of {side} pixels, {_named(form, SQUARE)}, to all of it"
+            bound = 1.0 if form == "JPEG" and side == 256 else None
+            yield Line(what=what, measure=partial(_previewing, form, side), bound=bound)
+
+
+def _saving(rounds: int) -> list[float]:
+    chunks = chunks_of(make_stream("PNG"))
+    numbers = count()
+    with tempfile.TemporaryDirectory() as folder:
+
+        def ours() -> None:
+            costs.saved(chunks, Path(folder) / f"ours-{next(numbers)}")
+
+        def plain() -> None:
+            rivals.written(rivals.with_bare_loop(chunks), Path(folder) / f"plain-{next(numbers)}")
+
+        return ratios(ours, plain, rounds)
+
+
+def _previewing(form: Format, side: int, rounds: int) -> list[float]:
+    frame = costs.frames_of(chunks_of(make_stream(form)))[-1]
+    return ratios(lambda: frame.preview((side, side)), frame.decode, rounds)
+
+
+def _viewers() -> Iterator[Line]:
+    if not (rivals.is_here("uvicorn") and rivals.is_here("starlette")):
+        return
+    measured: dict[str, list[float]] = {}
+
+    def measure(what: str, rounds: int) -> list[float]:
+        if not measured:  # in a process of its own, whose memory nothing else has used
+            command = [sys.executable, "-m", "benchmarks.viewers", str(rounds)]
+            measured.update(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+        return measured[what]
+
+    for what, goal in ((MEMORY, 1.0), (AT_A_PACE, 1.25), (AT_FULL_SPEED, None), (LATE, None)):
+        yield Line(what=what, measure=partial(measure, what), goal=goal)
+
+
+def _start_up() -> Iterator[Line]:
+    for what, ours, theirs, goal, bound in (
+        ("import and first feed, to pydantic and PIL", costs.FIRST_FEED, costs.FIRST_MODEL, 1.35, 1.8),
+        ("imgassemble --help, to importing pydantic and PIL", costs.HELP, costs.IMPORTS, 1.7, 2.2),
+    ):
+        run = partial(ratios, partial(costs.run_python, ours), partial(costs.run_python, theirs))
+        yield Line(what=what, measure=lambda rounds, run=run: run(rounds * 2), goal=goal, bound=bound)  # type: ignore[misc]
+
+
+# ---- measuring
+
+
+def ratios(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> list[float]:
+    """The time of `ours` as a multiple of the time of `theirs`, round by round, after one round that does not count."""
+    pairs = [(_seconds(ours), _seconds(theirs)) for _ in range(rounds + 1)][1:]
+    return [one / other for one, other in pairs]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    gc.collect()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

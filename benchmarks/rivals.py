@@ -1,0 +1,133 @@
+"""What a user would do without imgassemble, on the same chunks: each gives the bytes of the frames, in order."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+
+def with_bare_loop(chunks: list[bytes]) -> list[bytes]:
+    """The floor: splits lines, parses JSON and decodes base64 by the fastest means there are, and keeps no state."""
+    from pybase64 import b64decode
+    from pydantic_core import from_json
+
+    frames = []
+    for line in _lines_of(chunks):
+        if line.startswith(b"data: "):
+            event = from_json(line[6:])
+            if text := event.get("partial_image_b64") or (event.get("item") or {}).get("result"):
+                frames.append(b64decode(text, validate=True))
+            for item in (event.get("response") or {}).get("output") or ():
+                b64decode(item["result"], validate=True)
+    return frames
+
+
+def _lines_of(chunks: list[bytes]) -> Iterator[bytes]:
+    pieces: list[bytes] = []
+    for chunk in chunks:
+        *ended, rest = chunk.split(b"\n")
+        for line in ended:
+            yield b"".join([*pieces, line])
+            pieces = []
+        pieces.append(rest)
+
+
+def with_openai(chunks: list[bytes]) -> list[bytes]:
+    """The loop that the documentation shows: the SDK's stream, its decoder and its types, and base64.b64decode."""
+    return [base64.b64decode(text) for text in _pictures_in(openai_events(chunks))]
+
+
+def openai_events(chunks: list[bytes]) -> Iterator[Any]:
+    """The events as openai's SDK gives them: version 3 stands on httpx2, version 2 on httpx."""
+    from openai import OpenAI
+
+    http = import_module("httpx2" if int(version("openai").partition(".")[0]) > 2 else "httpx")
+    client = OpenAI(
+        api_key="-", base_url="http://localhost/v1", http_client=http.Client(transport=_played(http, chunks))
+    )
+    yield from client.responses.create(model="gpt-5", input="an otter", stream=True)
+
+
+def with_openrouter(chunks: list[bytes]) -> list[bytes]:
+    """The same loop over the events of OpenRouter's SDK."""
+    http, openrouter = import_module("httpx"), import_module("openrouter")
+    client = http.Client(transport=_played(http, chunks))
+    with openrouter.OpenRouter(api_key="-", server_url="http://localhost", client=client) as sdk:
+        events = sdk.responses.send(model="openai/gpt-5", input="an otter", stream=True)
+        return [base64.b64decode(text) for text in _pictures_in(events)]
+
+
+def _pictures_in(events: Iterable[Any]) -> Iterator[str]:
+    for event in events:
+        if event.type == "response.image_generation_call.partial_image":
+            yield event.partial_image_b64
+        elif event.type == "response.output_item.done" and event.item.type == "image_generation_call":
+            yield event.item.result or ""
+
+
+def with_httpx_sse(chunks: list[bytes]) -> list[bytes]:
+    """httpx-sse for the lines, json for the events, base64 for the pictures."""
+    connect_sse = import_module("httpx_sse").connect_sse
+    http = import_module("httpx")
+    frames = []
+    client = http.Client(transport=_played(http, chunks))
+    with connect_sse(client, "POST", "http://localhost/") as source:
+        for each in source.iter_sse():
+            event = json.loads(each.data)
+            if event["type"] == "response.image_generation_call.partial_image":
+                frames.append(base64.b64decode(event["partial_image_b64"]))
+            elif event["type"] == "response.output_item.done" and event["item"]["type"] == "image_generation_call":
+                frames.append(base64.b64decode(event["item"]["result"]))
+    return frames
+
+
+def _played(http: Any, chunks: list[bytes]) -> Any:
+    """A transport that answers with these chunks, so that no socket is measured."""
+    headers = {"content-type": "text/event-stream"}
+    return http.MockTransport(lambda _: http.Response(200, headers=headers, content=iter(chunks)))
+
+
+def copied(chunks: list[bytes]) -> bytes:
+    """The bytes once more, in one piece: what memory alone costs."""
+    return b"".join(chunks)
+
+
+# The name, what has to be installed, and the loop. The first is part of every run.
+RIVALS: tuple[tuple[str, str, Callable[[list[bytes]], list[bytes]]], ...] = (
+    ("openai", "openai", with_openai),
+    ("httpx-sse", "httpx_sse", with_httpx_sse),
+    ("openrouter", "openrouter", with_openrouter),
+)
+
+
+def is_here(module: str) -> bool:
+    return find_spec(module) is not None
+
+
+# ---- pixels and files
+
+
+def with_pillow(frames: list[bytes]) -> int:
+    return sum(decoded(data).width for data in frames)
+
+
+def decoded(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def written(frames: list[bytes], folder: Path) -> None:
+    """Each frame as a file, as a loop without a second thought does it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(frames):
+        (folder / f"{number}.png").write_bytes(data)
