@@ -102,14 +102,14 @@ def _rivals(form: Format, *, is_full: bool) -> Iterator[Line]:
 
 
 def _pixels(form: Format, size: tuple[int, int]) -> Iterator[Line]:
-    def measure(rounds: int) -> list[float]:
+    def measure(loop: Callable[[list[bytes]], int], rounds: int) -> list[float]:
         chunks = chunks_of(make_stream(form, size))
         frames = costs.with_imgassemble(chunks)
-        ours, theirs = partial(costs.pixels_with_imgassemble, chunks), partial(rivals.with_pillow, frames)
-        return ratios(ours, theirs, rounds)
+        return ratios(partial(loop, chunks), partial(rivals.with_pillow, frames), rounds)
 
-    bound = 2.0 if size == SQUARE else None
-    yield Line(what=f"wire to pixels, {_named(form, size)}, to Pillow alone", measure=measure, goal=1.1, bound=bound)
+    what, bound = f"wire to pixels, {_named(form, size)}, to Pillow alone", 2.0 if size == SQUARE else None
+    yield Line(what=what, measure=partial(measure, costs.pixels_with_imgassemble), goal=1.1, bound=bound)
+    yield Line(what="  the same of the bare loop", measure=partial(measure, rivals.pixels_with_bare_loop))
 
 
 def _named(form: Format, size: tuple[int, int]) -> str:

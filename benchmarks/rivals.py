@@ -120,6 +120,10 @@ def with_pillow(frames: list[bytes]) -> int:
     return sum(decoded(data).width for data in frames)
 
 
+def pixels_with_bare_loop(chunks: list[bytes]) -> int:
+    return with_pillow(with_bare_loop(chunks))
+
+
 def decoded(data: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(data))
     image.load()

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
+from random import Random
 
 from imgassemble import Assembler, FrameAdded, Refresher, aassemble, iter_updates
 from imgassemble.screens import LoopScreen
