@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import re
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +22,7 @@ from strategies import images_streams, responses_streams
 from imgassemble import Assembler, Frame, FrameAdded, ItemEnded, State, StreamEnded, UsageError
 from imgassemble.updates import Outcome
 from imgassemble.web import Gallery
+from imgassemble.web import gallery as gallery_module
 from imgassemble.web.gallery import Change
 
 
@@ -442,6 +445,93 @@ def test_a_newcomer_is_not_told_what_has_gone() -> None:
     assert fresh(gallery).told == []
 
 
+# ---- an assembler that is under way, or has ended
+
+
+def without_seconds(gallery: Gallery) -> tuple[object, ...]:
+    """What a newcomer sees, but for what cannot be known of a stream that had begun before; addresses are random."""
+    now = fresh(gallery)
+    shown = [now.items[key] for key in sorted(now.items)]
+    secret = {"preview_s", "final_s", "shown", "frames", "caption"}  # it says how an item stood when it ended
+    items = [{name: fact for name, fact in facts.items() if name not in secret} for facts in shown]
+    frames = [[each | {"url": each["url"].rpartition("/")[2]} for each in facts["frames"]] for facts in shown]
+    return items, frames, now.streams
+
+
+@given(STREAMS, st.booleans(), st.integers(0, 12))
+def test_what_was_fed_before_is_shown_as_if_it_had_been_listened_to(
+    events: list[wire.Wire], is_closed: bool, at: int
+) -> None:
+    early, late, assembler = Gallery(), Gallery(), Assembler()
+    early.add("otter", assembler)
+    for event in events[:at]:
+        assembler.feed(event)
+    if is_closed:
+        assembler.close()
+    late.add("otter", assembler)
+    for event in [] if is_closed else events[at:]:
+        assembler.feed(event)
+        assert without_seconds(late)[1] == without_seconds(early)[1]
+    assembler.close()
+    assert without_seconds(late) == without_seconds(early)
+
+
+def test_an_assembler_that_is_closed_is_shown_with_its_end_and_let_go_of_in_time() -> None:
+    clock = Clock()
+    gallery, assembler = Gallery(keep_s=60, clock=clock), Assembler()
+    for event in (wire.partial(), wire.done(content=wire.png())):
+        assembler.feed(event)
+    assembler.close()
+    gallery.add("otter", assembler)
+    now = fresh(gallery)
+    assert now.streams["otter"]["outcome"] == "completed"
+    assert [each["is_final"] for each in now.items["otter", "ig_1"]["frames"]] == [False, True]
+    clock.now = 60
+    assert gallery.names == ()
+
+
+def test_how_long_it_took_is_not_told_of_a_stream_that_had_begun_before() -> None:
+    clock = Clock()
+    gallery, assembler = Gallery(clock=clock), Assembler()
+    assembler.feed(wire.partial())
+    gallery.add("otter", assembler)
+    clock.now = 3
+    assembler.feed(wire.partial(index=1))
+    assembler.feed(wire.done(content=wire.png()))
+    facts = the_item(gallery)
+    assert (facts["has_final"], facts["preview_s"], facts["final_s"]) == (True, None, None)
+
+
+def test_an_assembler_that_is_fed_by_another_thread_is_shown_as_it_is_in_the_end() -> None:
+    for _ in range(20):
+        gallery, assembler = Gallery(), Assembler()
+
+        def feed(assembler: Assembler = assembler) -> None:
+            for number in range(30):
+                assembler.feed(wire.partial(index=number, content=wire.shade(number)))
+                assembler.feed(wire.partial(index=number, content=b"no picture"))
+            assembler.feed(wire.done(content=wire.png()))
+            assembler.close()
+
+        feeding = threading.Thread(target=feed)
+        feeding.start()
+        while not assembler.items:
+            pass
+        gallery.add("otter", assembler)
+        feeding.join()
+        facts = the_item(gallery)
+        assert (facts["kind"], facts["state"], len(facts["frames"])) == ("final", "completed", 31)
+        assert len(facts["anomalies"]) == 20
+        assert fresh(gallery).streams["otter"]["outcome"] == "completed"
+
+
+def test_an_anomaly_that_is_just_being_told_is_shown_once() -> None:
+    gallery, assembler = Gallery(), Assembler()
+    assembler.subscribe(lambda update: gallery.names or gallery.add("otter", assembler))
+    assembler.feed(wire.partial(content=b"no picture"))
+    assert len(the_item(gallery)["anomalies"]) == 1
+
+
 # ---- letting go
 
 
@@ -456,6 +546,101 @@ def test_what_has_ended_goes_after_its_time_and_viewers_are_told() -> None:
     clock.now = 60
     assert frame_at(gallery, address) is None
     assert [(change.stream, change.kind) for change in viewer.look().told] == [("otter", "gone")]
+    assert gallery.names == ()
+
+
+@dataclass(slots=True)
+class Alarm:
+    """A timer that goes off when a test says so."""
+
+    seconds: float
+    ring: Callable[[], object]
+    daemon: bool = False
+    is_cancelled: bool = False
+
+    def start(self) -> None:
+        ALARMS.append(self)
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+ALARMS: list[Alarm] = []
+
+
+@pytest.fixture
+def alarms(monkeypatch: pytest.MonkeyPatch) -> list[Alarm]:
+    monkeypatch.setattr(gallery_module, "Timer", Alarm)
+    ALARMS.clear()
+    return ALARMS
+
+
+def test_what_has_ended_goes_after_its_time_also_where_nobody_asks(alarms: list[Alarm]) -> None:
+    clock, rings = Clock(), []
+    gallery = Gallery(keep_s=60, clock=clock)
+    gallery.watch(lambda: rings.append(clock.now))
+    shown(gallery, wire.partial(), name="goes on")
+    assert not alarms
+    for at, name in ((10, "first"), (30, "second")):
+        clock.now = at
+        shown(gallery, wire.partial(), name=name, is_over=True)
+    clock.now = 70
+    assert [(alarm.seconds, alarm.daemon) for alarm in alarms] == [(60, True)]
+    alarms[-1].ring()
+    assert list(gallery._streams) == ["goes on", "second"]
+    assert rings[-1] == 70
+    assert [alarm.seconds for alarm in alarms] == [60, 20]
+    clock.now = 90
+    alarms[-1].ring()
+    assert list(gallery._streams) == ["goes on"]
+    assert len(gallery._frames) == 1
+    assert len(alarms) == 2
+
+
+@pytest.mark.parametrize("keep_s", [float("inf"), 1e300])
+def test_what_is_kept_for_ever_needs_no_timer(alarms: list[Alarm], keep_s: float) -> None:
+    gallery = Gallery(keep_s=keep_s)
+    shown(gallery, is_over=True)
+    assert gallery.names == ("otter",)
+    assert not alarms
+
+
+def test_a_timer_keeps_no_gallery_alive(alarms: list[Alarm]) -> None:
+    gallery = Gallery()
+    held = weakref.ref(gallery)
+    shown(gallery, wire.partial(), is_over=True)
+    del gallery
+    gc.collect()
+    assert held() is None
+    assert alarms[0].is_cancelled
+    alarms[0].ring()
+
+
+def test_the_timer_is_a_real_one() -> None:
+    gallery, has_gone = Gallery(keep_s=0.05), threading.Event()
+    shown(gallery, wire.partial(), is_over=True)
+
+    def look() -> None:
+        if not gallery._streams:
+            has_gone.set()
+
+    gallery.watch(look)
+    look()
+    assert has_gone.wait(30)
+    assert not gallery._frames
+
+
+def test_where_no_thread_can_be_had_the_stream_is_shown_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_alarm: Alarm) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(gallery_module, "Timer", Alarm)
+    monkeypatch.setattr(Alarm, "start", refuse)
+    clock = Clock()
+    gallery = Gallery(keep_s=60, clock=clock)
+    shown(gallery, wire.partial(), is_over=True)
+    assert the_item(gallery)["kind"]
+    clock.now = 60
     assert gallery.names == ()
 
 

@@ -1,25 +1,28 @@
 """What is shown of many streams: their items as facts, and their frames as the bytes received.
 
 Knows: what each update changed, which change a viewer has not seen yet, and what is let go of. Must not know: HTTP,
-event loops, who may see what. It is told by the threads that feed, and asked by those that serve.
+event loops, who may see what. It is told by the threads that feed, and asked by those that serve; a timer wakes it when
+something has been kept for long enough, also where nobody asks.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from secrets import token_urlsafe
-from threading import Lock
+from threading import TIMEOUT_MAX, Lock, Timer
 from typing import Any
 
 from ..assembler import Assembler
 from ..errors import UsageError, clean
 from ..frames import Frame
-from ..lifecycle import State
+from ..lifecycle import State, Verdict
 from ..screens.tiles import Kind, Tile, Tiles
-from ..updates import Anomaly, FinalReady, FinalWithdrawn, FrameAdded, StateChanged, StreamEnded, Update
+from ..updates import Anomaly, FinalReady, FinalWithdrawn, FrameAdded, StateChanged, StreamEnded, Told, Update, tell
 
 _MOST_FRAMES = 32  # of an item: what a scrubber can show; of more, the newest
 _MOST_ANOMALIES = 20  # of a stream: the newest
@@ -64,12 +67,13 @@ class _Shown:
 class _Stream:
     name: str
     number: int
-    began_at: float
+    began_at: float | None  # None where it had begun before it was added: nobody knows when
     size: tuple[int, int] | None
     key: str = field(default_factory=lambda: token_urlsafe(18))  # of its frames' addresses: nobody can guess it
     items: dict[str, _Shown] = field(default_factory=dict)
     tiles: Tiles = field(default_factory=Tiles)
     anomalies: list[str] = field(default_factory=list)
+    known: tuple[Update, ...] = ()  # told when it was added; the thread that feeds may be about to tell it, too
     outcome: str | None = None
     error: str | None = None
 
@@ -77,9 +81,9 @@ class _Stream:
 class Gallery:
     """What viewers see: streams under their names, each with its items and frames; safe in any thread.
 
-    keep_s: seconds for which a stream that has ended stays. max_bytes: of all frames together; over it the streams
-    that ended first go, then the oldest previews, and never the newest picture of an item. max_streams: over it the
-    oldest that have ended go. clock: seconds, as `time.monotonic` has them.
+    keep_s: seconds for which a stream that has ended stays, whether or not anybody looks. max_bytes: of all frames
+    together; over it the streams that ended first go, then the oldest previews, and never the newest picture of an
+    item. max_streams: over it the oldest that have ended go. clock: seconds, as `time.monotonic` has them.
     """
 
     def __init__(
@@ -106,15 +110,21 @@ class Gallery:
         self._n_bytes = 0
         self._thick: dict[tuple[int, str], tuple[_Stream, _Shown]] = {}  # items that have frames to spare
         self._watchers: dict[object, Callable[[], object]] = {}
+        self._timers: list[Timer] = []  # at most one, for when the stream that ended first has been kept long enough
+        weakref.finalize(self, _cancel, self._timers).atexit = False
 
     def add(
         self, name: str, assembler: Assembler | None = None, *, size: tuple[int, int] | None = None
     ) -> Callable[[Update], None]:
         """A listener that shows a stream under `name`; it is subscribed where an `assembler` is given.
 
+        What the assembler holds already is shown at once, also where it is closed. How long that took is not known, and
+        so of such a stream no seconds are told.
         size: (width, height) in pixels that were asked for, so that a tile has its shape before the first frame.
         Raises UsageError where a stream of this name is shown already, or there are too many that have not ended.
         """
+        for frame in _frames_of(assembler) if assembler else ():
+            _ = frame.sha256  # it takes milliseconds, for which nobody else need wait
         with self._lock:
             self._prune()
             if name in self._streams:
@@ -126,21 +136,36 @@ class Gallery:
             self._numbers += 1
             self._streams[name] = stream
             self._publish("stream", name, _facts(stream))
+            listen = self._listener(stream)
+            if assembler is not None:
+                assembler.subscribe(listen)  # what it hears meanwhile waits for the lock, and is told after this
+                self._catch_up(stream, assembler)
+                self._prune()
         self._ring()
+        return listen
 
+    def _listener(self, stream: _Stream) -> Callable[[Update], None]:
         def listen(update: Update) -> None:
             if isinstance(update, FrameAdded | FinalReady):
-                _ = update.frame.sha256  # it takes milliseconds, for which nobody else need wait
+                _ = update.frame.sha256
             with self._lock:
-                if self._streams.get(name) is not stream:
+                if self._streams.get(stream.name) is not stream:
                     return  # it was let go of
-                self._tell(stream, update)
+                if not (isinstance(update, Anomaly) and any(update is each for each in stream.known)):
+                    self._tell(stream, update)
                 self._prune()
             self._ring()
 
-        if assembler is not None:
-            assembler.subscribe(listen)
         return listen
+
+    def _catch_up(self, stream: _Stream, assembler: Assembler) -> None:
+        """Tell what is so already. To be told of a state or of a frame twice does no harm; of an anomaly it would."""
+        updates = list(_so_far(assembler))
+        if updates:
+            stream.began_at = None
+        stream.known = tuple(update for update in updates if isinstance(update, Anomaly))
+        for update in updates:
+            self._tell(stream, update)
 
     def remove(self, name: str) -> None:
         """Let go of a stream and its frames; nothing where there is none."""
@@ -220,7 +245,7 @@ class Gallery:
     def _tell_item(self, stream: _Stream, update: Update, item_id: str) -> None:
         item = stream.items.get(item_id) or _Shown(id=item_id, facts=_blank(stream, item_id))
         stream.items[item_id] = item
-        seconds = round(self._clock() - stream.began_at, 3)
+        seconds = None if stream.began_at is None else round(self._clock() - stream.began_at, 3)
         facts = item.facts
         match update:
             case StateChanged(state=state):
@@ -275,6 +300,28 @@ class Gallery:
             while len(item.frames) > 1 and self._n_bytes > self._max_bytes:
                 self._hold(stream, item, item.frames[1:])
             self._publish_item(stream, item)
+        if self._ended and not self._timers and self._keep_s < TIMEOUT_MAX:
+            self._wake_in(next(iter(self._ended.values())) + self._keep_s - now)
+
+    def _wake_in(self, seconds: float) -> None:
+        """Prune after so many seconds. The timer keeps neither the gallery nor the process alive."""
+        gallery = weakref.ref(self)
+
+        def wake() -> None:
+            if found := gallery():
+                found._wake()
+
+        timer = Timer(seconds, wake)
+        timer.daemon = True
+        with suppress(RuntimeError):  # there are no threads here, or no more: it is pruned when somebody asks
+            timer.start()
+            self._timers.append(timer)
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._timers.clear()
+            self._prune()
+        self._ring()
 
     def _let_go(self, name: str) -> None:
         stream = self._streams.pop(name, None)
@@ -293,6 +340,33 @@ class Gallery:
             oldest = next(iter(self._gone))
             self._forgotten = self._gone.pop(oldest)
             del self._news["gone", oldest, ""]
+
+
+def _cancel(timers: list[Timer]) -> None:
+    for timer in timers:
+        timer.cancel()
+
+
+def _so_far(assembler: Assembler) -> Iterator[Update]:
+    """What a listener would have heard of what the assembler holds."""
+    is_over = assembler._held.standing.stream.is_over  # a provisional final is told only then
+    for item in assembler.items.values():
+        verdict = Verdict(item.state, item.final, is_provisional=item.is_provisional)
+        updates, _ = tell(
+            item.id, Told(), verdict, latest=item.latest, added=item.partials, error=item.error, is_over=is_over
+        )
+        yield from updates
+        yield from item.anomalies
+    yield from assembler.anomalies
+    if assembler.result:
+        yield StreamEnded(assembler.result.outcome, assembler.result.error)
+
+
+def _frames_of(assembler: Assembler) -> Iterator[Frame]:
+    for item in assembler.items.values():
+        yield from item.partials
+        if item.final:
+            yield item.final
 
 
 def _blank(stream: _Stream, item_id: str) -> dict[str, Any]:
