@@ -35,14 +35,20 @@ none of them: there, a loop over the updates is enough.
 - The stream is never held up: the call returns at once, and `callback` runs in a thread of the Refresher's own, one call at
   a time. A coroutine function is awaited on the event loop on which the Refresher was made or an update came.
 - The latest wins: a preview that waits is replaced by the newer one of its item. `policy="all"` shows every partial.
-- What is owed is shown: finals, withdrawals, ends. They are never dropped and never delayed, not by `min_interval_s` either,
-  which keeps two previews that many seconds apart. No preview of an item comes after its final.
+- `min_interval_s` keeps two previews that many seconds apart.
+- What is owed is shown: finals, withdrawals, ends; they are not dropped while the callback returns. With "latest" they wait
+  for the call under way and for nothing else, and no preview of an item comes after its final. With "all" everything comes in
+  the order told, so a final comes after all previews before it, each an interval after the other.
 - `prepare` is called with the update in the Refresher's thread, to decode the picture there; what it gives is the callback's
   second argument.
 - `dispatch` has the call made where the window lives: `loop.call_soon_threadsafe`, a Qt signal's `emit`, the `put` of a queue
   that Tk polls. At most one call waits there.
-- Leaving the `with` block (`async with` on an event loop) waits until the last update has been shown, ten seconds at most;
-  `close(timeout_s)` and `await aclose(timeout_s)` say whether it was.
+- Leaving the `with` block waits until the last update has been shown. After ten seconds the previews that still wait are
+  skipped, and what is owed is shown, last; only behind a call that lasts ten seconds by itself all is given up.
+  `close(timeout_s)` and `await aclose(timeout_s)` set other seconds, and say whether all was shown.
+- On an event loop it is `async with`: where the callback is a coroutine function or there is a `dispatch`, a plain `with` would
+  wait for the loop that it holds up, and is a UsageError.
+- `clock` gives the seconds for `min_interval_s`. A test sets one by hand, and calls `refresher.wake()` to have it asked again.
 - What raises is logged, and the rest is shown. `refresher.shown` and `refresher.skipped` count.
 
 {chapters}
@@ -61,7 +67,8 @@ PROGRAMS = (
     ("Discord", "with_discord.py"),
 )
 NOTES = {
-    "with_jupyter.ipynb": "Without a `width` the notebook holds the bytes as they were received. The stop button leaves a draft, "
+    "with_jupyter.ipynb": "A cell ends when all is shown, so that a notebook that is executed as a whole holds the finals; "
+    "`async with` waits without holding up what else runs in the kernel. Without a `width` the notebook holds the bytes as they were received. The stop button leaves a draft, "
     "and it is called one.",
     "with_asyncio.py": "Pictures are decoded in a thread and never on the loop; while `show` awaits, previews are skipped.",
     "with_fastapi.py": "The events are facts without pixels, and a few hundred bytes each, so a slow browser holds nothing up: "

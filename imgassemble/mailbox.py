@@ -75,6 +75,13 @@ class Mailbox:
         """A preview is being shown since `now`: the next one is due an interval later."""
         self._preview_due_at = now + self._min_interval_s
 
+    def skip_previews(self) -> int:
+        """Skip the previews that wait, and are owed to nobody; how many were there?"""
+        skipped = len(self._previews)
+        self.skipped += skipped
+        self._previews.clear()
+        return skipped
+
     def clear(self) -> None:
         """Skip all that waits."""
         self.skipped += len(self)

@@ -35,16 +35,16 @@ class _Loop:
     """The event loop of a coroutine callback: the one that ran when the Refresher was made, or when an update came."""
 
     def __init__(self) -> None:
-        self._loop = _running_loop()
+        self._loop = running_loop()
         self._task: Task[Any] | None = None
         self._has_ended = self._is_said = False
 
     def is_known(self) -> bool:
-        self._loop = self._loop or _running_loop()
+        self._loop = self._loop or running_loop()
         return self._loop is not None
 
     def is_here(self) -> bool:
-        return self._loop is not None and self._loop is _running_loop()
+        return self._loop is not None and self._loop is running_loop()
 
     def is_running(self) -> bool:
         """Can a callback be awaited? Where it cannot, that is logged once."""
@@ -107,6 +107,7 @@ class _Call:
     """One call of the callback, from when its update was taken."""
 
     update: Update
+    run: Callable[[], None] | None = None  # makes it; None while it is being prepared
     answer: Any = None
     has_begun: bool = False
     is_settled: bool = False  # it has run, or it never will
@@ -119,23 +120,24 @@ class Refresher:
     callback: called with the update, one call at a time, in a thread of the Refresher's own. A coroutine function (or
         one that returns an awaitable) is awaited on the loop on which the Refresher was made or an update came.
     policy: "latest" shows of each item the newest preview only: a slow screen skips. "all" shows every partial.
-    min_interval_s: two previews begin at least so many seconds apart. Nothing else waits for it; but with "all" what
-        was told after a preview comes after it.
+    min_interval_s: two previews begin at least so many seconds apart. With "latest" nothing else waits for it; with
+        "all" what was told after a preview comes after it.
     dispatch: takes a function and has it called where the window lives: `loop.call_soon_threadsafe`, a Qt signal's
         `emit`, the `put` of a queue that Tk polls. At most one function waits there.
     prepare: called with the update in the Refresher's own thread, to decode it; what it gives is the callback's second
         argument.
-    clock: gives the seconds for `min_interval_s`.
+    clock: gives the seconds for `min_interval_s`. One that is set by hand is asked again when `wake()` is called.
 
-    Shown are FrameAdded, FinalReady, FinalWithdrawn, ItemEnded and StreamEnded. With "latest", a preview that waits
-    when its item's final is told is skipped. Finals, withdrawals and ends are shown, in the order told; where an item
-    or the stream ends without a final, the last preview comes before the end, at once. Memory is bounded: above 4,096
-    waiting updates "all" skips the oldest previews, and where a stream replaces finals and ends forever, either policy
-    skips those which a later one of the same item supersedes.
+    Shown are FrameAdded, FinalReady, FinalWithdrawn, ItemEnded and StreamEnded. Finals, withdrawals and ends are owed:
+    they are shown, in the order told. With "latest" they wait for the call under way and for nothing else: a preview
+    that waits when its item's final is told is skipped, and where an item or the stream ends without a final, the last
+    preview comes before the end, at once. With "all" they come after every preview that was told before them. Memory is
+    bounded: above 4,096 waiting updates "all" skips the oldest previews, and where a stream replaces finals and ends
+    forever, either policy skips those which a later one of the same item supersedes.
 
     Whatever raises is logged, and the rest is shown. Several streams may feed one Refresher, at once or in turn; items
-    of the same id are taken for one. Leaving its `with` block (`async with` on an event loop) waits until the last
-    update has been shown. Raises UsageError for arguments that cannot work.
+    of the same id are taken for one. Leaving its `with` block (`async with` on an event loop) closes it, with ten
+    seconds for the previews that wait. Raises UsageError for arguments that cannot work.
     """
 
     def __init__(
@@ -159,13 +161,13 @@ class Refresher:
         self._mailbox = Mailbox(policy, min_interval_s)
         self._needs_loop = self._is_async = _is_async(callback)  # what it is may turn out from its answers
         self._loop = _Loop()
-        self._shown = 0
+        self._shown = self._settled = self._missed = 0  # calls that were begun, that are over; what closing passed over
         self._changed = Condition()  # guards what is here above and below
         self._thread: Thread | None = None
         self._call: _Call | None = None  # the one under way
         self._caller: int | None = None  # the thread that the callback keeps busy
         self._home: int | None = None  # the thread that `dispatch` serves
-        self._has_ended = self._is_closed = self._has_given_up = False
+        self._has_ended = self._is_closed = self._has_given_up = self._is_said = False
         self._waiters: list[Callable[[], object]] = []
 
     def __call__(self, update: Update) -> None:
@@ -195,21 +197,35 @@ class Refresher:
         """How many updates were not shown: superseded, passed over after a failure, or too late."""
         return self._mailbox.skipped
 
-    def close(self, timeout_s: float = 10.0) -> bool:
-        """True once all has been shown; False, with a warning in the log, where `timeout_s` seconds did not suffice.
+    def wake(self) -> None:
+        """Have the clock asked again, where it does not run by itself."""
+        with self._changed:
+            self._changed.notify_all()
 
+    def close(self, timeout_s: float = 10.0) -> bool:
+        """Wait until all has been shown; True if it was, False, with a warning in the log, if something is missing.
+
+        After `timeout_s` seconds the previews that wait are skipped, and what is owed is shown, last: it is waited for
+        while the callback returns. A call that lasts `timeout_s` seconds by itself is given up, with all behind it.
         Updates that come afterwards are passed over. Called by the callback itself it waits for nothing, and what
-        waits is still shown. In the thread that `dispatch` serves it gives up at once: it would wait for itself.
-        Raises UsageError on the event loop of a coroutine callback: use `async with`, or `await refresher.aclose()`.
+        waits is still shown. The thread that `dispatch` serves would wait for itself: there, the previews that wait
+        are skipped at once, and the calls that are owed are made here.
+        Raises UsageError on the event loop of a coroutine callback, and on any event loop where there is a `dispatch`,
+        which may serve that loop: use `async with`, or `await refresher.aclose()`.
         """
         _check_seconds("timeout_s", timeout_s)
         self._check_place()
         settled = Event()
         self._end(settled.set)
-        is_inside = self._is_inside()
-        if not is_inside:
-            settled.wait(0 if self._home == get_ident() else timeout_s)
-        return self._has_shown_all() if is_inside else self._give_up()
+        if self._is_inside():
+            return self._has_shown_all()
+        calls: int | None = self._settled
+        if self._home == get_ident():
+            self._show_here(timeout_s)
+        else:
+            while calls is not None and not settled.wait(timeout_s):
+                calls = self._hurry(calls)
+        return self._give_up()
 
     async def aclose(self, timeout_s: float = 10.0) -> bool:
         """The async twin of `close()`; it holds up no event loop, and may be called on any."""
@@ -220,8 +236,12 @@ class Refresher:
         self._end(partial(asyncio.get_running_loop().call_soon_threadsafe, settled.set))
         if self._is_inside() or self._loop.awaits(asyncio.current_task()):
             return self._has_shown_all()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(settled.wait(), timeout_s)
+        calls: int | None = self._settled
+        while calls is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(settled.wait(), timeout_s)
+                break
+            calls = self._hurry(calls)
         return self._give_up()
 
     def __enter__(self) -> Refresher:
@@ -242,9 +262,10 @@ class Refresher:
         return f"<Refresher of {len(self._mailbox)} waiting updates, {self.shown} shown, {self.skipped} skipped>"
 
     def _check_place(self) -> None:
-        if self._is_async and self._loop.is_here() and not (self._is_closed and self._is_settled()):
+        is_on_loop = self._loop.is_here() if self._is_async else self._dispatch is not _at_once and running_loop()
+        if is_on_loop and not self._is_inside() and not (self._is_closed and self._is_settled()):
             raise UsageError(
-                "leaving or closing it here would wait for a callback that waits for this event loop: "
+                "leaving or closing it here would hold up this event loop, and wait for a callback that waits for it: "
                 "use `async with refresher`, or `await refresher.aclose()`"
             )
 
@@ -255,7 +276,7 @@ class Refresher:
         return self._has_given_up or (self._call is None and not self._mailbox)
 
     def _has_shown_all(self) -> bool:
-        return not self._has_given_up and not self._mailbox
+        return not self._missed and not self._mailbox
 
     def _end(self, tell: Callable[[], object]) -> None:
         """Take no more updates; `tell` when the last has been shown."""
@@ -270,19 +291,42 @@ class Refresher:
             with suppress(RuntimeError):  # its loop was closed: nobody waits any more
                 self._waiters.pop()()
 
-    def _give_up(self) -> bool:
-        """False, and what has not been shown is passed over; True where there is no such thing."""
+    def _hurry(self, calls: int) -> int | None:
+        """Time is up: skip the previews that wait. How many calls are over; None where that is no more than `calls`."""
         with self._changed:
-            if self._is_settled():
-                return self._has_shown_all()
-            missing = len(self._mailbox) + (self._call is not None)
-            self._has_given_up = True
-            self._mailbox.clear()
-            if self._call:
-                self._call.has_run.set()
+            skipped = self._mailbox.skip_previews()
+            self._missed += skipped
             self._tell_waiters()
-        _log.warning("a Refresher was closed before all was shown: %d updates are given up", missing)
-        return False
+            return self._settled if self._settled > calls or (skipped and self._call is None) else None
+
+    def _show_here(self, timeout_s: float) -> None:
+        """Make the calls that are owed in this thread, which `dispatch` serves."""
+        self._hurry(self._settled)
+        while run := self._next_here(timeout_s):
+            run()
+
+    def _next_here(self, timeout_s: float) -> Callable[[], None] | None:
+        def waits() -> bool:
+            return self._call is not None and self._call.run is not None and not self._call.has_begun
+
+        with self._changed:
+            self._changed.wait_for(lambda: waits() or self._is_settled(), timeout_s)
+            return self._call.run if self._call and waits() else None
+
+    def _give_up(self) -> bool:
+        """Pass over what has not been shown, and say what is missing. True where nothing is."""
+        with self._changed:
+            if not self._is_settled():
+                self._missed += len(self._mailbox) + (self._call is not None)
+                self._has_given_up = True
+                self._mailbox.clear()
+                if self._call:
+                    self._call.has_run.set()
+                self._tell_waiters()
+            is_news, self._is_said = self._missed > 0 and not self._is_said, True
+        if is_news:
+            _log.warning("a Refresher was closed before all was shown: %d updates are given up", self._missed)
+        return self._has_shown_all()
 
     def _work(self) -> None:
         while self._show_next():
@@ -318,8 +362,12 @@ class Refresher:
         if self._is_async and not self._loop.is_running():
             return
         arguments = (call.update, self._prepare(call.update)) if self._prepare else (call.update,)
+        run = partial(self._run, call, arguments)
+        with self._changed:
+            call.run = run
+            self._changed.notify_all()
         try:
-            self._dispatch(partial(self._run, call, arguments))
+            self._dispatch(run)
         except BaseException:
             if not call.has_begun:
                 raise
@@ -355,6 +403,7 @@ class Refresher:
         with self._changed:
             if not call.is_settled:
                 call.is_settled = True
+                self._settled += 1
                 self._mailbox.skipped += not call.has_begun
                 self._call = None
                 self._tell_waiters()
@@ -371,7 +420,7 @@ def _discard(*answers: Any) -> None:
             each.close()
 
 
-def _running_loop() -> AbstractEventLoop | None:
+def running_loop() -> AbstractEventLoop | None:
     """The event loop that runs in this thread. Where nobody has imported asyncio, none does."""
     asyncio = sys.modules.get("asyncio")
     with suppress(RuntimeError, AttributeError):  # none runs; or it is being imported just now

@@ -197,6 +197,16 @@ def test_of_an_item_only_the_newest_preview_waits_and_comes_last(play: Play) -> 
         assert len(previews) <= 1 + len(ends)  # and one that no final replaced before each end
 
 
+@given(plays())
+def test_when_previews_are_skipped_what_is_owed_is_still_shown(play: Play) -> None:
+    waiting = len(play.mailbox)
+    before = play.mailbox.skipped
+    skipped = play.mailbox.skip_previews()
+    assert play.mailbox.skipped == before + skipped
+    assert len(play.drain()) == waiting - skipped
+    assert owed(play.shown) == owed(play.put)
+
+
 @given(plays(), st.sampled_from((0.0, 0.5, 3.0)))
 def test_two_previews_are_an_interval_apart(play: Play, later_s: float) -> None:
     play.now += later_s
@@ -523,6 +533,32 @@ def test_the_interval_counts_from_when_the_callback_is_called() -> None:
     assert screen.kinds == ["FrameAdded", "FinalReady", "ItemEnded", "FrameAdded"]
 
 
+def test_a_clock_that_is_set_by_hand_is_asked_again_when_the_refresher_is_woken() -> None:
+    screen, assembler, now = Screen(), Assembler(), [0.0]
+    has_looked, both = threading.Event(), threading.Event()
+
+    def clock() -> float:
+        has_looked.set()
+        return now[0]
+
+    def show(update: Update) -> None:
+        screen(update)
+        if len(screen.shown) == 2:
+            both.set()
+
+    refresher = Refresher(show, min_interval_s=1e6, clock=clock)
+    assembler.subscribe(refresher)
+    assembler.feed(wire.partial("ig_1", 0))
+    screen.wait()
+    has_looked.clear()
+    assembler.feed(wire.partial("ig_2", 0))
+    assert has_looked.wait(PATIENCE_S)
+    now[0] = 1e6
+    refresher.wake()
+    assert both.wait(PATIENCE_S)
+    assert refresher.close(PATIENCE_S)
+
+
 # Where the callback runs
 
 
@@ -567,22 +603,34 @@ def test_a_dispatch_that_raises_is_logged_and_its_update_passed_over(caplog: pyt
     assert "the window is gone" in caplog.text
 
 
-def test_closing_in_the_thread_of_the_window_does_not_freeze_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_in_the_thread_of_the_window_makes_the_calls_that_are_owed_there() -> None:
     window: queue.Queue[Callable[[], None]] = queue.Queue()
-    screen = Screen()
-    refresher = Refresher(screen, dispatch=window.put)
-    assembler = Assembler()
+    screen, assembler = Screen(), Assembler()
+    refresher = Refresher(screen, dispatch=window.put, prepare=lambda update: type(update).__name__)
     assembler.subscribe(refresher)
     assembler.feed(wire.partial(index=0))
     (worker,) = workers_of(refresher)
     window.get(timeout=PATIENCE_S)()
-    assembler.feed(wire.partial(index=1))
+    assemble(EVENTS[-1:], assembler=assembler)
     function = window.get(timeout=PATIENCE_S)
-    assert not refresher.close(timeout_s=1e6)
+    assert refresher.close(timeout_s=1e6)
     worker.join(PATIENCE_S)
     assert not worker.is_alive()
-    function()
-    assert screen.indices == [0]
+    function()  # for nothing: it was made
+    assert screen.kinds == screen.prepared == ["FrameAdded", *ENDS]
+    assert screen.threads == {threading.get_ident()}
+
+
+def test_closing_in_the_thread_of_the_window_skips_previews_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    window: queue.Queue[Callable[[], None]] = queue.Queue()
+    screen, assembler = Screen(), Assembler()
+    refresher = Refresher(screen, dispatch=window.put, min_interval_s=1e6)
+    assembler.subscribe(refresher)
+    assembler.feed(wire.partial("ig_1", 0))
+    window.get(timeout=PATIENCE_S)()
+    assembler.feed(wire.partial("ig_2", 0))
+    assert not refresher.close(timeout_s=1e6)
+    assert (screen.kinds, refresher.skipped) == (["FrameAdded"], 1)
     assert lines(caplog) == ["a Refresher was closed before all was shown: 1 updates are given up"]
 
 
@@ -962,6 +1010,63 @@ def test_closing_on_the_loop_of_the_callback_is_refused() -> None:
         return refresher
 
     assert asyncio.run(main()).shown == 5
+
+
+def test_closing_on_a_loop_that_may_be_the_one_of_the_dispatched_calls_is_refused() -> None:
+    screen = Screen()
+
+    async def main() -> None:
+        refresher = Refresher(screen, dispatch=asyncio.get_running_loop().call_soon_threadsafe)
+        with pytest.raises(UsageError, match="async with"):
+            refresher.__enter__()
+        assemble(EVENTS[-1:], on_update=refresher)
+        with pytest.raises(UsageError, match=r"await refresher\.aclose\(\)"):
+            refresher.close()
+        assert await refresher.aclose(PATIENCE_S)
+        assert refresher.close()
+
+    asyncio.run(main())
+    assert screen.kinds == ENDS
+
+
+def close_sync(refresher: Refresher, timeout_s: float) -> bool:
+    return refresher.close(timeout_s)
+
+
+def close_async(refresher: Refresher, timeout_s: float) -> bool:
+    return asyncio.run(refresher.aclose(timeout_s))
+
+
+closings = pytest.mark.parametrize("close", [close_sync, close_async])
+
+
+@closings
+def test_when_the_time_is_up_previews_are_skipped_and_what_is_owed_is_shown_last(
+    close: Callable[[Refresher, float], bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    screen = Screen()
+    refresher = Refresher(screen, policy="all", min_interval_s=1e6)
+    assemble([*partials(100), wire.done(content=FINAL)], on_update=refresher)
+    assert not close(refresher, 0.2)
+    assert screen.kinds == ["FrameAdded", *ENDS]
+    assert (refresher.shown, refresher.skipped) == (4, 99)
+    assert lines(caplog) == ["a Refresher was closed before all was shown: 99 updates are given up"]
+
+
+@closings
+def test_a_slow_callback_is_waited_for_while_it_returns(close: Callable[[Refresher, float], bool]) -> None:
+    kinds = []
+
+    def show(update: Update) -> None:
+        kinds.append(type(update).__name__)
+        while not refresher._is_closed or (len(kinds) == 2 and not refresher.skipped):  # until the time is up
+            threading.Event().wait(0.001)
+
+    refresher = Refresher(show, policy="all")
+    assemble([*partials(100), wire.done(content=FINAL)], on_update=refresher)
+    assert not close(refresher, 0.2)
+    assert kinds == ["FrameAdded", "FrameAdded", *ENDS]
+    assert (refresher.shown, refresher.skipped) == (5, 98)
 
 
 def test_closing_on_a_loop_gives_up_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:

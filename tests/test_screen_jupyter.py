@@ -53,6 +53,10 @@ ASYNC = """
 with screen() as shown:
     await aassemble(astream(), on_update=shown)
 """
+ASYNC_BLOCK = """
+async with screen() as shown:
+    await aassemble(astream(), on_update=shown)
+"""
 WITHOUT_BLOCK = "assemble(stream(), on_update=screen())"
 ASYNC_WITHOUT_BLOCK = "result = await aassemble(astream(), on_update=screen())"
 
@@ -130,7 +134,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
             running.shutdown_kernel(now=True)
 
 
-@pytest.mark.parametrize("cell", [SYNC, ASYNC, WITHOUT_BLOCK, ASYNC_WITHOUT_BLOCK])
+@pytest.mark.parametrize("cell", [SYNC, ASYNC, ASYNC_BLOCK, WITHOUT_BLOCK, ASYNC_WITHOUT_BLOCK])
 def test_one_display_of_the_cell_is_updated_in_order_until_it_shows_the_final(kernel: Kernel, cell: str) -> None:
     ran = kernel.run(cell)
     assert ran.captions == ["waiting for the first preview", "preview 1", "preview 2", "final"]
@@ -141,6 +145,42 @@ def test_one_display_of_the_cell_is_updated_in_order_until_it_shows_the_final(ke
     assert ran.displays == [
         (kind, display, ran.cell) for kind in ("display_data", *["update_display_data"] * (len(ran.displays) - 1))
     ]
+
+
+# The final is decoded only once the loop has gone on after the stream has ended.
+HELD_FINAL = """
+import asyncio
+from imgassemble.screens import jupyter
+paint, go = jupyter.paint, threading.Event()
+
+def held(*arguments):
+    assert go.wait(5), "the loop is held up"
+    return paint(*arguments)
+
+async def finals():
+    yield EVENTS[-1]
+
+async def later():
+    await asyncio.sleep(0)
+    go.set()
+
+jupyter.paint = held
+"""
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "with screen() as shown:\n    await aassemble(finals(), on_update=shown)\nawait later()",
+        "await aassemble(finals(), on_update=screen())\nawait later()",
+        "async with screen() as shown:\n    await aassemble(finals(), on_update=shown)\n    asyncio.create_task(later())",
+    ],
+)
+def test_the_end_of_a_stream_holds_up_no_loop_and_the_cell_ends_when_it_is_shown(kernel: Kernel, cell: str) -> None:
+    kernel.run(HELD_FINAL)
+    ran = kernel.run(cell)
+    kernel.run("jupyter.paint = paint")
+    assert ran.captions == ["waiting for the first preview", "final"]
 
 
 def test_an_update_finds_its_cell_when_another_one_runs(kernel: Kernel) -> None:

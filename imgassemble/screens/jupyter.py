@@ -8,19 +8,19 @@ from __future__ import annotations
 import sys
 from base64 import b64encode
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
 from dataclasses import replace
 from html import escape
 from importlib import import_module
 from io import BytesIO
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 from typing import Any
 
 from PIL import Image
 
 from ..errors import FrameDecodeError, UsageError, clean
-from ..refresh import Refresher
+from ..refresh import Refresher, running_loop
 from ..updates import StreamEnded, Update
 from .tiles import Kind, Tile, Tiles, check_size, fitted, paint, placeholder
 
@@ -41,8 +41,8 @@ _PAGE = '<div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
 class JupyterScreen:
     """A listener that shows all pictures of a stream in one output of a notebook's cell, updated in place.
 
-        with JupyterScreen() as screen:
-            assemble(stream, on_update=screen)       # or: await aassemble(stream, on_update=screen)
+        with JupyterScreen() as screen:              # or: async with JupyterScreen() as screen:
+            assemble(stream, on_update=screen)       #         await aassemble(stream, on_update=screen)
 
     width: how wide a picture is shown, in pixels. Of a larger one the output then holds a smaller copy, re-encoded as
         JPEG (as PNG where it is transparent), so that the notebook's file stays small. Without it, and of a picture
@@ -53,8 +53,10 @@ class JupyterScreen:
 
     The display is made when the `with` block is entered, or else when the first update comes; another cell wants
     another screen. It is updated from a thread of its own and holds up no stream. What stays is the truth: the finals,
-    and what became of the rest. The call that tells the end of the stream returns when that is shown; leaving the block
-    names as drafts what was interrupted, by an exception or by the stop button.
+    and what became of the rest; leaving the block names as drafts what was interrupted, by an exception or by the stop
+    button. The cell ends when all is shown, so that whoever executes the notebook has it. `async with` waits for that
+    when the block is left, and holds up nothing else that runs in the kernel; without it, only the end of the cell
+    waits, or in a thread of your own the call that tells the end of the stream.
     Raises UsageError outside a notebook, and for arguments that cannot work.
     """
 
@@ -64,7 +66,7 @@ class JupyterScreen:
         check_size(size)
         if width is not None and not _is_length(width):
             raise UsageError(f"width is a number of pixels, at least 1, or None for the full size, not {width!r}")
-        self._display = _display_of_kernel()
+        self._shell = _shell_of_kernel()
         self._gallery = _Gallery(size, width)
         self._refresher = Refresher(self._show, min_interval_s=min_interval_s)
         self._opening = Lock()
@@ -74,31 +76,60 @@ class JupyterScreen:
         self._is_closed = False
 
     def __call__(self, update: Update) -> None:
-        """Have `update` shown; returns at once, or, at the end of the stream, when all is shown."""
+        """Have `update` shown; returns at once."""
+        if self._is_closed:
+            return
         self._open()
         self._gallery.note(update)
-        if not isinstance(update, StreamEnded) or self._is_closed:
+        if not isinstance(update, StreamEnded):
             self._refresher(update)
             return
         ended = Event()
         self._ends.append(ended)
         self._refresher(update)
-        ended.wait(_PATIENCE_S)
+        self._hold(ended.wait)
 
     def __enter__(self) -> JupyterScreen:
         self._open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        closing = Thread(target=self._close, args=(kind,), name="imgassemble-close", daemon=True)
         self._is_closed = True
+        closing.start()
+        self._hold(closing.join)
+
+    async def __aenter__(self) -> JupyterScreen:
+        return self.__enter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        from asyncio import to_thread
+
+        self._is_closed = True
+        await to_thread(self._close, kind)
+
+    def _close(self, kind: type[BaseException] | None) -> None:
         if self._refresher.close() and self._gallery.interrupt(kind):
             self._publish()
+
+    def _hold(self, wait: Callable[[float], object]) -> None:
+        """`wait` for what is to be shown, here; or on an event loop, which cells run on too, when the cell ends."""
+
+        def hold() -> None:
+            self._shell.events.unregister("post_execute", hold)
+            wait(_PATIENCE_S)
+
+        if running_loop():
+            self._shell.events.register("post_execute", hold)
+        else:
+            wait(_PATIENCE_S)
 
     def _open(self) -> None:
         with self._opening:
             if self._handle is None:
                 self._cell = copy_context()
-                self._handle = self._display(self._gallery.bundle(), raw=True, display_id=True)
+                display = import_module("IPython.display").display
+                self._handle = display(self._gallery.bundle(), raw=True, display_id=True)
 
     def _show(self, update: Update) -> None:
         try:
@@ -196,13 +227,13 @@ def _data_url(image: Image.Image, form: str) -> str:
     return f"data:image/{form.lower()};base64,{b64encode(file.getvalue()).decode('ascii')}"
 
 
-def _display_of_kernel() -> Any:
-    """IPython's `display`. Raises UsageError where no kernel would take it: a script, or IPython in a terminal."""
+def _shell_of_kernel() -> Any:
+    """The shell of the kernel. Raises UsageError where there is none: in a script, or in IPython in a terminal."""
     ipython = sys.modules.get("IPython")  # whatever runs a cell has imported it
     shell = ipython.get_ipython() if ipython else None
     if getattr(shell, "kernel", None) is None:
         raise UsageError(_ADVICE)
-    return import_module("IPython.display").display
+    return shell
 
 
 def _is_length(value: object) -> bool:
