@@ -726,6 +726,95 @@ def test_a_permission_that_is_withdrawn_holds_from_the_next_news_on() -> None:
     run(scene())
 
 
+class Gatekeeper:
+    """Says no, or fails, as long as a test wants it."""
+
+    def __init__(self, *, is_failing: bool = False) -> None:
+        self.closed: set[str] = set()
+        self.is_failing = is_failing
+
+    def __call__(self, _request: Request, stream: str) -> bool:
+        if stream in self.closed and self.is_failing:
+            raise ConnectionError("the store of sessions is away for a moment")
+        return stream not in self.closed
+
+
+@pytest.mark.parametrize("is_failing", [False, True], ids=["no", "fails"])
+@pytest.mark.parametrize("way", ["waits", "hears more of it", "is connected again"])
+def test_what_was_withheld_for_a_moment_is_told_when_it_may_be_seen(is_failing: bool, way: str) -> None:
+    gate = Gatekeeper(is_failing=is_failing)
+    gallery, app = page_of(authorize=gate, keep_alive_s=0.05 if way == "waits" else 60)
+    other = shown(gallery, wire.partial("ig_2"), name="lighthouse")
+    assembler = shown(gallery, wire.partial(), name="otter")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            assert len(await viewer.batch()) == 4
+            gate.closed.add("otter")
+            assembler.feed(wire.done(content=wire.png()))
+            other.feed(wire.partial("ig_2", index=1))
+            *news, seen = await viewer.until("seen")
+            assert "otter" not in {event.facts.get("stream") for event in news}
+            gate.closed.clear()
+            if way == "is connected again":
+                assert seen.id
+                async with viewing(app, last_event_id=seen.id) as again:
+                    told = await again.batch()
+            else:
+                if way == "hears more of it":
+                    assembler.close()  # of the item nothing new is told
+                told = [event for event in await viewer.batch() if event.kind != ":"]
+                assert {event.facts["stream"] for event in told} == {"otter"}
+        assert ("otter", True) in {(event.facts["stream"], event.facts.get("has_final")) for event in told}
+
+    run(scene())
+
+
+def test_a_stream_that_may_be_seen_later_is_told_whole() -> None:
+    gate = Gatekeeper()
+    gate.closed.add("otter")
+    gallery, app = page_of(authorize=gate)
+    assembler = shown(gallery, wire.partial("ig_1"), wire.partial("ig_2"), name="otter")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            assert await viewer.batch() == []
+            gate.closed.clear()
+            assembler.feed(wire.partial("ig_2", index=1))
+            told = await viewer.batch()
+            assert [(event.kind, event.facts.get("id")) for event in told] == [
+                ("stream", None),
+                ("item", "ig_1"),
+                ("item", "ig_2"),
+            ]
+            assembler.feed(wire.partial("ig_2", index=2))
+            (again,) = await viewer.batch()
+            assert again.facts["id"] == "ig_2"
+
+    run(scene())
+
+
+def test_a_stream_that_goes_while_it_is_withheld_leaves_whoever_was_told_of_it_and_nobody_else() -> None:
+    gate = Gatekeeper()
+    gate.closed.add("secret")
+    gallery, app = page_of(authorize=gate)
+    shown(gallery, wire.partial(), name="otter")
+    shown(gallery, wire.partial(), name="secret")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            assert {event.facts["stream"] for event in await viewer.batch()} == {"otter"}
+            gate.closed.add("otter")
+            gallery.remove("secret")
+            gallery.remove("otter")
+            *gone, seen = await viewer.until("seen")
+            assert [(event.kind, event.facts["stream"]) for event in gone] == [("gone", "otter")]
+            assert seen.id
+            assert not seen.id.endswith(".0")  # nothing is kept from it any more
+
+    run(scene())
+
+
 def test_an_authorize_that_raises_is_a_no_that_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
     def authorize(_request: Request, stream: str) -> bool:
         if stream == "broken":

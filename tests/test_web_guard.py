@@ -209,7 +209,11 @@ def test_elsewhere_nobody_sees_anything_without_a_token(public: Running) -> None
 def test_a_token_is_exchanged_once_for_a_cookie(public: Running) -> None:
     token = public.tokens[-1]
     answer = public.get(f"/?token={token}")
-    assert (answer.status, answer.header("location")) == (303, ".")
+    assert (answer.status, answer.header("location")) == (200, None)
+    assert b'http-equiv="refresh" content="0; url=./"' in answer.body
+    assert b"script" not in answer.body
+    assert token.encode() not in answer.body
+    assert str(answer.header("content-security-policy")).startswith("default-src 'none'; base-uri 'none'")
     cookie = answer.header("set-cookie")
     assert cookie is not None
     assert {"HttpOnly", "Path=/", "SameSite=strict"} <= set(cookie.split("; "))
@@ -219,6 +223,15 @@ def test_a_token_is_exchanged_once_for_a_cookie(public: Running) -> None:
     assert public.get("/", cookie=cookie.partition(";")[0]).status == 200
     assert public.get(f"/?token={token}").status == 401
     assert public.tokens[-1] != token
+
+
+def test_whoever_only_asks_what_a_link_leads_to_uses_up_no_token(public: Running) -> None:
+    token = public.tokens[-1]
+    answer = read(public.send(request(f"/?token={token}", "HEAD", connection="close")))
+    assert (answer.status, answer.header("set-cookie"), answer.body) == (200, None, b"")
+    assert public.tokens[-1] == token
+    assert public.get(f"/?token={token}").header("set-cookie")
+    assert read(public.send(request(f"/?token={token}", "HEAD", connection="close"))).status == 401
 
 
 def test_the_next_viewer_has_a_token_of_its_own(public: Running) -> None:
@@ -471,13 +484,42 @@ def test_many_who_never_finish_their_request_shut_nobody_out(page: Running, capl
                 connection.close()
 
 
-def test_a_connection_too_many_is_closed(
+@pytest.mark.parametrize("said", [request(), request("/events"), b"", b"\x16\x03\x01 no HTTP", b"GET / HTTP/1.1\r\n"])
+def test_a_connection_too_many_is_told_to_come_back(
+    page: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, said: bytes
+) -> None:
+    with undisturbed(page, caplog):
+        with monkeypatch.context() as patch:
+            patch.setattr(server_module, "_MAX_CONNECTIONS", 0)
+            answer = read(page.send(said))
+        assert (answer.status, answer.header("connection"), answer.header("retry-after")) == (503, "close", "10")
+        assert answer.header("content-length") == str(len(answer.body))
+        assert b"Try again later." in answer.body
+
+
+def test_of_connections_too_many_only_some_are_told_so(
     page: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with undisturbed(page, caplog):
         with monkeypatch.context() as patch:
             patch.setattr(server_module, "_MAX_CONNECTIONS", 0)
+            patch.setattr(server_module, "_MAX_REFUSALS", 0)
             assert page.send(request()) == b""
+
+
+def test_a_connection_too_many_that_does_not_go_is_closed(
+    page: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with undisturbed(page, caplog):
+        with monkeypatch.context() as patch:
+            patch.setattr(server_module, "_MAX_CONNECTIONS", 0)
+            with page.connect() as connection:
+                assert read(told(connection)).status == 503
+                end = time.monotonic() + PATIENCE_S
+                with pytest.raises(ConnectionError):
+                    while time.monotonic() < end:
+                        connection.sendall(b"more")
+                        time.sleep(0.05)
 
 
 def test_viewers_that_take_nothing_and_viewers_that_go_disturb_nobody(

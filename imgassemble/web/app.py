@@ -9,7 +9,8 @@ where streams come from. It needs the extra `web`; without it, importing this mo
     GET /frames/{key}/{name}       a frame, byte for byte as it was received
 
 `hello` with `is_new` means that all that is shown follows; it comes again where a viewer has slept too long. `seen`
-ends what is told at once, and has the id from which the viewer goes on when it is connected again.
+ends what is told at once, and has the id from which the viewer goes on when it is connected again: from the beginning
+where a stream was kept from it, for it may be allowed by then.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ try:
     from starlette.routing import Route
     from starlette.types import Receive, Scope, Send
 except ModuleNotFoundError as missing:
-    raise UsageError(f"the live page needs {missing.name}: pip install 'imgassemble[web]'") from missing
+    package = str(missing.name).partition(".")[0]
+    raise UsageError(f"the live page needs {package}: pip install 'imgassemble[web]'") from missing
 
 _log = logging.getLogger("imgassemble")
 
@@ -64,9 +66,14 @@ def create_app(
     """The live page of `gallery`, to be mounted in a FastAPI or Starlette application, or served on its own.
 
     authorize: `authorize(request, stream)` says for each stream, and for each frame of it, whether the viewer may see
-        it; it may be a coroutine function. Where it raises, that is logged and a no. `everyone` shows all of them.
+        it; it may be a coroutine function. Where it raises, that is logged and a no. After a no it is asked again at
+        the next news of the stream and every `keep_alive_s`, and after a yes all of the stream is shown. `everyone`
+        shows all of them.
     max_viewers: who comes when so many are there is told to come back later (503).
     keep_alive_s: seconds without news after which a comment is sent.
+
+    It answers under whatever name it is asked for, as the application around it does: that one says which hosts are its
+    own, by Starlette's TrustedHostMiddleware or at its proxy.
     """
     page = _Page(gallery, authorize, max_viewers, keep_alive_s)
     app = Starlette(
@@ -139,28 +146,46 @@ class _Page:
 
     async def _news(self, request: Request, bell: _Bell) -> AsyncGenerator[bytes]:
         """Server-sent events for one viewer, from where it was. Nothing waits for it: it is told what is so by then."""
-        epoch, is_first = self._gallery.epoch, True
+        epoch, is_first, now = self._gallery.epoch, True, asyncio.get_running_loop().time
         version = _seen(request.headers.get("last-event-id", ""), epoch)
         piece = bytearray(_hello(epoch, version))
+        told: set[str] = set()  # the streams that it was told of
+        withheld: set[str] = set()  # those of which it was not told all, because it may not see them
+        ask_at = now() + self._keep_alive_s
         while True:
             has_news = bell.next
             version, changes = self._gallery.changes(version)
             may_see: dict[str, bool] = {}  # now; at the next news it may be otherwise
+            for stream in tuple(withheld if now() >= ask_at else withheld & {change.stream for change in changes}):
+                may_see[stream] = await self._may_see(request, stream)
+            if granted := {stream for stream, is_seen in may_see.items() if is_seen}:
+                withheld -= granted
+                changes = [change for change in changes if change.kind == "gone" or change.stream not in granted]
+                changes += [change for change in self._gallery.changes(0)[1] if change.stream in granted]
+            ask_at = now() + self._keep_alive_s if now() >= ask_at else ask_at
             for change in changes:
+                stream = change.stream
                 if change.kind == "anew":
                     piece += _hello(epoch, 0)
                     continue
-                if change.stream not in may_see:
-                    may_see[change.stream] = await self._may_see(request, change.stream)
-                if may_see[change.stream]:
+                is_known = change.kind == "gone" and stream in told
+                if not is_known and stream not in may_see:
+                    may_see[stream] = await self._may_see(request, stream)
+                if is_known or may_see[stream]:
                     piece += f"event: {change.kind}\ndata: {change.json}\n\n".encode()
+                    told.add(stream)
+                else:
+                    withheld.add(stream)
+                if change.kind == "gone":
+                    told.discard(stream)
+                    withheld.discard(stream)
                 if len(piece) >= _PIECE_BYTES:
                     yield bytes(piece)
                     piece.clear()
                     await asyncio.sleep(0)  # the others have their turn, and it is found out who has gone
             if changes or is_first:
                 is_first = False
-                yield bytes(piece + _event("seen", f"{epoch}.{version}", {}))
+                yield bytes(piece + _event("seen", f"{epoch}.{0 if withheld else version}", {}))
                 piece.clear()
             try:
                 await asyncio.wait_for(asyncio.shield(has_news), self._keep_alive_s)

@@ -16,7 +16,7 @@ from secrets import compare_digest, token_urlsafe
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .app import SECURITY_HEADERS
@@ -26,6 +26,20 @@ MAX_HEADER_BYTES = 16_384  # of all headers; a browser sends about 1,000
 _MOST_SESSIONS = 64  # cookies that are valid at once; the oldest goes
 _NO_STORE = SECURITY_HEADERS | {"cache-control": "no-store"}
 _REFUSED = _NO_STORE | {"connection": "close"}  # whatever follows on this connection is not read
+# The page comes after this one and not by a redirect: one that began on another site is sent no SameSite=Strict cookie.
+_WELCOME = """<!doctype html>
+<html lang="en">
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <meta name="color-scheme" content="light dark">
+  <meta http-equiv="refresh" content="0; url=./">
+  <title>imgassemble</title>
+  <p><a href="./">Go on to the page</a></p>
+</html>
+"""
+_WELCOME_HEADERS = _NO_STORE | {
+    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s\[\]:/@]+))(?::\d{1,5})?")  # [address] or name, and a port
 
 
@@ -82,10 +96,12 @@ class Guard:
         if not compare_digest(given.encode(), self._token.encode()):
             sentence = "Open the address that the terminal shows: it has a token that is good for one viewer.\n"
             return PlainTextResponse(sentence, 401, _NO_STORE)
+        response = HTMLResponse(_WELCOME, headers=_WELCOME_HEADERS)
+        if scope["method"] == "HEAD":
+            return response  # whoever only looks what the link leads to uses nothing up
         self._new_token()  # it was good for one viewer
         session = token_urlsafe(24)
         self._sessions.append(session)
-        response = RedirectResponse(".", 303, _NO_STORE)
         response.set_cookie(cookie, session, httponly=True, samesite="strict", path="/")
         return response
 

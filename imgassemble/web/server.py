@@ -23,11 +23,14 @@ try:
     from .app import create_app, everyone
     from .guard import MAX_HEADER_BYTES, Guard, is_loopback
 except ModuleNotFoundError as missing:
-    raise UsageError(f"the live page needs {missing.name}: pip install 'imgassemble[web]'") from missing
+    package = str(missing.name).partition(".")[0]
+    raise UsageError(f"the live page needs {package}: pip install 'imgassemble[web]'") from missing
 
 _STOP_S = 1  # seconds that stopping waits for viewers
 _MAX_VIEWERS = 500
 _MAX_CONNECTIONS = 900  # viewers, and as many again that fetch; most systems let a process have 1,024 open
+_MAX_REFUSALS = 60  # connections more than those that are told so at once; of any further one nothing is heard
+_REFUSAL_S = 1  # in which the answer is read
 _PATIENCE_S = 5  # for the first line and the headers of a request, which a browser sends at once
 
 
@@ -37,17 +40,34 @@ def guarded(gallery: Gallery, host: str, *, link: Callable[[str], object]) -> AS
     return Guard(app, host=host, link=None if is_loopback(host) else link)
 
 
+_SENTENCE = "There are too many connections already. Try again later.\n"
+_REFUSAL = (
+    "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 10\r\ncache-control: no-store\r\n"
+    f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(_SENTENCE)}\r\n\r\n{_SENTENCE}"
+)
+
+
 class _Connection(H11Protocol):
-    """A connection that is closed where it is one too many, or brings no whole request in time."""
+    """A connection that is refused where it is one too many, and closed where it brings no whole request in time."""
 
     _look: asyncio.TimerHandle | None = None
+    _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > _MAX_CONNECTIONS:
-            transport.abort()
-        else:
+        if len(self.connections) <= _MAX_CONNECTIONS:
             self._wait(None)
+        elif len(self.connections) <= _MAX_CONNECTIONS + _MAX_REFUSALS:
+            self._is_refused = True
+            transport.write(_REFUSAL.encode())
+            transport.write_eof()  # what it says is still taken, for else the answer might be lost
+            self._look = self.loop.call_later(_REFUSAL_S, transport.abort)
+        else:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_refused:
+            super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._look:
