@@ -12,9 +12,9 @@ imgassemble imports no client: it recognises events by their shape. Hand over wh
 objects, lines of JSON, or the bytes of the body. Where a client loses something on the way, the bytes have it: they are the
 tap that works with all of them.
 
-Every program here was run by a test against `imgassemble simulate`, with a real client over a real socket, unchanged but for
-the address and the key in the environment. This page is drawn by `python docs/clients.py` from them and from what
-`.ci/clients --measure` found.
+Every program here was run by a test against `imgassemble simulate` (that with Last-Event-ID against a server of its own), with
+a real client over a real socket, unchanged but for the address and the key in the environment. This page is drawn by
+`python docs/clients.py` from them and from what `.ci/clients --measure` found.
 
 ## What each one passes on
 
@@ -49,6 +49,7 @@ NOTES = """\
 PROGRAMS = {
     "openai": ("with_openai.py", "with_openai_async.py"),
     "openai, over cuts": ("with_openai_resuming.py",),
+    "a plain SSE URL with Last-Event-ID, over cuts": ("with_sse_resuming.py",),
     "openrouter": ("with_openrouter.py",),
     "bytes, with any HTTP client": (
         "with_httpx.py",

@@ -2,24 +2,27 @@
 
 Knows: how far a stream was heard, which errors pass, when to try again and when to give up. Must not know: HTTP, which
 client opens the stream, what becomes of the events. An image that was asked for is never asked for again: what was
-heard of nothing cannot be gone on with, and its error passes through.
+heard of nothing cannot be gone on with, and its error passes through. A stream that is not cut is given as it is; of
+one that was opened again only that is left out which was given before.
 """
 
 from __future__ import annotations
 
+import errno
 import random
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from inspect import isawaitable
 from queue import Empty, Queue
-from threading import Thread
+from threading import TIMEOUT_MAX, Thread
 from typing import Any
 
 from .dialects import Reading
 from .errors import EventError, ImgassembleError, IncompleteStreamError, UsageError
-from .events import parse_event
+from .events import Event, load_json, parse_event
 from .items import Cursor
 from .lifecycle import Witness
 from .readings import read
@@ -27,12 +30,23 @@ from .sources import EventDecoder
 
 # HTTP states that pass: too slow, too early, too many, and the ones of proxies and of a server that is restarted.
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-# Errors of a broken connection that are no OSError, by the name of their class or of one above it, as httpx, openai,
-# aiohttp and http.client have them.
+# Errors of a broken connection, by the name of their class or of one above it, as the standard library, httpx, openai,
+# aiohttp, requests and urllib3 have them; and one that looks like them and comes again each time.
 _BROKEN = frozenset(
-    {"TransportError", "APIConnectionError", "ClientConnectionError", "ClientPayloadError", "IncompleteRead"}
+    {
+        *("ConnectionError", "TimeoutError", "gaierror", "SSLError", "IncompleteRead", "IncompleteReadError"),
+        *("TransportError", "APIConnectionError", "ClientConnectionError", "ClientPayloadError"),
+        *("Timeout", "ChunkedEncodingError", "ProtocolError"),
+    }
 )
+_DISTRUST = "SSLCertVerificationError"
+_NO_WAY = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH})
+_LONGEST_CHAIN = 10  # of causes that are looked at; real ones have four
 _MOST_TIMES_DOUBLED = 10  # of the wait; beyond it is longer than anybody's max_wait_s
+_MOST_TOLD = 100_000  # events that are known again, in some 20 MB; a stream of images has a few hundred
+_DEEPEST = 20  # an event is looked at; a response's own members are four deep
+_TICK_S = 0.001  # a timer may ring so much early
+_CLOSING_S = (0.1, 1.0)  # for a stream to close: at least, so that it has a turn, and at most
 
 OpenStream = Callable[[Cursor], Iterable[Any]]
 AsyncOpenStream = Callable[[Cursor], "AsyncIterable[Any] | Awaitable[AsyncIterable[Any]]"]
@@ -51,8 +65,11 @@ class Patience:
     def __post_init__(self) -> None:
         for name in ("max_retries", "first_wait_s", "max_wait_s", "silence_s", "deadline_s"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0):
-                raise UsageError(f"{name} is 0 or more, not {value!r}")
+            if value is None and name in ("silence_s", "deadline_s"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= TIMEOUT_MAX:
+                without = ", or None for no limit" if name in ("silence_s", "deadline_s") else ""
+                raise UsageError(f"{name} is a number from 0 to {TIMEOUT_MAX:.0e}{without}, not {value!r}")
 
 
 def resuming(
@@ -67,33 +84,36 @@ def resuming(
     """The events of a stream, over cuts: give it to `assemble` as if it had never been cut.
 
     open_stream: called with a Cursor, it opens the stream behind that event; first with an empty one, which asks for
-        the image. It gives events or bytes, as a client does. Later it gets the `response_id` and `sequence_number`
-        that were heard last, and the `last_event_id` of server-sent events that have one.
+        the image. It gives events or bytes, as a client does. Later it gets the `response_id`, the `sequence_number`
+        up to which nothing is missing, and the `last_event_id` of server-sent events that have one. Where the service
+        sends more than that, from the start even, what was given before is left out.
     may_retry: tells of an exception of the client's whether it passes; unless told, a broken connection does, and the
         HTTP states 408, 409, 425, 429, 500, 502, 503 and 504.
 
-    Raises what the client raised, where it does not pass or nothing was heard yet; IncompleteStreamError where it is
-    given up, with the reason in its sentence and the last error as its cause.
+    A stream has ended when it says so, or stops behind the result of an image; one that says `error` is not opened
+    again for the better words that `response.failed` may have.
+
+    Raises what the client raised, where it does not pass or there is no place to go on from; IncompleteStreamError
+    where it is given up, or breaks behind the first of its images without a name, with the reason in its sentence and
+    the last error as its cause.
     """
     heard = _Heard(patience or Patience(), may_retry or passes, clock, chance)
     while not heard.is_over:
-        pieces = None
+        heard.begin()
+        cut: BaseException | None = None
+        pieces = _Pieces(lambda: open_stream(heard.cursor))
         try:
-            pieces = _Pieces(lambda: open_stream(heard.cursor))
             decoder = EventDecoder()
             while (piece := pieces.next(heard.time_left())) is not _END:
                 yield from heard.news(_events_in(piece, decoder))
             yield from heard.last_news(decoder)
-        except (Exception, _Silent) as cut:  # noqa: BLE001 - what may come of a client; which is looked at
-            if not heard.is_over:  # what breaks behind the last event breaks nothing
-                sleep(heard.wait_after(cut))
-        else:
-            if heard.is_whole():
-                return
-            sleep(heard.wait_after(None))
+        except (Exception, _Silent) as error:  # noqa: BLE001 - what may come of a client; which is looked at
+            cut = error
         finally:
-            if pieces:
-                pieces.close()
+            pieces.close()
+        if heard.is_whole(cut):
+            return
+        sleep(heard.wait_after(cut))
 
 
 async def aresuming(
@@ -111,26 +131,24 @@ async def aresuming(
     heard = _Heard(patience or Patience(), may_retry or passes, clock, chance)
     sleep = sleep or asyncio.sleep
     while not heard.is_over:
+        heard.begin()
+        cut: BaseException | None = None
         stream: Any = None
         try:
-            stream = open_stream(heard.cursor)
-            if isawaitable(stream):
-                stream = await _in_time(stream, heard)
+            stream = await _in_time(heard.time_left(), _opened(open_stream, heard.cursor))
             pieces, decoder = aiter(stream), EventDecoder()
-            while (piece := await _in_time(anext(pieces, _END), heard)) is not _END:
+            while (piece := await _next(pieces, heard.time_left())) is not _END:
                 for event in heard.news(_events_in(piece, decoder)):
                     yield event
             for event in heard.last_news(decoder):
                 yield event
-        except (Exception, _Silent) as cut:  # noqa: BLE001 - as above
-            if not heard.is_over:
-                await sleep(heard.wait_after(cut))
-        else:
-            if heard.is_whole():
-                return
-            await sleep(heard.wait_after(None))
+        except (Exception, _Silent) as error:  # noqa: BLE001 - as above
+            cut = error
         finally:
-            await _aclose(stream)
+            await _aclose(stream, heard.time_left())
+        if heard.is_whole(cut):
+            return
+        await sleep(heard.wait_after(cut))
 
 
 def passes(error: Exception) -> bool:
@@ -139,11 +157,29 @@ def passes(error: Exception) -> bool:
     status = status or getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(status, int):
         return status in _PASSING
-    return isinstance(error, OSError) or any(kind.__name__ in _BROKEN for kind in type(error).__mro__)
+    if any(_DISTRUST in _names_of(each) for each in _chain(error)):
+        return False
+    if isinstance(reason := getattr(error, "reason", None), Exception):  # urllib's wraps what happened
+        return passes(reason)
+    return bool(_BROKEN & _names_of(error)) or (isinstance(error, OSError) and error.errno in _NO_WAY)
+
+
+def _names_of(error: BaseException) -> frozenset[str]:
+    return frozenset(kind.__name__ for kind in type(error).__mro__)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came of."""
+    found: BaseException | None = error
+    for _ in range(_LONGEST_CHAIN):
+        if found is None:
+            return
+        yield found
+        found = found.__cause__ or found.__context__
 
 
 class _Silent(BaseException):
-    """Nothing came in time. No Exception, so that nobody takes it for the client's."""
+    """Nothing came in time, or the time is over. No Exception, so that nobody takes it for the client's."""
 
 
 _END = object()
@@ -161,17 +197,26 @@ class _Heard:
     ) -> None:
         self.cursor = Cursor()
         self.is_over = False
+        self._has_image = False  # a whole one, of those without a name: only the end of the stream ends their row
+        self._may_be_over = False  # nothing of another image has come since
         self._patience, self._may_retry, self._clock, self._chance = patience, may_retry, clock, chance
         self._began_at = clock()
         self._retries = 0
+        self._told = _Told()
+        self._ahead: set[float] = set()  # numbers that were heard, while one below them is missing
+        self._last_event_id = ""  # of this connection
+        self._place = 0  # the mark of the event that was heard last and has a number or an id
+        self._is_placed = False  # whether that was in this connection
+
+    def begin(self) -> None:
+        """The stream is opened, once more."""
+        self._told.begin()
+        self._last_event_id, self._is_placed = "", False
 
     def news(self, events: Iterable[tuple[Any, str]]) -> Iterator[Any]:
-        """Those of `events` that were not heard before the cut."""
+        """Those of `events` that were not given before the stream was opened again."""
         for event, last_event_id in events:
-            is_news = self._take(event)
-            if last_event_id:
-                self.cursor = replace(self.cursor, last_event_id=last_event_id)
-            if is_news:
+            if self._take(event, last_event_id):
                 self._retries = 0
                 yield event
 
@@ -182,25 +227,59 @@ class _Heard:
             if not (isinstance(event, ImgassembleError) and self._can_go_on()):
                 yield from self.news([(event, last_event_id)])
 
-    def _take(self, event: Any) -> bool:
+    def _take(self, event: Any, last_event_id: str) -> bool:
         """Whether an event is news; how far it leads is kept."""
-        try:
-            if isinstance(event, ImgassembleError):
-                return True
-            reading = read(parse_event(event))
-        except EventError:
-            return True  # the assembler tells what is wrong with it
-        number, before = reading.sequence_number, self.cursor.sequence_number
-        is_same = reading.response_id in (None, self.cursor.response_id)
-        if is_same and number is not None and before is not None and number <= before:
+        own_id = last_event_id if last_event_id != self._last_event_id else ""
+        self._last_event_id = last_event_id
+        if last_event_id:
+            self.cursor = replace(self.cursor, last_event_id=last_event_id)
+        mark, reading = _looked_at(event)
+        is_numbered = reading is not None and reading.sequence_number is not None
+        mark = mark if is_numbered else hash((mark, own_id))
+        if not self._is_news(mark, is_named=is_numbered or bool(own_id)):
             return False
-        self.cursor = replace(
-            self.cursor,
-            response_id=reading.response_id or self.cursor.response_id,
-            sequence_number=before if number is None else number,
-        )
-        self.is_over = self.is_over or _ends(reading)
+        if reading:
+            self._go_on(reading)
         return True
+
+    def _is_news(self, mark: int, *, is_named: bool) -> bool:
+        """Whether more such events came than were given; what has no name is told from its like by its place."""
+        if is_named:
+            self._place, self._is_placed = mark, True
+            return self._told.is_news(mark)
+        # What a connection begins with may stand anywhere: then it is news where nothing like it was given.
+        here = hash((mark, self._place))
+        first, second = (here, mark) if self._is_placed else (mark, here)
+        is_news = self._told.is_news(first)
+        if is_news:
+            self._told.add(second)
+        return is_news
+
+    def _go_on(self, reading: Reading) -> None:
+        cursor, number = self.cursor, reading.sequence_number
+        at = cursor.sequence_number
+        if reading.response_id not in (None, cursor.response_id):  # another response counts anew
+            at = None
+            self._ahead.clear()
+        if number is not None:
+            at = self._reached(number, number if at is None else at)
+        self.cursor = replace(cursor, response_id=reading.response_id or cursor.response_id, sequence_number=at)
+        self.is_over = self.is_over or reading.ending is not None or reading.event_type == "[DONE]"
+        if reading.signals:
+            self._may_be_over = all(each.is_unnamed and each.witness is Witness.OWN for each in reading.signals)
+            self._has_image = self._has_image or self._may_be_over
+
+    def _reached(self, number: float, at: float) -> float:
+        """The number up to which nothing is missing."""
+        if number > at:
+            self._ahead.add(number)
+        if len(self._ahead) > _MOST_TOLD:  # what is missing so long was never there
+            at = max(self._ahead)
+            self._ahead.clear()
+        while at + 1 in self._ahead:
+            at += 1
+            self._ahead.remove(at)
+        return at
 
     def _can_go_on(self) -> bool:
         """Whether there is a place to go on from."""
@@ -208,42 +287,104 @@ class _Heard:
         is_numbered = cursor.response_id is not None and cursor.sequence_number is not None
         return not self.is_over and (is_numbered or cursor.last_event_id is not None)
 
-    def is_whole(self) -> bool:
-        """Whether a stream that simply ended was all there is; or there is no way to ask for more."""
-        return not self._can_go_on()
+    def is_whole(self, cut: BaseException | None) -> bool:
+        """Whether what was heard is all there is; or it simply ended, and there is no way to ask for more."""
+        # What breaks behind the last event breaks nothing.
+        return self.is_over or (cut is None and (self._may_be_over or not self._can_go_on()))
 
     def time_left(self) -> float | None:
         """The seconds to wait for the next piece."""
-        patience = self._patience
-        left = None if patience.deadline_s is None else self._began_at + patience.deadline_s - self._clock()
-        return min((each for each in (left, patience.silence_s) if each is not None), default=None)
+        times = [each for each in (self._left_s(), self._patience.silence_s) if each is not None]
+        return max(0.0, min(times)) if times else None
+
+    def _left_s(self) -> float | None:
+        """The seconds until the deadline of the whole."""
+        deadline_s = self._patience.deadline_s
+        return None if deadline_s is None else self._began_at + deadline_s - self._clock()
 
     def wait_after(self, cut: BaseException | None) -> float:
         """The seconds until the next try. Raises what ends it."""
-        if isinstance(cut, Exception) and not (self._can_go_on() and self._may_retry(cut)):
+        is_ours = self._can_go_on() or self._has_image
+        if isinstance(cut, Exception) and not (is_ours and self._may_retry(cut)):
             raise cut
-        patience = self._patience
-        is_late = patience.deadline_s is not None and self._clock() - self._began_at >= patience.deadline_s
+        patience, left_s = self._patience, self._left_s()
+        asked_s = _told_to_wait(cut, patience.max_wait_s)
+        is_late = left_s is not None and left_s <= asked_s + _TICK_S
         if is_late or self._retries >= patience.max_retries or not self._can_go_on():
             raise self._given_up(cut, is_late=is_late) from (cut if isinstance(cut, Exception) else None)
         self._retries += 1
         longest = min(patience.max_wait_s, patience.first_wait_s * 2.0 ** min(self._retries - 1, _MOST_TIMES_DOUBLED))
-        return max(longest * (1 + self._chance()) / 2, _told_to_wait(cut, patience.max_wait_s))
+        if left_s is not None:
+            longest = min(longest, left_s / 2)  # the other half is for the stream
+        return max(longest * (1 + self._chance()) / 2, asked_s)
 
     def _given_up(self, cut: BaseException | None, *, is_late: bool) -> IncompleteStreamError:
         why = f"{type(cut).__name__}: {cut}" if isinstance(cut, Exception) else "it ended before its time"
         if isinstance(cut, _Silent):
-            why = f"nothing came for {self._patience.silence_s:g} seconds"
-        if is_late:
-            why = f"it was not whole within {self._patience.deadline_s:g} seconds"
+            why = f"nothing came for {self._patience.silence_s or 0:g} seconds"
+        if is_late:  # or the service asks to wait beyond the deadline
+            was_not = "cannot be" if (self._left_s() or 0.0) > _TICK_S else "was not"
+            why = f"it {was_not} whole within {self._patience.deadline_s:g} seconds"
         tries = f" after {self._retries} retries" if self._retries else ""
         return IncompleteStreamError(f"the stream is given up{tries}: {why}; what came is kept")
 
 
-def _ends(reading: Reading) -> bool:
-    """Whether nothing more is to come behind this event."""
-    is_last_image = any(signal.is_unnamed and signal.witness is Witness.OWN for signal in reading.signals)
-    return reading.ending is not None or reading.event_type == "[DONE]" or is_last_image
+class _Told:
+    """Which events were given already, by their marks: so many equal ones as one connection brought."""
+
+    def __init__(self) -> None:
+        # For each mark: how many were given, the connection that brought the last, and how many it brought itself.
+        self._counts: OrderedDict[int, tuple[int, int, int]] = OrderedDict()
+        self._connection = 0
+
+    def begin(self) -> None:
+        """Another connection: it may bring again what was given."""
+        self._connection += 1
+
+    def is_news(self, mark: int) -> bool:
+        """Whether an event is more than was given; from now on it is given."""
+        given, connection, brought = self._counts.get(mark, (0, self._connection, 0))
+        brought = brought + 1 if connection == self._connection else 1
+        self._put(mark, max(given, brought), brought)
+        return brought > given
+
+    def add(self, mark: int) -> None:
+        """One more was given."""
+        given = self._counts.get(mark, (0,))[0] + 1
+        self._put(mark, given, given)
+
+    def _put(self, mark: int, given: int, brought: int) -> None:
+        self._counts[mark] = (given, self._connection, brought)
+        if len(self._counts) > _MOST_TOLD:
+            self._counts.popitem(last=False)
+
+
+def _looked_at(event: Any) -> tuple[int, Reading | None]:
+    """A mark that equal events have, and what the event says where it can be read."""
+    if isinstance(event, ImgassembleError):
+        return hash((type(event), str(event))), None
+    parsed: Event | None = None
+    with suppress(EventError):  # the assembler tells what is wrong with it
+        event = load_json(event) if isinstance(event, str) and event != "[DONE]" else event
+        parsed = parse_event(event)
+    reading = read(parsed) if parsed else None
+    try:
+        return _mark(event), reading
+    except Exception:  # noqa: BLE001 - an SDK's own object: it goes by what it says of images
+        return (_mark(parsed.model_dump(warnings=False)) if parsed else hash(type(event))), reading
+
+
+def _mark(value: Any, depth: int = _DEEPEST) -> int:
+    """A number that equal JSON values have, in whatever order their members are. A text is read once, and not kept."""
+    if not depth:
+        return 0
+    if isinstance(value, Mapping):
+        return hash(frozenset((name, _mark(each, depth - 1)) for name, each in value.items()))
+    if isinstance(value, (list, tuple)):
+        return hash(tuple(_mark(each, depth - 1) for each in value))
+    if value is None or isinstance(value, (str, int, float)):
+        return hash((type(value), value if value == value else None))  # NaN has the hash of its address
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _events_in(piece: Any, decoder: EventDecoder) -> Iterator[tuple[Any, str]]:
@@ -279,8 +420,10 @@ class _Pieces:
         Thread(target=self._read, args=(opened,), name="imgassemble-resume", daemon=True).start()
 
     def next(self, seconds: float | None) -> Any:
+        if seconds == 0:  # what is there already does not count: the time is over
+            raise _Silent
         try:
-            piece, error = self._queue.get(timeout=None if seconds is None else max(0.0, seconds))
+            piece, error = self._queue.get(timeout=seconds)
         except Empty:
             raise _Silent from None
         if error is not None:
@@ -289,29 +432,47 @@ class _Pieces:
 
     def close(self) -> None:
         self._is_closed = True
-        with suppress(Exception):  # what a client makes of being closed while it waits is nobody's concern any more
-            self._stream.close()
+        self._close_stream()
         with suppress(Empty):
             self._queue.get_nowait()  # lets the thread go on to its end
+
+    def _close_stream(self) -> None:
+        with suppress(Exception):  # what a client makes of being closed while it waits is nobody's concern any more
+            self._stream.close()
 
     def _read(self, opened: Callable[[], Iterable[Any]]) -> None:
         try:
             self._stream = opened()
-            for piece in self._stream:
-                self._queue.put((piece, None))
-                del piece
-                if self._is_closed:
-                    return
+            if not self._is_closed:
+                for piece in self._stream:
+                    self._queue.put((piece, None))
+                    del piece
+                    if self._is_closed:
+                        return
             self._queue.put((_END, None))
         except BaseException as error:  # noqa: BLE001 - it is raised where the stream is read
             self._queue.put((None, error))
+        finally:
+            if self._is_closed:  # nobody was there any more to close what came, or it could not be closed meanwhile
+                self._close_stream()
 
 
-async def _in_time(awaitable: Any, heard: _Heard) -> Any:
+async def _opened(open_stream: AsyncOpenStream, cursor: Cursor) -> Any:
+    stream = open_stream(cursor)
+    return await stream if isawaitable(stream) else stream
+
+
+async def _next(pieces: AsyncIterator[Any], seconds: float | None) -> Any:
+    if seconds == 0:  # a stream that never waits gives no timeout a turn
+        raise _Silent
+    return await _in_time(seconds, anext(pieces, _END))
+
+
+async def _in_time(seconds: float | None, awaitable: Awaitable[Any]) -> Any:
     import asyncio
 
     try:
-        async with asyncio.timeout(heard.time_left()) as limit:
+        async with asyncio.timeout(seconds) as limit:
             return await awaitable
     except TimeoutError:
         if limit.expired():
@@ -319,8 +480,12 @@ async def _in_time(awaitable: Any, heard: _Heard) -> Any:
         raise
 
 
-async def _aclose(stream: Any) -> None:
+async def _aclose(stream: Any, seconds: float | None) -> None:
+    import asyncio
+
+    least_s, most_s = _CLOSING_S
     close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
     with suppress(Exception):  # as in _Pieces.close
-        if close and isawaitable(answer := close()):
-            await answer
+        async with asyncio.timeout(max(least_s, min(most_s if seconds is None else seconds, most_s))):
+            if close and isawaitable(answer := close()):
+                await answer

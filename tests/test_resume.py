@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import http.server
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from io import BytesIO
+from itertools import count
+from pathlib import Path
 from typing import Any, ClassVar
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wire import created, done, image_completed, image_partial, partial, snapshot, sse
+from wire import call, created, done, image_completed, image_partial, partial, snapshot, sse
 
 from imgassemble import (
     Assembler,
@@ -154,6 +164,180 @@ def test_the_async_twin_gives_the_same() -> None:
             assert shown(asyncio.run(run(after, is_coroutine=is_coroutine))) == shown(WHOLE)
 
 
+# ---- what was not cut is given as it is
+
+KEEPALIVE = {"type": "keepalive"}
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+def renumbered(*numbers: float) -> list[dict[str, Any]]:
+    return [created(seq=numbers[0]), *(partial(index=at, seq=seq) for at, seq in enumerate(numbers[1:]))]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        renumbered(0, 2, 1, 3),
+        renumbered(0, 0, 0, 0),
+        renumbered(0, 1, 2, 0),
+        [*renumbered(0, 1), *renumbered(0, 1)],
+        [KEEPALIVE, KEEPALIVE, "no JSON", "no JSON", {"x": float("nan")}, [], None],
+        [image_partial(0), image_partial(0), image_completed(), image_completed()],
+    ],
+)
+def test_an_uncut_stream_is_given_as_it_is(events: list[Any]) -> None:
+    events = [*events, snapshot("completed", [])]
+    assert list(opened(lambda _: iter(events))) == events
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_picture_of_a_stream_in_disorder_is_lost(seed: int) -> None:
+    body = play(Order(size=(32, 24), faults=("reordered-events",), seed=seed)).body
+    assert shown(assemble(opened(lambda _: iter(body)))) == shown(assemble(body))
+
+
+WITH_END = sorted(path for path in FIXTURES.glob("*.sse") if path.stem != "partials-only")
+
+
+@pytest.mark.parametrize("path", WITH_END, ids=lambda path: path.stem)
+def test_each_fixture_is_given_as_it_is(path: Path) -> None:
+    events = list(open_events(path))
+    assert list(map(repr, opened(lambda _: iter(events)))) == list(map(repr, events))
+
+
+# ---- and of what was, only that is left out which was given before
+
+
+def broken_once(events: list[Any], after: int, start: int) -> Callable[[Cursor], Iterator[Any]]:
+    """A stream that breaks, and then comes from `start` on."""
+    streams = iter([cut(events, after), iter(events[start:])])
+    return lambda _: next(streams)
+
+
+MIXED = [
+    created(seq=0),
+    KEEPALIVE,
+    "no JSON",
+    partial(index=0, seq=1),
+    KEEPALIVE,
+    partial(index=0, seq=2),
+    call("generating", seq=3),
+    KEEPALIVE,
+    KEEPALIVE,
+    done(seq=4),
+    snapshot("completed", [], seq=5),
+]
+
+
+def test_events_without_a_number_are_told_as_often_as_they_came() -> None:
+    for after in range(1, len(MIXED)):
+        for start in (0, max(0, after - 2)):
+            assert list(opened(broken_once(MIXED, after, start))) == MIXED, (after, start)
+
+
+def test_the_rest_is_told_whole_where_it_begins_with_what_is_like_nothing_before() -> None:
+    for after in (1, 2, 3, 5, 6, 9, 10):
+        assert list(opened(broken_once(MIXED, after, after))) == MIXED, after
+
+
+def test_what_is_in_disorder_is_asked_for_from_where_something_is_missing() -> None:
+    events = renumbered(0, 1, 3, 4, 2)
+    asked: list[float | None] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor.sequence_number)
+        if len(asked) == 1:
+            return cut(events, 4)
+        return iter([*(each for each in events if each["sequence_number"] > 1), snapshot("completed", [], seq=5)])
+
+    assert list(opened(service))[:-1] == events
+    assert asked == [None, 1]
+
+
+def text_of(event: Any) -> Any:
+    return json.dumps(event)
+
+
+def test_members_in_another_order_are_the_same_event() -> None:
+    replayed = [dict(reversed(event.items())) for event in PLAY.events]
+    services = iter([cut(PLAY.events, 5), iter(replayed)])
+    assert list(opened(lambda _: next(services))) == list(PLAY.events)
+    services = iter([cut(map(text_of, PLAY.events), 5), map(text_of, replayed)])
+    assert len(list(opened(lambda _: next(services)))) == len(PLAY.events)
+
+
+class Said:
+    """An event as an SDK has it: an object with members, unlike any other."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self.__dict__.update(said)
+
+
+def test_an_sdks_own_objects_are_told_once_too() -> None:
+    for after in range(1, len(PLAY.events)):
+        told = list(opened(broken_once(list(map(Said, PLAY.events)), after, 0)))
+        assert [vars(each) for each in told] == list(PLAY.events), after
+
+
+def identified(events: list[Any], start: int = 0) -> bytes:
+    return b"".join(b"id: %d\n%b" % (at, sse([event])) for at, event in enumerate(events) if at >= start)
+
+
+TWIN = [image_partial(0), image_completed(), image_partial(0), image_completed()]
+
+
+@pytest.mark.parametrize("is_replayed", [True, False])
+def test_a_stream_without_numbers_tells_no_image_twice_and_equal_ones_both(is_replayed: bool) -> None:
+    whole = assemble([identified(TWIN)])
+    assert len(whole.items) == 2
+    for after in range(len(identified(TWIN[:1])), len(identified(TWIN))):
+
+        def service(cursor: Cursor, after: int = after) -> Iterator[bytes]:
+            if cursor.last_event_id is None:
+                return cut([identified(TWIN)[:after]], 1)
+            return iter([identified(TWIN, 0 if is_replayed else int(cursor.last_event_id) + 1)])
+
+        assert shown(assemble(opened(service))) == shown(whole), after
+
+
+# ---- only the end of the stream ends a row of images without a name
+
+
+@pytest.mark.parametrize(
+    ("name", "afters"), [("images-several-completed", (2, 3)), ("chat-images", (5, 6, 7))], ids=["images", "chat"]
+)
+def test_a_cut_behind_an_image_without_a_name_is_a_cut(name: str, afters: tuple[int, ...]) -> None:
+    events = list(open_events(FIXTURES / f"{name}.sse"))
+    whole = assemble(events)
+    for after in afters:
+        assembler = Assembler()
+        with pytest.raises(IncompleteStreamError, match="BrokenError") as over:
+            assemble(opened(broken_once(events, after, 0)), assembler=assembler)
+        assert isinstance(over.value.__cause__, BrokenError)
+        assert assembler["image-0"] == whole.items["image-0"]
+
+        def service(cursor: Cursor, after: int = after) -> Iterator[Any]:
+            start = 0 if cursor.last_event_id is None else int(cursor.last_event_id) + 1
+            body = identified(events, start)
+            return iter([body]) if start else cut([body[: len(identified(events[:after]))]], 1)
+
+        assert shown(assemble(opened(service))) == shown(whole)
+
+
+def test_what_does_not_pass_does_not_pass_there_either() -> None:
+    def service(_: Cursor) -> Iterator[Any]:
+        yield image_completed()
+        raise ValueError("the program's own")
+
+    with pytest.raises(ValueError, match="the program's own"):
+        list(opened(service))
+
+
+def test_where_a_stream_stops_behind_an_image_it_has_ended() -> None:
+    services = iter([[identified([image_partial(0), image_completed()])]])
+    assert len(list(opened(lambda _: next(services)))) == 2
+
+
 # ---- what is not asked for again
 
 
@@ -236,6 +420,10 @@ TRANSPORT: Any = type("TransportError", (Exception,), {})
     [
         BrokenError(),
         TimeoutError(),
+        OSError(errno.ENETUNREACH, "network is unreachable"),
+        socket.gaierror(-3, "temporary failure in name resolution"),
+        ssl.SSLEOFError("EOF occurred in violation of protocol"),
+        URLError(ConnectionRefusedError()),
         RefusedError(503),
         RefusedError(429),
         TRANSPORT(),
@@ -246,7 +434,29 @@ def test_what_passes_is_told_by_its_kind(error: Exception) -> None:
     assert passes(error)
 
 
-@pytest.mark.parametrize("error", [RefusedError(401), RefusedError(404), ValueError(), KeyError(), EventError("x")])
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RefusedError(401),
+        RefusedError(404),
+        ValueError(),
+        KeyError(),
+        EventError("x"),
+        FileNotFoundError(),
+        PermissionError(),
+        IsADirectoryError(),
+        OSError(errno.ENOSPC, "no space left on device"),
+        ssl.SSLCertVerificationError("bad certificate"),
+        URLError(ssl.SSLCertVerificationError("bad certificate")),
+        URLError("unknown url type"),
+        caused(TRANSPORT(), ssl.SSLCertVerificationError("bad certificate")),
+    ],
+)
 def test_what_does_not_pass_either(error: Exception) -> None:
     assert not passes(error)
 
@@ -309,6 +519,31 @@ def test_news_between_two_cuts_makes_the_count_begin_anew() -> None:
     assert list(resuming(service, patience=Patience(max_retries=1), sleep=no_sleep)) == list(PLAY.events)
 
 
+@pytest.mark.parametrize("again", ["no JSON", KEEPALIVE, object(), {"x": 1}, EventError("no event")])
+def test_what_comes_again_each_time_is_no_news(again: Any) -> None:
+    opens = count(1)
+
+    def service(_cursor: Cursor) -> Iterator[Any]:
+        assert next(opens) < 9
+        return cut([created(seq=0), again], 2)
+
+    told: list[Any] = []
+    with pytest.raises(IncompleteStreamError, match="after 5 retries"):
+        told.extend(opened(service))
+    assert next(opens) == 7
+
+
+def test_bytes_that_come_again_each_time_are_no_news_either() -> None:
+    opens = count(1)
+
+    def service(_cursor: Cursor) -> Iterator[bytes]:
+        assert next(opens) < 9
+        return cut([identified(TWIN)[:-20]], 1)
+
+    with pytest.raises(IncompleteStreamError, match="after 5 retries"):
+        list(opened(service))
+
+
 def test_silence_is_a_cut() -> None:
     gate = threading.Event()
 
@@ -349,6 +584,132 @@ def test_the_deadline_of_the_whole_is_told() -> None:
     assert len(service.asked) == 4
 
 
+def test_no_wait_goes_beyond_half_of_what_is_left() -> None:
+    slept: list[float] = []
+    patience = Patience(first_wait_s=4.0, deadline_s=10, silence_s=None)
+    service = Service(PLAY, 3, 0, 0, 0)
+    times = {"clock": lambda: sum(slept), "sleep": slept.append, "chance": lambda: 1.0}
+    assert list(resuming(service, patience=patience, **times)) == list(PLAY.events)  # type: ignore[arg-type]
+    assert slept == [4.0, 3.0, 1.5, 0.75]
+
+
+def test_a_service_that_asks_to_wait_beyond_the_deadline_is_not_waited_for() -> None:
+    slept: list[float] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        if cursor.sequence_number is None:
+            return cut(PLAY.events, 3)
+        raise RefusedError(503, **{"retry-after": "5"})
+
+    patience = Patience(first_wait_s=0.0, deadline_s=1)
+    with pytest.raises(IncompleteStreamError, match="it cannot be whole within 1 seconds") as over:
+        list(resuming(service, patience=patience, clock=lambda: 0.0, sleep=slept.append))
+    assert slept == [0.0]
+    assert isinstance(over.value.__cause__, RefusedError)
+
+
+async def endless(_cursor: Cursor) -> AsyncIterator[Any]:
+    yield created(seq=0)
+    for seq in count(1):
+        yield KEEPALIVE | {"sequence_number": seq}
+
+
+def test_a_stream_that_never_waits_has_a_deadline_too() -> None:
+    now = count()
+    patience = Patience(deadline_s=50, silence_s=None)
+
+    async def run() -> None:
+        async for event in aresuming(endless, patience=patience, clock=lambda: next(now)):
+            assert event.get("sequence_number", 0) < 60
+
+    with pytest.raises(IncompleteStreamError, match="it was not whole within 50 seconds"):
+        asyncio.run(run())
+
+    def service(_cursor: Cursor) -> Iterator[Any]:
+        return ({"type": "keepalive", "sequence_number": seq} for seq in count())
+
+    now = count()
+    with pytest.raises(IncompleteStreamError, match="it was not whole within 50 seconds"):
+        for event in resuming(service, patience=patience, clock=lambda: next(now)):
+            assert event["sequence_number"] < 60
+
+
+class Hanging:
+    """An async stream that gives two events, and never closes."""
+
+    def __init__(self) -> None:
+        self.events = iter(PLAY.events[:2])
+
+    def __aiter__(self) -> Hanging:
+        return self
+
+    async def __anext__(self) -> Any:
+        event = next(self.events, None)
+        if event is None:
+            await asyncio.Event().wait()
+        return event
+
+    async def aclose(self) -> None:
+        await asyncio.Event().wait()
+
+
+def test_a_stream_that_never_closes_is_left() -> None:
+    async def run() -> None:
+        async for _ in aresuming(lambda _: Hanging(), patience=Patience(silence_s=0.02, max_retries=1, first_wait_s=0)):
+            pass
+
+    with pytest.raises(IncompleteStreamError, match="nothing came"):
+        asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_stream_that_opens_when_nobody_waits_any_more_is_closed() -> None:
+    gate, closed = threading.Event(), threading.Event()
+
+    class Late:
+        def __iter__(self) -> Iterator[Any]:
+            return iter(PLAY.events)
+
+        def close(self) -> None:
+            closed.set()
+
+    def service(_cursor: Cursor) -> Late:
+        gate.wait(30)
+        return Late()
+
+    with pytest.raises(IncompleteStreamError, match="nothing came"):
+        list(resuming(service, patience=Patience(silence_s=0.02)))
+    assert not closed.is_set()
+    gate.set()
+    assert closed.wait(30)
+
+
+def test_what_broke_is_closed_before_the_wait() -> None:
+    told: list[str] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        if cursor.sequence_number is not None:
+            return iter(resumed(PLAY, cursor.sequence_number).events)
+        return Breaking()
+
+    class Breaking:
+        events = iter(PLAY.events[:3])
+
+        def __iter__(self) -> Iterator[Any]:
+            return self
+
+        def __next__(self) -> Any:
+            for event in self.events:
+                return event
+            raise BrokenError
+
+        def close(self) -> None:
+            told.append("closed")
+
+    list(resuming(service, sleep=lambda _: told.append("waited")))
+    assert told[-1] == "waited"
+    assert "closed" in told
+
+
 def test_async_silence_is_told_too() -> None:
     async def service(cursor: Cursor) -> AsyncIterator[Any]:
         for event in PLAY.events[: 5 if cursor.sequence_number is None else 0]:
@@ -378,10 +739,17 @@ def test_a_timeout_of_the_clients_own_is_not_taken_for_silence() -> None:
 
 
 @pytest.mark.parametrize("name", ["max_retries", "first_wait_s", "silence_s", "deadline_s"])
-@pytest.mark.parametrize("value", [-1, float("nan"), True, "1"])
+@pytest.mark.parametrize("value", [-1, float("nan"), True, "1", float("inf"), pytest.param(10**400, id="long")])
 def test_patience_is_checked(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=name):
         Patience(**{name: value})
+
+
+def test_only_silence_and_the_deadline_may_have_no_limit() -> None:
+    patience = Patience(silence_s=None, deadline_s=None)
+    assert list(resuming(lambda _: iter(PLAY.events), patience=patience)) == list(PLAY.events)
+    with pytest.raises(UsageError, match="max_retries"):
+        Patience(max_retries=None)  # type: ignore[arg-type]
 
 
 def test_a_consumer_that_stops_ends_the_reading() -> None:
@@ -403,15 +771,16 @@ def test_a_consumer_that_stops_ends_the_reading() -> None:
 
 
 class Numbered(http.server.BaseHTTPRequestHandler):
-    """A plain SSE URL: each event has an id, and Last-Event-ID goes on behind it. It breaks after four events."""
+    """A plain SSE URL: each event has an id, and Last-Event-ID goes on behind it. It breaks after some events."""
 
     asked: ClassVar[list[str | None]]
+    events_each: ClassVar[int] = 4
 
     def do_GET(self) -> None:
         last = self.headers.get("last-event-id")
         type(self).asked.append(last)
         start = int(last) + 1 if last else 0
-        events = [replace_number(event) for event in PLAY.events][start : start + 4]
+        events = [replace_number(event) for event in PLAY.events][start : start + self.events_each]
         self.send_response(200)
         self.send_header("content-length", str(10**9))  # so that the client sees the cut
         self.end_headers()
@@ -444,6 +813,27 @@ def test_a_plain_sse_url_goes_on_by_its_last_event_id() -> None:
     assert Handler.asked == [None, "3", "7", "11", "15"][: -(-len(PLAY.events) // 4)]
     expected = assemble(map(replace_number, PLAY.events))
     assert shown(result) == shown(expected)
+
+
+def test_the_program_for_a_plain_sse_url_runs_as_it_stands(tmp_path: Path) -> None:
+    class Handler(Numbered):
+        asked: ClassVar[list[str | None]] = []
+        events_each = len(PLAY.events) // 2 + 1
+
+    program = Path(__file__).parents[1] / "docs" / "clients" / "with_sse_resuming.py"
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {**os.environ, "EVENTS_URL": f"http://127.0.0.1:{server.server_port}/"}
+        run = subprocess.run(
+            [sys.executable, str(program)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
+        server.shutdown()
+    assert run.returncode == 0, run.stderr
+    assert Handler.asked == [None, str(len(PLAY.events) // 2)]
+    final = WHOLE.final
+    assert final is not None
+    assert (tmp_path / "otter.png").read_bytes() == final.data
+    assert run.stdout.splitlines()[-1] == "otter.png"
 
 
 def test_a_cursor_is_as_it_was_for_who_does_not_know_of_ids() -> None:
