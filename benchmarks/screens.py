@@ -31,9 +31,7 @@ async def _longest_stall(chunks: list[bytes], streams: int) -> float:
             longest = max(longest, time.perf_counter() - start - _BEAT_S)
 
     async def stream(number: int) -> AsyncIterator[bytes]:
-        for _ in range(
-            number * 7
-        ):  # no two of them come to an end of a picture in one turn of the loop, or hardly ever
+        for _ in range(Random(number).randrange(len(chunks))):  # users do not come at one moment, either
             await asyncio.sleep(0)
         for chunk in chunks:
             yield chunk
