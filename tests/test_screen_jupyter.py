@@ -173,7 +173,8 @@ jupyter.paint = held
     [
         "with screen() as shown:\n    await aassemble(finals(), on_update=shown)\nawait later()",
         "await aassemble(finals(), on_update=screen())\nawait later()",
-        "async with screen() as shown:\n    await aassemble(finals(), on_update=shown)\n    asyncio.create_task(later())",
+        "async with screen() as shown:\n    await aassemble(finals(), on_update=shown)\n"
+        "    task = asyncio.create_task(later())",
     ],
 )
 def test_the_end_of_a_stream_holds_up_no_loop_and_the_cell_ends_when_it_is_shown(kernel: Kernel, cell: str) -> None:
@@ -215,9 +216,9 @@ with screen() as shown:
     assert urls(ran.pages[-1]) == [url_of(wire.shade(1))]
 
 
-def test_a_draft_that_never_became_final_is_called_incomplete(kernel: Kernel) -> None:
+def test_a_draft_that_never_became_final_is_called_a_draft(kernel: Kernel) -> None:
     ran = kernel.run("assemble(stream(EVENTS[:2]), on_update=screen())")
-    assert ran.captions[-1].startswith("incomplete: ")
+    assert ran.captions[-1].startswith("draft: ")
     assert urls(ran.pages[-1]) == [url_of(wire.shade(1))]
 
 
@@ -227,7 +228,7 @@ def test_a_draft_whose_preview_was_skipped_is_still_shown(kernel: Kernel) -> Non
         "on_update=JupyterScreen(size=(5, 4), min_interval_s=3_600))",
         waits=False,
     )
-    assert ran.captions[-1].startswith("incomplete: ")
+    assert ran.captions[-1].startswith("draft: ")
     assert urls(ran.pages[-1]) == [url_of(wire.shade(1))]
 
 
@@ -356,7 +357,7 @@ def test_a_picture_that_cannot_be_decoded_leaves_the_one_before_it() -> None:
     assert gallery.bundle()["text/plain"] == "preview 2; it cannot be decoded"
     gallery.take(ItemEnded("ig_1", State.INCOMPLETE, None))
     assert urls(page(gallery)) == [good.data_url]
-    assert gallery.bundle()["text/plain"] == "incomplete; it cannot be decoded"
+    assert gallery.bundle()["text/plain"] == "draft; it cannot be decoded"
 
 
 def test_a_damaged_picture_that_is_shown_in_full_is_found_out_whatever_its_size() -> None:

@@ -149,7 +149,7 @@ def test_a_stream_that_is_read_in_a_thread_is_shown_on_the_loop() -> None:
 @pytest.mark.parametrize(
     ("events", "kind", "words"),
     [
-        ([wire.partial(index=0, seq=1)], Kind.DRAFT, "incomplete: "),
+        ([wire.partial(index=0, seq=1)], Kind.DRAFT, "draft: "),
         ([wire.partial(index=0, seq=1), wire.snapshot("failed", seq=2)], Kind.FAILED, "failed: "),
         ([], Kind.FAILED, "no image: "),
     ],

@@ -218,7 +218,7 @@ def test_the_window_is_seen_through_what_is_transparent(window: Callable[..., Wi
         ([wire.partial(content=picture(RED)), wire.error(message="no otters")], "no otters", "#d32f2f", RED),
         ([wire.done(content=None, status="failed")], "failed", "#d32f2f", None),
         ([wire.partial(content=picture(RED)), wire.call("completed")], "draft", "#b26a00", RED),
-        ([wire.partial(content=picture(RED))], "incomplete", "#b26a00", RED),
+        ([wire.partial(content=picture(RED))], "draft: the stream ended", "#b26a00", RED),
         ([], "no image", "#d32f2f", None),
     ],
     ids=["failed", "failed before a preview", "draft", "cut", "nothing"],
@@ -246,6 +246,17 @@ def test_a_long_caption_lies_below_the_picture_and_is_no_html(window: Callable[.
     assert seen.crop((x - 47, y - 31, x + 49, y + 33)).getcolors() == [(96 * 64, RED)]
     label = shown.screen.findChildren(QtWidgets.QLabel)[1]
     assert label.height() >= label.heightForWidth(label.width())
+
+
+def test_a_word_that_is_too_long_for_a_line_is_broken(window: Callable[..., Window]) -> None:
+    shown = window()
+    shown.show([wire.partial(content=picture(RED)), wire.error(message=f"no {'otters' * 20} here")])
+    label = shown.screen.findChildren(QtWidgets.QLabel)[1]
+    flags = QtCore.Qt.TextFlag.TextWordWrap
+    needed = label.fontMetrics().boundingRect(QtCore.QRect(0, 0, label.width(), 9_999), flags, label.text())
+    assert needed.width() <= label.width()
+    assert needed.height() <= label.height()
+    assert "otters" * 20 in label.text().replace("\u200b", "")
 
 
 def test_each_item_has_a_tile_and_the_rows_wrap(window: Callable[..., Window]) -> None:

@@ -308,7 +308,7 @@ def test_drafts_and_failures_are_told_as_such() -> None:
     assert last.startswith("ig_1: failed: ")
     assert "not that" in last
     *_, last = lines_of([wire.partial()])
-    assert last.startswith("ig_1: incomplete: ")
+    assert last.startswith("ig_1: draft: ")
     assert lines_of([wire.created(), wire.snapshot("completed")])[0].startswith("no image")
 
 
@@ -506,7 +506,7 @@ def test_an_event_loop_leaves_it_as_well() -> None:
 
     glass = Glass()
     asyncio.run(show(glass))
-    assert "incomplete" in glass.getvalue()
+    assert "draft: " in glass.getvalue()
 
 
 def test_a_screen_that_is_not_entered_shows_all_the_same() -> None:
@@ -602,7 +602,7 @@ def test_a_picture_stands_where_the_placeholder_stood() -> None:
         assert terminal.captions == ["waiting for the first preview"]
         assert terminal.colour(0, 0) == "e8e8e8"
         feed(screen, glass, (WHOLE[0], "generating"), (WHOLE[1], "preview 1"), (WHOLE[2], "preview 2"))
-    assert terminal.captions[0].startswith("ig_1  incomplete: ")
+    assert terminal.captions[0].startswith("ig_1  draft: ")
     assert not terminal.above
     assert terminal.rows_of("010000") == 21 - len(terminal.captions)
 

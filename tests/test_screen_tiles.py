@@ -63,9 +63,34 @@ def test_a_draft_is_called_a_draft() -> None:
 def test_an_item_that_stays_incomplete_shows_its_last_preview_as_a_draft() -> None:
     *_, last = tiles_of([wire.partial(index=0), wire.partial(index=1)])
     assert last.kind is Kind.DRAFT
-    assert last.caption.startswith("incomplete: ")
+    assert last.caption == "draft: the stream ended before its final picture"
     assert last.frame is not None
     assert last.frame.index == 1
+
+
+@pytest.mark.parametrize(
+    ("events", "caption"),
+    [
+        (
+            [wire.error("moderation_blocked", "not that")],
+            "failed: the service failed (moderation_blocked): not that; only a draft is left",
+        ),
+        ([wire.error("moderation_blocked", "no" * 500)], "; only a draft is left"),
+        ([wire.snapshot("incomplete", reason="content_filter")], "draft: content_filter"),
+        ([wire.done(content=FINAL), wire.snapshot("completed", [wire.member(content=None, status="failed")])], "left"),
+    ],
+)
+def test_where_a_picture_is_but_a_preview_the_caption_calls_it_a_draft(events: list[wire.Wire], caption: str) -> None:
+    for last in [tile for tile in tiles_of([wire.partial(), *events]) if tile.kind in (Kind.DRAFT, Kind.FAILED)]:
+        assert last.frame is not None
+        assert "draft" in last.caption
+        assert len(last.caption) <= 200
+        assert last.caption.endswith(caption)
+
+
+def test_without_a_picture_nothing_is_called_a_draft() -> None:
+    *_, last = tiles_of([wire.call("generating")])
+    assert last.caption == "incomplete: no usable picture came; nothing was kept, ask again for a result"
 
 
 def test_a_failure_is_told_in_the_services_words() -> None:

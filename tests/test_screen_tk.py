@@ -217,7 +217,7 @@ def test_the_window_is_seen_through_what_is_transparent(window: Callable[..., Wi
         ([wire.partial(content=picture(RED)), wire.error(message="no otters")], "no otters", "#d32f2f", RED),
         ([wire.done(content=None, status="failed")], "failed", "#d32f2f", None),
         ([wire.partial(content=picture(RED)), wire.call("completed")], "draft", "#b26a00", RED),
-        ([wire.partial(content=picture(RED))], "incomplete", "#b26a00", RED),
+        ([wire.partial(content=picture(RED))], "draft: the stream ended", "#b26a00", RED),
         ([], "no image", "#d32f2f", None),
     ],
     ids=["failed", "failed before a preview", "draft", "cut", "nothing"],

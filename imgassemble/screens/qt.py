@@ -50,6 +50,7 @@ _COLOURS = {
     Kind.FAILED: "#d32f2f",
 }
 _GAP = 8  # pixels around a tile
+_NO_WIDTH = "\u200b"
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
 
@@ -144,10 +145,17 @@ class _Tile(QWidget):
 
     def show_tile(self, tile: Tile, image: Image) -> None:
         self._picture.setPixmap(_pixmap(image, self._size))
-        self._caption.setText(tile.caption)
+        self._caption.setText(self._breakable(tile.caption))
         self._caption.setStyleSheet(_COLOURS[tile.kind] and f"color: {_COLOURS[tile.kind]}")
         # A window does not grow by itself for words that wrap: they would lie on the picture.
         self._caption.setMinimumHeight(self._caption.heightForWidth(self._caption.width()))
+
+    def _breakable(self, caption: str) -> str:
+        """Qt wraps between words alone: one that is too long for a line may be broken at a space of no width."""
+        metrics, width = self._caption.fontMetrics(), self._size[0]
+        return " ".join(
+            word if metrics.horizontalAdvance(word) <= width else _NO_WIDTH.join(word) for word in caption.split(" ")
+        )
 
 
 class _Courier(QObject):

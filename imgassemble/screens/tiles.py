@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import FrameDecodeError, UsageError, clean
+from ..errors import FrameDecodeError, UsageError, clean, quoted
 from ..frames import Frame
 from ..lifecycle import State
 from ..updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StreamEnded
@@ -24,6 +24,9 @@ _TOP, _BOTTOM = (0xE8, 0xE8, 0xE8), (0xD4, 0xD4, 0xD4)  # of a placeholder
 # the processors with the event loop. With all of them its longest stall was 180 ms, so it is under 5.
 _DECODING = BoundedSemaphore(max(1, (os.cpu_count() or 2) - 1))
 _LONGEST_CAPTION = 200
+_LEFT = "; only a draft is left"
+# What the sentence of an item that is incomplete begins and ends with: a tile shows it by itself.
+_INCOMPLETE, _KEPT = "the image {} is incomplete: ", "; its previews are kept, ask again for a result"
 
 
 class Kind(StrEnum):
@@ -55,7 +58,7 @@ class Tiles:
     def __init__(self) -> None:
         self._tiles: dict[str, Tile] = {}
         self._previews: dict[str, Frame] = {}  # what is left where a final is withdrawn, or never comes
-        self._ends: dict[str, tuple[Kind, str]] = {}  # of items that have no final
+        self._ends: dict[str, tuple[str, Exception | None]] = {}  # of items that have no final: what became of them
 
     def note(self, update: Any) -> None:
         """Remember the picture that `update` brought, in case a Refresher skips it: it may be the last one."""
@@ -90,24 +93,29 @@ class Tiles:
                 caption = "draft: the last preview, for no final picture came"
                 return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=caption)
             case FinalWithdrawn(item_id=item_id, error=error):
-                left = self._previews.get(item_id)
-                return Tile(item_id=item_id, kind=Kind.FAILED, frame=left, caption=_words("withdrawn", error))
-            case ItemEnded(item_id=item_id, state=State.FAILED, error=error):
-                return self._ended(item_id, Kind.FAILED, _words("failed", error))
-            case ItemEnded(item_id=item_id, state=State.INCOMPLETE, error=error):
-                return self._ended(item_id, Kind.DRAFT, _words("incomplete", error))
+                return self._left(item_id, "withdrawn", error)
+            case ItemEnded(item_id=item_id, state=State.FAILED | State.INCOMPLETE as state, error=error):
+                return self._ended(item_id, str(state), error)
             case StreamEnded(outcome=outcome, error=error) if not self._tiles:
                 return Tile(kind=Kind.FAILED, caption=_words(str(outcome).replace("_", " "), error))
         return None
 
-    def _ended(self, item_id: str, kind: Kind, caption: str) -> Tile:
-        self._ends[item_id] = kind, caption
+    def _ended(self, item_id: str, what: str, error: Exception | None) -> Tile:
+        self._ends[item_id] = what, error
+        return self._left(item_id, what, error)
+
+    def _left(self, item_id: str, what: str, error: Exception | None) -> Tile:
+        """What is left of an item that has no final: its last preview, where one came, and that is called a draft."""
         frame = self._previews.get(item_id)
-        return Tile(item_id=item_id, kind=kind if frame else Kind.FAILED, frame=frame, caption=caption)
+        reason = str(error or "").removeprefix(_INCOMPLETE.format(quoted(item_id))).removesuffix(_KEPT)
+        if frame and what == State.INCOMPLETE:
+            return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=_words("draft", reason))
+        caption = _words(what, reason, _LEFT if frame else "")
+        return Tile(item_id=item_id, kind=Kind.FAILED, frame=frame, caption=caption)
 
 
-def _words(what: str, error: Exception | None) -> str:
-    return clean(f"{what}: {error}" if error else what, _LONGEST_CAPTION)
+def _words(what: str, reason: object, rest: str = "") -> str:
+    return clean(f"{what}: {reason}" if reason else what, _LONGEST_CAPTION - len(rest)) + rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
