@@ -11,8 +11,7 @@ from __future__ import annotations
 import errno
 import random
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from inspect import isawaitable
@@ -21,11 +20,10 @@ from threading import TIMEOUT_MAX, Thread
 from typing import Any
 
 from .dialects import Reading
-from .errors import EventError, ImgassembleError, IncompleteStreamError, UsageError
-from .events import Event, load_json, parse_event
+from .errors import ImgassembleError, IncompleteStreamError, UsageError
 from .items import Cursor
 from .lifecycle import Witness
-from .readings import read
+from .repeats import MOST_TOLD, Told, looked_at
 from .sources import EventDecoder
 
 # HTTP states that pass: too slow, too early, too many, and the ones of proxies and of a server that is restarted.
@@ -43,8 +41,6 @@ _DISTRUST = "SSLCertVerificationError"
 _NO_WAY = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH})
 _LONGEST_CHAIN = 10  # of causes that are looked at; real ones have four
 _MOST_TIMES_DOUBLED = 10  # of the wait; beyond it is longer than anybody's max_wait_s
-_MOST_TOLD = 100_000  # events that are known again, in some 20 MB; a stream of images has a few hundred
-_DEEPEST = 20  # an event is looked at; a response's own members are four deep
 _TICK_S = 0.001  # a timer may ring so much early
 _CLOSING_S = (0.1, 1.0)  # for a stream to close: at least, so that it has a turn, and at most
 
@@ -202,7 +198,7 @@ class _Heard:
         self._patience, self._may_retry, self._clock, self._chance = patience, may_retry, clock, chance
         self._began_at = clock()
         self._retries = 0
-        self._told = _Told()
+        self._told = Told()
         self._ahead: set[float] = set()  # numbers that were heard, while one below them is missing
         self._last_event_id = ""  # of this connection
         self._place = 0  # the mark of the event that was heard last and has a number or an id
@@ -233,7 +229,7 @@ class _Heard:
         self._last_event_id = last_event_id
         if last_event_id:
             self.cursor = replace(self.cursor, last_event_id=last_event_id)
-        mark, reading = _looked_at(event)
+        mark, reading = looked_at(event)
         is_numbered = reading is not None and reading.sequence_number is not None
         mark = mark if is_numbered else hash((mark, own_id))
         if not self._is_news(mark, is_named=is_numbered or bool(own_id)):
@@ -273,7 +269,7 @@ class _Heard:
         """The number up to which nothing is missing."""
         if number > at:
             self._ahead.add(number)
-        if len(self._ahead) > _MOST_TOLD:  # what is missing so long was never there
+        if len(self._ahead) > MOST_TOLD:  # what is missing so long was never there
             at = max(self._ahead)
             self._ahead.clear()
         while at + 1 in self._ahead:
@@ -327,64 +323,6 @@ class _Heard:
             why = f"it {was_not} whole within {self._patience.deadline_s:g} seconds"
         tries = f" after {self._retries} retries" if self._retries else ""
         return IncompleteStreamError(f"the stream is given up{tries}: {why}; what came is kept")
-
-
-class _Told:
-    """Which events were given already, by their marks: so many equal ones as one connection brought."""
-
-    def __init__(self) -> None:
-        # For each mark: how many were given, the connection that brought the last, and how many it brought itself.
-        self._counts: OrderedDict[int, tuple[int, int, int]] = OrderedDict()
-        self._connection = 0
-
-    def begin(self) -> None:
-        """Another connection: it may bring again what was given."""
-        self._connection += 1
-
-    def is_news(self, mark: int) -> bool:
-        """Whether an event is more than was given; from now on it is given."""
-        given, connection, brought = self._counts.get(mark, (0, self._connection, 0))
-        brought = brought + 1 if connection == self._connection else 1
-        self._put(mark, max(given, brought), brought)
-        return brought > given
-
-    def add(self, mark: int) -> None:
-        """One more was given."""
-        given = self._counts.get(mark, (0,))[0] + 1
-        self._put(mark, given, given)
-
-    def _put(self, mark: int, given: int, brought: int) -> None:
-        self._counts[mark] = (given, self._connection, brought)
-        if len(self._counts) > _MOST_TOLD:
-            self._counts.popitem(last=False)
-
-
-def _looked_at(event: Any) -> tuple[int, Reading | None]:
-    """A mark that equal events have, and what the event says where it can be read."""
-    if isinstance(event, ImgassembleError):
-        return hash((type(event), str(event))), None
-    parsed: Event | None = None
-    with suppress(EventError):  # the assembler tells what is wrong with it
-        event = load_json(event) if isinstance(event, str) and event != "[DONE]" else event
-        parsed = parse_event(event)
-    reading = read(parsed) if parsed else None
-    try:
-        return _mark(event), reading
-    except Exception:  # noqa: BLE001 - an SDK's own object: it goes by what it says of images
-        return (_mark(parsed.model_dump(warnings=False)) if parsed else hash(type(event))), reading
-
-
-def _mark(value: Any, depth: int = _DEEPEST) -> int:
-    """A number that equal JSON values have, in whatever order their members are. A text is read once, and not kept."""
-    if not depth:
-        return 0
-    if isinstance(value, Mapping):
-        return hash(frozenset((name, _mark(each, depth - 1)) for name, each in value.items()))
-    if isinstance(value, (list, tuple)):
-        return hash(tuple(_mark(each, depth - 1) for each in value))
-    if value is None or isinstance(value, (str, int, float)):
-        return hash((type(value), value if value == value else None))  # NaN has the hash of its address
-    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _events_in(piece: Any, decoder: EventDecoder) -> Iterator[tuple[Any, str]]:

@@ -19,7 +19,7 @@ FLOORS = (
     ("values", "errors", "limits", "files", "addresses"),
     ("headers", "frames", "lifecycle", "dialects", "events", "readings"),
     ("updates", "items", "changes", "assembler"),
-    ("sse", "sources", "saved", "sinks", "drivers", "resume", "mailbox", "refresh", "screens", "simulator"),
+    ("sse", "sources", "saved", "sinks", "drivers", "repeats", "resume", "mailbox", "refresh", "screens", "simulator"),
     ("web",),
     ("cli",),
     ("__init__", "__main__"),
