@@ -90,7 +90,8 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
             "help": "which previews stay: all, or only the latest of each image (default: all)"}),
         (("--overwrite",), {"action": "store_true", "help": "replace what an earlier run wrote for the same image"}),
         (("--resume",), {"action": "store_true",
-            "help": "go on in the DIR of a run that was cut or killed; SOURCE may begin anew or where it broke"}),
+            "help": "go on in the DIR of a run that was cut or killed, and that holds nothing of other streams; SOURCE "
+                "may begin anew or where it broke"}),
         (("--tee",), {"metavar": "FILE", "type": Path,
             "help": "also keep the stream in FILE, which must be new; with --resume it is added to"}),
         (("--json",), {"action": "store_true", "help": "tell every update as a line of JSON on standard output"}),
@@ -271,10 +272,11 @@ class _Heard:
 
     def exit_code(self, result: Result | None) -> int:
         assert result is not None
-        if self.events == self.unreadable and (self.events or self.is_blank):
+        has_frames = any(item.latest for item in result.items.values())  # an earlier run may have left them
+        if self.events == self.unreadable and (self.events or (self.is_blank and not has_frames)):
             _say("nothing could be read" if self.events else "nothing came: the stream is empty")
             return UNREADABLE
-        if self.bad_pictures and not self.pictures:
+        if self.bad_pictures and not (self.pictures or has_frames):
             return UNREADABLE
         if result.outcome is Outcome.COMPLETED and any(item.is_provisional for item in result.items.values()):
             return INCOMPLETE

@@ -1,7 +1,7 @@
 """What a DirectorySink has written, read back as events.
 
 Knows: `item.json`, `partial-*` and `final.*`. Must not know: what becomes of the events. A folder is anybody's: links,
-pipes, and files that are too large are passed over.
+pipes, files that are too large, and facts of another form are passed over.
 """
 
 from __future__ import annotations
@@ -14,11 +14,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
+from types import NoneType
 from typing import Any
 
-_MAX_FRAME_BYTES = 64 * 2**20  # larger than any frame that is kept
+from .changes import RESUMED, image_number
+from .dialects import GREATEST_NUMBER, ROWS
+from .lifecycle import Witness
+
+MAX_FRAME_BYTES = 64 * 2**20  # larger than any frame that is kept
 _MAX_FACTS_BYTES = 4 * 2**20  # a thousand partials have 400 KB
 _PARTIAL = re.compile(r"partial-(\d+(?:\.\d+)?(?:e[+-]\d+)?)\.\w+")
+_NUMBER = (int, float, NoneType)
+_KINDS: dict[str, type | tuple[type, ...]] = {  # of what a sink writes of a frame
+    "file": str, "index": _NUMBER, "is_final": bool, "sequence_number": _NUMBER, "event_type": str, "format": str,
+    "size": list, "bytes": int, "sha256": str, "received_at": str,
+}  # fmt: skip
 
 Event = dict[str, Any]
 Seen = set[tuple[str, int]]
@@ -30,43 +40,84 @@ def saved_events(
     """The frames and the ends of the items that `save` wrote to `directory`, for `Assembler.feed`.
 
     seen: what was given before is not given again; it is added to.
-    is_to_go_on: the stream will be gone on with: that an item was incomplete when it broke is not its end.
+    is_to_go_on: the stream will be gone on with, from its beginning or from where it broke: that an item was incomplete
+        then is not its end.
     """
     seen = set() if seen is None else seen
     ends = ("failed",) if is_to_go_on else ("failed", "incomplete")
+    numbers: list[float] = []
     for path in sorted(Path(directory).glob("*/item.json")):
         if not path.parent.is_symlink():
-            yield from _item_events(path, seen, ends)
+            facts = read_facts(path)
+            heard = [frame["sequence_number"] for frame in frames_told(facts).values()]
+            numbers += [number for number in heard if number is not None]
+            yield from _item_events(path, facts, seen, ends)
+    if is_to_go_on:
+        yield {"type": RESUMED, "sequence_number": max(numbers, default=None)}
 
 
 def read_facts(path: Path) -> Event:
     """The facts in an `item.json`; {} where there are none."""
     with suppress(OSError, ValueError, RecursionError):
-        facts = json.loads(_read(path, _MAX_FACTS_BYTES))
+        facts = json.loads(read_bounded(path, _MAX_FACTS_BYTES))
         return facts if isinstance(facts, dict) else {}
     return {}
 
 
-def _item_events(path: Path, seen: Seen, ends: tuple[str, ...]) -> Iterator[Event]:
-    facts = read_facts(path)
+def frames_told(facts: Event) -> dict[str, Event]:
+    """What an `item.json` tells of its frames, by file, as far as it has the form that a sink gives it."""
+    partials = facts.get("partials")
+    told = [*(partials if isinstance(partials, list) else ()), facts.get("final")]
+    return {frame["file"]: {name: frame[name] for name in _KINDS} for frame in told if _is_told(frame)}
+
+
+def _is_told(frame: Any) -> bool:
+    if not isinstance(frame, dict) or not all(isinstance(frame.get(name), kind) for name, kind in _KINDS.items()):
+        return False
+    numbers = (frame["index"], frame["sequence_number"], frame["bytes"], *frame["size"])
+    if not all(isinstance(number, _NUMBER) and 0 <= (number or 0) <= GREATEST_NUMBER for number in numbers):
+        return False
+    return frame["file"].startswith("final.") is frame["is_final"] is (frame["index"] is None)
+
+
+def _item_events(path: Path, facts: Event, seen: Seen, ends: tuple[str, ...]) -> Iterator[Event]:
     item_id = facts.get("id")
     if not isinstance(item_id, str):
         return
+    told = frames_told(facts)
     details = {name: facts[name] for name in ("output_index", "revised_prompt", "usage") if facts.get(name) is not None}
+    # An image that the service did not name goes by its number, so that those after it are counted on. In such a stream
+    # a sequence number behind the highest is a repeat: it is told with the end, for all of them.
+    number = image_number(item_id)
+    kind = "response.image_generation_call" if number is None else "image_generation"
+    name = {"item_id": item_id, **details} if number is None else {"image_index": number, **details}
     for file in sorted(path.parent.glob("partial-*.*")):
         named = _PARTIAL.fullmatch(file.name)
         if named and (data := _unseen(file, seen)):
-            index = float(named[1])
-            kind = "response.image_generation_call.partial_image"
-            picture = {"partial_image_index": index, "partial_image_b64": data}
-            yield {"type": kind, "item_id": item_id, **picture, **details}
+            picture = {"partial_image_index": float(named[1]), "partial_image_b64": data}
+            yield {"type": f"{kind}.partial_image", **name, **picture, **_numbered(told.get(file.name), number)}
     for file in sorted(path.parent.glob("final.*")):
         if data := _unseen(file, seen):
-            yield _done(item_id, details, status="completed", result=data)
+            frame = told.get(file.name)
+            row = ROWS.get(frame["event_type"]) if frame else None
+            if row and row.witness and row.witness > Witness.OWN:
+                yield {**_done(item_id, details, status="completed", result=data), **_numbered(frame, number)}
+            else:  # what is not known to be stronger gives way to what is
+                yield {"type": f"{kind}.completed", **name, "result": data, **_numbered(frame, number)}
     if facts.get("state") in ends and _unseen(path, seen):
-        yield _done(item_id, details, status=facts["state"], error=facts.get("error"))
+        error = facts.get("error")
+        if isinstance(error, dict):
+            error = error.get("details") or error  # what the service said, where it said something
+        if facts["state"] == "failed" and number is not None:
+            yield {"type": f"{kind}.failed", **name, "error": error}
+        else:
+            yield _done(item_id, details, status=facts["state"], error=error)
     elif facts.get("is_provisional") and _unseen(path, seen):
         yield {"type": "response.image_generation_call.completed", "item_id": item_id}
+
+
+def _numbered(frame: Event | None, image: int | None) -> Event:
+    return {"sequence_number": frame["sequence_number"]} if frame and image is None else {}
 
 
 def _done(item_id: str, details: Event, **facts: Any) -> Event:
@@ -80,11 +131,11 @@ def _unseen(file: Path, seen: Seen) -> str:
         mark = (str(file), file.lstat().st_mtime_ns)
         if mark not in seen:
             seen.add(mark)
-            return b64encode(_read(file, _MAX_FRAME_BYTES)).decode()
+            return b64encode(read_bounded(file, MAX_FRAME_BYTES)).decode()
     return ""
 
 
-def _read(file: Path, max_bytes: int) -> bytes:
+def read_bounded(file: Path, max_bytes: int) -> bytes:
     """What is in a file; an OSError where it is too long, or none: links lead elsewhere, and pipes never end."""
     facts = file.lstat()
     if not S_ISREG(facts.st_mode) or facts.st_size > max_bytes:

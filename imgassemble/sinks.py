@@ -25,8 +25,8 @@ from .changes import Keep
 from .errors import SinkError, UsageError, quoted
 from .files import sink_error, write_atomically
 from .frames import Frame
-from .saved import read_facts
-from .updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StreamEnded, Update
+from .saved import MAX_FRAME_BYTES, frames_told, read_bounded, read_facts
+from .updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StateChanged, StreamEnded, Update
 
 _log = logging.getLogger("imgassemble")
 
@@ -75,7 +75,9 @@ class DirectorySink:
     keep: "all" partials, or only the "latest" of each item.
     overwrite: replace what an earlier run left in an item's folder, instead of failing.
     resume: go on with what an earlier run of the same stream left, however that run ended: what stands there stays.
-        Feed the assembler `saved_events(directory, is_to_go_on=True)` first, so that it knows of it.
+        Feed the assembler `saved_events(directory, is_to_go_on=True)` first, so that it knows of it. DIR holds one
+        stream then: items of others would be taken for its own. Where images have neither names nor numbers, a picture
+        that stands there tells that the stream begins anew.
     clock: gives the time at which a frame came, for item.json.
 
     Files are the bytes as received, and appear whole or not at all. `final.*` holds a result, never a draft. A write
@@ -101,6 +103,7 @@ class DirectorySink:
         self._clock = clock
         self._assembler: Assembler | None = None
         self._folders: dict[str, _Folder] = {}
+        self._left_over: list[Path] = []  # temporary files that stood here when this run began
 
     def open(self, assembler: Assembler) -> None:
         """Make DIR, and keep what `assembler` holds already. Raises SinkError where DIR cannot be made."""
@@ -110,8 +113,8 @@ class DirectorySink:
             raise sink_error(self._directory, cause) from cause
         if assembler is not self._assembler:  # what was written of another stream is not ours any more
             self._assembler, self._folders = assembler, {}
-        if self._resume:
-            _remove_temporary(self._directory)
+        if self._resume or self._overwrite:
+            self._left_over = _temporary_in(self._directory)
         for item in assembler.items.values():
             for frame in item.partials:
                 self(FrameAdded(item.id, frame, frame is item.partials[-1]))
@@ -141,9 +144,21 @@ class DirectorySink:
         for item_id, folder in self._folders.items():
             if folder.is_stale and self._assembler and item_id in self._assembler:  # it may have been discarded
                 self._try(folder, partial(self._write_facts, folder, item_id))
-        for folder in self._folders.values():
-            if folder.error:
-                raise folder.error
+        errors = [folder.error for folder in self._folders.values() if folder.error]
+        for error in [*errors, *self._remove_left_over()]:
+            raise error
+
+    def _remove_left_over(self) -> list[SinkError]:
+        """Remove what runs that were killed were about to write. A run that is alive has renamed its own by now."""
+        errors = []
+        while self._left_over:
+            path = self._left_over.pop()
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as cause:
+                errors.append(sink_error(path, cause))
+                _log.warning("%s", errors[-1])
+        return errors
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -200,6 +215,11 @@ class DirectorySink:
         _remove(folder, lambda name: _stem(name) == "final")
         self._write_facts(folder, update.item_id)
 
+    def _change(self, folder: _Folder, update: StateChanged) -> None:
+        assert self._assembler is not None
+        if self._assembler[update.item_id].is_provisional:  # a run that goes on here will not hear it again
+            self._write_facts(folder, update.item_id)
+
     def _end(self, folder: _Folder, update: ItemEnded) -> None:
         self._write_facts(folder, update.item_id)
 
@@ -231,6 +251,7 @@ _STEPS: dict[type, Callable[[DirectorySink, _Folder, Any], None]] = {
     FinalReady: DirectorySink._set_final,
     FinalWithdrawn: DirectorySink._withdraw_final,
     ItemEnded: DirectorySink._end,
+    StateChanged: DirectorySink._change,
 }
 
 
@@ -248,7 +269,7 @@ def _remove(folder: _Folder, goes: Callable[[str], bool]) -> None:
         del folder.frames[name]
 
 
-_OURS = re.compile(r"(partial-[0-9.e+-]+|final)\.(png|jpg|webp|gif|svg)|item\.json|\.imgassemble-.+\.tmp")
+_OURS = re.compile(r"(partial-[0-9.e+-]+|final)\.(png|jpg|webp|gif|svg)|item\.json")
 
 
 def _remove_old(path: Path) -> None:
@@ -260,24 +281,20 @@ def _remove_old(path: Path) -> None:
 
 def _frames_in(path: Path) -> dict[str, dict[str, Any]]:
     """What an earlier run wrote into an item's folder and told of in its item.json, as far as it is still so."""
-    facts = read_facts(path / "item.json") if not path.is_symlink() else {}
-    told = [*(facts.get("partials") or ()), facts.get("final")]
-    frames = {frame["file"]: frame for frame in told if isinstance(frame, dict) and isinstance(frame.get("file"), str)}
+    frames = frames_told(read_facts(path / "item.json")) if not path.is_symlink() else {}
     return {name: frame for name, frame in frames.items() if _OURS.fullmatch(name) and _is_whole(path / name, frame)}
 
 
 def _is_whole(path: Path, frame: dict[str, Any]) -> bool:
     try:
-        return not path.is_symlink() and sha256(path.read_bytes()).hexdigest() == frame.get("sha256")
+        return bool(sha256(read_bounded(path, MAX_FRAME_BYTES)).hexdigest() == frame["sha256"])
     except OSError:
         return False
 
 
-def _remove_temporary(directory: Path) -> None:
-    """Remove what a run that was killed was about to write."""
-    for old in directory.glob("*/.imgassemble-*.tmp"):
-        if not old.parent.is_symlink():
-            old.unlink(missing_ok=True)
+def _temporary_in(directory: Path) -> list[Path]:
+    """What runs are about to write, or were when they were killed."""
+    return [path for path in directory.glob("*/.imgassemble-*.tmp") if not path.parent.is_symlink()]
 
 
 def _in_the_way(path: Path, what: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wire
 
 from imgassemble import assemble
 from imgassemble.simulator.orders import Order, play
@@ -86,6 +87,37 @@ def test_what_was_still_to_come_is_enough(tmp_path: Path) -> None:
         assert save(b"".join(PLAY.body[at:]), folder, "--resume").returncode == 0
         pictures = {name: data for name, data in files_in(folder).items() if not name.endswith(".json")}
         assert pictures == {n: d for n, d in files_in(tmp_path / "whole").items() if not n.endswith(".json")}
+
+
+def test_what_stands_in_the_folder_counts_for_the_exit_code(tmp_path: Path) -> None:
+    events = [
+        wire.partial("ig_1", 0, seq=1, partial_image_b64="!!bad"),
+        wire.done("ig_1", wire.png(3), seq=2),
+        wire.snapshot("completed", [], seq=3),
+    ]
+    out = tmp_path / "out"
+    assert save(wire.sse(events[:2]), out).returncode == 0
+    for stream in (wire.sse(events), wire.sse(events), b"", wire.sse(events[2:])):
+        assert save(stream, out, "--resume").returncode == 0
+    assert save(b"", tmp_path / "nothing", "--resume").returncode == 6
+    assert save(wire.sse(events[:1]), tmp_path / "bad", "--resume").returncode == 6
+
+
+def test_a_damaged_item_json_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "ig_1").mkdir()
+    (tmp_path / "ig_1" / "item.json").write_text('{"id": "ig_1", "partials": 5, "final": "x"}')
+    again = save(wire.sse([wire.done("ig_1", wire.png(3))]), tmp_path, "--resume")
+    assert (again.returncode, b"Traceback" in again.stderr) == (0, False)
+    assert (tmp_path / "ig_1" / "final.png").read_bytes() == wire.png(3)
+
+
+def test_a_temporary_file_that_stays_is_told_at_the_end(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "x" / ".imgassemble-a.tmp"
+    in_the_way.mkdir(parents=True)
+    again = save(BODY, tmp_path, "--resume")
+    assert again.returncode == 7
+    assert str(in_the_way).encode() in again.stderr
+    assert len(list(tmp_path.glob("*/final.png"))) == 3
 
 
 def test_resume_and_overwrite_exclude_each_other(tmp_path: Path) -> None:
