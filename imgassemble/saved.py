@@ -23,6 +23,7 @@ from .lifecycle import Witness
 
 MAX_FRAME_BYTES = 64 * 2**20  # larger than any frame that is kept
 _MAX_FACTS_BYTES = 4 * 2**20  # a thousand partials have 400 KB
+_MOST_ANOMALIES = 100  # of one item, as the assembler has it
 _PARTIAL = re.compile(r"partial-(\d+(?:\.\d+)?(?:e[+-]\d+)?)\.\w+")
 _NUMBER = (int, float, NoneType)
 _KINDS: dict[str, type | tuple[type, ...]] = {  # of what a sink writes of a frame
@@ -69,6 +70,14 @@ def frames_told(facts: Event) -> dict[str, Event]:
     partials = facts.get("partials")
     told = [*(partials if isinstance(partials, list) else ()), facts.get("final")]
     return {frame["file"]: {name: frame[name] for name in _KINDS} for frame in told if _is_told(frame)}
+
+
+def anomalies_told(facts: Event) -> list[Event]:
+    """The anomalies in an `item.json`, as far as they have the form that a sink gives them."""
+    told = facts.get("anomalies")
+    sound = (each for each in (told[-_MOST_ANOMALIES:] if isinstance(told, list) else ()) if isinstance(each, dict))
+    pairs = [{name: each.get(name) for name in ("code", "message")} for each in sound]
+    return [each for each in pairs if all(isinstance(said, str) for said in each.values())]
 
 
 def _is_told(frame: Any) -> bool:

@@ -25,7 +25,7 @@ from .changes import Keep
 from .errors import SinkError, UsageError, quoted
 from .files import sink_error, write_atomically
 from .frames import Frame
-from .saved import MAX_FRAME_BYTES, frames_told, read_bounded, read_facts
+from .saved import MAX_FRAME_BYTES, anomalies_told, frames_told, read_bounded, read_facts
 from .updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StateChanged, StreamEnded, Update
 
 _log = logging.getLogger("imgassemble")
@@ -55,6 +55,7 @@ class _Folder:
 
     path: Path
     frames: dict[str, dict[str, Any]] = field(default_factory=dict)  # file name -> facts
+    anomalies: list[dict[str, Any]] = field(default_factory=list)  # that an earlier run told of
     has_facts: bool = False  # item.json stands
     is_ours: bool = False
     is_stale: bool = False  # item.json is older than what is known
@@ -132,8 +133,9 @@ class DirectorySink:
         folder = self._folders.get(update.item_id)
         if folder is None:
             folder = _Folder(self._directory / folder_name(update.item_id))
-            if self._resume:
-                folder.frames = _frames_in(folder.path)
+            if self._resume and not folder.path.is_symlink():
+                facts = read_facts(folder.path / "item.json")
+                folder.frames, folder.anomalies = _frames_in(folder.path, facts), anomalies_told(facts)
             self._folders[update.item_id] = folder
         folder.is_stale = True
         if step := _STEPS.get(type(update)):
@@ -242,6 +244,10 @@ class DirectorySink:
         stand_in = [facts for facts in partials if item.final and facts["index"] == item.final.index]
         final = next(iter(stand_in if item.is_provisional else results), None)
         facts = {**item.as_dict(), "final": final, "partials": partials}
+        facts["anomalies"] = [
+            *(each for each in folder.anomalies if each not in facts["anomalies"]),
+            *facts["anomalies"],
+        ]
         write_atomically(folder.path / "item.json", json.dumps(facts, indent=2).encode() + b"\n")
         folder.has_facts, folder.is_stale = True, False
 
@@ -279,9 +285,9 @@ def _remove_old(path: Path) -> None:
             old.unlink()
 
 
-def _frames_in(path: Path) -> dict[str, dict[str, Any]]:
+def _frames_in(path: Path, facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What an earlier run wrote into an item's folder and told of in its item.json, as far as it is still so."""
-    frames = frames_told(read_facts(path / "item.json")) if not path.is_symlink() else {}
+    frames = frames_told(facts)
     return {name: frame for name, frame in frames.items() if _OURS.fullmatch(name) and _is_whole(path / name, frame)}
 
 

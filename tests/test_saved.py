@@ -221,6 +221,16 @@ FRAME = {
     "file": "partial-000.png", "index": 0, "is_final": False, "sequence_number": None, "event_type": "",
     "format": "PNG", "size": [1, 1], "bytes": 1, "sha256": "", "received_at": "",
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("rest", [slice(0, 3), slice(2, 3)], ids=["anew", "on"])
+def test_what_was_wrong_before_the_kill_is_still_told(rest: slice, tmp_path: Path) -> None:
+    events = [wire.partial("ig_1", 0, partial_image_b64="!!"), wire.partial("ig_1", 1), wire.done("ig_1", wire.png(3))]
+    saved(events, tmp_path / "whole")
+    cut_and_gone_on_with(events, 2, events[rest], tmp_path / "cut")
+    assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
+
+
 NO_INDICES: list[Any] = ["0", None, float("nan"), -1, 1e400, []]
 DAMAGED: list[dict[str, Any]] = [
     {"partials": 5, "final": "x"},
