@@ -16,12 +16,12 @@ PACKAGE = Path(imgassemble.__file__).parent
 
 # From the ground up. A module imports from the floors below, and from its own where it stands to the right.
 FLOORS = (
-    ("values", "errors", "limits", "files", "addresses"),
+    ("values", "errors", "limits", "files", "addresses", "console"),
     ("headers", "frames", "lifecycle", "dialects", "events", "readings"),
     ("updates", "items", "changes", "assembler"),
     ("sse", "sources", "saved", "sinks", "drivers", "repeats", "resume", "mailbox", "refresh", "screens", "simulator"),
     ("web",),
-    ("cli",),
+    ("commands", "cli"),
     ("__init__", "__main__"),
 )
 PLACES = {name: (floor, at) for floor, names in enumerate(FLOORS) for at, name in enumerate(names)}
