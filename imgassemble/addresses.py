@@ -6,10 +6,12 @@ Knows: sockets that listen. Must not know: what is served there.
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 from .errors import UsageError
 
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (what a client on this machine can connect to instead)
+# What "anywhere" is called, and an address far away that is nobody's: nothing is ever sent to it.
+_FAR = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -22,7 +24,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Where a client on this machine finds it, without a path."""
+    """Where clients find it, without a path: on other machines too where it listens for them."""
     host, port = listener.getsockname()[:2]
-    host = _ANY.get(host, host)
+    if host in _FAR:
+        host = _own_address(listener.family, _FAR[host])
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _own_address(family: int, far: str) -> str:
+    """What this machine is called towards the network: its address there, else its name."""
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((far, 9))  # no packet: it only finds the way out
+        return str(probe.getsockname()[0])
+    return socket.gethostname()

@@ -22,6 +22,7 @@ import pytest
 import wire
 
 from imgassemble import DirectorySink, assemble
+from imgassemble.addresses import url_of
 
 pytest.importorskip("starlette", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("uvicorn", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
@@ -43,14 +44,20 @@ except UsageError as error:
     sys.stderr.write(f"imgassemble: {error}\\n")
     sys.exit(2)
 """
-WITHOUT_THE_EXTRA = """
+
+
+def without(*packages: str) -> str:
+    """Python that makes `packages` missing."""
+    return f"""
 import sys
 class Nobody:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("starlette", "uvicorn"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if name.partition(".")[0] in {packages!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Nobody())
 """
+
+
 QUICKLY = """
 from dataclasses import replace
 from imgassemble.web import command
@@ -227,9 +234,10 @@ def test_the_demonstration_shows_streams_side_by_side() -> None:
 @POSIX
 def test_elsewhere_than_on_this_machine_each_viewer_needs_a_token() -> None:
     with showing("view", FIXTURE, host="0.0.0.0") as running:
-        link = running.line(r"one viewer: http://127\.0\.0\.1:(\d+)(/\?token=\S+)")
-        assert get(int(link[1]), "/")[0] == 401
-        assert get(int(link[1]), link[2])[0] == 303
+        link = running.line(r"one viewer: http://([^:/]+):(\d+)(/\?token=\S+)")
+        assert not link[1].startswith(("127.", "0."))
+        assert get(int(link[2]), "/")[0] == 401
+        assert get(int(link[2]), link[3])[0] == 200
         assert running.line(r"one viewer: \S+(/\?token=\S+)")[1] != link[2]
 
 
@@ -239,7 +247,8 @@ def test_the_browser_is_opened_at_an_address_that_shows_the_page(host: str, endi
     with showing("view", FIXTURE, host=host, no_browser=False, before=WITHOUT_A_BROWSER) as running:
         assert running.process.stdout
         opened = running.process.stdout.readline().decode()
-        assert re.fullmatch(rf"http://127\.0\.0\.1:\d+{ending}\n", opened)
+        assert re.fullmatch(rf"http://[\w.-]+:\d+{ending}\n", opened)
+        assert opened.startswith("http://127.0.0.1:") == (host == "127.0.0.1")
         running.line("there is no browser to open it with: open the address yourself")
 
 
@@ -255,6 +264,61 @@ def test_a_stream_that_cannot_be_read_on_is_told_and_ends(tmp_path: Path) -> Non
             first(told, stream=str(source), outcome="no_image")
         running.line("the stream cannot be read on: the disk is gone")
         assert get(port, "/")[0] == 200
+
+
+class Probe:
+    """A socket that says what the system's would on another machine."""
+
+    own: str | None
+
+    def __init__(self, family: int, kind: int) -> None:
+        assert kind == socket.SOCK_DGRAM
+        self.family = family
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def connect(self, address: tuple[str, int]) -> None:
+        assert (":" in address[0]) == (self.family == socket.AF_INET6)
+        if self.own is None:
+            raise OSError("Network is unreachable")
+
+    def getsockname(self) -> tuple[object, ...]:
+        return self.own, 40_000
+
+
+class Listener:
+    def __init__(self, host: str) -> None:
+        self.host, self.family = host, socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    def getsockname(self) -> tuple[object, ...]:
+        return (self.host, 8_000, 0, 0) if ":" in self.host else (self.host, 8_000)
+
+
+@pytest.mark.parametrize(
+    ("host", "own", "url"),
+    [
+        ("0.0.0.0", "192.168.1.7", "http://192.168.1.7:8000"),
+        ("0.0.0.0", None, "http://studio:8000"),
+        ("::", "2001:db8::7", "http://[2001:db8::7]:8000"),
+        ("::", None, "http://studio:8000"),
+        ("127.0.0.1", "192.168.1.7", "http://127.0.0.1:8000"),
+        ("::1", "2001:db8::7", "http://[::1]:8000"),
+        ("192.168.1.9", "192.168.1.7", "http://192.168.1.9:8000"),
+    ],
+)
+def test_the_address_that_is_told_is_one_that_others_can_use(
+    monkeypatch: pytest.MonkeyPatch, host: str, own: str | None, url: str
+) -> None:
+    listener: Any = Listener(host)
+    with monkeypatch.context() as patch:
+        patch.setattr(Probe, "own", own, raising=False)
+        patch.setattr(socket, "socket", Probe)
+        patch.setattr(socket, "gethostname", lambda: "studio")
+        assert url_of(listener) == url
 
 
 # ---- what is wrong
@@ -286,13 +350,18 @@ def test_an_address_that_cannot_be_had_is_wrong_use(host: str, port: int) -> Non
     assert "cannot listen on" in one_line(done("view", FIXTURE, host=host, port=port, warnings="ignore"))
 
 
-def test_without_the_extra_view_says_what_to_install() -> None:
-    said = one_line(done("view", FIXTURE, before=WITHOUT_THE_EXTRA))
-    assert "pip install 'imgassemble[web]'" in said
+MISSING = pytest.mark.parametrize("missing", [("starlette",), ("uvicorn",), ("h11",), ("starlette", "uvicorn")])
 
 
-def test_without_the_extra_the_demonstration_is_in_the_terminal() -> None:
-    answer = done("demo", before=WITHOUT_THE_EXTRA + QUICKLY)
+@MISSING
+def test_without_the_extra_view_says_what_to_install(missing: tuple[str, ...]) -> None:
+    said = one_line(done("view", FIXTURE, before=without(*missing)))
+    assert re.search(rf"needs ({'|'.join(missing)}): pip install 'imgassemble\[web\]'", said)
+
+
+@MISSING
+def test_without_the_extra_the_demonstration_is_in_the_terminal(missing: tuple[str, ...]) -> None:
+    answer = done("demo", before=without(*missing) + QUICKLY)
     assert answer.returncode == 0
     assert "pip install 'imgassemble[web]'; here it is in the terminal" in answer.stderr
     assert "Traceback" not in answer.stderr

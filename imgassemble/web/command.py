@@ -73,7 +73,7 @@ def demo(options: argparse.Namespace) -> int:
     """Show streams that are made here, until interrupted; in the terminal where the extra `web` is missing."""
     gallery = Gallery(keep_s=float("inf"))
     try:
-        from . import app  # noqa: F401 - is it there?
+        from . import server  # noqa: F401 - is it there, with all that it needs?
     except UsageError as missing:
         _say(f"{missing}; here it is in the terminal")
         return _in_terminal()

@@ -28,6 +28,7 @@ from starlette.routing import Mount
 
 from browser.stage import Site, Viewer
 from imgassemble.web import Gallery, create_app, everyone
+from imgassemble.web.server import guarded
 
 PLAYWRIGHT: Any = importlib.import_module("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -86,6 +87,29 @@ def view(browser: Any, site: Site) -> Iterator[Callable[..., Viewer]]:
 View = Callable[..., Viewer]
 
 
+# ---- the way to it
+
+
+def test_a_link_with_a_token_works_from_another_site(browser: Any, site: Site) -> None:
+    links: list[str] = []
+    site.stop()
+    site.start(guarded(site.gallery, "0.0.0.0", link=links.append))
+    site.stream(OTTER)
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        link = f'<a href="{site.url}?token={links[-1]}">the page</a>'
+        page.route("http://elsewhere.example/", lambda route: route.fulfill(body=link, content_type="text/html"))
+        page.goto("http://elsewhere.example/")
+        page.get_by_text("the page").click()
+        page.wait_for_selector(".tile")
+        assert page.url == site.url
+        assert page.evaluate("document.referrer") == ""
+        assert page.reload().status == 200
+    finally:
+        context.close()
+
+
 # ---- previews
 
 
@@ -120,6 +144,30 @@ def test_previews_appear_in_order_and_move_nothing(site: Site, view: View, is_si
     assert viewer.evaluate("window.shown") == expected
     assert viewer.evaluate("window.moved") < 0.01
     assert len(others) == 5
+
+
+TOPS = "[...document.querySelectorAll('.tile')].map(tile => tile.getBoundingClientRect().top + scrollY).join()"
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_no_tile_moves_another_while_it_comes_to_its_end(
+    site: Site, view: View, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(site.gallery, "_clock", lambda: now)
+    name = "a long name that is just too"
+    streams = [site.stream(OTTER, f"{name} {at}") for at in range(6)]
+    streams.append(site.stream(DRAFT, "at the end"))
+    viewer = view(viewport={"width": width, "height": 800})
+    viewer.wait_for_tiles(7)
+    tops = viewer.evaluate(TOPS)
+    now = 88.8  # seconds with as many digits as there can be
+    for at, stream in enumerate(streams):
+        while stream.step():
+            assert viewer.evaluate(TOPS) == tops
+        stream.finish()
+        viewer.wait_for_text(".badge", "Draft" if at == 6 else "Final", at)
+        assert viewer.evaluate(TOPS) == tops
 
 
 def test_each_picture_is_called_what_it_is(site: Site, view: View) -> None:

@@ -45,6 +45,7 @@ export class Tile {
     write(place, words.placed(this.#title));
     write(badge, words.badge(this.#item));
     write(times, words.times(this.#item));
+    times.title = times.textContent; // where its line is too short for it
     write(id, this.#title.of > 1 ? words.plain(this.#item.id) : "");
     id.title = id.textContent;
   }
@@ -90,6 +91,7 @@ export class Tile {
     const name = words.frameName(this.#item, frame);
     this.#crossfade.show(frame.url, words.altText(this.#item, frame, this.#title), isByHand);
     write(at, `${name} · ${n_newer > 0 ? `${n_newer} newer` : words.pixels(frame)}`);
+    at.title = at.textContent;
     this.#range.setAttribute("aria-valuetext", n_newer > 0 ? at.textContent : name);
     save.href = frame.url;
     save.download = words.fileName(this.#item, frame, this.#title);
