@@ -19,7 +19,7 @@ from .errors import ImgassembleError, LimitError, UsageError
 from .events import parse_event
 from .frames import Frame
 from .items import Cursor, Item, Pixels, Result, result_of
-from .lifecycle import Facts, StreamFacts, error_of, judge, reason_of
+from .lifecycle import Facts, StreamFacts, Verdict, error_of, judge, reason_of
 from .limits import Limits
 from .readings import read
 from .updates import Anomaly, FinalReady, FrameAdded, Outcome, StreamEnded, Told, Update, tell
@@ -297,6 +297,21 @@ def late_listeners(assembler: Assembler) -> Iterator[Callable[[], None]]:
     finally:
         assembler._is_late = False
         assembler._let_go()
+
+
+def updates_so_far(assembler: Assembler) -> Iterator[Update]:
+    """What a listener would have heard by now of what is held, for one that comes late."""
+    is_over = assembler._held.standing.stream.is_over  # a provisional final is told only then
+    for item in assembler.items.values():
+        verdict = Verdict(item.state, item.final, is_provisional=item.is_provisional)
+        updates, _ = tell(
+            item.id, Told(), verdict, latest=item.latest, added=item.partials, error=item.error, is_over=is_over
+        )
+        yield from updates
+        yield from item.anomalies
+    yield from assembler.anomalies
+    if assembler.result:
+        yield StreamEnded(assembler.result.outcome, assembler.result.error)
 
 
 def _release(error: ImgassembleError) -> None:

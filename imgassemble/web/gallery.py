@@ -17,12 +17,12 @@ from secrets import token_urlsafe
 from threading import TIMEOUT_MAX, Lock, Timer
 from typing import Any
 
-from ..assembler import Assembler
+from ..assembler import Assembler, updates_so_far
 from ..errors import UsageError, clean
 from ..frames import Frame
-from ..lifecycle import State, Verdict
+from ..lifecycle import State
 from ..screens.tiles import Kind, Tile, Tiles
-from ..updates import Anomaly, FinalReady, FinalWithdrawn, FrameAdded, StateChanged, StreamEnded, Told, Update, tell
+from ..updates import Anomaly, FinalReady, FinalWithdrawn, FrameAdded, StateChanged, StreamEnded, Update
 
 _MOST_FRAMES = 32  # of an item: what a scrubber can show; of more, the newest
 _MOST_ANOMALIES = 20  # of a stream: the newest
@@ -160,7 +160,7 @@ class Gallery:
 
     def _catch_up(self, stream: _Stream, assembler: Assembler) -> None:
         """Tell what is so already. To be told of a state or of a frame twice does no harm; of an anomaly it would."""
-        updates = list(_so_far(assembler))
+        updates = list(updates_so_far(assembler))
         if updates:
             stream.began_at = None
         stream.known = tuple(update for update in updates if isinstance(update, Anomaly))
@@ -345,21 +345,6 @@ class Gallery:
 def _cancel(timers: list[Timer]) -> None:
     for timer in timers:
         timer.cancel()
-
-
-def _so_far(assembler: Assembler) -> Iterator[Update]:
-    """What a listener would have heard of what the assembler holds."""
-    is_over = assembler._held.standing.stream.is_over  # a provisional final is told only then
-    for item in assembler.items.values():
-        verdict = Verdict(item.state, item.final, is_provisional=item.is_provisional)
-        updates, _ = tell(
-            item.id, Told(), verdict, latest=item.latest, added=item.partials, error=item.error, is_over=is_over
-        )
-        yield from updates
-        yield from item.anomalies
-    yield from assembler.anomalies
-    if assembler.result:
-        yield StreamEnded(assembler.result.outcome, assembler.result.error)
 
 
 def _frames_of(assembler: Assembler) -> Iterator[Frame]:
