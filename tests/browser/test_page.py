@@ -374,10 +374,11 @@ def test_a_viewer_who_went_back_stays_there(site: Site, view: View) -> None:
 
 
 def test_a_stream_that_is_let_go_of_leaves_the_page(site: Site, view: View) -> None:
-    site.stream(OTTER).finish()
-    site.stream(OTTER, "another").finish()
+    streams = [site.stream(OTTER), site.stream(OTTER, "another")]
     viewer = view()
-    viewer.wait_for_tiles(2)
+    for at, stream in enumerate(streams):
+        stream.finish()
+        viewer.wait_for_picture(stream.shown, at=at)
     site.gallery.remove("an otter")
     viewer.wait_for_tiles(1)
     assert viewer.text(".name") == "another"
