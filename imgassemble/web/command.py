@@ -17,6 +17,7 @@ from typing import Any
 
 from ..addresses import listen, url_of
 from ..assembler import Assembler
+from ..console import INTERRUPTED, say
 from ..drivers import assemble
 from ..errors import UsageError
 from ..limits import Limits
@@ -75,7 +76,7 @@ def demo(options: argparse.Namespace) -> int:
     try:
         from . import server  # noqa: F401 - is it there, with all that it needs?
     except UsageError as missing:
-        _say(f"{missing}; here it is in the terminal")
+        say(f"{missing}; here it is in the terminal")
         return _in_terminal()
     return _show(gallery, [_player(gallery, after_s, order) for after_s, order in _SHOWS], options)
 
@@ -121,10 +122,10 @@ def _show(gallery: Gallery, feeders: list[Callable[[], object]], options: argpar
 
     def link(token: str) -> None:
         links.append(f"{url}/?token={token}")
-        _say(f"one viewer: {links[-1]}")
+        say(f"one viewer: {links[-1]}")
 
     def started() -> None:
-        _say(f"the page is at {url}/ (Ctrl-C ends it)")
+        say(f"the page is at {url}/ (Ctrl-C ends it)")
         for feed in feeders:
             _in_background(partial(_feed, feed))
         if not options.no_browser:
@@ -133,7 +134,7 @@ def _show(gallery: Gallery, feeders: list[Callable[[], object]], options: argpar
     try:
         Server(guarded(gallery, options.host, link=link), on_started=started).run([listener])
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     finally:
         listener.close()
     return 0
@@ -145,16 +146,11 @@ def _in_background(work: Callable[[], object]) -> None:
 
 def _open(url: str) -> None:
     if not webbrowser.open(url):
-        _say("there is no browser to open it with: open the address yourself")
+        say("there is no browser to open it with: open the address yourself")
 
 
 def _feed(feed: Callable[[], object]) -> None:
     try:
         feed()
     except (OSError, UsageError) as error:
-        _say(f"the stream cannot be read on: {error}")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"imgassemble: {text}\n")
-    sys.stderr.flush()
+        say(f"the stream cannot be read on: {error}")
