@@ -1,11 +1,16 @@
-"""How hypothesis runs: without deadlines, for shared machines are slow now and then; and the same every time in CI."""
+"""How the tests run: interrupts reach what they start; hypothesis has no deadlines, and in CI always the same cases."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True, database=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+# A run in the background is born deaf to Ctrl-C, and so would be the programs that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
