@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeVar
@@ -54,10 +55,11 @@ def assemble(
 
     stream: as for `iter_updates`. A callback that raises is logged and disturbs nothing.
 
-    Raises SinkError at the end where a sink failed; the stream's own exception, after the sinks are closed; UsageError
-    for what is no stream, and for a coroutine function as callback.
+    Raises SinkError at the end where a sink failed; the stream's own exception, after the sinks are closed (all have
+    heard then that the stream has ended, but a given `assembler` stays open, for a stream that goes on); UsageError for
+    what is no stream, and for a coroutine function as callback.
     """
-    assembler = Assembler() if assembler is None else assembler
+    is_given, assembler = assembler is not None, Assembler() if assembler is None else assembler
     updates = iter_updates(stream, assembler)
     kept = _Sinks(sinks)
     subscriptions = [assembler.subscribe(kept)]  # first, so that a callback finds its frame on disk
@@ -65,7 +67,8 @@ def assemble(
         if on_update is not None:
             subscriptions.append(assembler.subscribe(on_update))
         kept.open(assembler)
-        deque(updates, maxlen=0)
+        with _ending(assembler, is_given=is_given):
+            deque(updates, maxlen=0)
     except BaseException:
         kept.close()
         raise
@@ -83,7 +86,7 @@ async def aassemble(
     assembler: Assembler | None = None,
 ) -> Result:
     """The async twin of `assemble`. `on_update` may be a coroutine function; sinks work in a thread, in order."""
-    assembler = Assembler() if assembler is None else assembler
+    is_given, assembler = assembler is not None, Assembler() if assembler is None else assembler
     updates = aiter_updates(stream, assembler)
     if on_update is not None:
         check_listener(on_update)
@@ -103,17 +106,29 @@ async def aassemble(
         await _in_thread(partial(kept.open, assembler))
         with late_listeners(assembler) as let_go:
             try:
-                async for _ in updates:
-                    await tell()
-                    let_go()
+                with _ending(assembler, is_given=is_given):
+                    async for _ in updates:
+                        await tell()
+                        let_go()
             finally:
-                await tell()  # what a strict close() told before it raised
+                await tell()  # what a close() told, here or a strict one before it raised
     except BaseException:
         await _in_thread(kept.close)
         raise
     finally:
         unsubscribe()
     return _finished(await _in_thread(kept.close), assembler)
+
+
+@contextmanager
+def _ending(assembler: Assembler, *, is_given: bool) -> Iterator[None]:
+    """Where a stream raises, nobody can go on with an assembler that was not given: its listeners hear the end."""
+    try:
+        yield
+    except BaseException:
+        if not is_given:
+            assembler.close()
+        raise
 
 
 def _check_stream(stream: object, kind: type, others: str) -> None:

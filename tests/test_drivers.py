@@ -458,8 +458,18 @@ def test_the_streams_exception_passes_through_after_the_sinks_are_closed(drain: 
     with pytest.raises(LostError):
         drain(_broken(EVENTS[:5]), sinks=[sink])
     assert sink.told[0] == "open"
-    assert isinstance(sink.told[-2], FrameAdded)
     assert sink.told[-1] == "close"
+
+
+@both
+def test_where_a_stream_raises_and_no_assembler_was_given_all_hear_that_it_has_ended(
+    drain: Callable[..., Result],
+) -> None:
+    sink, told = Listening(), list[Update]()
+    with pytest.raises(LostError):
+        drain(_broken(EVENTS[:5]), on_update=told.append, sinks=[sink])
+    assert sink.told == ["open", *_sync_updates(EVENTS[:5]), "close"]
+    assert told == _sync_updates(EVENTS[:5])
 
 
 @both
