@@ -330,6 +330,15 @@ def flood(indices: Iterable[int]) -> list[wire.Wire]:
     return [*previews, wire.done(content=picture(BLUE), seq=1_000)]
 
 
+# The final of the second item skips its preview, and is withdrawn: the first item's preview is still to be shown.
+WITHDRAWN = [
+    wire.partial("ig_1", content=picture(RED)),
+    wire.partial("ig_2", content=picture(GREEN), output_index=1),
+    wire.done("ig_2", picture(BLUE), output_index=1),
+    wire.snapshot("completed", [wire.member("ig_2", content=None, status="failed")]),
+]
+
+
 def test_a_window_that_is_busy_holds_up_no_stream_and_shows_the_final_at_last(window: Callable[..., Window]) -> None:
     shown = window()
     reader = reading(flood(range(300)), shown.screen)
@@ -338,6 +347,15 @@ def test_a_window_that_is_busy_holds_up_no_stream_and_shows_the_final_at_last(wi
     shown.wait(lambda: bool(shown.ended))
     assert shown.colour() == BLUE
     assert shown.captions() == [("final", "")]
+
+
+def test_a_final_that_is_withdrawn_leaves_a_preview_that_was_skipped(window: Callable[..., Window]) -> None:
+    shown = window()
+    reader = reading(WITHDRAWN, shown.screen)
+    reader.join(PATIENCE_S)  # meanwhile Qt does nothing at all
+    shown.wait(lambda: bool(shown.ended))
+    (at,) = (at for at, (caption, _) in enumerate(shown.captions()) if caption.endswith("only a draft is left"))
+    assert shown.look().getpixel(shown.places()[at]) == GREEN
 
 
 def test_the_window_never_goes_back(window: Callable[..., Window]) -> None:

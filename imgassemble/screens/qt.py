@@ -95,10 +95,11 @@ class QtScreen(QWidget):
         dense = round(size[0] * ratio), round(size[1] * ratio)
         self._tile_of("").show_tile(Tile(), placeholder(dense))
         self._courier = courier = _Courier()
+        self._painter = Painter(dense)
         self._refresher = Refresher(
             _shower(self, courier),
             min_interval_s=min_interval_s,
-            prepare=Painter(dense),
+            prepare=self._painter,
             dispatch=courier.carry,
         )
         self.destroyed.connect(partial(_leave, courier, self._refresher))
@@ -106,6 +107,7 @@ class QtScreen(QWidget):
     def __call__(self, update: Update) -> None:
         """Have `update` shown; from any thread, and at once. Where the widget was deleted, nothing is."""
         if not self._courier.has_left:
+            self._painter.note(update)
             self._refresher(update)
 
     def _show_update(self, update: Update, shown: Shown | None) -> None:

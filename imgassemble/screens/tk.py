@@ -87,6 +87,7 @@ class TkScreen(ttk.Frame):
     def __call__(self, update: Update) -> None:
         """Have `update` shown; from any thread, and at once. Where the widget was destroyed, nothing is."""
         if not self._is_gone:
+            self._painter.note(update)
             self._refresher(update)
 
     @property
