@@ -200,19 +200,25 @@ feeding.start()
     assert second.displays == [("update_display_data", display, cell)]
 
 
-def test_a_stream_that_breaks_off_leaves_a_draft(kernel: Kernel) -> None:
+@pytest.mark.parametrize(
+    ("assembler", "why"),
+    [("None", "the stream ended before its final picture"), ("Assembler()", "interrupted by OSError")],
+    ids=["its own assembler", "a given one, which stays open"],
+)
+def test_a_stream_that_breaks_off_leaves_a_draft(kernel: Kernel, assembler: str, why: str) -> None:
     ran = kernel.run(
-        """
+        f"""
+from imgassemble import Assembler
 def broken():
     yield from stream(EVENTS[:2])
     raise OSError("gone")
 with screen() as shown:
-    assemble(broken(), on_update=shown)
+    assemble(broken(), on_update=shown, assembler={assembler})
 """,
         allows_errors=True,
     )
     assert ran.errors == ["OSError"]
-    assert ran.captions[-1] == "draft: interrupted by OSError"
+    assert ran.captions[-1] == f"draft: {why}"
     assert urls(ran.pages[-1]) == [url_of(wire.shade(1))]
 
 

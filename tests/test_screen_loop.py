@@ -196,7 +196,7 @@ def test_what_show_raises_is_logged_and_disturbs_nothing(caplog: pytest.LogCaptu
     assert len(caplog.records) == len(kinds)
 
 
-def test_the_exception_of_a_stream_passes_through_and_what_came_is_shown() -> None:
+def test_the_exception_of_a_stream_passes_through_and_what_came_is_called_a_draft() -> None:
     captions: list[str] = []
 
     async def broken() -> AsyncIterator[Wire]:
@@ -209,7 +209,7 @@ def test_the_exception_of_a_stream_passes_through_and_what_came_is_shown() -> No
 
     with pytest.raises(OSError, match="gone"):
         asyncio.run(main())
-    assert captions == ["waiting for the first preview", "preview 1"]
+    assert captions[-1] == "draft: the stream ended before its final picture"
 
 
 @pytest.mark.parametrize("arguments", [{"show": None}, {"size": (0, 4)}, {"size": "5x4"}, {"min_interval_s": -1}])

@@ -234,6 +234,19 @@ def test_what_is_no_final_is_not_passed_off_as_one(
     assert seen == colour if colour else min(seen) > 0xD0
 
 
+def test_a_stream_that_raises_has_ended_and_leaves_a_draft(window: Callable[..., Window]) -> None:
+    def broken() -> Iterator[Any]:
+        yield wire.partial(content=picture(RED))
+        raise ConnectionError("cut off")
+
+    shown = window()
+    with pytest.raises(ConnectionError):
+        assemble(broken(), on_update=shown.screen)
+    shown.wait(lambda: shown.ended == [Outcome.INCOMPLETE])
+    assert shown.captions() == [("draft: the stream ended before its final picture", "#b26a00")]
+    assert shown.colour() == RED
+
+
 def test_each_item_has_a_tile_and_the_rows_wrap(window: Callable[..., Window]) -> None:
     shown = window(columns=2)
     colours = dict(zip("abc", (RED, GREEN, BLUE), strict=True))

@@ -68,9 +68,10 @@ class QtScreen(QWidget):
     min_interval_s: two previews are shown at least so many seconds apart.
     columns: so many tiles stand side by side before the next row begins, 1 or more; each item has one.
 
-    When all of a stream has been shown, the signal `stream_ended` tells its outcome. A stream that raises has not
-    ended. Closing or deleting the widget disturbs no stream. Raises UsageError for arguments that cannot work and where
-    there is no QApplication, and on import where there is no PySide6.
+    When all of a stream has been shown, the signal `stream_ended` tells its outcome. One that raises has ended too, and
+    its last previews are called drafts; where the assembler was given, it stays open, and no end is told. Closing or
+    deleting the widget disturbs no stream. Raises UsageError for arguments that cannot work and where there is no
+    QApplication, and on import where there is no PySide6.
     """
 
     stream_ended = Signal(object)

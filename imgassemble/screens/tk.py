@@ -55,9 +55,10 @@ class TkScreen(ttk.Frame):
     columns: so many tiles stand side by side before the next row begins, 1 or more; each item has one.
     options: those of a ttk.Frame, such as `padding`.
 
-    When all of a stream has been shown, the event `<<StreamEnded>>` comes, and `outcome` says how it ended. A stream
-    that raises has not ended. Destroying the widget disturbs no stream. Raises UsageError for arguments that cannot
-    work, and on import where Python has no tkinter.
+    When all of a stream has been shown, the event `<<StreamEnded>>` comes, and `outcome` says how it ended. One that
+    raises has ended too, and its last previews are called drafts; where the assembler was given, it stays open, and no
+    end is told. Destroying the widget disturbs no stream. Raises UsageError for arguments that cannot work, and on
+    import where Python has no tkinter.
     """
 
     def __init__(
