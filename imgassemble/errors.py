@@ -41,10 +41,14 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(" ", text)
 
 
+def without_base64(text: str) -> str:
+    """`text` with what nobody reads cut short."""
+    return _BASE64.sub(lambda run: run[0][:16] + "…", text)
+
+
 def clean(text: str, longest: int = _LONGEST_TEXT) -> str:
     """`text` from outside, safe to print: on one line, no control characters, at most `longest` characters."""
-    shown = printable(text[: longest * 2]).strip()
-    shown = _BASE64.sub(lambda run: run[0][:16] + "…", shown)
+    shown = without_base64(printable(text[: longest * 2]).strip())
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 

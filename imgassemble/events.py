@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
+from functools import partial
+from itertools import islice
 from math import isfinite
 from typing import Annotated, Any
 
@@ -36,12 +38,17 @@ from .dialects import (
     WRAPPERS,
     Shape,
 )
-from .errors import EventError, clean
+from .errors import EventError, clean, printable, without_base64
 from .values import read_only
 
 _MOST_MEMBERS = 1_000  # of `usage` or `error`, at all depths; real ones have a dozen
 _LONGEST_ID = 4_096  # characters; real ids have up to 83, and two that were cut would be one
 _LONGEST_WORDS = 32_768  # characters: the longest prompt that an image model takes
+_LONGEST_URL = 8_192  # characters: what servers take; one that was cut would lead nowhere
+# A list is read so far, for each member costs hundreds of times what it has on the wire. Real ones have a few.
+_MOST_ITEMS = 20_000  # twice what `Limits.max_items` allows
+_MOST_CHOICES = 128  # the most that can be asked for
+_MOST_PICTURES = 500  # of one message of a chat
 _DEEPEST = 6
 _MOST_BITS = 64  # an integer beyond can be too long to be printed
 _MAPPINGS = (dict, Mapping)  # in this order: to look for the second takes ten times as long
@@ -82,7 +89,7 @@ def _identifier(value: Any) -> str | None:
 
 def _words(value: Any) -> str | None:
     text = _text(value)
-    return text[:_LONGEST_WORDS] if text else text
+    return without_base64(text[:_LONGEST_WORDS]) if text else text
 
 
 def _plain(value: Any) -> Any:
@@ -115,8 +122,12 @@ def _readable(value: Any) -> Any:
     return value if isinstance(value, _MAPPINGS) or type(value).__module__ != "builtins" else None
 
 
-def _all_readable(value: Any) -> list[Any]:
-    return [_readable(each) for each in value] if isinstance(value, (list, tuple)) else []
+def _readable_members(value: Any, most: int) -> list[Any]:
+    return [_readable(each) for each in value[:most]] if isinstance(value, (list, tuple)) else []
+
+
+def _at_most(most: int) -> BeforeValidator:
+    return BeforeValidator(partial(_readable_members, most=most))
 
 
 Number = Annotated[float | None, PlainValidator(_number)]
@@ -167,7 +178,8 @@ class Said(_Message):
 
     def link(self) -> str | None:
         """The URL of the picture, where the message has that. Nothing is fetched."""
-        return next(filter(_is_link, self._sources(is_partial=True)), None)
+        link = next(filter(_is_link, self._sources(is_partial=True)), "")
+        return printable(link) if 0 < len(link) <= _LONGEST_URL else None
 
 
 def _is_link(text: str) -> bool:
@@ -212,7 +224,7 @@ class Response(_Message):
     error: Anything = None
     incomplete_details: Plain = None
     tool_usage: Plain = None
-    output: Annotated[tuple[OutputItem | None, ...], BeforeValidator(_all_readable)] = ()
+    output: Annotated[tuple[OutputItem | None, ...], _at_most(_MOST_ITEMS)] = ()
 
 
 class ResponseEvent(Event):
@@ -246,14 +258,14 @@ class ImageEvent(Event, ImageData):
 class ImagesEvent(Event, Said):
     """The Images API's answer that was not streamed."""
 
-    data: Annotated[tuple[ImageData | None, ...], BeforeValidator(_all_readable)] = ()
+    data: Annotated[tuple[ImageData | None, ...], _at_most(_MOST_ITEMS)] = ()
 
 
 def _images_in_text(content: Any) -> list[Any]:
     """The pictures in a message's content: parts of it, or data: URLs in its text, as proxies for chat programs do."""
     if isinstance(content, str) and "data:image/" in content:
-        return [{"url": url} for url in _DATA_URL.findall(content)]
-    return [part for part in _all_readable(content) if part is not None]
+        return [{"url": found[0]} for found in islice(_DATA_URL.finditer(content), _MOST_PICTURES)]
+    return [part for part in _readable_members(content, _MOST_PICTURES) if part is not None]
 
 
 _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=_-]+")
@@ -262,7 +274,7 @@ _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=_-]+")
 class ChatMessage(_Message):
     """The assistant's message, or a piece of it."""
 
-    images: Annotated[tuple[ImageData | None, ...], BeforeValidator(_all_readable)] = ()
+    images: Annotated[tuple[ImageData | None, ...], _at_most(_MOST_PICTURES)] = ()
     content: Annotated[tuple[ImageData | None, ...], BeforeValidator(_images_in_text)] = ()
 
     def pictures(self) -> tuple[ImageData, ...]:
@@ -282,7 +294,7 @@ class ChatEvent(Event):
     """A chunk of a chat completion, or a whole one."""
 
     id: Identifier = None
-    choices: Annotated[tuple[ChatChoice | None, ...], BeforeValidator(_all_readable)] = ()
+    choices: Annotated[tuple[ChatChoice | None, ...], _at_most(_MOST_CHOICES)] = ()
     error: Anything = None
 
 
@@ -306,7 +318,7 @@ class RunEvent(Event):
 
     parts: Annotated[
         tuple[Part | None, ...],
-        BeforeValidator(_all_readable),
+        _at_most(_MOST_PICTURES),
         Field(validation_alias=AliasPath("result", "response", "parts")),
     ] = ()
 
@@ -314,7 +326,7 @@ class RunEvent(Event):
 class ContentEvent(Event):
     """A message of LangChain, or a piece of it."""
 
-    content: Annotated[tuple[OutputItem | None, ...], BeforeValidator(_all_readable)] = ()
+    content: Annotated[tuple[OutputItem | None, ...], _at_most(_MOST_PICTURES)] = ()
 
 
 _MODELS: dict[Shape, type[Event]] = {

@@ -22,7 +22,7 @@ from .dialects import (
     Shape,
     Signal,
 )
-from .errors import ProviderError, clean
+from .errors import ProviderError
 from .events import (
     ChatEvent,
     ContentEvent,
@@ -80,12 +80,13 @@ def _with_response(reading: Reading, response: Response, row: Row) -> Reading:
     if not row.witness:
         return reading
     status = STATUSES.get(response.status or "") if row.heeds_status else None
-    details = response.incomplete_details or {}
+    error = _provider_error(response.error) if response.error else None
+    reason = (response.incomplete_details or {}).get("reason") or (error and error.message)
     return replace(
         reading,
-        ending=(ENDINGS.get(status) if status else None) or row.ending or (Ending.FAILED if response.error else None),
-        error=_provider_error(response.error) if response.error else None,
-        reason=str(details["reason"]) if details.get("reason") else None,
+        ending=(ENDINGS.get(status) if status else None) or row.ending or (Ending.FAILED if error else None),
+        error=error,
+        reason=str(reason) if reason else None,
     )
 
 
@@ -206,7 +207,7 @@ def _signal(
         "output_index": output_index,
         "revised_prompt": said.revised_prompt,
         "usage": usage or said.usage,
-        "url": clean(link) if link else None,
+        "url": link,
     }
     # A message that exists to bring a picture and has none is trouble; others may have one.
     is_missing = (row.is_partial or (is_unnamed and row.witness is not None)) and not link

@@ -756,6 +756,17 @@ def test_a_url_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.parametrize("query", ["X-Goog-Signature=" + "0123456789abcdef" * 32, "&".join(["k=v%2F"] * 300)])
+def test_a_url_is_kept_whole_for_it_may_be_all_that_there_is(query: str) -> None:
+    link = f"https://storage.example/otter.png?{query}"
+    assert assembled([done(content=link)]).items["ig_1"].url == link
+
+
+def test_a_url_that_no_server_takes_is_none() -> None:
+    link = "https://storage.example/" + "x/" * 5_000
+    assert assembled([done(content=link)]).items["ig_1"].url is None
+
+
 def test_usage_that_is_repeated_in_full_is_told_once() -> None:
     usage = {"total_tokens": 488, "input_tokens": 16}
     result = assembled([image_completed(picture, usage=usage) for picture in (A, B, C)])
