@@ -165,13 +165,20 @@ def result_of(
         first = next((items[name].error for name in named[State.FAILED]), gone.get(State.FAILED))
         return Result(items=items, outcome=Outcome.FAILED, error=stream.error or first or ProviderError(""))
     if named[State.INCOMPLETE] or State.INCOMPLETE in gone or Ending.INCOMPLETE in stream.endings:
-        names = ", ".join(map(quoted, named[State.INCOMPLETE][:10])) or "every image"
-        sentence = f"the stream ended before {names} was complete; what came is kept: resume the stream, or ask again"
-        if stream.reason:
-            sentence = f"the service called {names} incomplete: {stream.reason}; what came is kept, change the request"
+        sentence = _incomplete(named[State.INCOMPLETE], stream, has_any=bool(items), has_gone=State.INCOMPLETE in gone)
         incomplete = IncompleteStreamError(sentence, item_ids=named[State.INCOMPLETE])
         return Result(items=items, outcome=Outcome.INCOMPLETE, error=incomplete)
     if not (items or gone):
         sentence = "the stream held no image: the service answered in text or refused, or it is another kind of stream"
         return Result(items=items, outcome=Outcome.NO_IMAGE, error=IncompleteStreamError(sentence))
     return Result(items=items, outcome=Outcome.COMPLETED)
+
+
+def _incomplete(names: list[str], stream: StreamFacts, *, has_any: bool, has_gone: bool) -> str:
+    which = ", ".join(map(quoted, names[:10])) or ("an image that was discarded" if has_gone else "")
+    if not which:
+        kept = "its images are whole" if has_any else "it has no image, change the request"
+        return f"the service called the response incomplete{f': {stream.reason}' if stream.reason else ''}; {kept}"
+    if stream.reason:
+        return f"the service called {which} incomplete: {stream.reason}; what came is kept, change the request"
+    return f"the stream ended before {which} was complete; what came is kept: resume the stream, or ask again"

@@ -37,6 +37,7 @@ from imgassemble import (
     FrameEncodingError,
     FrameError,
     ImgassembleError,
+    IncompleteStreamError,
     Item,
     ItemEnded,
     LimitError,
@@ -1117,6 +1118,61 @@ def test_an_anomaly_does_not_keep_its_message_alive(kind: str) -> None:
     anomalies = (*assembler.anomalies, *(each for item in assembler.items.values() for each in item.anomalies))
     assert anomalies or kind in ("a type without end", "a failure without end")
     assert after - before < 5_000_000
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        wire.snapshot("completed", [{}] * 1_000_000),
+        {"type": "response.completed", "response": {"output": [{}] * 1_000_000}},
+        {"created": 1, "data": [{}] * 1_000_000},
+        {
+            "object": "chat.completion",
+            "choices": [{"message": {"images": [{}] * 1_000, "content": [{}] * 1_000}}] * 500,
+        },
+    ],
+)
+def test_a_message_of_a_million_empty_members_takes_no_more_than_a_large_picture(message: Wire) -> None:
+    assembler = Assembler()
+    tracemalloc.start()
+    try:
+        assembler.feed(message)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 256 * 1024 * 1024
+
+
+INCOMPLETE = {
+    "the images are whole": (
+        [wire.done(content=GOOD), wire.snapshot("incomplete", reason="max_output_tokens")],
+        "images are whole",
+    ),
+    "there is none": ([wire.created(), wire.snapshot("incomplete", reason="content_filter")], "it has no image"),
+    "one is not": (
+        [wire.partial(), wire.snapshot("incomplete", reason="max_output_tokens")],
+        "the service called 'ig_1' incomplete: max_output_tokens",
+    ),
+    "the service says why elsewhere": (
+        [wire.partial(), wire.snapshot("incomplete", error={"code": "x", "message": "too dear"})],
+        "incomplete: too dear",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INCOMPLETE)
+def test_an_incomplete_response_says_of_its_images_what_is_true(name: str) -> None:
+    events, sentence = INCOMPLETE[name]
+    error = assemble(events).error
+    assert isinstance(error, IncompleteStreamError)
+    assert sentence in str(error)
+
+
+def test_base64_in_a_prompt_is_in_no_report() -> None:
+    item = assemble([wire.done(revised_prompt=f"like this: data:image/png;base64,{wire.b64(GOOD) * 9}")]).items["ig_1"]
+    assert item.revised_prompt is not None
+    assert item.revised_prompt.startswith("like this: data:image/png")
+    assert wire.b64(GOOD) not in repr(item) + str(item.as_dict())
 
 
 BAD_EVENTS = (
