@@ -14,7 +14,7 @@ from inspect import isawaitable
 from typing import Any, TypeVar
 
 from .assembler import Assembler, check_listener, late_listeners, log_failure
-from .errors import IncompleteStreamError, SinkError, UsageError
+from .errors import ImgassembleError, IncompleteStreamError, SinkError, UsageError
 from .items import Result
 from .limits import Limits
 from .sinks import Sink
@@ -156,38 +156,62 @@ class _Intake:
             raise UsageError("these are lines of an event stream, not events: pass its bytes, response.iter_bytes()")
         return (element,)
 
-    def close(self) -> Iterable[Any]:
-        return self._decoder.close()
+    def rest(self, *, is_cut: bool) -> Iterator[Any]:
+        """What the end of the bytes completes; where they were cut, nobody needs to hear of a torn event."""
+        return (event for event in self._decoder.close() if not (is_cut and isinstance(event, ImgassembleError)))
+
+
+# An event holds a picture as text: it goes before the next one comes.
+
+
+def _events(stream: Iterable[Any], limits: Limits) -> Iterator[Any]:
+    intake = _Intake(limits)
+    try:
+        for element in stream:
+            events = intake.take(element)
+            del element
+            yield from events
+            del events
+    except Exception:
+        yield from intake.rest(is_cut=True)
+        raise
+    yield from intake.rest(is_cut=False)
+
+
+async def _aevents(stream: AsyncIterable[Any], limits: Limits) -> AsyncIterator[Any]:
+    intake = _Intake(limits)
+    try:
+        async for element in stream:
+            events = intake.take(element)
+            del element
+            for event in events:
+                yield event
+                del event
+            del events
+    except Exception:
+        for event in intake.rest(is_cut=True):
+            yield event
+        raise
+    for event in intake.rest(is_cut=False):
+        yield event
 
 
 def _updates(stream: Iterable[Any], assembler: Assembler) -> Iterator[Update]:
-    intake = _Intake(assembler.limits)
-    for element in stream:
-        events = intake.take(element)
-        del element  # an event holds a picture as text: it goes before the next one comes
-        yield from _fed(events, assembler)
-    yield from _fed(intake.close(), assembler)
+    for event in _events(stream, assembler.limits):
+        updates = assembler.feed(event)
+        del event
+        yield from updates
     yield from _closed(assembler)
 
 
 async def _aupdates(stream: AsyncIterable[Any], assembler: Assembler) -> AsyncIterator[Update]:
-    intake = _Intake(assembler.limits)
-    async for element in stream:
-        events = intake.take(element)
-        del element
-        for update in _fed(events, assembler):
-            yield update
-    for update in _fed(intake.close(), assembler):
-        yield update
-    for update in _closed(assembler):
-        yield update
-
-
-def _fed(events: Iterable[Any], assembler: Assembler) -> Iterator[Update]:
-    for event in events:
+    async for event in _aevents(stream, assembler.limits):
         updates = assembler.feed(event)
         del event
-        yield from updates
+        for update in updates:
+            yield update
+    for update in _closed(assembler):
+        yield update
 
 
 def _closed(assembler: Assembler) -> Iterator[Update]:

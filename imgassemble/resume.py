@@ -23,6 +23,7 @@ from .dialects import Reading
 from .errors import ImgassembleError, IncompleteStreamError, UsageError
 from .items import Cursor
 from .lifecycle import Witness
+from .limits import Limits
 from .repeats import MOST_TOLD, Told, looked_at
 from .sources import EventDecoder
 
@@ -72,6 +73,7 @@ def resuming(
     open_stream: OpenStream,
     *,
     patience: Patience | None = None,
+    limits: Limits | None = None,
     may_retry: Callable[[Exception], bool] | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
@@ -83,6 +85,7 @@ def resuming(
         the image. It gives events or bytes, as a client does. Later it gets the `response_id`, the `sequence_number`
         up to which nothing is missing, and the `last_event_id` of server-sent events that have one. Where the service
         sends more than that, from the start even, what was given before is left out.
+    limits: of the events that are read from bytes, as for `open_events`.
     may_retry: tells of an exception of the client's whether it passes; unless told, a broken connection does, and the
         HTTP states 408, 409, 425, 429, 500, 502, 503 and 504.
 
@@ -97,9 +100,9 @@ def resuming(
     while not heard.is_over:
         heard.begin()
         cut: BaseException | None = None
+        decoder = EventDecoder(limits)
         pieces = _Pieces(lambda: open_stream(heard.cursor))
         try:
-            decoder = EventDecoder()
             while (piece := pieces.next(heard.time_left())) is not _END:
                 yield from heard.news(_events_in(piece, decoder))
             yield from heard.last_news(decoder)
@@ -109,13 +112,19 @@ def resuming(
             pieces.close()
         if heard.is_whole(cut):
             return
-        sleep(heard.wait_after(cut))
+        try:
+            wait_s = heard.wait_after(cut)
+        except Exception:
+            yield from heard.last_news(decoder, is_cut=True)
+            raise
+        sleep(wait_s)
 
 
 async def aresuming(
     open_stream: AsyncOpenStream,
     *,
     patience: Patience | None = None,
+    limits: Limits | None = None,
     may_retry: Callable[[Exception], bool] | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[object]] | None = None,
@@ -129,10 +138,11 @@ async def aresuming(
     while not heard.is_over:
         heard.begin()
         cut: BaseException | None = None
+        decoder = EventDecoder(limits)
         stream: Any = None
         try:
             stream = await _in_time(heard.time_left(), _opened(open_stream, heard.cursor))
-            pieces, decoder = aiter(stream), EventDecoder()
+            pieces = aiter(stream)
             while (piece := await _next(pieces, heard.time_left())) is not _END:
                 for event in heard.news(_events_in(piece, decoder)):
                     yield event
@@ -144,7 +154,13 @@ async def aresuming(
             await _aclose(stream, heard.time_left())
         if heard.is_whole(cut):
             return
-        await sleep(heard.wait_after(cut))
+        try:
+            wait_s = heard.wait_after(cut)
+        except Exception:
+            for event in heard.last_news(decoder, is_cut=True):
+                yield event
+            raise
+        await sleep(wait_s)
 
 
 def passes(error: Exception) -> bool:
@@ -216,11 +232,13 @@ class _Heard:
                 self._retries = 0
                 yield event
 
-    def last_news(self, decoder: EventDecoder) -> Iterator[Any]:
-        """What the end of the bytes completes; a piece of an event is passed over where the whole one will come."""
+    def last_news(self, decoder: EventDecoder, *, is_cut: bool = False) -> Iterator[Any]:
+        """What the end of the bytes completes; a piece of an event is passed over where it was cut, or the whole one
+        will come.
+        """
         self.is_over = self.is_over or decoder.is_done
         for event, last_event_id in _ends_of(decoder):
-            if not (isinstance(event, ImgassembleError) and self._can_go_on()):
+            if not (isinstance(event, ImgassembleError) and (is_cut or self._can_go_on())):
                 yield from self.news([(event, last_event_id)])
 
     def _take(self, event: Any, last_event_id: str) -> bool:

@@ -6,10 +6,12 @@ An event is given as a mapping; where bytes are no event, the error stands in it
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from io import BytesIO, TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -75,7 +77,6 @@ class _SSE:
     def __init__(self, limits: Limits) -> None:
         self._decoder = SSEDecoder(limits.max_event_bytes)
         self._start = b""
-        self._is_any = False
 
     def feed(self, chunk: bytes) -> Iterable[Any]:
         if len(self._start) < _SHOWN:
@@ -85,13 +86,12 @@ class _SSE:
 
     def close(self) -> Iterator[Any]:
         yield from map(_event_of, filter(self._is_event, self._decoder.close()))
-        if not (self._is_any or self._start.startswith(b":")):  # comments alone keep a connection alive
+        if not self._decoder.is_recognised:
             shown = clean(self._start.decode("utf-8", "replace"), 60)
             advice = "pass the body as it was received, response.iter_bytes(), line ends included"
             yield EventError(f"this is no stream of events: it begins with '{shown}'; {advice}")
 
     def _is_event(self, event: ServerSentEvent | LimitError) -> bool:
-        self._is_any = True
         if isinstance(event, LimitError):
             return True
         self.last_event_id = event.id
@@ -185,9 +185,7 @@ class _Document:
         value = _value_of(self._data)
         if isinstance(value, EventError):
             yield value
-            # JSON Lines whose first line was damaged: the others are whole.
-            lines = (line for line in BytesIO(self._data) if line.lstrip().startswith(b"{"))
-            yield from (event for event in map(_value_of, lines) if isinstance(event, dict))
+            yield from _members_of(self._data) if self._data.lstrip().startswith(b"[") else _lines_of(self._data)
             return
         self._data.clear()
         events = value[::-1] if isinstance(value, list) else [value]
@@ -195,6 +193,24 @@ class _Document:
         while events:
             yield events.pop()
 
+
+def _members_of(array: bytearray) -> Iterator[dict[str, Any]]:
+    """The events that came whole in a JSON array that was cut."""
+    text, decode, at = array.decode("utf-8", "replace"), json.JSONDecoder().raw_decode, array.index(b"[") + 1
+    with suppress(ValueError, RecursionError):
+        while between := _BETWEEN.match(text, at):
+            value, at = decode(text, between.end())
+            if isinstance(value, dict):
+                yield value
+
+
+def _lines_of(data: bytearray) -> Iterator[dict[str, Any]]:
+    """JSON Lines whose first line was damaged: the others are whole."""
+    lines = (line for line in BytesIO(data) if line.lstrip().startswith(b"{"))
+    yield from (event for event in map(_value_of, lines) if isinstance(event, dict))
+
+
+_BETWEEN = re.compile(r"[\s,]*")
 
 _FRAMINGS: dict[bytes, type[_SSE | _JSONLines | _Document]] = {b"{": _JSONLines, b"[": _Document}
 

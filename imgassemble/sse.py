@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .errors import LimitError
 
 BOM = b"\xef\xbb\xbf"
+_FIELDS = frozenset({b"data", b"event", b"id", b"retry", b""})  # without a name: a comment, to keep a connection alive
 
 
 class LineDecoder:
@@ -82,17 +83,17 @@ class SSEDecoder:
     """Server-sent events from bytes that are cut anywhere.
 
     More patient than the standard where real streams need it: a last event counts without its blank line, and a bare
-    line of JSON is an event (proxies append an error so).
+    line of JSON is an event (proxies append an error so). `is_recognised`: something came that such a stream has.
     """
 
-    __slots__ = ("_data", "_event", "_id", "_is_lost", "_lines", "_max_bytes")
+    __slots__ = ("_data", "_event", "_id", "_is_lost", "_lines", "_max_bytes", "is_recognised")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._lines = LineDecoder(max_bytes, extra_bytes=len(b"data: "))
         self._data: bytearray | None = None
         self._event = self._id = ""
-        self._is_lost = False
+        self._is_lost = self.is_recognised = False
 
     def feed(self, chunk: bytes) -> Iterable[ServerSentEvent | LimitError]:
         """The events that `chunk` completes; nothing, at once, where it completes no line."""
@@ -115,6 +116,7 @@ class SSEDecoder:
         elif not line:
             yield from self._dispatch()
         elif line.startswith(b"{"):
+            self.is_recognised = True
             yield ServerSentEvent(data=line)
         else:
             yield from self._field(line)
@@ -124,6 +126,7 @@ class SSEDecoder:
         del line[: len(name) + 1]
         if line.startswith(b" "):
             del line[:1]
+        self.is_recognised = self.is_recognised or name in _FIELDS
         if name == b"data":
             yield from self._add(line)
         elif name == b"event":
@@ -147,7 +150,7 @@ class SSEDecoder:
         """Pass over the event under way up to its end; tell it once."""
         if not self._is_lost:
             yield error
-        self._is_lost, self._data = True, None
+        self._is_lost, self.is_recognised, self._data = True, True, None
 
     def _dispatch(self) -> Iterator[ServerSentEvent]:
         data, event = self._data, self._event

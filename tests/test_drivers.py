@@ -461,6 +461,29 @@ def test_the_streams_exception_passes_through_after_the_sinks_are_closed(drain: 
     assert sink.told[-1] == "close"
 
 
+ANSWER = json.dumps({"created": 1, "data": [{"b64_json": wire.b64(FINAL)}]}).encode()
+UNENDED = wire.sse(EVENTS).rstrip()
+
+
+@both
+@pytest.mark.parametrize("body", [ANSWER, UNENDED])
+def test_what_came_whole_counts_where_a_stream_of_bytes_breaks_instead_of_ending(
+    drain: Callable[..., Result], body: bytes
+) -> None:
+    assembler = Assembler()
+    with pytest.raises(LostError):
+        drain(_broken([body]), assembler=assembler)
+    assert [item.final and item.final.data for item in assembler.items.values()] == [FINAL]
+
+
+@both
+def test_a_torn_event_at_a_break_is_no_anomaly(drain: Callable[..., Result]) -> None:
+    assembler = Assembler(strict=True)
+    with pytest.raises(LostError):
+        drain(_broken([wire.sse(EVENTS)[:-40]]), assembler=assembler)
+    assert assembler.anomalies == ()
+
+
 @both
 def test_where_a_stream_raises_and_no_assembler_was_given_all_hear_that_it_has_ended(
     drain: Callable[..., Result],

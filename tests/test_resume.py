@@ -24,13 +24,15 @@ from urllib.request import Request, urlopen
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wire import call, created, done, image_completed, image_partial, partial, snapshot, sse
+from wire import b64, call, created, done, image_completed, image_partial, partial, png, snapshot, sse
 
 from imgassemble import (
     Assembler,
     Cursor,
     EventError,
     IncompleteStreamError,
+    LimitError,
+    Limits,
     Patience,
     Result,
     UsageError,
@@ -736,6 +738,54 @@ def test_a_timeout_of_the_clients_own_is_not_taken_for_silence() -> None:
 
     with pytest.raises(IncompleteStreamError, match="the client's"):
         asyncio.run(run())
+
+
+# ---- what came whole is not thrown away with what is torn
+
+
+def _broken_answer(_cursor: Cursor) -> Iterator[bytes]:
+    return cut([json.dumps({"created": 1, "data": [{"b64_json": b64(png())}]}).encode()], 1)
+
+
+def _broken_behind_its_last_event(_cursor: Cursor) -> Iterator[bytes]:
+    return cut([sse([image_completed(png())]).rstrip()], 1)
+
+
+@pytest.mark.parametrize("service", [_broken_answer, _broken_behind_its_last_event])
+def test_what_came_whole_counts_where_there_is_nothing_to_go_on_from(
+    service: Callable[[Cursor], Iterator[bytes]],
+) -> None:
+    async def aservice(cursor: Cursor) -> AsyncIterator[bytes]:
+        for piece in service(cursor):
+            yield piece
+
+    async def run() -> None:
+        await aassemble(aresuming(aservice, patience=HASTE), assembler=other)
+
+    assembler, other = Assembler(), Assembler()
+    with pytest.raises(BrokenError):
+        assemble(opened(service), assembler=assembler)
+    with pytest.raises(BrokenError):
+        asyncio.run(run())
+    assert [item.final and item.final.data for item in assembler.items.values()] == [png()]
+    assert other.items == assembler.items
+
+
+def test_the_last_event_of_a_stream_that_is_given_up_counts() -> None:
+    body = sse([created(seq=0), partial(seq=1)]).rstrip()
+    assembler = Assembler()
+    with pytest.raises(IncompleteStreamError, match="given up"):
+        assemble(opened(lambda _: cut([body], 1)), assembler=assembler)
+    assert len(assembler["ig_1"].partials) == 1
+
+
+def test_limits_are_those_of_the_caller() -> None:
+    body = sse([created(), done()])
+    assert [type(each) for each in opened(lambda _: [body], limits=Limits(max_event_bytes=120))][-1] is LimitError
+    assert [type(each) for each in opened(lambda _: [body])] == [dict, dict]
+
+
+# ---- patience
 
 
 @pytest.mark.parametrize("name", ["max_retries", "first_wait_s", "silence_s", "deadline_s"])

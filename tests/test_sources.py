@@ -277,7 +277,7 @@ def test_members_of_an_array_that_are_no_events_come_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ['{"type": "a"', '[{"type": "a"}', "[", "{", '{"a": 1}}', "[1, 2", "[DONE]", "{" * 9_000]
+    "body", ['{"type": "a"', '[{"type": "a"', "[", "{", '{"a": 1}}', "[1, 2", "[DONE]", "{" * 9_000]
 )
 def test_json_cut_short_is_one_event_error(body: str) -> None:
     ((kind, sentence),) = _read(body)
@@ -324,6 +324,27 @@ def test_garbage_is_one_event_error_that_shows_how_it_begins(body: bytes, shown:
     assert shown in sentence
     assert sentence.isprintable()
     assert _decoded(bytes([byte]) for byte in body) == [(kind, sentence)]
+
+
+@pytest.mark.parametrize("body", [b"event: ping\n\n", b"retry: 3000\n\n", b"id: 7\n\n", b": ping\n\n", b"data:\n\n"])
+def test_what_keeps_a_connection_alive_is_a_stream_without_events(body: bytes) -> None:
+    assert _read(body) == []
+
+
+# ---- arrays that are cut
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("separator", [", ", ",\n"])
+def test_an_array_that_is_cut_anywhere_gives_the_events_that_came_whole(indent: int | None, separator: str) -> None:
+    members = [json.dumps(event, indent=indent) for event in EVENTS]
+    body = f"[{separator.join(members)}]"
+    for cut in range(1, len(body), 7):
+        first, *others = _read(body[:cut].encode())
+        assert first[0] == "EventError"
+        assert others == EVENTS[: len(others)]
+        whole = len("[" + separator.join(members[: len(others) + 1])) if len(others) < len(members) else len(body)
+        assert cut < whole, "one more had come whole"
 
 
 # ---- opening
