@@ -11,12 +11,15 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32, decompressobj
+from zlib import error as ZlibError  # noqa: N812 - it is a class
 
 import pybase64
 
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SUFFIXES: dict[Format, str] = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "SVG": ".svg"}
-_COLOUR_INFO = frozenset({"icc_profile", "transparency", "gamma"})  # what says how the pixels look
+_COLOUR_INFO = frozenset({"icc_profile", "transparency"})  # what says how the pixels look
 # Modes that Pillow cannot scale smoothly, and those that it can.
 _RESIZABLE = {"1": "L", "P": "RGBA", "PA": "RGBA", "I;16": "I", "I;16B": "I", "I;16L": "I"}
 _PLUGINS: dict[Format, str] = {"PNG": "Png", "JPEG": "Jpeg", "WEBP": "WebP", "GIF": "Gif"}
@@ -172,6 +175,7 @@ def _said(cause: Exception) -> str:
 # What Pillow needs to make the pixels that are shown first. The rest of a PNG (EXIF, text, animation, provenance) can
 # be wrong in ways at which Pillow warns or raises, and changes no pixel.
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_LARGEST_PROFILE = 1024 * 1024  # bytes; the largest that Pillow unpacks, and real ones have some kilobytes
 # JFIF, an ICC profile and Adobe's transform say what the numbers of a JPEG mean: marker -> (name, least length).
 _JPEG_COLOURS = {0xE0: (b"JFIF\0", 18), 0xE2: (b"ICC_PROFILE\0", 18), 0xEE: (b"Adobe", 16)}
 
@@ -179,15 +183,40 @@ _JPEG_COLOURS = {0xE0: (b"JFIF\0", 18), 0xE2: (b"ICC_PROFILE\0", 18), 0xEE: (b"A
 def _without_metadata(data: bytes, form: Format) -> bytes:
     whole = memoryview(data)
     if form == "PNG":
-        return PNG_SIGNATURE + b"".join(
-            whole[start:end] for kind, start, end in png_chunks(data) if kind in _PNG_PIXELS
-        )
+        return PNG_SIGNATURE + b"".join(whole[start:end] for start, end in _png_pixels(data))
     if form == "JPEG":
-        return b"\xff\xd8" + b"".join(whole[start:end] for marker, start, end in jpeg_segments(data)
-                                      if _makes_pixels(data, marker, start, end))  # fmt: skip
+        return b"\xff\xd8" + b"".join(whole[start:end] for start, end in _jpeg_pixels(data))
     if form == "GIF":
         return data[: gif_start(data)] + b"".join(whole[start:end] for start, end in _gif_pixels(data)) + b";"
     return data
+
+
+def _png_pixels(data: bytes) -> Iterator[tuple[int, int]]:
+    for kind, start, end in png_chunks(data):
+        if kind in _PNG_PIXELS or (kind == b"iCCP" and _is_profile(data[start + 4 : end])):
+            yield start, end
+
+
+def _is_profile(chunk: bytes) -> bool:
+    """Whether the colour profile of a PNG is whole; else Pillow would give up the picture for it."""
+    name, _, packed = chunk[4:-4].partition(b"\0")
+    if not 1 <= len(name) <= 79 or packed[:1] != b"\0" or crc32(chunk[:-4]) != int.from_bytes(chunk[-4:], "big"):
+        return False
+    unpacking = decompressobj()
+    with suppress(ZlibError):
+        unpacking.decompress(packed[1:], _LARGEST_PROFILE)
+    return unpacking.eof
+
+
+def _jpeg_pixels(data: bytes) -> Iterator[tuple[int, int]]:
+    for marker, start, end in jpeg_segments(data):
+        if marker == 0xDA:  # from the first scan on, a decoder looks for nothing but pixels
+            yield start, len(data)
+            return
+        name, least = _JPEG_COLOURS.get(marker, (b"", 0))
+        is_metadata = 0xE0 <= marker <= 0xEF or marker == 0xFE
+        if not is_metadata or (name and end - start >= least and data.startswith(name, start + 4)):
+            yield start, end
 
 
 def _gif_pixels(data: bytes) -> Iterator[tuple[int, int]]:
@@ -201,13 +230,6 @@ def _gif_pixels(data: bytes) -> Iterator[tuple[int, int]]:
             yield start, end
         if kind == b",":
             return
-
-
-def _makes_pixels(data: bytes, marker: int, start: int, end: int) -> bool:
-    if not (0xE0 <= marker <= 0xEF or marker == 0xFE):
-        return True
-    name, least = _JPEG_COLOURS.get(marker, (b"", 0))
-    return bool(name) and end - start >= least and data.startswith(name, start + 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

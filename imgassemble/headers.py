@@ -7,7 +7,7 @@ Pillow, items. Sources: W3C PNG (Third Edition), ITU T.81, RFC 9649, GIF89a.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
 from struct import Struct, error
@@ -98,13 +98,10 @@ def _read_png(data: bytes) -> tuple[int, int]:
     return _U32(data, 16)[0], _U32(data, 20)[0]
 
 
-def jpeg_segments(data: bytes) -> list[tuple[int, int, int]]:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """The segments of a JPEG up to EOI: (marker, start, end); a scan's compressed data belongs to its SOS segment."""
-    segments: list[tuple[int, int, int]] = []
     at = 2
-    while not segments or segments[-1][0] != 0xD9:
-        if len(segments) >= _MAX_SEGMENTS:
-            raise HeaderError("has too many segments to be a picture")
+    for _ in range(_MAX_SEGMENTS):
         fill = _JPEG_FILL.match(data, at)  # a marker may stand behind any number of fill bytes
         if fill is None:
             raise HeaderError("is cut short" if at >= len(data) else "is a damaged JPEG")
@@ -114,13 +111,15 @@ def jpeg_segments(data: bytes) -> list[tuple[int, int, int]]:
         if marker == 0xDA:
             found = _JPEG_MARKER.search(data, end)
             end = found.start() if found else len(data)
-        segments.append((marker, at, end))
+        yield marker, at, end
+        if marker == 0xD9:
+            return
         at = end
-    return segments
+    raise HeaderError("has too many segments to be a picture")
 
 
 def _read_jpeg(data: bytes) -> tuple[int, int]:
-    segments = jpeg_segments(data)
+    segments = list(jpeg_segments(data))
     frames = [start for marker, start, _ in segments if marker in _JPEG_SIZES]
     scans = sum(marker == 0xDA for marker, _, _ in segments)
     if len(frames) != 1 or not scans:

@@ -490,6 +490,36 @@ def test_a_sound_picture_decodes_in_silence_whatever_its_metadata_says(
     assert frame.data == odd
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+def test_a_colour_profile_stays_for_it_says_how_the_pixels_look(form: Any) -> None:
+    profile = bytes(range(256)) * 12
+    assert _frame(_written(_picture(), form, icc_profile=profile)).decode().info["icc_profile"] == profile
+
+
+_PROFILES = {
+    "without a name": b"\0\0" + compress(b"x"),
+    "with a name too long": b"a" * 80 + b"\0\0" + compress(b"x"),
+    "packed by no method that exists": b"a\0\1" + compress(b"x"),
+    "cut short": b"a\0\0" + compress(bytes(range(256)))[:-3],
+    "that is a bomb": b"a\0\0" + compress(bytes(PngImagePlugin.MAX_TEXT_CHUNK * 4)),
+    "of nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", _PROFILES)
+def test_a_png_is_shown_without_a_colour_profile_that_is_broken(name: str) -> None:
+    png = _written(_picture(), "PNG")
+    image = _read(_with_chunks(png, wire.png_chunk(b"iCCP", _PROFILES[name]))).decode()
+    assert "icc_profile" not in image.info
+    assert image.tobytes() == _pixels_of(png)[2]
+
+
+def test_a_png_is_shown_without_a_colour_profile_whose_crc_is_wrong() -> None:
+    png = _written(_picture(), "PNG")
+    chunk = wire.png_chunk(b"iCCP", b"a\0\0" + compress(b"x"))
+    assert "icc_profile" not in _read(_with_chunks(png, chunk[:-1] + b"?")).decode().info
+
+
 @pytest.mark.parametrize("name", [*sorted(_odd_pictures()), "GIF with a comment"])
 def test_metadata_that_does_not_concern_pixels_is_left_out_of_the_image(name: str) -> None:
     gif = _written(_picture("P"), "GIF", comment=b"by nobody")

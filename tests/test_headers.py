@@ -176,7 +176,7 @@ def test_a_progressive_picture_without_its_last_scan_is_cut_short() -> None:
 
 
 def test_restart_markers_belong_to_their_scan() -> None:
-    segments = jpeg_segments(_samples()["jpeg-restarts"])
+    segments = list(jpeg_segments(_samples()["jpeg-restarts"]))
     assert [marker for marker, _, _ in segments if 0xD0 <= marker <= 0xD7] == []
     assert segments[-1][0] == 0xD9
 

@@ -250,7 +250,7 @@ def _jpeg(mode: str = "RGB", **options: Any) -> bytes:
 
 def _parts(data: bytes) -> dict[int, bytes]:
     """The first segment of each marker."""
-    return {marker: data[start:end] for marker, start, end in reversed(jpeg_segments(data))}
+    return {marker: data[start:end] for marker, start, end in reversed(list(jpeg_segments(data)))}
 
 
 def _behind_soi(*segments: bytes, of: bytes | None = None) -> bytes:
