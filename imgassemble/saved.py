@@ -45,14 +45,13 @@ def saved_events(
         then is not its end.
     """
     seen = set() if seen is None else seen
-    ends = ("failed",) if is_to_go_on else ("failed", "incomplete")
     numbers: list[float] = []
     for path in sorted(Path(directory).glob("*/item.json")):
         if not path.parent.is_symlink():
             facts = read_facts(path)
             heard = [frame["sequence_number"] for frame in frames_told(facts).values()]
             numbers += [number for number in heard if number is not None]
-            yield from _item_events(path, facts, seen, ends)
+            yield from _item_events(path, facts, seen, is_to_go_on=is_to_go_on)
     if is_to_go_on:
         yield {"type": RESUMED, "sequence_number": max(numbers, default=None)}
 
@@ -89,7 +88,7 @@ def _is_told(frame: Any) -> bool:
     return frame["file"].startswith("final.") is frame["is_final"] is (frame["index"] is None)
 
 
-def _item_events(path: Path, facts: Event, seen: Seen, ends: tuple[str, ...]) -> Iterator[Event]:
+def _item_events(path: Path, facts: Event, seen: Seen, *, is_to_go_on: bool) -> Iterator[Event]:
     item_id = facts.get("id")
     if not isinstance(item_id, str):
         return
@@ -113,6 +112,7 @@ def _item_events(path: Path, facts: Event, seen: Seen, ends: tuple[str, ...]) ->
                 yield {**_done(item_id, details, status="completed", result=data), **_numbered(frame, number)}
             else:  # what is not known to be stronger gives way to what is
                 yield {"type": f"{kind}.completed", **name, "result": data, **_numbered(frame, number)}
+    ends = ("failed",) if is_to_go_on else ("failed", "incomplete")
     if facts.get("state") in ends and _unseen(path, seen):
         error = facts.get("error")
         if isinstance(error, dict):
@@ -122,7 +122,9 @@ def _item_events(path: Path, facts: Event, seen: Seen, ends: tuple[str, ...]) ->
         else:
             yield _done(item_id, details, status=facts["state"], error=error)
     elif facts.get("is_provisional") and _unseen(path, seen):
-        yield {"type": "response.image_generation_call.completed", "item_id": item_id}
+        yield {"type": "response.image_generation_call.completed", "item_id": item_id, **details}
+        if not is_to_go_on:  # nothing better is waited for: a draft is told as one
+            yield {"type": "response.completed", "response": {}}
 
 
 def _numbered(frame: Event | None, image: int | None) -> Event:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import responses_streams
 
-from imgassemble import Assembler, DirectorySink, Result, State, assemble
+from imgassemble import Assembler, DirectorySink, FinalReady, Result, State, assemble
 from imgassemble.web.folder import folder_events
 
 IDS = st.sampled_from(("ig_1", "ig_2", "../../x"))
@@ -110,6 +110,21 @@ def test_a_folder_without_anything_is_waited_for(make: Callable[[Path], object],
 
     result = assemble(folder_events(folder, is_over=lambda: bool(waits), wait=wait))
     assert result.items["ig_1"].final
+
+
+@pytest.mark.parametrize("key_by", ["item_id", "output_index"])
+def test_a_draft_that_stands_in_a_folder_is_told_as_one_until_a_result_is_added(key_by: Any, tmp_path: Path) -> None:
+    def save(*events: wire.Wire) -> None:
+        sink = DirectorySink(tmp_path, overwrite=True)
+        assemble(events, assembler=Assembler(key_by=key_by), sinks=[sink])
+
+    draft, assembler = (wire.partial(), wire.call("completed")), Assembler(key_by=key_by)
+    save(*draft)
+    later = [lambda: save(*draft, wire.done(content=wire.png(2, 2)))]
+    watched = folder_events(tmp_path, is_over=lambda: not later, wait=lambda _seconds: later.pop()())
+    told = [update for event in watched for update in assembler.feed(event)]
+    assert [update.is_provisional for update in told if isinstance(update, FinalReady)] == [True, False]
+    assert not assembler.anomalies
 
 
 # ---- what somebody else has put there
