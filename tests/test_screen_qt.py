@@ -555,6 +555,7 @@ def test_a_screen_without_an_application_says_what_to_do(platform: str, sentence
         ({"size": (0, 5)}, "size is (width, height) in pixels"),
         ({"size": 512}, "size is (width, height) in pixels"),
         ({"columns": 0}, "columns is a number of tiles"),
+        ({"columns": True}, "columns is a number of tiles"),
     ],
 )
 def test_arguments_that_cannot_work_are_told_at_once(app: Any, options: dict[str, Any], sentence: str) -> None:

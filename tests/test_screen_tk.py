@@ -487,6 +487,7 @@ def test_a_python_without_tkinter_says_what_to_install(display: str) -> None:
         ({"size": (0, 5)}, "size is (width, height) in pixels"),
         ({"size": 512}, "size is (width, height) in pixels"),
         ({"columns": 0}, "columns is a number of tiles"),
+        ({"columns": True}, "columns is a number of tiles"),
     ],
 )
 def test_arguments_that_cannot_work_leave_no_widget_behind(

@@ -23,7 +23,8 @@ from weakref import ref
 from ..errors import UsageError
 from ..refresh import Refresher
 from ..updates import StreamEnded, Update
-from .tiles import Kind, Painter, Shown, Tile, check_size, placeholder
+from .tiles import Painter, Shown, Tile, placeholder
+from .windows import COLOURS, GAP, check_tiles
 
 try:
     from PySide6.QtCore import QObject, Qt, Signal  # type: ignore[import-not-found, unused-ignore]
@@ -41,15 +42,6 @@ except ImportError as cause:
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Of captions, readable on light and on dark; "" is the palette's own.
-_COLOURS = {
-    Kind.WAITING: "#767676",
-    Kind.PREVIEW: "#767676",
-    Kind.FINAL: "",
-    Kind.DRAFT: "#b26a00",
-    Kind.FAILED: "#d32f2f",
-}
-_GAP = 8  # pixels around a tile
 _NO_WIDTH = "\u200b"
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
@@ -84,13 +76,13 @@ class QtScreen(QWidget):
         min_interval_s: float = 0.05,
         columns: int = 2,
     ) -> None:
-        _check(size, columns)
+        check_tiles(size, columns)
         _check_application()
         super().__init__(parent)
         self._size, self._columns = size, columns
         self._tiles: dict[str, _Tile] = {}
         self._grid = QGridLayout(self)
-        self._grid.setSpacing(2 * _GAP)
+        self._grid.setSpacing(2 * GAP)
         self._grid.setAlignment(Qt.AlignmentFlag.AlignCenter)
         ratio = self.devicePixelRatioF()
         dense = round(size[0] * ratio), round(size[1] * ratio)
@@ -142,14 +134,14 @@ class _Tile(QWidget):
         self._caption.setTextFormat(Qt.TextFormat.PlainText)  # a service's words are no HTML
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(_GAP)
+        column.setSpacing(GAP)
         column.addWidget(self._picture)
         column.addWidget(self._caption)
 
     def show_tile(self, tile: Tile, image: Image) -> None:
         self._picture.setPixmap(_pixmap(image, self._size))
         self._caption.setText(self._breakable(tile.caption))
-        self._caption.setStyleSheet(_COLOURS[tile.kind] and f"color: {_COLOURS[tile.kind]}")
+        self._caption.setStyleSheet(COLOURS[tile.kind] and f"color: {COLOURS[tile.kind]}")
         # A window does not grow by itself for words that wrap: they would lie on the picture.
         self._caption.setMinimumHeight(self._caption.heightForWidth(self._caption.width()))
 
@@ -231,9 +223,3 @@ def _check_application() -> None:
         advice = "set DISPLAY or WAYLAND_DISPLAY, or QT_QPA_PLATFORM=offscreen to draw where nobody looks"
         raise UsageError(f"there is no display: {advice}")
     raise UsageError("a QtScreen needs its application first: app = QApplication([])")
-
-
-def _check(size: object, columns: object) -> None:
-    check_size(size)
-    if not isinstance(columns, int) or columns < 1:
-        raise UsageError(f"columns is a number of tiles, at least 1, not {columns!r}")

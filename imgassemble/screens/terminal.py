@@ -24,7 +24,7 @@ from ..refresh import Refresher
 from ..updates import FrameAdded, StateChanged, Update
 from .canvas import Canvas, Lines, Paper, Pictures, Sight
 from .graphics import Graphics
-from .tiles import Painter, Shown, Tile, Tiles, check_size, fitted, placeholder
+from .tiles import Painter, Shown, Tile, Tiles, check_size, fitted, is_count, placeholder
 
 # Pixels that are painted, at most: half blocks are few, and what is sent as a picture should look like one.
 _PAINTED: dict[Graphics, tuple[int, int]] = {"blocks": (512, 512), "blocks-256": (512, 512)}
@@ -189,14 +189,10 @@ def _check(size: object, graphics: object, columns: object, min_interval_s: obje
     if graphics is not None and graphics not in get_args(Graphics):
         raise UsageError(f"graphics is one of {', '.join(map(repr, get_args(Graphics)))}, not {graphics!r}")
     check_size(size)
-    if not (columns is None or _is_count(columns)):
+    if not (columns is None or is_count(columns)):
         raise UsageError(f"columns is a whole number, at least 1, not {columns!r}")
     if not (isinstance(min_interval_s, (int, float)) and min_interval_s >= 0):
         raise UsageError(f"min_interval_s is a number of seconds, 0 or more, not {min_interval_s!r}")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,8 +189,13 @@ def placeholder(size: tuple[int, int]) -> Image.Image:
 def check_size(size: object) -> None:
     """Raise UsageError for what is no (width, height) in pixels."""
     sides = size if isinstance(size, (tuple, list)) else ()
-    if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
+    if len(sides) != 2 or not all(map(is_count, sides)):
         raise UsageError(f"size is (width, height) in pixels, each at least 1, not {size!r}")
+
+
+def is_count(value: object) -> bool:
+    """Is it a whole number from 1?"""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def fitted(aspect: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:

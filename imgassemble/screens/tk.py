@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError
 from ..refresh import Refresher
 from ..updates import Outcome, StreamEnded, Update
-from .tiles import Kind, Painter, Tile, check_size, placeholder
+from .tiles import Painter, Tile, placeholder
+from .windows import COLOURS, GAP, check_tiles
 
 try:
     import tkinter
@@ -30,15 +31,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _LOOK_MS = 15  # so often Tk looks: less than a frame of most displays, and a thousandth of a core
-_GAP = 8  # pixels around a tile
-# Of captions, readable on light and on dark; "" is the theme's own.
-_COLOURS = {
-    Kind.WAITING: "#767676",
-    Kind.PREVIEW: "#767676",
-    Kind.FINAL: "",
-    Kind.DRAFT: "#b26a00",
-    Kind.FAILED: "#d32f2f",
-}
 
 
 class TkScreen(ttk.Frame):
@@ -70,7 +62,7 @@ class TkScreen(ttk.Frame):
         columns: int = 2,
         **options: Any,
     ) -> None:
-        _check(size, columns)
+        check_tiles(size, columns)
         self._refresher = Refresher(
             self._show, min_interval_s=min_interval_s, prepare=self._prepare, dispatch=self._dispatch
         )
@@ -150,7 +142,7 @@ class TkScreen(ttk.Frame):
         if tile is None:
             tile = _Tile(self, self._size)
             row, column = divmod(len(self._tiles), self._columns)
-            tile.grid(row=row, column=column, padx=_GAP, pady=_GAP, sticky="n")
+            tile.grid(row=row, column=column, padx=GAP, pady=GAP, sticky="n")
         self._tiles[item_id] = tile
         return tile
 
@@ -165,13 +157,13 @@ class _Tile(ttk.Frame):
         self._caption = ttk.Label(self, wraplength=size[0], justify="center")
         self._picture.place(relx=0.5, rely=0.5, anchor="center")
         room.pack()
-        self._caption.pack(pady=(_GAP, 0))
+        self._caption.pack(pady=(GAP, 0))
 
     def show(self, tile: Tile, data: bytes) -> None:
         photo = tkinter.PhotoImage(master=self, data=data)
         self._picture.configure(image=photo)
         self._photo = photo  # a label shows it, and does not keep it
-        self._caption.configure(text=tile.caption, foreground=_COLOURS[tile.kind])
+        self._caption.configure(text=tile.caption, foreground=COLOURS[tile.kind])
 
     def destroy(self) -> None:
         super().destroy()
@@ -192,9 +184,3 @@ def _data(image: Image) -> bytes:
     file = BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
-
-
-def _check(size: object, columns: object) -> None:
-    check_size(size)
-    if not isinstance(columns, int) or columns < 1:
-        raise UsageError(f"columns is a number of tiles, at least 1, not {columns!r}")
