@@ -671,6 +671,16 @@ def test_over_the_bound_of_bytes_the_stream_that_ended_first_goes_first() -> Non
     assert gallery.names == ("first", "second", "a", "c")
 
 
+def test_over_the_bound_of_bytes_previews_go_before_any_stream_that_has_ended() -> None:
+    picture = wire.png()
+    gallery = Gallery(max_bytes=3 * len(picture))
+    for name in ("first", "second"):
+        shown(gallery, wire.partial(content=wire.shade(0)), wire.done(content=picture), name=name, is_over=True)
+    shown(gallery, wire.partial(content=wire.shade(0)), wire.partial(index=1, content=wire.shade(1)), name="live")
+    left = {name: [each["index"] for each in the_item(gallery, stream=name)["frames"]] for name in gallery.names}
+    assert left == {"first": [None], "second": [None], "live": [1]}
+
+
 def test_previews_are_thinned_and_never_the_newest_picture_of_an_item() -> None:
     gallery = Gallery(max_bytes=1)
     shown(gallery, *(wire.partial(f"ig_{item}", index) for index in range(3) for item in range(3)))

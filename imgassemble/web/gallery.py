@@ -82,8 +82,9 @@ class Gallery:
     """What viewers see: streams under their names, each with its items and frames; safe in any thread.
 
     keep_s: seconds for which a stream that has ended stays, whether or not anybody looks. max_bytes: of all frames
-    together; over it the streams that ended first go, then the oldest previews, and never the newest picture of an
-    item. max_streams: over it the oldest that have ended go. clock: seconds, as `time.monotonic` has them.
+    together; over it the oldest previews go, never the newest picture of an item, and where that is not enough the
+    streams that ended first. max_streams: over it the oldest that have ended go. clock: seconds, as `time.monotonic`
+    has them.
     """
 
     def __init__(
@@ -291,8 +292,7 @@ class Gallery:
         now = self._clock()
         while self._ended:
             name, ended_at = next(iter(self._ended.items()))
-            is_too_much = self._n_bytes > self._max_bytes or len(self._streams) + new_streams > self._max_streams
-            if not is_too_much and now - ended_at < self._keep_s:
+            if now - ended_at < self._keep_s and len(self._streams) + new_streams <= self._max_streams:
                 break
             self._let_go(name)
         while self._thick and self._n_bytes > self._max_bytes:
@@ -300,6 +300,8 @@ class Gallery:
             while len(item.frames) > 1 and self._n_bytes > self._max_bytes:
                 self._hold(stream, item, item.frames[1:])
             self._publish_item(stream, item)
+        while self._ended and self._n_bytes > self._max_bytes:
+            self._let_go(next(iter(self._ended)))
         if self._ended and not self._timers and self._keep_s < TIMEOUT_MAX:
             self._wake_in(next(iter(self._ended.values())) + self._keep_s - now)
 
