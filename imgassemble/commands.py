@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from .assembler import Assembler
 from .console import FAILED, INCOMPLETE, NO_IMAGE, OK, STORAGE, UNREADABLE, say, write
 from .drivers import assemble
-from .errors import SinkError, clean, printable
+from .errors import SinkError, UsageError, clean, printable, quoted
 from .files import sink_error
 from .frames import Frame
 from .items import Item, Result
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 def save(options: argparse.Namespace) -> int:
     assembler = Assembler(keep=options.keep, key_by=options.key_by)
     chunks = open_chunks(options.source)
+    _check_tee(options.tee, options.source)
     tee, results, heard = _Tee(options.tee, is_resumed=options.resume), _Results(), _Heard()
     sink = DirectorySink(options.output, keep=options.keep, overwrite=options.overwrite, resume=options.resume)
     for event in saved_events(options.output, is_to_go_on=True) if options.resume else ():
@@ -168,6 +169,13 @@ class _Heard:
         return {Outcome.FAILED: FAILED, Outcome.NO_IMAGE: NO_IMAGE, Outcome.INCOMPLETE: INCOMPLETE}.get(
             result.outcome, OK
         )
+
+
+def _check_tee(path: Path | None, source: str) -> None:
+    """Raise UsageError where the stream would be copied into itself, which has no end."""
+    with suppress(OSError):  # what is not there is not the stream
+        if path and os.path.samestat(path.stat(), os.fstat(0) if source == "-" else Path(source).stat()):
+            raise UsageError(f"--tee {quoted(str(path))} is SOURCE itself: leave it out, or name another file")
 
 
 class _Tee:

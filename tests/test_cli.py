@@ -312,10 +312,30 @@ def test_tee_overwrites_nothing_and_the_pictures_are_saved_all_the_same(kind: st
     assert kind != "file" or tee.read_bytes() == b"mine"
 
 
-def test_tee_never_writes_over_its_own_source(tmp_path: Path) -> None:
+def _no_large_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, resource.RLIM_INFINITY))
+
+
+@pytest.mark.parametrize("more", [[], ["--resume"]])
+@pytest.mark.parametrize("is_piped", [False, True])
+@pytest.mark.parametrize("kind", ["the file", "a hard link", "a link"])
+def test_a_stream_is_never_copied_into_itself(kind: str, is_piped: bool, more: list[str], tmp_path: Path) -> None:
     stream = _stream(tmp_path, WHOLE)
-    assert main(["save", str(stream), "-o", str(tmp_path / "out"), "--tee", str(stream)]) == 7
+    tee = stream if kind == "the file" else tmp_path / "tee"
+    if kind == "a hard link":
+        tee.hardlink_to(stream)
+    elif kind == "a link":
+        tee.symlink_to(stream)
+    with stream.open("rb") as stdin:
+        ended = _run(
+            *("save", "-" if is_piped else stream, "-o", tmp_path / "out", "--tee", tee, *more),
+            stdin=stdin if is_piped else None,
+            preexec_fn=_no_large_files,
+        )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"imgassemble: --tee '{tee}' is SOURCE itself: leave it out, or name another file\n"
     assert stream.read_bytes() == wire.sse(WHOLE)
+    assert not (tmp_path / "out").exists()
 
 
 def test_tee_may_lie_in_the_output(tmp_path: Path) -> None:
@@ -326,12 +346,8 @@ def test_tee_may_lie_in_the_output(tmp_path: Path) -> None:
 
 def test_a_tee_that_the_disk_cuts_short_is_a_storage_error(tmp_path: Path) -> None:
     body = wire.sse(WHOLE) + b": keep-alive\n\n" * 2_000
-
-    def no_large_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, resource.RLIM_INFINITY))
-
     ended = _run(
-        "save", _stream(tmp_path, body), "-o", tmp_path / "out", "--tee", tmp_path / "tee", preexec_fn=no_large_files
+        "save", _stream(tmp_path, body), "-o", tmp_path / "out", "--tee", tmp_path / "tee", preexec_fn=_no_large_files
     )
     assert ended.returncode == 7
     assert f"cannot write '{tmp_path / 'tee'}'" in ended.stderr
