@@ -77,6 +77,8 @@ def _number(value: Any) -> float | None:
 
 
 def _text(value: Any) -> str | None:
+    if type(value) is str:  # as nearly always
+        return value
     if isinstance(value, Enum):
         value = value.value
     return value if isinstance(value, str) else None

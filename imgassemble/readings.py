@@ -59,7 +59,7 @@ def read(event: Event) -> Reading:
     reading = Reading(
         event_type=kind,
         sequence_number=event.sequence_number,
-        response_id=event.response_id,
+        response_id=_response_id_of(event),
         is_for_us=bool(signals) or row.shape not in _MAY_BE_TEXT,
         signals=signals,
         ending=row.ending,
@@ -70,15 +70,17 @@ def read(event: Event) -> Reading:
             return replace(reading, error=_provider_error(said))
         case ChatEvent(error=said) if said:
             return replace(reading, ending=Ending.ERROR, error=_provider_error(said), is_for_us=True)
-        case ResponseEvent(response=Response() as response):
+        case ResponseEvent(response=Response() as response) if row.witness:
             return _with_response(reading, response, row)
     return reading
 
 
+def _response_id_of(event: Event) -> str | None:
+    own = event.response.id if isinstance(event, ResponseEvent) and event.response else None
+    return own or event.response_id
+
+
 def _with_response(reading: Reading, response: Response, row: Row) -> Reading:
-    reading = replace(reading, response_id=response.id or reading.response_id)
-    if not row.witness:
-        return reading
     status = STATUSES.get(response.status or "") if row.heeds_status else None
     error = _provider_error(response.error) if response.error else None
     reason = (response.incomplete_details or {}).get("reason") or (error and error.message)

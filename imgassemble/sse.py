@@ -102,58 +102,60 @@ class SSEDecoder:
 
     def _events(self, lines: Iterable[bytearray | LimitError]) -> Iterator[ServerSentEvent | LimitError]:
         for line in lines:
-            yield from self._take(line)
+            if (found := self._take(line)) is not None:
+                yield found
+                del found  # the decoder holds no event while the next one is read
 
     def close(self) -> Iterator[ServerSentEvent | LimitError]:
         """The last event, where it has no end."""
-        for line in self._lines.close():
-            yield from self._take(line)
-        yield from self._dispatch()
+        yield from self._events(self._lines.close())
+        yield from self._events((bytearray(),))
 
-    def _take(self, line: bytearray | LimitError) -> Iterator[ServerSentEvent | LimitError]:
+    def _take(self, line: bytearray | LimitError) -> ServerSentEvent | LimitError | None:
+        """What one more line completes: at most one event, or the error that stands in its place."""
         if isinstance(line, LimitError):
-            yield from self._lose(line)
-        elif not line:
-            yield from self._dispatch()
-        elif line.startswith(b"{"):
+            return self._lose(line)
+        if not line:
+            return self._dispatch()
+        if line.startswith(b"{"):
             self.is_recognised = True
-            yield ServerSentEvent(data=line)
-        else:
-            yield from self._field(line)
+            return ServerSentEvent(data=line)
+        return self._field(line)
 
-    def _field(self, line: bytearray) -> Iterator[LimitError]:
+    def _field(self, line: bytearray) -> LimitError | None:
         name = bytes(line[: line.find(b":")] if b":" in line[:8] else line[:8])
         del line[: len(name) + 1]
         if line.startswith(b" "):
             del line[:1]
         self.is_recognised = self.is_recognised or name in _FIELDS
         if name == b"data":
-            yield from self._add(line)
-        elif name == b"event":
+            return self._add(line)
+        if name == b"event":
             self._event = line.decode("utf-8", "replace")
         elif name == b"id":
             self._id = line.decode("utf-8", "replace")
+        return None
 
-    def _add(self, line: bytearray) -> Iterator[LimitError]:
+    def _add(self, line: bytearray) -> LimitError | None:
         if self._is_lost:
-            return
+            return None
         size = len(line) if self._data is None else len(self._data) + 1 + len(line)
         if size > self._max_bytes:
             sentence = f"an event of {size:,} bytes is passed over: Limits.max_event_bytes allows {self._max_bytes:,}"
-            yield from self._lose(LimitError(sentence, limit="max_event_bytes", actual=size))
-        elif self._data is None:
+            return self._lose(LimitError(sentence, limit="max_event_bytes", actual=size))
+        if self._data is None:
             self._data = line
         else:
             self._data += b"\n" + line
+        return None
 
-    def _lose(self, error: LimitError) -> Iterator[LimitError]:
+    def _lose(self, error: LimitError) -> LimitError | None:
         """Pass over the event under way up to its end; tell it once."""
-        if not self._is_lost:
-            yield error
+        is_told = self._is_lost
         self._is_lost, self.is_recognised, self._data = True, True, None
+        return None if is_told else error
 
-    def _dispatch(self) -> Iterator[ServerSentEvent]:
+    def _dispatch(self) -> ServerSentEvent | None:
         data, event = self._data, self._event
         self._data, self._event, self._is_lost = None, "", False
-        if data:
-            yield ServerSentEvent(data=data, event=event, id=self._id)
+        return ServerSentEvent(data=data, event=event, id=self._id) if data else None
