@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.routing import Mount
 
 from imgassemble.web import create_app, everyone
+from imgassemble.web import viewer as viewer_module
 
 PATIENCE_S = 30  # how long a test waits for what must come; the machine may be busy
 HOSTILE = (
@@ -811,6 +812,98 @@ def test_a_stream_that_goes_while_it_is_withheld_leaves_whoever_was_told_of_it_a
             assert [(event.kind, event.facts["stream"]) for event in gone] == [("gone", "otter")]
             assert seen.id
             assert not seen.id.endswith(".0")  # nothing is kept from it any more
+
+    run(scene())
+
+
+def test_what_is_shown_waits_for_one_question_about_what_is_not() -> None:
+    many = 20
+
+    async def scene() -> None:
+        permits, is_asked = asyncio.Semaphore(many), asyncio.Event()
+
+        async def authorize(request: Request, stream: str) -> bool:
+            if stream != "mine" and "x-quick" not in request.headers:
+                is_asked.set()
+                await permits.acquire()
+            return stream == "mine"
+
+        gallery, app = page_of(authorize=authorize)
+        foreign = [shown(gallery, name=str(number)) for number in range(many)]
+        mine = shown(gallery, wire.partial(), name="mine")
+        async with viewing(app) as viewer, viewing(app, x_quick="") as quick:
+            for each in (viewer, quick):
+                assert (await each.until("item"))[-1].facts["kind"] == "preview"
+                await each.until("seen")
+            is_asked.clear()
+            for assembler in foreign:
+                assembler.feed(wire.partial())
+            await is_asked.wait()
+            mine.feed(wire.done(content=wire.png()))
+            await quick.until("item")
+            permits.release()
+            assert (await viewer.until("item"))[-1].facts["kind"] == "final"
+
+    run(scene())
+
+
+def test_of_many_streams_those_that_may_be_seen_are_told_before_all_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer_module, "_ASKING_S", 0)
+
+    async def scene() -> None:
+        permits = asyncio.Semaphore(1)
+
+        async def authorize(_request: Request, stream: str) -> bool:
+            if stream != "mine":
+                await permits.acquire()
+            return stream == "mine"
+
+        gallery, app = page_of(authorize=authorize)
+        for name in ("one", "two", "three", "mine"):
+            shown(gallery, wire.partial(), name=name)
+        async with viewing(app) as viewer:
+            assert {event.facts["stream"] for event in await viewer.batch()} == {"mine"}
+
+    run(scene())
+
+
+@pytest.mark.parametrize("way", ["while it was away", "when it is there again"])
+def test_a_stream_that_goes_with_its_permission_leaves_whoever_was_told_of_it_before(way: str) -> None:
+    gate = Gatekeeper()
+    gallery, app = page_of(authorize=gate)
+    shown(gallery, wire.partial(), name="otter")
+    shown(gallery, wire.partial(), name="lighthouse")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            last = (await viewer.until("seen"))[-1].id
+        assert last
+        if way == "while it was away":
+            gate.closed.add("otter")
+            gallery.remove("otter")
+        async with viewing(app, last_event_id=last) as viewer:
+            told = await viewer.until("seen")
+            if way == "when it is there again":
+                gate.closed.add("otter")
+                gallery.remove("otter")
+                told = await viewer.until("seen")
+        assert [event.facts for event in told if event.kind == "hello"][-1] == {"is_new": True}
+        assert {event.facts.get("stream") for event in told} == {"lighthouse", None}
+
+    run(scene())
+
+
+def test_a_stream_that_went_while_a_viewer_was_away_leaves_it() -> None:
+    gallery, app = page_of(wire.partial())
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            last = (await viewer.until("seen"))[-1].id
+        assert last
+        gallery.remove("otter")
+        async with viewing(app, last_event_id=last) as viewer:
+            hello, gone, _ = await viewer.until("seen")
+        assert (hello.facts, gone.kind, gone.facts) == ({"is_new": False}, "gone", {"stream": "otter"})
 
     run(scene())
 

@@ -8,9 +8,10 @@ where streams come from. It needs the extra `web`; without it, importing this mo
     GET /events                    server-sent events: `hello`, then `stream`, `item` and `gone` as they change
     GET /frames/{key}/{name}       a frame, byte for byte as it was received
 
-`hello` with `is_new` means that all that is shown follows; it comes again where a viewer has slept too long. `seen`
-ends what is told at once, and has the id from which the viewer goes on when it is connected again: from the beginning
-where a stream was kept from it, for it may be allowed by then.
+`hello` with `is_new` means that what was told before counts no more: all that is shown follows. It comes again where a
+viewer has slept too long, and where a stream has gone whose name it may not hear any more. `seen` ends what is told at
+once, and has the id from which the viewer goes on when it is connected again: from the beginning where a stream was
+kept from it, for it may be allowed by then.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from importlib.resources import files
 from inspect import isawaitable
 
 from ..errors import UsageError, quoted
 from .gallery import Gallery
+from .viewer import Viewer
 
 try:
     from starlette.applications import Starlette
@@ -66,9 +69,11 @@ def create_app(
     """The live page of `gallery`, to be mounted in a FastAPI or Starlette application, or served on its own.
 
     authorize: `authorize(request, stream)` says for each stream, and for each frame of it, whether the viewer may see
-        it; it may be a coroutine function. Where it raises, that is logged and a no. After a no it is asked again at
-        the next news of the stream and every `keep_alive_s`, and after a yes all of the stream is shown. `everyone`
-        shows all of them.
+        it; it may be a coroutine function. Where it raises, that is logged and a no. Of each viewer it is asked one
+        question at a time: about a stream that is shown, before its news are told; about one that is new or withheld,
+        when those have been told, at its news and every `keep_alive_s`. So what is shown waits for one question about
+        what is not, at most; and of a thousand streams each viewer costs a thousand questions when it comes, and as
+        many every `keep_alive_s` as are withheld: where an answer takes long, remember it. `everyone` shows all.
     max_viewers: who comes when so many are there is told to come back later (503).
     keep_alive_s: seconds without news after which a comment is sent.
 
@@ -146,51 +151,29 @@ class _Page:
 
     async def _news(self, request: Request, bell: _Bell) -> AsyncGenerator[bytes]:
         """Server-sent events for one viewer, from where it was. Nothing waits for it: it is told what is so by then."""
-        epoch, is_first, now = self._gallery.epoch, True, asyncio.get_running_loop().time
-        version = _seen(request.headers.get("last-event-id", ""), epoch)
-        piece = bytearray(_hello(epoch, version))
-        told: set[str] = set()  # the streams that it was told of
-        withheld: set[str] = set()  # those of which it was not told all, because it may not see them
-        ask_at = now() + self._keep_alive_s
+        epoch, now = self._gallery.epoch, asyncio.get_running_loop().time
+        seen = _seen(request.headers.get("last-event-id", ""), epoch)
+        viewer = Viewer(self._gallery, partial(self._may_see, request), seen)
+        piece, told, alive_at = bytearray(_hello(epoch, seen)), -1, now() + self._keep_alive_s
         while True:
             has_news = bell.next
-            version, changes = self._gallery.changes(version)
-            may_see: dict[str, bool] = {}  # now; at the next news it may be otherwise
-            for stream in tuple(withheld if now() >= ask_at else withheld & {change.stream for change in changes}):
-                may_see[stream] = await self._may_see(request, stream)
-            if granted := {stream for stream, is_seen in may_see.items() if is_seen}:
-                withheld -= granted
-                changes = [change for change in changes if change.kind == "gone" or change.stream not in granted]
-                changes += [change for change in self._gallery.changes(0)[1] if change.stream in granted]
-            ask_at = now() + self._keep_alive_s if now() >= ask_at else ask_at
+            changes = await viewer.look(has_news)
             for change in changes:
-                stream = change.stream
-                if change.kind == "anew":
-                    piece += _hello(epoch, 0)
-                    continue
-                is_known = change.kind == "gone" and stream in told
-                if not is_known and stream not in may_see:
-                    may_see[stream] = await self._may_see(request, stream)
-                if is_known or may_see[stream]:
-                    piece += f"event: {change.kind}\ndata: {change.json}\n\n".encode()
-                    told.add(stream)
-                else:
-                    withheld.add(stream)
-                if change.kind == "gone":
-                    told.discard(stream)
-                    withheld.discard(stream)
+                is_anew = change.kind == "anew"
+                piece += _hello(epoch, 0) if is_anew else f"event: {change.kind}\ndata: {change.json}\n\n".encode()
                 if len(piece) >= _PIECE_BYTES:
                     yield bytes(piece)
                     piece.clear()
                     await asyncio.sleep(0)  # the others have their turn, and it is found out who has gone
-            if changes or is_first:
-                is_first = False
-                yield bytes(piece + _event("seen", f"{epoch}.{0 if withheld else version}", {}))
+            if changes or viewer.seen != told:
+                told = viewer.seen
+                yield bytes(piece + _event("seen", f"{epoch}.{told}", {}))
                 piece.clear()
-            try:
-                await asyncio.wait_for(asyncio.shield(has_news), self._keep_alive_s)
-            except TimeoutError:
+            if now() >= alive_at:
+                alive_at = now() + self._keep_alive_s
+                viewer.ask_again()
                 yield b": still here\n\n"
+            await asyncio.wait([has_news], timeout=0 if viewer.has_questions else alive_at - now())
 
     def _enter(self) -> _Bell:
         loop = asyncio.get_running_loop()

@@ -50,7 +50,7 @@ class Change:
         return self._json[0]
 
 
-_ANEW = Change(stream="", kind="anew", facts={})
+ANEW = Change(stream="", kind="anew", facts={})
 _KINDS = ("anew", "gone", "stream", "item")  # in this order they are told, so that an item comes after its stream
 
 
@@ -192,7 +192,7 @@ class Gallery:
             self._prune()
             is_known = self._forgotten <= since <= self._version
             seen = since if is_known else 0
-            changes = [] if is_known or not since else [_ANEW]
+            changes = [] if is_known or not since else [ANEW]
             for version, change in reversed(self._news.values()):
                 if version <= seen:
                     break
