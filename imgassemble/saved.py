@@ -25,6 +25,7 @@ MAX_FRAME_BYTES = 64 * 2**20  # larger than any frame that is kept
 _MAX_FACTS_BYTES = 4 * 2**20  # a thousand partials have 400 KB
 _MOST_ANOMALIES = 100  # of one item, as the assembler has it
 _PARTIAL = re.compile(r"partial-(\d+(?:\.\d+)?(?:e[+-]\d+)?)\.\w+")
+_DETAILS = ("output_index", "revised_prompt", "usage", "url")
 _NUMBER = (int, float, NoneType)
 _KINDS: dict[str, type | tuple[type, ...]] = {  # of what a sink writes of a frame
     "file": str, "index": _NUMBER, "is_final": bool, "sequence_number": _NUMBER, "event_type": str, "format": str,
@@ -93,7 +94,7 @@ def _item_events(path: Path, facts: Event, seen: Seen, *, is_to_go_on: bool) -> 
     if not isinstance(item_id, str):
         return
     told = frames_told(facts)
-    details = {name: facts[name] for name in ("output_index", "revised_prompt", "usage") if facts.get(name) is not None}
+    details = {name: facts[name] for name in _DETAILS if facts.get(name) is not None}
     # An image that the service did not name goes by its number, so that those after it are counted on. In such a stream
     # a sequence number behind the highest is a repeat: it is told with the end, for all of them.
     number = image_number(item_id)

@@ -217,6 +217,13 @@ def test_that_an_image_was_called_completed_is_not_forgotten(tmp_path: Path) -> 
     assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
 
 
+def test_the_url_that_came_in_a_pictures_place_is_not_forgotten(tmp_path: Path) -> None:
+    events = [wire.partial("ig_1", 0), wire.done("ig_1", "https://example.com/otter.png")]
+    saved(events, tmp_path / "whole")
+    cut_and_gone_on_with(events, 2, [], tmp_path / "cut")
+    assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
+
+
 FRAME = {
     "file": "partial-000.png", "index": 0, "is_final": False, "sequence_number": None, "event_type": "",
     "format": "PNG", "size": [1, 1], "bytes": 1, "sha256": "", "received_at": "",
@@ -242,6 +249,7 @@ DAMAGED: list[dict[str, Any]] = [
     {"partials": [FRAME | {"size": [[[]]]}, FRAME | {"bytes": 10**400}, FRAME | {"sequence_number": "one"}]},
     {"state": ["failed"], "error": 5, "usage": "x", "output_index": [], "revised_prompt": {}, "is_provisional": "yes"},
     {"state": "failed", "error": {"details": [1]}, "anomalies": 5},
+    {"url": 5},
     {"anomalies": [{"code": [], "message": 5}, 7, {"code": "x"}]},
 ]
 
