@@ -57,6 +57,7 @@ class _Folder:
     frames: dict[str, dict[str, Any]] = field(default_factory=dict)  # file name -> facts
     anomalies: list[dict[str, Any]] = field(default_factory=list)  # that an earlier run told of
     has_facts: bool = False  # item.json stands
+    has_result: bool = False  # final.* was told of in this run
     is_ours: bool = False
     is_stale: bool = False  # item.json is older than what is known
     error: SinkError | None = None  # the first
@@ -207,22 +208,22 @@ class DirectorySink:
             self._write_facts(folder, update.item_id)
 
     def _set_final(self, folder: _Folder, update: FinalReady) -> None:
-        if update.is_provisional:
-            _remove(folder, lambda name: _stem(name) == "final")
-        else:
+        if not update.is_provisional:
             self._write_frame(folder, "final", update.frame)
-        self._write_facts(folder, update.item_id)
-
-    def _withdraw_final(self, folder: _Folder, update: FinalWithdrawn) -> None:
-        _remove(folder, lambda name: _stem(name) == "final")
-        self._write_facts(folder, update.item_id)
+            folder.has_result = True
+        self._end(folder, update)
 
     def _change(self, folder: _Folder, update: StateChanged) -> None:
         assert self._assembler is not None
         if self._assembler[update.item_id].is_provisional:  # a run that goes on here will not hear it again
             self._write_facts(folder, update.item_id)
 
-    def _end(self, folder: _Folder, update: ItemEnded) -> None:
+    def _end(self, folder: _Folder, update: FinalReady | FinalWithdrawn | ItemEnded) -> None:
+        assert self._assembler is not None
+        final = self._assembler[update.item_id].final
+        if folder.has_result and not (final and final.is_final):  # it may have been withdrawn while the sink was closed
+            _remove(folder, lambda name: _stem(name) == "final")
+            folder.has_result = False
         self._write_facts(folder, update.item_id)
 
     def _write_frame(self, folder: _Folder, stem: str, frame: Frame) -> None:
@@ -242,7 +243,7 @@ class DirectorySink:
         partials = sorted((f for f in folder.frames.values() if not f["is_final"]), key=lambda f: f["index"])
         results = [facts for facts in folder.frames.values() if facts["is_final"]]
         stand_in = [facts for facts in partials if item.final and facts["index"] == item.final.index]
-        final = next(iter(stand_in if item.is_provisional else results), None)
+        final = next(iter(stand_in if item.is_provisional else results if item.final else ()), None)
         facts = {**item.as_dict(), "final": final, "partials": partials}
         facts["anomalies"] = [
             *(each for each in folder.anomalies if each not in facts["anomalies"]),
@@ -255,7 +256,7 @@ class DirectorySink:
 _STEPS: dict[type, Callable[[DirectorySink, _Folder, Any], None]] = {
     FrameAdded: DirectorySink._add_partial,
     FinalReady: DirectorySink._set_final,
-    FinalWithdrawn: DirectorySink._withdraw_final,
+    FinalWithdrawn: DirectorySink._end,
     ItemEnded: DirectorySink._end,
     StateChanged: DirectorySink._change,
 }

@@ -527,6 +527,39 @@ def test_a_provisional_final_becomes_a_result_when_the_stream_goes_on(tmp_path: 
     assert _files(tmp_path)["ig_1/final.png"] == FINAL
 
 
+def _cut() -> Iterator[wire.Wire]:
+    yield wire.partial(index=0, seq=1)
+    yield wire.done(content=FINAL, seq=2)
+    raise ConnectionError
+
+
+_REFUSED = wire.snapshot("failed", [wire.member(status="failed")], seq=3)
+
+
+def test_a_final_that_is_withdrawn_while_the_sink_is_closed_is_removed(tmp_path: Path) -> None:
+    assembler, sink = Assembler(), DirectorySink(tmp_path)
+    with pytest.raises(ConnectionError):
+        assemble(_cut(), sinks=[sink], assembler=assembler)
+    assert sorted(_files(tmp_path)) == ["ig_1/final.png", "ig_1/partial-000.png"]
+    assembler.feed(_REFUSED)
+    assemble([], sinks=[sink], assembler=assembler)
+    assert list(_files(tmp_path)) == ["ig_1/partial-000.png"]
+    assert (_facts(tmp_path)["state"], _facts(tmp_path)["final"]) == ("failed", None)
+    assert {path.name for path in sink.paths} == {"partial-000.png", "item.json"}
+
+
+def test_a_result_of_an_earlier_run_of_which_this_one_never_heard_stays(tmp_path: Path) -> None:
+    _saved(tmp_path, _whole())
+    sink, assembler = DirectorySink(tmp_path, resume=True), Assembler()
+    assembler.feed(wire.partial(index=0))
+    assembler.feed(_REFUSED)
+    for _ in range(2):
+        sink.open(assembler)
+        sink.close()
+    assert _files(tmp_path)["ig_1/final.png"] == FINAL
+    assert (_facts(tmp_path)["state"], _facts(tmp_path)["final"]) == ("failed", None)
+
+
 def test_a_sink_opened_again_keeps_the_times_of_the_frames_that_it_has(tmp_path: Path) -> None:
     assembler, sink = Assembler(), DirectorySink(tmp_path, clock=Clock())
     for events in ([wire.partial(index=0), wire.done(content=FINAL)], [wire.partial(index=1)]):
