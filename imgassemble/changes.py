@@ -159,8 +159,13 @@ class _Weighing:
             f"{clean(kind)} has no {key_by}, and so names no item; it is skipped. Where a service never sends it, use "
             f'Assembler(key_by="{"output_index" if key_by == "item_id" else "item_id"}")'
         )
-        self._trouble("missing_item_id", EventError(sentence, event_type=kind), None)
+        self._nameless(sentence, signal)
         return None
+
+    def _nameless(self, sentence: str, signal: Signal) -> None:
+        has_picture = bool(signal.payload and signal.payload.text)
+        error = EventError(sentence, event_type=self.reading.event_type, has_picture=has_picture)
+        self._trouble("missing_item_id", error, None)
 
     def _under_way(self, signal: Signal) -> int | None:
         """The number of the image under way. A stream that begins anew is known by a picture that was held before."""
@@ -168,9 +173,8 @@ class _Weighing:
             return self.images_done
         number = self._held_before(signal)
         if number is None and self._may_be_let_go(signal.payload):
-            kind = self.reading.event_type
             doubt = "may be of an image that an earlier run left, or of the next; it is skipped until a result tells"
-            self._trouble("missing_item_id", EventError(f"{clean(kind)} {doubt}", event_type=kind), None)
+            self._nameless(f"{clean(self.reading.event_type)} {doubt}", signal)
             return None
         self.may_begin_anew = number is None and signal.witness is None
         self.images_done = self.images_done if number is None else number

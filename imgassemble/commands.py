@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from .assembler import Assembler
 from .console import FAILED, INCOMPLETE, NO_IMAGE, OK, STORAGE, UNREADABLE, say, write
 from .drivers import assemble
-from .errors import SinkError, UsageError, clean, printable, quoted
+from .errors import EventError, SinkError, UsageError, clean, printable, quoted
 from .files import sink_error
 from .frames import Frame
 from .items import Item, Result
@@ -150,10 +150,10 @@ class _Heard:
             self.unreadable += update.code == "unreadable_event" or (
                 update.item_id is None and update.code == "over_limit"
             )
-            self.bad_pictures += update.item_id is not None and update.code in (
-                "bad_base64",
-                "bad_picture",
-                "over_limit",
+            self.bad_pictures += (
+                update.error.has_picture
+                if isinstance(update.error, EventError)
+                else update.item_id is not None and update.code in ("bad_base64", "bad_picture", "over_limit")
             )
 
     def exit_code(self, result: Result | None) -> int:

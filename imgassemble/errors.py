@@ -92,11 +92,15 @@ def _restore(kind: type[ImgassembleError], args: tuple[Any, ...], data: dict[str
 
 
 class EventError(ImgassembleError):
-    """A message that cannot be read as an event. `event_type`: its wire type, where it has one."""
+    """A message that cannot be read as an event. `event_type`: its wire type, where it has one.
 
-    def __init__(self, message: str, *, event_type: str | None = None) -> None:
+    `has_picture`: it brought a picture, of which nobody can tell whose it is.
+    """
+
+    def __init__(self, message: str, *, event_type: str | None = None, has_picture: bool = False) -> None:
         super().__init__(message)
         self.event_type = event_type
+        self.has_picture = has_picture
 
 
 class FrameError(ImgassembleError):

@@ -105,6 +105,9 @@ _CODES: dict[str, tuple[int, bytes]] = {
     "bad pictures": (6, wire.sse(BAD_PICTURE)),
     "bad pictures and a failure": (6, wire.sse([*BAD_PICTURE[:1], wire.error()])),
     "a picture cut short": (6, wire.sse([wire.done(content=FINAL[:-1])])),
+    "pictures of no item": (6, wire.sse([wire.partial(None), wire.done(None, FINAL)])),
+    "words of no item": (4, wire.sse([wire.call("generating", None), wire.done(None), wire.partial(None, content="")])),
+    "a picture of no item and a final": (0, wire.sse([wire.partial(None), wire.done(content=FINAL)])),
 }
 
 

@@ -113,6 +113,7 @@ def test_errors_are_equal_when_type_sentence_and_data_are(name: str) -> None:
     ("one", "other"),
     [
         (EventError("x", event_type="a"), EventError("x", event_type="b")),
+        (EventError("x"), EventError("x", has_picture=True)),
         (FrameError("x", index=1), FrameError("x", index=2)),
         (FrameError("x", item_id="a"), FrameError("x", item_id="b")),
         (LimitError("x", limit="a", actual=1), LimitError("x", limit="a", actual=2)),
