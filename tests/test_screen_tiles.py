@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,7 @@ from imgassemble import (
     Assembler,
     FinalReady,
     FinalWithdrawn,
+    Frame,
     FrameAdded,
     FrameDecodeError,
     Item,
@@ -179,7 +181,7 @@ def test_every_format_is_painted_in_colours(form: str) -> None:
 
 def test_a_picture_that_cannot_be_decoded_leaves_the_one_before_it_and_is_named() -> None:
     first, second = painted([wire.partial(index=0), wire.done(content=UNDECODABLE)])
-    assert second.image is first.image
+    assert second.image.tobytes() == first.image.tobytes()
     assert (first.frame, second.frame) == (first.tile.frame, first.tile.frame)
     assert second.tile.caption == "final; it cannot be decoded"
 
@@ -197,6 +199,36 @@ def test_a_preview_that_was_skipped_is_painted_where_it_was_the_last() -> None:
     assert shown is not None
     assert shown.frame is not None
     assert shown.frame.data == wire.shade(0)
+
+
+def painter_of_many() -> Painter:
+    """One that has painted a hundred items of a megabyte each; all else has let go of them."""
+    painter, assembler = Painter((50, 50)), Assembler()
+    large = FINAL[:33] + wire.png_chunk(b"tEXt", bytes(500_000)) + FINAL[33:]
+    assembler.subscribe(painter.note)
+    assembler.subscribe(painter)
+    for at in range(100):
+        for event in (wire.partial(f"ig_{at}", content=large), wire.done(f"ig_{at}", large + b"\n")):
+            assembler.feed(event)
+        assembler.discard(f"ig_{at}")
+    return painter
+
+
+def all_alive(kind: type) -> list[Any]:
+    gc.collect()
+    return [each for each in gc.get_objects() if issubclass(type(each), kind)]
+
+
+def test_no_painted_picture_is_kept() -> None:
+    before = len(all_alive(Image.Image))
+    painter = painter_of_many()
+    assert len(all_alive(Image.Image)) == before, painter
+
+
+def test_what_is_kept_of_what_was_received_does_not_grow_with_the_items() -> None:
+    before = sum(len(frame.data) for frame in all_alive(Frame))
+    painter = painter_of_many()
+    assert sum(len(frame.data) for frame in all_alive(Frame)) - before <= 64 * 2**20, painter
 
 
 def test_an_update_that_changes_nothing_paints_nothing() -> None:

@@ -7,9 +7,10 @@ Every screen shows the same tiles, so that a draft is called a draft everywhere,
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, RLock
 from typing import Any
 
 from PIL import Image
@@ -27,6 +28,9 @@ _LONGEST_CAPTION = 200
 _LEFT = "; only a draft is left"
 # What the sentence of an item that is incomplete begins and ends with: a tile shows it by itself.
 _INCOMPLETE, _KEPT = "the image {} is incomplete: ", "; its previews are kept, ask again for a result"
+# So much is remembered: forty results of 1024x1024, which is more than are made at once. An item counts for as much as
+# its frames and some objects, so that there is an end to small ones too.
+_MOST_BYTES, _ITEM_BYTES = 64 * 2**20, 2_000
 
 
 class Kind(StrEnum):
@@ -52,27 +56,70 @@ class Tile:
     caption: str = "waiting for the first preview"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What may be needed again of an item, as it was received: pixels are made again."""
+
+    preview: Frame | None = None  # what is left where a final is withdrawn, or never comes
+    painted: Frame | None = None  # what is shown where a later one cannot be decoded
+    end: tuple[str, str] | None = None  # what became of it, and why, where it has no final
+
+    @property
+    def size_bytes(self) -> int:
+        buffers = {id(frame.data): len(frame.data) for frame in (self.preview, self.painted) if frame}
+        return _ITEM_BYTES + sum(buffers.values())
+
+
+class Memory:
+    """The past of the items that changed last, by item id; any thread may ask and tell.
+
+    It does not grow with their number: beyond 64 MiB the oldest go. Where one of those changes once more, only what
+    comes then is known of it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._pasts: dict[str, Past] = {}  # the newest last
+        self._bytes = 0
+
+    def __getitem__(self, item_id: str) -> Past:
+        with self._lock:
+            return self._pasts.get(item_id) or Past()
+
+    def note(self, item_id: str, preview: Frame) -> None:
+        """Remember a preview, where it is not before the one that is known."""
+        with self._lock:
+            known = self[item_id].preview
+            if known is None or (known.index or 0) <= (preview.index or 0):
+                self.keep(item_id, preview=preview)
+
+    def keep(self, item_id: str, **news: Any) -> None:
+        """Remember `news`, which are fields of its past."""
+        with self._lock:
+            before = self._pasts.pop(item_id, None)
+            self._pasts[item_id] = past = replace(before or Past(), **news)
+            self._bytes += past.size_bytes - (before.size_bytes if before else 0)
+            while self._bytes > _MOST_BYTES and len(self._pasts) > 1:
+                self._bytes -= self._pasts.pop(next(iter(self._pasts))).size_bytes
+
+
 class Tiles:
     """The tiles of a stream, by item id, as far as a Refresher's updates tell."""
 
-    def __init__(self) -> None:
-        self._tiles: dict[str, Tile] = {}
-        self._previews: dict[str, Frame] = {}  # what is left where a final is withdrawn, or never comes
-        self._ends: dict[str, tuple[str, Exception | None]] = {}  # of items that have no final: what became of them
+    def __init__(self, memory: Memory | None = None) -> None:
+        self._memory = memory or Memory()
+        self._has_items = False
 
     def note(self, update: Any) -> None:
         """Remember the picture that `update` brought, in case a Refresher skips it: it may be the last one."""
         match update:
             case FrameAdded(item_id=item_id, frame=frame):
-                known = self._previews.get(item_id)
-                if known is None or (known.index or 0) <= (frame.index or 0):
-                    self._previews[item_id] = frame
+                self._memory.note(item_id, frame)
 
     def take(self, update: Any) -> Tile | None:
         """The tile that `update` changed; None where it changed nothing on a screen."""
         tile = self._changed(update)
-        if tile is not None:
-            self._tiles[tile.item_id] = tile
+        self._has_items = self._has_items or tile is not None
         return tile
 
     def _changed(self, update: Any) -> Tile | None:
@@ -81,37 +128,39 @@ class Tiles:
                 self.note(update)
             case FrameAdded(item_id=item_id, frame=frame):
                 self.note(update)
-                if item_id in self._ends:  # a late one does not make it begin again
-                    return self._ended(item_id, *self._ends[item_id])
+                if end := self._memory[item_id].end:  # a late one does not make it begin again
+                    return self._left(item_id, *end)
                 number = "" if frame.index is None else f" {frame.index + 1:g}"
                 return Tile(item_id=item_id, kind=Kind.PREVIEW, frame=frame, caption=f"preview{number}")
             case FinalReady(item_id=item_id, frame=frame, is_provisional=False):
-                self._ends.pop(item_id, None)
+                self._memory.keep(item_id, end=None)
                 return Tile(item_id=item_id, kind=Kind.FINAL, frame=frame, caption="final")
             case FinalReady(item_id=item_id, frame=frame):
-                self._ends.pop(item_id, None)
+                self._memory.keep(item_id, end=None)
                 caption = "draft: the last preview, for no final picture came"
                 return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=caption)
             case FinalWithdrawn(item_id=item_id, error=error):
-                return self._left(item_id, "withdrawn", error)
+                return self._left(item_id, "withdrawn", _reason(item_id, error))
             case ItemEnded(item_id=item_id, state=State.FAILED | State.INCOMPLETE as state, error=error):
-                return self._ended(item_id, str(state), error)
-            case StreamEnded(outcome=outcome, error=error) if not self._tiles:
+                end = str(state), _reason(item_id, error)
+                self._memory.keep(item_id, end=end)
+                return self._left(item_id, *end)
+            case StreamEnded(outcome=outcome, error=error) if not self._has_items:
                 return Tile(kind=Kind.FAILED, caption=_words(str(outcome).replace("_", " "), error))
         return None
 
-    def _ended(self, item_id: str, what: str, error: Exception | None) -> Tile:
-        self._ends[item_id] = what, error
-        return self._left(item_id, what, error)
-
-    def _left(self, item_id: str, what: str, error: Exception | None) -> Tile:
+    def _left(self, item_id: str, what: str, reason: str) -> Tile:
         """What is left of an item that has no final: its last preview, where one came, and that is called a draft."""
-        frame = self._previews.get(item_id)
-        reason = str(error or "").removeprefix(_INCOMPLETE.format(quoted(item_id))).removesuffix(_KEPT)
+        frame = self._memory[item_id].preview
         if frame and what == State.INCOMPLETE:
             return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=_words("draft", reason))
         caption = _words(what, reason, _LEFT if frame else "")
         return Tile(item_id=item_id, kind=Kind.FAILED, frame=frame, caption=caption)
+
+
+def _reason(item_id: str, error: Exception | None) -> str:
+    """Why an item has no final; not the error itself, which holds all that the service said."""
+    return str(error or "").removeprefix(_INCOMPLETE.format(quoted(item_id))).removesuffix(_KEPT)
 
 
 def _words(what: str, reason: object, rest: str = "") -> str:
@@ -139,8 +188,8 @@ class Painter:
 
     def __init__(self, size: tuple[int, int]) -> None:
         self._size = size
-        self._tiles = Tiles()
-        self._painted: dict[str, tuple[Image.Image, Frame | None]] = {}
+        self._memory = Memory()
+        self._tiles = Tiles(self._memory)
 
     def note(self, update: Any) -> None:
         """Hear of every update when it comes, in any thread: of one that is skipped the picture may be needed."""
@@ -154,14 +203,18 @@ class Painter:
         tile = self._tiles.take(update)
         if tile is None:
             return None
-        try:
-            with _DECODING:
-                image, frame = paint(tile, self._size), tile.frame
-        except FrameDecodeError:
-            image, frame = self._painted.get(tile.item_id) or (placeholder(self._size), None)
+        image, frame = self._painted(tile)
+        if frame is not tile.frame:
             tile = replace(tile, caption=f"{tile.caption}; it cannot be decoded")
-        self._painted[tile.item_id] = image, frame
+        self._memory.keep(tile.item_id, painted=frame)
         return Shown(tile=tile, image=image, frame=frame)
+
+    def _painted(self, tile: Tile) -> tuple[Image.Image, Frame | None]:
+        """The picture of a tile and its frame, or those that were painted before."""
+        for frame in (tile.frame, self._memory[tile.item_id].painted):
+            with suppress(FrameDecodeError), _DECODING:
+                return paint(replace(tile, frame=frame), self._size), frame
+        return placeholder(self._size), None
 
 
 def paint(tile: Tile, size: tuple[int, int]) -> Image.Image:
