@@ -67,6 +67,8 @@ def read(event: Event) -> Reading:
     match event:
         case ErrorEvent():
             said = event.error or {"code": event.code, "message": event.message, "param": event.param}
+            if isinstance(said, dict) and event.message and not said.get("message"):
+                said = {**said, "message": event.message}
             return replace(reading, error=_provider_error(said))
         case ChatEvent(error=said) if said:
             return replace(reading, ending=Ending.ERROR, error=_provider_error(said), is_for_us=True)

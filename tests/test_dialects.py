@@ -520,6 +520,12 @@ SHAPES: dict[str, Shape] = {
         outcome="failed",
         error="the service failed: it broke",
     ),
+    "an error with its reason beside it": Shape(
+        sent=[partial(content=A), {"type": "error", "message": "the real reason", "error": {"code": "x"}}],
+        items={"ig_1": _LOST},
+        outcome="failed",
+        error="the service failed (x): the real reason",
+    ),
     "an error without a type, on a bare line": Shape(
         sent=[sse([partial(content=A)]), b'{"error": {"code": 503, "message": "it broke"}}\n'],
         items={"ig_1": _LOST},
