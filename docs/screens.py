@@ -71,8 +71,8 @@ NOTES = {
     "`async with` waits without holding up what else runs in the kernel. Without a `width` the notebook holds the bytes as they were received. The stop button leaves a draft, "
     "and it is called one.",
     "with_asyncio.py": "Pictures are decoded in a thread and never on the loop; while `show` awaits, previews are skipped.",
-    "with_fastapi.py": "The events are facts without pixels, and a few hundred bytes each, so a slow browser holds nothing up: "
-    "it loads the picture that it was told of last, and drops the one under way.",
+    "with_fastapi.py": "The events are facts without pixels, some 500 bytes for an item and 400 for each of its frames, so a slow "
+    "browser holds nothing up: it loads the picture that it was told of last, and drops the one under way.",
     "with_streamlit.py": "Streamlit sends a browser the newest picture of a place, and drops what it supersedes. "
     "Of bytes it would make a JPEG; a URL stays what it is.",
     "with_gradio.py": "Gradio re-encodes what it shows: keep the bytes with `result.final.save`, not what a browser gives back.",

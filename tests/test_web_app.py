@@ -276,7 +276,7 @@ def test_a_viewer_that_comes_late_sees_the_present_state_at_once() -> None:
             hello, stream, item, seen = await viewer.until("seen")
         assert (hello.kind, hello.facts) == ("hello", {"is_new": True})
         assert (stream.kind, stream.facts["stream"], stream.facts["name"]) == ("stream", "otter", "otter")
-        assert (item.kind, item.facts["kind"], len(item.facts["frames"])) == ("item", "final", 4)
+        assert (item.kind, item.facts["kind"], len(item.facts["partials"])) == ("item", "final", 3)
         assert seen.id == f"{gallery.epoch}.{gallery.changes(0)[0]}"
 
     run(scene())
@@ -290,7 +290,7 @@ def test_events_carry_addresses_and_never_pictures() -> None:
             events = await viewer.until("seen")
         for event in events:
             assert not re.search(rb"base64|data:\w+/|[A-Za-z0-9+/=]{100}", event.wire)
-        for frame in events[2].facts["frames"]:
+        for frame in (*events[2].facts["partials"], events[2].facts["final"]):
             assert re.fullmatch(r"frames/[\w-]{24}/0-[0-9a-f]{64}\.(png|jpg)", frame["url"])
             assert (await asked(app, "/" + frame["url"])).status == 200
 
@@ -1047,8 +1047,8 @@ def test_a_frame_that_a_viewer_does_not_have_is_sent(given: str) -> None:
 
 def test_frames_that_differ_have_tags_that_differ() -> None:
     gallery, app = page_of(wire.partial(), wire.done("ig_1", wire.png(2, 2)))
-    frames = gallery.changes(0)[1][1].facts["frames"]
-    tags = [ask(app, f"/{each['url']}").headers["etag"] for each in frames]
+    facts = gallery.changes(0)[1][1].facts
+    tags = [ask(app, f"/{each['url']}").headers["etag"] for each in (*facts["partials"], facts["final"])]
     assert len(set(tags)) == 2
 
 

@@ -75,6 +75,16 @@ def shown(gallery: Gallery, *events: wire.Wire, name: str = "otter", is_over: bo
     return assembler
 
 
+def frames_of(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """All frames of an item: the partials by index, then the final."""
+    return [*facts["partials"], *([facts["final"]] if facts["has_final"] else [])]
+
+
+def told_again(frame: dict[str, Any]) -> dict[str, Any]:
+    """What stays of a frame's facts when it comes again, which is no news; without its address, which is random."""
+    return {name: frame[name] for name in ("index", "is_final", "format", "size", "bytes", "sha256")}
+
+
 def frame_at(gallery: Gallery, address: str) -> Frame | None:
     folder, key, name = address.split("/")
     assert folder == "frames"
@@ -173,11 +183,12 @@ def test_whoever_looks_now_and_then_knows_what_a_newcomer_sees(day: tuple[dict[s
 def test_every_address_that_is_told_leads_to_its_frame(day: tuple[dict[str, Any], list[Any]]) -> None:
     for gallery, _ in lived(*day):
         for facts in fresh(gallery).items.values():
-            assert facts["shown"] == (facts["frames"][-1]["url"] if facts["frames"] else None)
-            for each in facts["frames"]:
+            frames = frames_of(facts)
+            assert facts["shown"] == (frames[-1]["url"] if frames else None)
+            for each in frames:
                 frame = frame_at(gallery, each["url"])
                 assert frame is not None
-                assert (len(frame.data), frame.format) == (each["n_bytes"], each["format"])
+                assert (len(frame.data), frame.format) == (each["bytes"], each["format"])
                 assert f"{frame.sha256}{frame.suffix}" in each["url"]  # the last partial and the final may be one
 
 
@@ -185,10 +196,10 @@ def test_every_address_that_is_told_leads_to_its_frame(day: tuple[dict[str, Any]
 def test_only_the_newest_picture_of_each_item_may_be_over_the_bound(day: tuple[dict[str, Any], list[Any]]) -> None:
     for gallery, _ in lived(*day):
         now = fresh(gallery)
-        sizes = {each["url"]: each["n_bytes"] for facts in now.items.values() for each in facts["frames"]}
+        sizes = {each["url"]: each["bytes"] for facts in now.items.values() for each in frames_of(facts)}
         if sum(sizes.values()) > day[0]["max_bytes"]:
             assert all(stream["outcome"] is None for stream in now.streams.values())
-            assert all(len(facts["frames"]) <= 1 for facts in now.items.values())
+            assert all(len(frames_of(facts)) <= 1 for facts in now.items.values())
 
 
 @given(STREAMS, st.booleans())
@@ -211,9 +222,9 @@ def test_an_item_is_shown_as_the_assembler_has_it(events: list[wire.Wire], is_cl
             assert facts["has_final"] == (result is not None)
             assert (facts["kind"] == "final") == facts["has_final"]
             assert (facts["final_s"] is not None) == facts["has_final"]
-            assert [(each["index"], each["is_final"], each["n_bytes"]) for each in facts["frames"]] == [
-                (frame.index, frame.is_final, len(frame.data)) for frame in frames
-            ]
+            assert [told_again(each) for each in frames_of(facts)] == [told_again(each.as_dict()) for each in frames]
+            assert (facts["error"] is None) == (item.error is None)
+            assert facts["anomalies"] == item.as_dict()["anomalies"]
             if item.latest is None:
                 assert facts["shown"] is None
             else:
@@ -240,6 +251,33 @@ def test_facts_are_json_without_base64(events: list[wire.Wire]) -> None:
 # ---- what is told
 
 
+def test_facts_have_the_names_and_the_form_that_the_item_gives_them() -> None:
+    gallery = Gallery()
+    events = [wire.partial(index=0), wire.partial(index=1, content="%%%"), wire.done(content=wire.png(2, 2))]
+    item = shown(gallery, *events)["ig_1"].as_dict()
+    facts = the_item(gallery)
+    for frame in (*facts["partials"], facts["final"]):
+        assert frame.pop("url").endswith(frame.pop("suffix"))
+    told = {name: facts[name] for name in item if name in facts}
+    assert told == {name: item[name] for name in told}
+    assert set(item) - set(told) == {"reason", "output_index", "revised_prompt", "url", "usage"}  # no update tells them
+
+
+def test_a_draft_is_told_as_the_item_tells_it() -> None:
+    gallery = Gallery()
+    shown(gallery, wire.partial(), wire.call("completed"), is_over=True)
+    facts = the_item(gallery)
+    assert (facts["is_provisional"], facts["final"]) == (True, facts["partials"][-1])
+
+
+def test_an_error_is_told_without_what_has_no_end() -> None:
+    gallery = Gallery()
+    shown(
+        gallery, wire.done(status="failed", error={"code": "moderation_blocked", "message": "no", "more": "x" * 9_999})
+    )
+    assert the_item(gallery)["error"] == {"type": "ProviderError", "code": "moderation_blocked", "message": "no"}
+
+
 def test_a_stream_is_there_before_its_first_frame() -> None:
     gallery = Gallery()
     gallery.add("otter", size=(1536, 1024))
@@ -261,7 +299,7 @@ def test_a_slow_viewer_is_told_once_of_an_item_that_changed_often() -> None:
     for index in range(1, 20):
         assembler.feed(wire.partial(index=index))
     assert [change.kind for change in viewer.look().told] == ["item"]
-    assert len(viewer.items["otter", "ig_1"]["frames"]) == 20
+    assert len(frames_of(viewer.items["otter", "ig_1"])) == 20
 
 
 def test_what_has_gone_is_told_first_then_the_streams_and_then_their_items() -> None:
@@ -298,8 +336,8 @@ def test_a_late_preview_hides_no_final() -> None:
     shown(gallery, wire.partial(index=0), wire.done(content=wire.png(2, 2)), wire.partial(index=1))
     facts = the_item(gallery)
     assert (facts["kind"], facts["caption"], facts["has_final"]) == ("final", "final", True)
-    assert [each["index"] for each in facts["frames"]] == [0, 1, None]
-    assert facts["shown"] == facts["frames"][-1]["url"]
+    assert [each["index"] for each in frames_of(facts)] == [0, 1, None]
+    assert facts["shown"] == frames_of(facts)[-1]["url"]
 
 
 def test_a_late_preview_with_a_lower_index_hides_no_better_one() -> None:
@@ -307,7 +345,7 @@ def test_a_late_preview_with_a_lower_index_hides_no_better_one() -> None:
     shown(gallery, wire.partial(index=2), wire.partial(index=1))
     facts = the_item(gallery)
     assert facts["caption"] == "preview 3"
-    assert facts["shown"] == facts["frames"][-1]["url"]
+    assert facts["shown"] == frames_of(facts)[-1]["url"]
 
 
 def test_a_failed_item_stays_failed_when_one_more_preview_comes() -> None:
@@ -316,7 +354,7 @@ def test_a_failed_item_stays_failed_when_one_more_preview_comes() -> None:
     facts = the_item(gallery)
     assert facts["kind"] == "failed"
     assert "it broke" in facts["caption"]
-    assert len(facts["frames"]) == 2
+    assert len(frames_of(facts)) == 2
 
 
 def test_a_final_that_is_withdrawn_can_be_had_no_more() -> None:
@@ -326,7 +364,7 @@ def test_a_final_that_is_withdrawn_can_be_had_no_more() -> None:
     assembler.feed(wire.snapshot("failed", [wire.member(status="failed")], seq=2))
     facts = the_item(gallery)
     assert (facts["kind"], facts["has_final"], facts["final_s"]) == ("failed", False, None)
-    assert [each["index"] for each in facts["frames"]] == [0]
+    assert [each["index"] for each in frames_of(facts)] == [0]
     assert frame_at(gallery, address) is None
 
 
@@ -342,13 +380,13 @@ def test_of_many_previews_the_newest_can_be_had() -> None:
     gallery = Gallery()
     shown(gallery, *(wire.partial(index=index) for index in range(40)))
     facts = the_item(gallery)
-    assert [each["index"] for each in facts["frames"]] == list(range(8, 40))
+    assert [each["index"] for each in frames_of(facts)] == list(range(8, 40))
 
 
 def test_previews_beyond_those_are_not_kept() -> None:
     gallery = Gallery()
     assembler = shown(gallery, wire.partial(index=0))
-    oldest = the_item(gallery)["frames"][0]["url"]
+    oldest = frames_of(the_item(gallery))[0]["url"]
     for index in range(1, 40):
         assembler.feed(wire.partial(index=index))
     assert frame_at(gallery, oldest) is None
@@ -452,9 +490,12 @@ def without_seconds(gallery: Gallery) -> tuple[object, ...]:
     """What a newcomer sees, but for what cannot be known of a stream that had begun before; addresses are random."""
     now = fresh(gallery)
     shown = [now.items[key] for key in sorted(now.items)]
-    secret = {"preview_s", "final_s", "shown", "frames", "caption"}  # it says how an item stood when it ended
+    secret = {"preview_s", "final_s", "shown", "partials", "final"}
+    secret |= {"caption", "error"}  # they say how an item stood when it ended
     items = [{name: fact for name, fact in facts.items() if name not in secret} for facts in shown]
-    frames = [[each | {"url": each["url"].rpartition("/")[2]} for each in facts["frames"]] for facts in shown]
+    frames = [
+        [told_again(each) | {"name": each["url"].rpartition("/")[2]} for each in frames_of(facts)] for facts in shown
+    ]
     return items, frames, now.streams
 
 
@@ -485,7 +526,7 @@ def test_an_assembler_that_is_closed_is_shown_with_its_end_and_let_go_of_in_time
     gallery.add("otter", assembler)
     now = fresh(gallery)
     assert now.streams["otter"]["outcome"] == "completed"
-    assert [each["is_final"] for each in now.items["otter", "ig_1"]["frames"]] == [False, True]
+    assert [each["is_final"] for each in frames_of(now.items["otter", "ig_1"])] == [False, True]
     clock.now = 60
     assert gallery.names == ()
 
@@ -520,7 +561,7 @@ def test_an_assembler_that_is_fed_by_another_thread_is_shown_as_it_is_in_the_end
         gallery.add("otter", assembler)
         feeding.join()
         facts = the_item(gallery)
-        assert (facts["kind"], facts["state"], len(facts["frames"])) == ("final", "completed", 31)
+        assert (facts["kind"], facts["state"], len(frames_of(facts))) == ("final", "completed", 31)
         assert len(facts["anomalies"]) == 20
         assert fresh(gallery).streams["otter"]["outcome"] == "completed"
 
@@ -677,7 +718,7 @@ def test_over_the_bound_of_bytes_previews_go_before_any_stream_that_has_ended() 
     for name in ("first", "second"):
         shown(gallery, wire.partial(content=wire.shade(0)), wire.done(content=picture), name=name, is_over=True)
     shown(gallery, wire.partial(content=wire.shade(0)), wire.partial(index=1, content=wire.shade(1)), name="live")
-    left = {name: [each["index"] for each in the_item(gallery, stream=name)["frames"]] for name in gallery.names}
+    left = {name: [each["index"] for each in frames_of(the_item(gallery, stream=name))] for name in gallery.names}
     assert left == {"first": [None], "second": [None], "live": [1]}
 
 
@@ -685,7 +726,7 @@ def test_previews_are_thinned_and_never_the_newest_picture_of_an_item() -> None:
     gallery = Gallery(max_bytes=1)
     shown(gallery, *(wire.partial(f"ig_{item}", index) for index in range(3) for item in range(3)))
     for item in range(3):
-        (left,) = the_item(gallery, f"ig_{item}")["frames"]
+        (left,) = frames_of(the_item(gallery, f"ig_{item}"))
         assert left["index"] == 2
 
 
@@ -693,14 +734,14 @@ def test_the_oldest_previews_are_thinned_first() -> None:
     gallery = Gallery(max_bytes=3 * len(wire.shade(0)))
     shown(gallery, *(wire.partial("ig_1", index) for index in range(2)), name="first")
     shown(gallery, *(wire.partial("ig_1", index) for index in range(2)), name="second")
-    assert [len(the_item(gallery, stream=name)["frames"]) for name in ("first", "second")] == [1, 2]
+    assert [len(frames_of(the_item(gallery, stream=name))) for name in ("first", "second")] == [1, 2]
 
 
 def test_equal_bytes_count_once_for_an_item() -> None:
     picture = wire.png()
     gallery = Gallery(max_bytes=len(picture))
     shown(gallery, wire.partial(content=picture), wire.done(content=picture))
-    first, final = the_item(gallery)["frames"]
+    first, final = frames_of(the_item(gallery))
     assert first["url"] == final["url"]
 
 
@@ -840,7 +881,7 @@ def test_many_threads_feed_and_many_look_and_all_know_the_same_in_the_end() -> N
         while not is_over.is_set():
             viewer.look()
             for facts in tuple(viewer.items.values())[-3:]:
-                frame_at(gallery, facts["frames"][-1]["url"]) if facts["frames"] else None
+                frame_at(gallery, frames_of(facts)[-1]["url"]) if frames_of(facts) else None
 
     feeders = [careful(lambda number=number: feed(number)) for number in range(5)]  # type: ignore[misc]
     lookers = [careful(lambda viewer=viewer: look(viewer)) for viewer in viewers]  # type: ignore[misc]

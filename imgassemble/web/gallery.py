@@ -1,5 +1,8 @@
 """What is shown of many streams: their items as facts, and their frames as the bytes received.
 
+A fact that an update tells has the name and the form that `Item.as_dict` and `Frame.as_dict` give it, in `item.json`
+and in `--json`, too; beside these stands what only the page needs.
+
 Knows: what each update changed, which change a viewer has not seen yet, and what is let go of. Must not know: HTTP,
 event loops, who may see what. It is told by the threads that feed, and asked by those that serve; a timer wakes it when
 something has been kept for long enough, also where nobody asks.
@@ -18,11 +21,11 @@ from threading import TIMEOUT_MAX, Lock, Timer
 from typing import Any
 
 from ..assembler import Assembler, updates_so_far
-from ..errors import UsageError, clean
+from ..errors import ImgassembleError, UsageError, clean
 from ..frames import Frame
 from ..lifecycle import State
 from ..screens.tiles import Kind, Tile, Tiles
-from ..updates import Anomaly, FinalReady, FinalWithdrawn, FrameAdded, StateChanged, StreamEnded, Update
+from ..updates import Anomaly, FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StateChanged, StreamEnded, Update
 
 _MOST_FRAMES = 32  # of an item: what a scrubber can show; of more, the newest
 _MOST_ANOMALIES = 20  # of a stream: the newest
@@ -72,10 +75,10 @@ class _Stream:
     key: str = field(default_factory=lambda: token_urlsafe(18))  # of its frames' addresses: nobody can guess it
     items: dict[str, _Shown] = field(default_factory=dict)
     tiles: Tiles = field(default_factory=Tiles)
-    anomalies: list[str] = field(default_factory=list)
+    anomalies: list[dict[str, Any]] = field(default_factory=list)
     known: tuple[Update, ...] = ()  # told when it was added; the thread that feeds may be about to tell it, too
     outcome: str | None = None
-    error: str | None = None
+    error: dict[str, Any] | None = None
 
 
 class Gallery:
@@ -148,7 +151,7 @@ class Gallery:
     def _listener(self, stream: _Stream) -> Callable[[Update], None]:
         def listen(update: Update) -> None:
             if isinstance(update, FrameAdded | FinalReady):
-                _ = update.frame.sha256
+                _ = update.frame.sha256  # here, so that neither the others nor a viewer's event loop wait for it
             with self._lock:
                 if self._streams.get(stream.name) is not stream:
                     return  # it was let go of
@@ -233,11 +236,11 @@ class Gallery:
     def _tell(self, stream: _Stream, update: Update) -> None:
         match update:
             case StreamEnded(outcome=outcome, error=error):
-                stream.outcome, stream.error = str(outcome), _sentence(error)
+                stream.outcome, stream.error = str(outcome), _error_facts(error)
                 self._ended.pop(stream.name, None)
                 self._ended[stream.name] = self._clock()
-            case Anomaly(item_id=None, message=message):
-                stream.anomalies = _newest(stream.anomalies, message)
+            case Anomaly(item_id=None):
+                stream.anomalies = _newest(stream.anomalies, update)
             case _:
                 self._tell_item(stream, update, update.item_id or "")
                 return
@@ -250,25 +253,33 @@ class Gallery:
         facts = item.facts
         match update:
             case StateChanged(state=state):
-                facts |= {"state": str(state), "has_ended": state.is_end}
+                facts |= {"state": str(state), "has_ended": state.is_end, "error": None}
             case FrameAdded(frame=frame):
                 self._hold(stream, item, _placed(item.frames, frame))
                 facts["preview_s"] = seconds if facts["preview_s"] is None else facts["preview_s"]
             case FinalReady(frame=frame, is_provisional=is_draft):
                 self._hold(stream, item, _placed(_partials(item), frame))
-                facts |= {"has_final": not is_draft, "final_s": None if is_draft else seconds}
+                facts |= {
+                    "is_provisional": is_draft,
+                    "has_final": not is_draft,
+                    "final_s": None if is_draft else seconds,
+                }
             case FinalWithdrawn():
                 self._hold(stream, item, _partials(item))
-                facts |= {"has_final": False, "final_s": None}
-            case Anomaly(message=message):
-                facts["anomalies"] = _newest(facts["anomalies"], message)
+                facts |= {"is_provisional": False, "has_final": False, "final_s": None}
+            case ItemEnded(error=error):
+                facts["error"] = _error_facts(error)
+            case Anomaly():
+                facts["anomalies"] = _newest(facts["anomalies"], update)
         if tile := _tile(stream, update):
             facts |= {"kind": str(tile.kind), "caption": tile.caption}
         self._publish_item(stream, item)
 
     def _publish_item(self, stream: _Stream, item: _Shown) -> None:
-        item.facts["frames"] = frames = [_frame_facts(stream, item, frame) for frame in item.frames]
-        item.facts["shown"] = frames[-1]["url"] if frames else None
+        facts, frames = item.facts, [_frame_facts(stream, item, frame) for frame in item.frames]
+        facts["partials"] = [frame for frame in frames if not frame["is_final"]]
+        facts["final"] = frames[-1] if facts["has_final"] or facts["is_provisional"] else None
+        facts["shown"] = frames[-1]["url"] if frames else None
         self._publish("item", stream.name, dict(item.facts), item.id)  # what viewers were given stays as it is
 
     def _hold(self, stream: _Stream, item: _Shown, frames: list[Frame]) -> None:
@@ -358,20 +369,24 @@ def _frames_of(assembler: Assembler) -> Iterator[Frame]:
 
 def _blank(stream: _Stream, item_id: str) -> dict[str, Any]:
     return {
-        "stream": stream.name,
+        # As `Item.as_dict` has it, as far as updates tell.
         "id": item_id,
-        "number": len(stream.items),
         "state": str(State.IN_PROGRESS),
+        "is_provisional": False,
+        "final": None,
+        "partials": [],
+        "error": None,
+        "anomalies": [],
+        # What only the page needs.
+        "number": len(stream.items),
         "kind": str(Kind.WAITING),
         "caption": "waiting for the first preview",
         "size": list(stream.size) if stream.size else None,
         "shown": None,
-        "frames": [],
         "has_final": False,
         "has_ended": False,
         "preview_s": None,
         "final_s": None,
-        "anomalies": [],
     }
 
 
@@ -392,8 +407,9 @@ def _partials(item: _Shown) -> list[Frame]:
     return [frame for frame in item.frames if not frame.is_final]
 
 
-def _newest(anomalies: list[str], message: str) -> list[str]:
-    return [*anomalies, clean(message, _MOST_LETTERS)][-_MOST_ANOMALIES:]
+def _newest(anomalies: list[dict[str, Any]], anomaly: Anomaly) -> list[dict[str, Any]]:
+    facts = {"code": anomaly.code, "message": clean(anomaly.message, _MOST_LETTERS)}
+    return [*anomalies, facts][-_MOST_ANOMALIES:]
 
 
 def _address(stream: _Stream, item: _Shown, frame: Frame) -> str:
@@ -401,15 +417,7 @@ def _address(stream: _Stream, item: _Shown, frame: Frame) -> str:
 
 
 def _frame_facts(stream: _Stream, item: _Shown, frame: Frame) -> dict[str, Any]:
-    return {
-        "url": _address(stream, item, frame),
-        "index": frame.index,
-        "is_final": frame.is_final,
-        "format": frame.format,
-        "size": list(frame.size),
-        "n_bytes": len(frame.data),
-        "suffix": frame.suffix,
-    }
+    return frame.as_dict() | {"url": _address(stream, item, frame), "suffix": frame.suffix}
 
 
 def _facts(stream: _Stream) -> dict[str, Any]:
@@ -423,5 +431,9 @@ def _facts(stream: _Stream) -> dict[str, Any]:
     }
 
 
-def _sentence(error: Exception | None) -> str | None:
-    return clean(str(error), _MOST_LETTERS) if error else None
+def _error_facts(error: ImgassembleError | None) -> dict[str, Any] | None:
+    """What went wrong, in few words: the lists in it, and all that the service said, have no end."""
+    if error is None:
+        return None
+    words = {name: value for name, value in error.as_dict().items() if not isinstance(value, dict | list)}
+    return {name: clean(value, _MOST_LETTERS) if isinstance(value, str) else value for name, value in words.items()}

@@ -511,14 +511,14 @@ def test_the_keyboard_alone_is_enough(site: Site, view: View) -> None:
     assert viewer.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     keyboard.press("ArrowLeft")
     keyboard.press("ArrowLeft")
-    frame = stream.items[0]["frames"][1]
+    frame = stream.items[0]["partials"][1]
     viewer.wait_for_picture(frame["url"])
     assert viewer.evaluate("document.activeElement.getAttribute('aria-valuetext')") == "preview 2 · 2 newer"
     keyboard.press("Tab")
     with viewer.page.expect_download() as coming:
         keyboard.press("Enter")
     assert coming.value.suggested_filename == "an-otter-preview-2.png"
-    assert len(Path(coming.value.path()).read_bytes()) == frame["n_bytes"]
+    assert len(Path(coming.value.path()).read_bytes()) == frame["bytes"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -169,8 +169,9 @@ def test_fastapi_tells_facts_and_serves_the_bytes(
     with serving(command, tmp_path, environment) as url:
         assert json.loads(fetched(f"{url}/draw?prompt=An+otter", {})) == {"see": "/pictures/"}
         with urlopen(f"{url}/pictures/events", timeout=60) as body:
-            items = [json.loads(line[6:]) for line in until_ended(body) if b'"frames"' in line]
-        shown = [fetched(f"{url}/pictures/{frame['url']}") for frame in items[-1]["frames"]]
+            items = [json.loads(line[6:]) for line in until_ended(body) if b'"partials"' in line]
+        frames = [*items[-1]["partials"], items[-1]["final"]]
+        shown = [fetched(f"{url}/pictures/{frame['url']}") for frame in frames]
     partials, final = sent(image_server)
     assert shown == [frame.data for frame in (*partials, final)]
     assert items[-1]["caption"] == "final"

@@ -18,6 +18,7 @@ export class Tile {
   #crossfade = new Crossfade(this.#parts.picture, () => this.#tellTrouble());
   #chosen = null; // the frame that the viewer has gone back to, by its place; null follows the newest
   #item = null;
+  #frames = []; // partials by index, then the final
   #title = null;
 
   constructor() {
@@ -27,9 +28,10 @@ export class Tile {
   /** Show the facts of an item. `title`: {name, nth, of}. `isFirst`: whether it tells what its stream has to say, too. */
   update(item, stream, title, isFirst) {
     this.#item = item;
+    this.#frames = item.has_final ? [...item.partials, item.final] : item.partials;
     this.#title = title;
     this.element.dataset.kind = item.kind;
-    this.element.classList.toggle("has-frames", item.frames.length > 0);
+    this.element.classList.toggle("has-frames", this.#frames.length > 0);
     this.#label();
     this.#shape();
     this.#scrub(false);
@@ -52,7 +54,7 @@ export class Tile {
 
   /** The box has the shape of the picture before there is one, so that nothing moves when it comes. */
   #shape() {
-    const [width, height] = this.#item.frames[0]?.size ?? this.#item.size ?? [1, 1];
+    const [width, height] = this.#frames[0]?.size ?? this.#item.size ?? [1, 1];
     this.#parts.picture.style.setProperty("--ratio", String(width / height));
   }
 
@@ -60,19 +62,18 @@ export class Tile {
 
   #choose() {
     const at = this.#range.valueAsNumber;
-    const frame = this.#item.frames[at];
+    const frame = this.#frames[at];
     this.#chosen = frame && at !== this.#newest() ? place(frame) : null;
     this.#scrub(true);
   }
 
   #newest() {
-    const { frames, shown } = this.#item;
-    const at = frames.findLastIndex((frame) => frame.url === shown);
-    return at < 0 ? frames.length - 1 : at;
+    const at = this.#frames.findLastIndex((frame) => frame.url === this.#item.shown);
+    return at < 0 ? this.#frames.length - 1 : at;
   }
 
   #scrub(isByHand) {
-    const { frames } = this.#item;
+    const frames = this.#frames;
     const newest = this.#newest();
     const chosen = frames.findIndex((frame) => place(frame) === this.#chosen);
     if (chosen < 0) this.#chosen = null;
@@ -107,7 +108,7 @@ export class Tile {
 
   #dot() {
     const { dots } = this.#parts;
-    const { frames } = this.#item;
+    const frames = this.#frames;
     while (dots.childElementCount > frames.length) dots.lastElementChild.remove();
     while (dots.childElementCount < frames.length) dots.append(document.createElement("i"));
     frames.forEach((frame, at) => {
@@ -130,9 +131,9 @@ export class Tile {
   /** Words in place of a picture, where there is none. */
   #tellTrouble() {
     if (!this.#item) return;
-    const { frames, caption } = this.#item;
-    const isBroken = frames.length > 0 && this.#crossfade.isBroken;
-    const text = isBroken ? "This picture cannot be shown here." : frames.length ? "" : words.plain(caption);
+    const { caption, shown } = this.#item;
+    const isBroken = shown !== null && this.#crossfade.isBroken;
+    const text = isBroken ? "This picture cannot be shown here." : shown === null ? words.plain(caption) : "";
     write(this.#parts.words.firstElementChild, text);
     this.#parts.mat.classList.toggle("has-picture", !this.#crossfade.isEmpty);
   }

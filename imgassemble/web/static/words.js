@@ -66,7 +66,7 @@ export function pixels(frame) {
 
 /** Format, size and weight of a frame. */
 export function frameFacts(frame) {
-  return `${frame.format}, ${pixels(frame)}, ${weight(frame.n_bytes)}`;
+  return `${frame.format}, ${pixels(frame)}, ${weight(frame.bytes)}`;
 }
 
 function weight(n_bytes) {
@@ -86,29 +86,39 @@ export function fileName(item, frame, title) {
 /** What there is to say of an item beside its picture: one line for the summary, and all sentences. */
 export function notes(item, stream, isFirst) {
   const reason = REASONS[item.kind];
-  const own = reason && item.frames.length ? [item.caption] : []; // without a picture it stands in its place
-  const told = [...own, ...item.anomalies, ...(isFirst ? streamSentences(item, stream) : [])];
+  const own = reason && item.shown ? [item.caption] : []; // without a picture it stands in its place
+  const told = [...own, ...messages(item), ...(isFirst ? streamSentences(stream, item.caption) : [])];
   const others = told.length === 1 ? "1 note" : `${told.length} notes`;
   return { summary: reason ?? others, sentences: told.map(plain) };
 }
 
-function streamSentences(item, stream) {
-  const isNews = stream.error && !item.caption.includes(stream.error);
-  return [...(isNews ? [`the stream: ${stream.error}`] : []), ...stream.anomalies];
+function streamSentences(stream, caption) {
+  const isNews = stream.error && !caption.includes(stream.error.message);
+  return [...(isNews ? [`the stream: ${sentence(stream.error)}`] : []), ...messages(stream)];
+}
+
+function messages({ anomalies }) {
+  return anomalies.map(({ message }) => message);
+}
+
+function sentence({ code, message }) {
+  return code ? `${message} (${code})` : message;
 }
 
 /** A stream that has named no item, as one that waits, or that ended in vain. */
 export function itemOf(stream) {
   const words = OUTCOMES[stream.outcome] ?? plain(stream.outcome);
+  const ended = stream.error ? `${words}: ${sentence(stream.error)}` : words;
   return {
     id: "",
     number: 0,
     state: stream.outcome === null ? "in_progress" : "failed",
     kind: stream.outcome === null ? "waiting" : "failed",
-    caption: stream.outcome === null ? "waiting for the first preview" : stream.error ? `${words}: ${stream.error}` : words,
+    caption: stream.outcome === null ? "waiting for the first preview" : ended,
     size: stream.size,
     shown: null,
-    frames: [],
+    partials: [],
+    final: null,
     has_final: false,
     has_ended: stream.outcome !== null,
     preview_s: null,
