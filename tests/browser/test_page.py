@@ -403,6 +403,19 @@ def test_the_page_recovers_by_itself_where_another_process_serves_it(site: Site,
     viewer.wait_for_picture(same.shown)
 
 
+def test_the_page_is_empty_where_another_process_shows_nothing(site: Site, view: View) -> None:
+    site.stream(OTTER)
+    viewer = view()
+    viewer.allowed = re.compile("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|RESET")
+    viewer.wait_for_tiles(1)
+    site.stop()
+    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    site.gallery = Gallery()
+    site.start()
+    viewer.wait_for_tiles(0)
+    viewer.wait_for("() => !document.querySelector('#empty').hidden")
+
+
 def test_the_page_recovers_where_the_same_process_comes_back(site: Site, view: View) -> None:
     stream, viewer = site.stream(OTTER), view()
     viewer.allowed = re.compile("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|RESET")

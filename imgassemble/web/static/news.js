@@ -4,16 +4,13 @@
 
 const RETRY_MS = 2_000; // a browser that has given up is asked again: it gives up on any answer that is no stream
 const LONGEST_RETRY_MS = 30_000;
-const NOTHING_MS = 300; // where there is nothing to show, nothing is told: so long it is waited for
 
 /** Listen for ever. `onBatch({isNew, gone, streams, items})`: with `isNew`, what was told before counts no more. */
 export function listen(address, { onBatch, onOpen, onLost }) {
   let batch = empty(false);
-  let timer = 0;
   let retryMs = RETRY_MS;
 
   function deliver() {
-    clearTimeout(timer);
     const told = batch;
     batch = empty(false);
     onBatch(told);
@@ -24,8 +21,6 @@ export function listen(address, { onBatch, onOpen, onLost }) {
     const on = (kind, take) => source.addEventListener(kind, (event) => take(JSON.parse(event.data)));
     on("hello", ({ is_new }) => {
       batch = empty(is_new);
-      clearTimeout(timer);
-      if (is_new) timer = setTimeout(() => isEmpty(batch) && deliver(), NOTHING_MS);
       retryMs = RETRY_MS;
       onOpen();
     });
@@ -42,10 +37,6 @@ export function listen(address, { onBatch, onOpen, onLost }) {
   }
 
   connect();
-}
-
-function isEmpty({ gone, streams, items }) {
-  return gone.length + streams.length + items.length === 0;
 }
 
 function empty(isNew) {
