@@ -60,10 +60,11 @@ class _Folder:
     has_result: bool = False  # final.* was told of in this run
     is_ours: bool = False
     is_stale: bool = False  # item.json is older than what is known
-    error: SinkError | None = None  # the first
+    has_failed: bool = False
 
 
 _FEW = 32  # frames of one item; services send up to five
+_MANY = 500  # folders, of a kilobyte or two each: before there are more, those of discarded items are forgotten
 
 
 def _now() -> datetime:
@@ -105,6 +106,8 @@ class DirectorySink:
         self._clock = clock
         self._assembler: Assembler | None = None
         self._folders: dict[str, _Folder] = {}
+        self._most_folders = _MANY
+        self._error: SinkError | None = None  # the first
         self._left_over: list[Path] = []  # temporary files that stood here when this run began
 
     def open(self, assembler: Assembler) -> None:
@@ -114,7 +117,7 @@ class DirectorySink:
         except (OSError, ValueError) as cause:
             raise sink_error(self._directory, cause) from cause
         if assembler is not self._assembler:  # what was written of another stream is not ours any more
-            self._assembler, self._folders = assembler, {}
+            self._assembler, self._folders, self._error = assembler, {}, None
         if self._resume or self._overwrite:
             self._left_over = _temporary_in(self._directory)
         for item in assembler.items.values():
@@ -137,19 +140,27 @@ class DirectorySink:
             if self._resume and not folder.path.is_symlink():
                 facts = read_facts(folder.path / "item.json")
                 folder.frames, folder.anomalies = _frames_in(folder.path, facts), anomalies_told(facts)
+            self._forget_some(self._assembler)
             self._folders[update.item_id] = folder
         folder.is_stale = True
         if step := _STEPS.get(type(update)):
             self._try(folder, partial(step, self, folder, update))
+
+    def _forget_some(self, assembler: Assembler) -> None:
+        """Forget the folders of discarded items, where there are many: what stands in them is not ours any more."""
+        if len(self._folders) >= self._most_folders:
+            self._folders = {item_id: folder for item_id, folder in self._folders.items() if item_id in assembler}
+            self._most_folders = 2 * len(self._folders) + _MANY
 
     def close(self) -> None:
         """Write what is left to write. Raises the first SinkError that there was."""
         for item_id, folder in self._folders.items():
             if folder.is_stale and self._assembler and item_id in self._assembler:  # it may have been discarded
                 self._try(folder, partial(self._write_facts, folder, item_id))
-        errors = [folder.error for folder in self._folders.values() if folder.error]
-        for error in [*errors, *self._remove_left_over()]:
-            raise error
+        left_over = self._remove_left_over()
+        for error in (self._error, *left_over):
+            if error:
+                raise error
 
     def _remove_left_over(self) -> list[SinkError]:
         """Remove what runs that were killed were about to write. A run that is alive has renamed its own by now."""
@@ -165,7 +176,7 @@ class DirectorySink:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files that stand now, item by item."""
+        """The files that stand now, item by item, but for those of items that were discarded long ago."""
         return tuple(
             folder.path / name
             for folder in self._folders.values()
@@ -176,8 +187,9 @@ class DirectorySink:
         try:
             step()
         except SinkError as error:
-            if folder.error is None:
-                folder.error = error
+            self._error = self._error or error
+            if not folder.has_failed:
+                folder.has_failed = True
                 _log.warning("%s; the stream goes on", error)
 
     def _prepare(self, folder: _Folder) -> None:

@@ -616,6 +616,26 @@ def test_a_stream_without_images_leaves_an_empty_folder(tmp_path: Path) -> None:
     assert sink.paths == ()
 
 
+def test_folders_of_items_that_were_discarded_long_ago_are_forgotten_their_files_stay_and_so_does_the_error(
+    tmp_path: Path,
+) -> None:
+    assembler, sink = Assembler(), DirectorySink(tmp_path)
+    (tmp_path / "ig_0").write_bytes(b"mine")
+    sink.open(assembler)
+    assembler.subscribe(sink)
+    assembler.feed(wire.partial("ig_stays"))
+    for number in range(1_200):
+        assembler.feed(wire.done(f"ig_{number}", FINAL, output_index=number))
+        assembler.discard(f"ig_{number}")
+    assert len(sink.paths) < 1_200
+    assert tmp_path / "ig_stays" / "partial-000.png" in sink.paths
+    assert len(list(tmp_path.glob("*/final.png"))) == 1_199
+    assembler.close()
+    with pytest.raises(SinkError) as caught:
+        sink.close()
+    assert caught.value.path == str(tmp_path / "ig_0")
+
+
 # ---- ids from outside
 
 _SAFE = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_-])?")
