@@ -287,6 +287,12 @@ def test_each_item_has_a_tile_and_the_rows_wrap(window: Callable[..., Window]) -
     assert first[0] == third[0] < second[0]
 
 
+def test_a_window_has_as_many_tiles_as_x11_can_draw(window: Callable[..., Window]) -> None:
+    shown = window(size=(64, 4_096), columns=1)
+    shown.show([wire.done(f"ig_{at}", picture(GREEN), output_index=at) for at in range(20)])
+    assert shown.captions() == [("final", "")] * 6
+
+
 def test_a_screen_shows_one_stream_after_the_other(window: Callable[..., Window]) -> None:
     shown = window()
     shown.show([])

@@ -262,6 +262,28 @@ def test_each_item_has_a_tile_and_the_rows_wrap(window: Callable[..., Window]) -
     assert seen.getpixel((CENTRE[0], below + 30)) == BLUE
 
 
+def test_a_window_has_as_many_tiles_as_x11_can_draw(display: str) -> None:
+    code = f"""
+import sys, threading, tkinter
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import wire
+from imgassemble import assemble
+from imgassemble.screens.tk import TkScreen
+
+root = tkinter.Tk()
+screen = TkScreen(root, size=(64, 4_096), columns=1)
+screen.pack()
+screen.bind("<<StreamEnded>>", lambda _: root.after_idle(root.quit))
+stream = [wire.done(f"ig_{{at}}", wire.png(64, 4_096), output_index=at) for at in range(20)]
+threading.Thread(target=assemble, args=(stream,), kwargs={{"on_update": screen}}, daemon=True).start()
+root.mainloop()
+root.update()
+print(len(screen.grid_slaves()))
+"""
+    done = run(code, display)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "6\n", "")
+
+
 def test_a_screen_shows_one_stream_after_the_other(window: Callable[..., Window]) -> None:
     shown = window()
     shown.show([])

@@ -24,7 +24,7 @@ from ..errors import UsageError
 from ..refresh import Refresher
 from ..updates import StreamEnded, Update
 from .tiles import Painter, Shown, Tile, placeholder
-from .windows import COLOURS, GAP, check_tiles
+from .windows import COLOURS, GAP, check_tiles, rows_and_columns, tile_of
 
 try:
     from PySide6.QtCore import QObject, Qt, Signal  # type: ignore[import-not-found, unused-ignore]
@@ -58,7 +58,11 @@ class QtScreen(QWidget):
     size: (width, height) of a tile's picture, at most, in Qt's pixels (of a dense display, it uses all that there are);
         a placeholder of that size stands there at once.
     min_interval_s: two previews are shown at least so many seconds apart.
-    columns: so many tiles stand side by side before the next row begins, 1 or more; each item has one.
+    columns: so many tiles stand side by side before the next row begins, 1 or more.
+
+    Each item has a tile, and 4 bytes of memory for each pixel of its picture. X11 has no window with a side of more
+    than 32,767 pixels, so a further item takes the tile that changed longest ago: in two columns of 512x512 there are a
+    hundred.
 
     When all of a stream has been shown, the signal `stream_ended` tells its outcome. One that raises has ended too, and
     its last previews are called drafts; where the assembler was given, it stays open, and no end is told. Closing or
@@ -79,7 +83,8 @@ class QtScreen(QWidget):
         check_tiles(size, columns)
         _check_application()
         super().__init__(parent)
-        self._size, self._columns = size, columns
+        self._size = size
+        self._rows, self._columns = rows_and_columns(size, columns)
         self._tiles: dict[str, _Tile] = {}
         self._grid = QGridLayout(self)
         self._grid.setSpacing(2 * GAP)
@@ -110,13 +115,12 @@ class QtScreen(QWidget):
             self.stream_ended.emit(update.outcome)
 
     def _tile_of(self, item_id: str) -> _Tile:
-        """The tile of an item; the first item takes the one that stands there before there is any."""
-        tile = self._tiles.get(item_id) or self._tiles.pop("", None)
-        if tile is None:
+        def make(number: int) -> _Tile:
             tile = _Tile(self._size)
-            self._grid.addWidget(tile, *divmod(len(self._tiles), self._columns), Qt.AlignmentFlag.AlignTop)
-        self._tiles[item_id] = tile
-        return tile
+            self._grid.addWidget(tile, *divmod(number, self._columns), Qt.AlignmentFlag.AlignTop)
+            return tile
+
+        return tile_of(self._tiles, item_id, self._rows * self._columns, make)
 
 
 class _Tile(QWidget):

@@ -24,7 +24,7 @@ _TOP, _BOTTOM = (0xE8, 0xE8, 0xE8), (0xD4, 0xD4, 0xD4)  # of a placeholder
 # So many pictures are decoded at once: Pillow lets go of the interpreter, but twenty threads that decode take turns on
 # the processors with the event loop. With all of them its longest stall was 180 ms, so it is under 5.
 _DECODING = BoundedSemaphore(max(1, (os.cpu_count() or 2) - 1))
-_LONGEST_CAPTION = 200
+LONGEST_CAPTION = 200
 _LEFT = "; only a draft is left"
 # What the sentence of an item that is incomplete begins and ends with: a tile shows it by itself.
 _INCOMPLETE, _KEPT = "the image {} is incomplete: ", "; its previews are kept, ask again for a result"
@@ -164,7 +164,7 @@ def _reason(item_id: str, error: Exception | None) -> str:
 
 
 def _words(what: str, reason: object, rest: str = "") -> str:
-    return clean(f"{what}: {reason}" if reason else what, _LONGEST_CAPTION - len(rest)) + rest
+    return clean(f"{what}: {reason}" if reason else what, LONGEST_CAPTION - len(rest)) + rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..refresh import Refresher
 from ..updates import Outcome, StreamEnded, Update
 from .tiles import Painter, Tile, placeholder
-from .windows import COLOURS, GAP, check_tiles
+from .windows import COLOURS, GAP, check_tiles, rows_and_columns, tile_of
 
 try:
     import tkinter
@@ -44,8 +44,12 @@ class TkScreen(ttk.Frame):
     parent: the widget in which it lives; make both in the thread of the main loop.
     size: (width, height) in pixels of a tile's picture, at most; a placeholder of that size stands there at once.
     min_interval_s: two previews are shown at least so many seconds apart.
-    columns: so many tiles stand side by side before the next row begins, 1 or more; each item has one.
+    columns: so many tiles stand side by side before the next row begins, 1 or more.
     options: those of a ttk.Frame, such as `padding`.
+
+    Each item has a tile, and 10 bytes of memory for each pixel of its picture. X11 has no window with a side of more
+    than 32,767 pixels, so a further item takes the tile that changed longest ago: in two columns of 512x512 there are a
+    hundred.
 
     When all of a stream has been shown, the event `<<StreamEnded>>` comes, and `outcome` says how it ended. One that
     raises has ended too, and its last previews are called drafts; where the assembler was given, it stays open, and no
@@ -69,7 +73,8 @@ class TkScreen(ttk.Frame):
         self._is_gone = True  # where Tk refuses an option, its parent has it among its children all the same
         super().__init__(parent, **options)
         self._is_gone = False
-        self._size, self._columns = size, columns
+        self._size = size
+        self._rows, self._columns = rows_and_columns(size, columns)
         self._painter = Painter(size)
         self._outcome: Outcome | None = None
         self._waiting: SimpleQueue[Callable[[], object]] = SimpleQueue()
@@ -137,14 +142,13 @@ class TkScreen(ttk.Frame):
             self.event_generate("<<StreamEnded>>", when="tail")  # a handler may well destroy the window
 
     def _tile_of(self, item_id: str) -> _Tile:
-        """The tile of an item; the first item takes the one that stands there before there is any."""
-        tile = self._tiles.get(item_id) or self._tiles.pop("", None)
-        if tile is None:
+        def make(number: int) -> _Tile:
             tile = _Tile(self, self._size)
-            row, column = divmod(len(self._tiles), self._columns)
+            row, column = divmod(number, self._columns)
             tile.grid(row=row, column=column, padx=GAP, pady=GAP, sticky="n")
-        self._tiles[item_id] = tile
-        return tile
+            return tile
+
+        return tile_of(self._tiles, item_id, self._rows * self._columns, make)
 
 
 class _Tile(ttk.Frame):
