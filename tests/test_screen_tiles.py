@@ -186,6 +186,16 @@ def test_a_picture_that_cannot_be_decoded_leaves_the_one_before_it_and_is_named(
     assert second.tile.caption == "final; it cannot be decoded"
 
 
+def test_a_preview_that_was_skipped_stays_where_the_final_cannot_be_decoded() -> None:
+    painter = Painter((100, 100))
+    told = list(iter_updates([wire.partial(), wire.done(content=UNDECODABLE)]))
+    for update in told:
+        painter.note(update)
+    (shown,) = (shown for update in told if isinstance(update, FinalReady) and (shown := painter(update)))
+    assert shown.frame is not None
+    assert shown.frame.data == wire.shade(0)
+
+
 def test_without_a_picture_before_it_there_is_a_placeholder() -> None:
     (shown,) = painted([wire.done(content=UNDECODABLE)])
     assert (shown.image.size, shown.frame) == ((100, 100), None)

@@ -210,8 +210,9 @@ class Painter:
         return Shown(tile=tile, image=image, frame=frame)
 
     def _painted(self, tile: Tile) -> tuple[Image.Image, Frame | None]:
-        """The picture of a tile and its frame, or those that were painted before."""
-        for frame in (tile.frame, self._memory[tile.item_id].painted):
+        """The picture of a tile and its frame, or those before it."""
+        past = self._memory[tile.item_id]
+        for frame in (tile.frame, past.painted or past.preview):
             with suppress(FrameDecodeError), _DECODING:
                 return paint(replace(tile, frame=frame), self._size), frame
         return placeholder(self._size), None
