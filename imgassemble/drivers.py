@@ -22,6 +22,7 @@ from .sources import EventDecoder, looks_like_lines
 from .updates import Update
 
 _T = TypeVar("_T")
+_MOST_NOTES = 3  # a reader reads the first
 
 _log = logging.getLogger("imgassemble")
 
@@ -69,8 +70,8 @@ def assemble(
         kept.open(assembler)
         with _ending(assembler, is_given=is_given):
             deque(updates, maxlen=0)
-    except BaseException:
-        kept.close()
+    except BaseException as error:
+        _note(kept.close(), error)
         raise
     finally:
         for unsubscribe in subscriptions:
@@ -112,8 +113,8 @@ async def aassemble(
                         let_go()
             finally:
                 await tell()  # what a close() told, here or a strict one before it raised
-    except BaseException:
-        await _in_thread(kept.close)
+    except BaseException as error:
+        _note(await _in_thread(kept.close), error)
         raise
     finally:
         unsubscribe()
@@ -129,6 +130,12 @@ def _ending(assembler: Assembler, *, is_given: bool) -> Iterator[None]:
         if not is_given:
             assembler.close()
         raise
+
+
+def _note(failed: list[SinkError], error: BaseException) -> None:
+    """What ends a stream is raised, and hides no sink that failed."""
+    for each in failed[:_MOST_NOTES]:
+        error.add_note(str(each))
 
 
 def _check_stream(stream: object, kind: type, others: str) -> None:

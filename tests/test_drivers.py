@@ -363,6 +363,13 @@ def test_an_interrupt_in_a_callback_passes_through_after_the_sinks_are_closed(dr
     assert sink.told[-1] == "close"
 
 
+@both
+def test_the_exception_that_ends_a_stream_has_a_note_of_each_sink_that_failed(drain: Callable[..., Result]) -> None:
+    with pytest.raises(LostError) as caught:
+        drain(_broken(EVENTS), sinks=[Listening("close", OSError("the disk is full")), Listening()])
+    assert ["the disk is full" in note for note in caught.value.__notes__] == [True]
+
+
 # ---- wrong arguments
 
 _DRIVERS: dict[str, Callable[..., Any]] = {
