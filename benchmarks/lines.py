@@ -109,7 +109,8 @@ def _pixels(form: Format, size: tuple[int, int]) -> Iterator[Line]:
 
     what, bound = f"wire to pixels, {_named(form, size)}, to Pillow alone", 2.0 if size == SQUARE else None
     yield Line(what=what, measure=partial(measure, costs.pixels_with_imgassemble), goal=1.1, bound=bound)
-    yield Line(what="  the same of the bare loop", measure=partial(measure, rivals.pixels_with_bare_loop))
+    what = f"wire to pixels, {_named(form, size)}, bare loop to Pillow"
+    yield Line(what=what, measure=partial(measure, rivals.pixels_with_bare_loop))
 
 
 def _named(form: Format, size: tuple[int, int]) -> str:
