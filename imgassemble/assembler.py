@@ -15,7 +15,7 @@ from inspect import iscoroutinefunction
 from typing import Any, get_args
 
 from .changes import Change, Held, Keep, KeyBy, Rules, weigh
-from .errors import EventError, ImgassembleError, IncompleteStreamError, LimitError, UsageError
+from .errors import ImgassembleError, LimitError, UsageError
 from .events import parse_event
 from .frames import Frame
 from .items import Cursor, Item, Pixels, Result, result_of
@@ -269,12 +269,7 @@ class Assembler:
 
     def _conclude(self) -> Result:
         stream = self._held.standing.stream
-        result = replace(result_of(self.items, stream, self._held.gone), anomalies=self.anomalies)
-        lost = (each.error for each in self.anomalies if isinstance(each.error, EventError) and each.error.has_picture)
-        if result.outcome is Outcome.NO_IMAGE and any(lost):
-            sentence = "pictures came, and none could be kept: their events name no item; the anomalies say what helps"
-            return replace(result, error=IncompleteStreamError(sentence))
-        return result
+        return replace(result_of(self.items, stream, self._held.gone), anomalies=self.anomalies)
 
     def _check_turn(self) -> None:
         if self._is_telling:

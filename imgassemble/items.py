@@ -169,7 +169,10 @@ def result_of(
         incomplete = IncompleteStreamError(sentence, item_ids=named[State.INCOMPLETE])
         return Result(items=items, outcome=Outcome.INCOMPLETE, error=incomplete)
     if not (items or gone):
-        sentence = "the stream held no image: the service answered in text or refused, or it is another kind of stream"
+        sentence = (
+            "the stream held no image: it was cut before its first, the service answered in text or refused, or it is "
+            "another kind of stream; anomalies, where there are any, say more"
+        )
         return Result(items=items, outcome=Outcome.NO_IMAGE, error=IncompleteStreamError(sentence))
     return Result(items=items, outcome=Outcome.COMPLETED)
 

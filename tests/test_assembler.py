@@ -929,21 +929,11 @@ def test_an_event_without_an_item_id_is_an_anomaly_of_the_stream(event: Wire) ->
     assert anomaly.error.event_type == event["type"]
 
 
-@pytest.mark.parametrize(
-    ("event", "sentence"),
-    [
-        (wire.partial(None, 1), "pictures came, and none could be kept"),
-        (wire.done(None, GOOD), "pictures came, and none could be kept"),
-        (wire.done(None), "the stream held no image"),
-        (wire.partial(None, 1, ""), "the stream held no image"),
-    ],
-)
-def test_where_no_event_says_of_which_item_it_is_the_error_tells_whether_pictures_came(
-    event: Wire, sentence: str
-) -> None:
-    result = assemble([event])
-    assert result.outcome is Outcome.NO_IMAGE
-    assert sentence in str(result.error)
+@pytest.mark.parametrize("has_picture", [True, False])
+def test_the_error_of_an_event_without_an_item_id_says_whether_it_brought_a_picture(*, has_picture: bool) -> None:
+    picture = GOOD if has_picture else None
+    errors = [anomaly.error for anomaly in assemble([wire.done(None, picture)]).anomalies]
+    assert [isinstance(error, EventError) and error.has_picture for error in errors] == [has_picture]
 
 
 UNREADABLE: tuple[Any, ...] = (
