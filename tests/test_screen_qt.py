@@ -573,7 +573,7 @@ def test_arguments_that_cannot_work_are_told_at_once(app: Any, options: dict[str
 
 # Runs a program as it is; when the stream has ended it takes a picture of the window, and closes it.
 RUNNER = """
-import runpy, sys
+import runpy, sys, warnings
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
@@ -589,6 +589,7 @@ def run(_, original=QApplication.exec):
     original()
 
 QApplication.exec = run
+warnings.simplefilter("ignore", ResourceWarning)  # its thread ends with it, and so does the connection
 runpy.run_path(program, run_name="__main__")
 """
 

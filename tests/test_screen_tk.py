@@ -536,7 +536,7 @@ def test_options_are_those_of_a_frame_and_a_wrong_one_lets_the_window_close(wind
 
 # Runs a program as it is; when the stream has ended it takes a picture of the window, and closes it.
 RUNNER = """
-import os, runpy, sys, tkinter
+import os, runpy, sys, tkinter, warnings
 from PIL import ImageGrab
 
 program, target = sys.argv[1:]
@@ -552,6 +552,7 @@ def mainloop(root, original=tkinter.Misc.mainloop):
     original(root)
 
 tkinter.Misc.mainloop = mainloop
+warnings.simplefilter("ignore", ResourceWarning)  # its thread ends with it, and so does the connection
 runpy.run_path(program, run_name="__main__")
 """
 
