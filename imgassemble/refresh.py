@@ -401,6 +401,7 @@ class Refresher:
     def _settle(self, call: _Call) -> None:
         """The call has been made, or it never will be."""
         with self._changed:
+            call.run = None  # it holds the call, and what was decoded for it would wait for the collector of cycles
             if not call.is_settled:
                 call.is_settled = True
                 self._settled += 1

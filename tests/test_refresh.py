@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import queue
 import subprocess
 import sys
 import threading
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from itertools import pairwise
@@ -423,6 +425,28 @@ def test_a_busy_screen_that_shows_all_skips_above_the_bound() -> None:
     assert (refresher.shown, refresher.skipped) == (1 + MOST_WAITING, 4_999 + 3 - MOST_WAITING)
     assert screen.kinds[-3:] == ENDS
     assert screen.indices[1:] == list(range(5_000 - MOST_WAITING + 3, 5_000))
+
+
+class Decoded:
+    """Stands for pixels: only one that has a weak reference can be seen to go."""
+
+
+def test_what_was_decoded_for_a_call_goes_with_it_and_waits_for_no_collector() -> None:
+    alive: list[weakref.ref[Decoded]] = []
+
+    def prepare(_update: Any) -> Decoded:
+        decoded = Decoded()
+        alive.append(weakref.ref(decoded))
+        return decoded
+
+    gc.disable()
+    try:
+        with Refresher(lambda *_: None, prepare=prepare) as refresher:
+            assemble(EVENTS, on_update=refresher)
+        assert [ref() for ref in alive] == [None] * refresher.shown
+    finally:
+        gc.enable()
+    assert refresher.shown > 1
 
 
 def test_refreshers_do_not_hinder_each_other() -> None:
@@ -1128,6 +1152,7 @@ def test_two_may_close_at_once() -> None:
 
 PROGRAM = """
 import threading
+import weakref
 import imgassemble
 from imgassemble.refresh import Refresher
 is_busy = threading.Event()
