@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterable
 from io import BytesIO
 from typing import Any
@@ -210,6 +212,19 @@ def test_the_exception_of_a_stream_passes_through_and_what_came_is_called_a_draf
     with pytest.raises(OSError, match="gone"):
         asyncio.run(main())
     assert captions[-1] == "draft: the stream ended before its final picture"
+
+
+def test_a_screen_that_is_done_with_goes_at_once_and_waits_for_no_collector() -> None:
+    async def main() -> weakref.ref[LoopScreen]:
+        async with LoopScreen(lambda _: None, size=(60, 40)) as screen:
+            await aassemble(given(EVENTS), on_update=screen)
+        return weakref.ref(screen)
+
+    gc.disable()
+    try:
+        assert asyncio.run(main())() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("arguments", [{"show": None}, {"size": (0, 4)}, {"size": "5x4"}, {"min_interval_s": -1}])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from inspect import isawaitable
 
 from ..assembler import check_listener
@@ -41,7 +42,9 @@ class LoopScreen:
         check_size(size)
         self._show, self._size = show, size
         self._painter = Painter(size)
-        self._refresher = Refresher(self._show_painted, prepare=self._painter, min_interval_s=min_interval_s)
+        # Not a method: a screen that is done with goes at once, and with it the frames that it remembers.
+        painted = partial(_show_painted, show)
+        self._refresher = Refresher(painted, prepare=self._painter, min_interval_s=min_interval_s)
 
     def __call__(self, update: Update) -> None:
         """Have `update` shown; returns at once."""
@@ -54,7 +57,7 @@ class LoopScreen:
         await self._refresher.__aenter__()
         image = await to_thread(placeholder, self._size)
         try:
-            await self._call(Shown(tile=Tile(), image=image))
+            await _call(self._show, Shown(tile=Tile(), image=image))
         except Exception:  # noqa: BLE001 - as a Refresher does for what comes later
             _log.exception("a screen failed to show the placeholder; the stream goes on")
         return self
@@ -62,11 +65,13 @@ class LoopScreen:
     async def __aexit__(self, *_: object) -> None:
         await self._refresher.aclose()
 
-    async def _show_painted(self, _: Update, shown: Shown | None) -> None:
-        if shown is not None:
-            await self._call(shown)
 
-    async def _call(self, shown: Shown) -> None:
-        answer = self._show(shown)
-        if isawaitable(answer):
-            await answer
+async def _show_painted(show: Callable[[Shown], object], _: Update, shown: Shown | None) -> None:
+    if shown is not None:
+        await _call(show, shown)
+
+
+async def _call(show: Callable[[Shown], object], shown: Shown) -> None:
+    answer = show(shown)
+    if isawaitable(answer):
+        await answer
