@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -13,15 +14,22 @@ from imgassemble.screens import LoopScreen
 from imgassemble.screens.tiles import Shown
 
 _BEAT_S = 0.001
+_LINE = 125_000_000  # bytes per second that all streams have together: a gigabit
+_WITHIN_S = 1.0  # in which they begin: users do not come at one moment
 
 
-def longest_stall(chunks: list[bytes], *, streams: int = 20) -> float:
-    """The longest time in seconds that the loop was held while so many streams were read, decoded and shown on it."""
-    return asyncio.run(_longest_stall(chunks, streams))
+def longest_stall(chunks: list[bytes], *, streams: int = 20, is_paced: bool) -> float:
+    """The longest time in seconds that the loop was held while so many streams were read, decoded and shown on it.
+
+    is_paced: the streams begin within a second and come over one line, of a gigabit; else all begin at once, and each
+        has a chunk at every turn of the loop.
+    """
+    gc.collect()
+    return asyncio.run(_longest_stall(chunks, streams, is_paced=is_paced))
 
 
-async def _longest_stall(chunks: list[bytes], streams: int) -> float:
-    longest, is_over = 0.0, False
+async def _longest_stall(chunks: list[bytes], streams: int, *, is_paced: bool) -> float:
+    longest, is_over, line_is_free_at, now = 0.0, False, 0.0, asyncio.get_running_loop().time
 
     async def beat() -> None:
         nonlocal longest
@@ -30,19 +38,21 @@ async def _longest_stall(chunks: list[bytes], streams: int) -> float:
             await asyncio.sleep(_BEAT_S)
             longest = max(longest, time.perf_counter() - start - _BEAT_S)
 
-    async def stream(number: int) -> AsyncIterator[bytes]:
-        for _ in range(Random(number).randrange(len(chunks))):  # users do not come at one moment, either
-            await asyncio.sleep(0)
+    async def stream() -> AsyncIterator[bytes]:
+        nonlocal line_is_free_at
         for chunk in chunks:
+            if is_paced:
+                line_is_free_at = max(line_is_free_at, now()) + len(chunk) / _LINE
+            await asyncio.sleep(max(0.0, line_is_free_at - now()))
             yield chunk
-            await asyncio.sleep(0)
 
     async def show(_shown: Shown) -> None:
         pass
 
     async def one(number: int) -> None:
+        await asyncio.sleep(Random(number).random() * _WITHIN_S * is_paced)
         async with LoopScreen(show, size=(512, 512)) as screen:
-            await aassemble(stream(number), on_update=screen)
+            await aassemble(stream(), on_update=screen)
 
     beating = asyncio.ensure_future(beat())
     await asyncio.gather(*(one(number) for number in range(streams)))
