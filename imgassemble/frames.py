@@ -181,14 +181,21 @@ _JPEG_COLOURS = {0xE0: (b"JFIF\0", 18), 0xE2: (b"ICC_PROFILE\0", 18), 0xEE: (b"A
 
 
 def _without_metadata(data: bytes, form: Format) -> bytes:
-    whole = memoryview(data)
     if form == "PNG":
-        return PNG_SIGNATURE + b"".join(whole[start:end] for start, end in _png_pixels(data))
+        return _kept(data, (0, len(PNG_SIGNATURE)), *_png_pixels(data))
     if form == "JPEG":
-        return b"\xff\xd8" + b"".join(whole[start:end] for start, end in _jpeg_pixels(data))
+        return _kept(data, (0, 2), *_jpeg_pixels(data))
     if form == "GIF":
-        return data[: gif_start(data)] + b"".join(whole[start:end] for start, end in _gif_pixels(data)) + b";"
+        return _kept(data, (0, gif_start(data)), *_gif_pixels(data)) + b";"
     return data
+
+
+def _kept(data: bytes, *places: tuple[int, int]) -> bytes:
+    """What stands in these places; where that is all, it is not copied."""
+    if sum(end - start for start, end in places) == len(data):
+        return data
+    whole = memoryview(data)
+    return b"".join(whole[start:end] for start, end in places)
 
 
 def _png_pixels(data: bytes) -> Iterator[tuple[int, int]]:
