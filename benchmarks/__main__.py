@@ -27,7 +27,7 @@ def main() -> int:
     options = parser.parse_args()
     if not options.json:
         print(f"Python {platform.python_version()}, {', '.join(_versions())}, {platform.machine()}\n")
-        print(f"{'':<58}{'median':>8}{'least':>8}{'most':>8}{'goal':>7}")
+        print(f"{'':<60}{'median':>8}{'least':>8}{'most':>8}{'goal':>7}")
     beyond = []
     for line in lines(is_full=options.full):
         if options.only not in line.what:
@@ -38,7 +38,7 @@ def main() -> int:
         middle, least, most = statistics.median(figures), min(figures), max(figures)
         facts = {"what": line.what, "median": middle, "least": least, "most": most, "goal": line.goal}
         goal = "" if line.goal is None else f"{line.goal:g}"
-        shown = f"{line.what:<58}{middle:>8.2f}{least:>8.2f}{most:>8.2f}{goal:>7}"
+        shown = f"{line.what:<60}{middle:>8.2f}{least:>8.2f}{most:>8.2f}{goal:>7}"
         print(json.dumps(facts) if options.json else shown, flush=True)
         if line.is_beyond(figures):
             beyond.append(f"{line.what}: {least:.2f}, and the bound is {line.bound:g}")

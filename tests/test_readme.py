@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hostile.pictures import table
 
 from imgassemble.lifecycle import TABLE
 
@@ -95,3 +96,25 @@ def test_every_link_leads_somewhere() -> None:
 def test_the_page_of_the_simulator_is_drawn_from_its_tables() -> None:
     drawn = runpy.run_path(str(ROOT / "docs" / "simulator.py"))["page"]()
     assert drawn == SIMULATOR, "run: python docs/simulator.py"
+
+
+# ---- figures
+
+_OPTIONAL = ("openai", "viewers")  # lines that are printed only where their packages are
+
+
+def _always(labels: list[str]) -> list[str]:
+    return [label for label in labels if not any(name in label for name in _OPTIONAL)]
+
+
+def test_the_table_of_speed_has_the_lines_that_the_command_prints() -> None:
+    program = "from benchmarks.lines import lines; print(*(line.what for line in lines(is_full=False)), sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    printed = done.stdout.splitlines()
+    shown = re.findall(r"^(\S.*?)  +[\d.]+ +[\d.]+ +[\d.]+", README.partition("## Speed")[2], re.M)
+    assert len(set(printed)) == len(printed)
+    assert _always(shown) == _always(printed)
+
+
+def test_the_readme_counts_the_hostile_pictures_that_there_are() -> None:
+    assert f"formats ({len(table())} of them in the tests)" in README
