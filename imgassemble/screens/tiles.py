@@ -226,10 +226,6 @@ def paint(tile: Tile, size: tuple[int, int]) -> Image.Image:
     if tile.frame is None:
         return placeholder(size)
     image = tile.frame.preview(size)
-    try:
-        image.load()  # where the picture is smaller than asked, it is not yet
-    except Exception as cause:  # as for a frame: Pillow raises what it meets
-        raise FrameDecodeError(f"the pixels cannot be decoded: {cause}", index=tile.frame.index) from cause
     return image if image.mode in ("RGB", "RGBA") else image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
