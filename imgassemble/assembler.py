@@ -22,14 +22,13 @@ from .items import Cursor, Item, Pixels, Result, result_of
 from .lifecycle import Facts, StreamFacts, Verdict, error_of, judge, reason_of
 from .limits import Limits
 from .readings import read
-from .updates import Anomaly, FinalReady, FrameAdded, Outcome, StreamEnded, Told, Update, tell
+from .updates import MOST_ANOMALIES, Anomaly, FinalReady, FrameAdded, Outcome, StreamEnded, Told, Update, tell
 from .values import ReadOnly
 
 Listener = Callable[[Any], object]
 UPDATES: tuple[type, ...] = get_args(Update)
 
 _log = logging.getLogger("imgassemble")
-_MOST_ANOMALIES = 100  # kept for an item, and for the stream: enough to see what is wrong, bounded on a hostile stream
 
 
 class Assembler:
@@ -250,7 +249,7 @@ class Assembler:
         for anomaly in change.anomalies:
             _release(anomaly.error)
             kept = (*self._anomalies.get(anomaly.item_id, ()), anomaly)
-            self._anomalies[anomaly.item_id] = kept[-_MOST_ANOMALIES:]
+            self._anomalies[anomaly.item_id] = kept[-MOST_ANOMALIES:]
         return [*updates, *change.anomalies]
 
     def _tell(self, item_id: str, added: list[Frame]) -> Iterator[Update]:

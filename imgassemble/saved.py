@@ -20,10 +20,10 @@ from typing import Any
 from .changes import RESUMED, image_number
 from .dialects import GREATEST_NUMBER, ROWS
 from .lifecycle import Witness
+from .updates import MOST_ANOMALIES
 
 MAX_FRAME_BYTES = 64 * 2**20  # larger than any frame that is kept
 _MAX_FACTS_BYTES = 4 * 2**20  # a thousand partials have 400 KB
-_MOST_ANOMALIES = 100  # of one item, as the assembler has it
 _PARTIAL = re.compile(r"partial-(\d+(?:\.\d+)?(?:e[+-]\d+)?)\.\w+")
 _DETAILS = ("output_index", "revised_prompt", "usage", "url")
 _NUMBER = (int, float, NoneType)
@@ -75,7 +75,7 @@ def frames_told(facts: Event) -> dict[str, Event]:
 def anomalies_told(facts: Event) -> list[Event]:
     """The anomalies in an `item.json`, as far as they have the form that a sink gives them."""
     told = facts.get("anomalies")
-    sound = (each for each in (told[-_MOST_ANOMALIES:] if isinstance(told, list) else ()) if isinstance(each, dict))
+    sound = (each for each in (told[-MOST_ANOMALIES:] if isinstance(told, list) else ()) if isinstance(each, dict))
     pairs = [{name: each.get(name) for name in ("code", "message")} for each in sound]
     return [each for each in pairs if all(isinstance(said, str) for said in each.values())]
 

@@ -94,6 +94,9 @@ AnomalyCode = Literal[
 ]
 
 
+MOST_ANOMALIES = 100  # kept for an item, and for the stream: enough to see what is wrong, bounded on a hostile stream
+
+
 @dataclass(frozen=True, slots=True)
 class Anomaly(_Update):
     """Something was wrong with an event, and the stream goes on. `item_id` is None where it concerns no item."""
