@@ -20,8 +20,8 @@ from imgassemble.sources import EventDecoder
 from .streams import CHUNK, chunks_of
 
 
-def frames_of(chunks: Iterable[bytes]) -> list[Frame]:
-    return [update.frame for update in iter_updates(chunks) if isinstance(update, (FrameAdded, FinalReady))]
+def frames_of(chunks: Iterable[bytes]) -> Iterator[Frame]:
+    return (update.frame for update in iter_updates(chunks) if isinstance(update, (FrameAdded, FinalReady)))
 
 
 def with_imgassemble(chunks: list[bytes]) -> list[bytes]:
@@ -29,8 +29,7 @@ def with_imgassemble(chunks: list[bytes]) -> list[bytes]:
 
 
 def pixels_with_imgassemble(chunks: list[bytes]) -> int:
-    frames = (update.frame for update in iter_updates(chunks) if isinstance(update, (FrameAdded, FinalReady)))
-    return sum(frame.decode().width for frame in frames)
+    return sum(frame.decode().width for frame in frames_of(chunks))
 
 
 def fed(events: list[Any]) -> None:

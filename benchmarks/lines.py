@@ -212,7 +212,7 @@ def _saving(rounds: int) -> list[float]:
 
 
 def _previewing(form: Format, side: int, rounds: int) -> list[float]:
-    frame = costs.frames_of(chunks_of(make_stream(form)))[-1]
+    *_, frame = costs.frames_of(chunks_of(make_stream(form)))
     return ratios(lambda: frame.preview((side, side)), frame.decode, rounds)
 
 
