@@ -260,13 +260,9 @@ def test_a_word_that_is_too_long_for_a_line_is_broken(window: Callable[..., Wind
 
 
 def test_a_stream_that_raises_has_ended_and_leaves_a_draft(window: Callable[..., Window]) -> None:
-    def broken() -> Iterator[Any]:
-        yield wire.partial(content=picture(RED))
-        raise ConnectionError("cut off")
-
     shown = window()
     with pytest.raises(ConnectionError):
-        assemble(broken(), on_update=shown.screen)
+        assemble(wire.cut_off([wire.partial(content=picture(RED))]), on_update=shown.screen)
     shown.wait(lambda: shown.ended == [Outcome.INCOMPLETE])
     assert shown.captions() == [("draft: the stream ended before its final picture", "#b26a00")]
     assert shown.colour() == RED

@@ -373,13 +373,8 @@ def test_the_placeholder_is_there_before_anything_comes() -> None:
 def test_a_placeholder_that_nothing_came_for_goes() -> None:
     glass = Glass()
     with pytest.raises(ConnectionError), TerminalScreen(glass, graphics="blocks") as screen:
-        assemble(cut_off([]), on_update=screen, assembler=Assembler())  # the stream may go on
+        assemble(wire.cut_off([]), on_update=screen, assembler=Assembler())  # the stream may go on
     assert glass.getvalue().endswith(f"{BEGIN}\x1b[21A\r\x1b[J{END}")
-
-
-def cut_off(events: Iterable[Any]) -> Iterator[Any]:
-    yield from events
-    raise ConnectionError("cut off")
 
 
 def test_seconds_count_from_when_the_screen_is_entered() -> None:

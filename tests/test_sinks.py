@@ -527,19 +527,14 @@ def test_a_provisional_final_becomes_a_result_when_the_stream_goes_on(tmp_path: 
     assert _files(tmp_path)["ig_1/final.png"] == FINAL
 
 
-def _cut() -> Iterator[wire.Wire]:
-    yield wire.partial(index=0, seq=1)
-    yield wire.done(content=FINAL, seq=2)
-    raise ConnectionError
-
-
 _REFUSED = wire.snapshot("failed", [wire.member(status="failed")], seq=3)
 
 
 def test_a_final_that_is_withdrawn_while_the_sink_is_closed_is_removed(tmp_path: Path) -> None:
     assembler, sink = Assembler(), DirectorySink(tmp_path)
+    told = [wire.partial(index=0, seq=1), wire.done(content=FINAL, seq=2)]
     with pytest.raises(ConnectionError):
-        assemble(_cut(), sinks=[sink], assembler=assembler)
+        assemble(wire.cut_off(told), sinks=[sink], assembler=assembler)
     assert sorted(_files(tmp_path)) == ["ig_1/final.png", "ig_1/partial-000.png"]
     assembler.feed(_REFUSED)
     assemble([], sinks=[sink], assembler=assembler)

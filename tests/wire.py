@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from io import BytesIO
 from struct import pack
@@ -154,3 +154,9 @@ def sse(events: Sequence[Wire], *, done: bool = False) -> bytes:
     names = (f"event: {each['type']}\n" if "type" in each else "" for each in events)
     body = "".join(f"{name}data: {json.dumps(each)}\n\n" for name, each in zip(names, events, strict=True))
     return body.encode() + (b"data: [DONE]\n\n" if done else b"")
+
+
+def cut_off(events: Iterable[Any]) -> Iterator[Any]:
+    """The events of a stream whose connection breaks behind them."""
+    yield from events
+    raise ConnectionError("cut off")
