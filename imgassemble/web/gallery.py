@@ -24,7 +24,7 @@ from ..assembler import Assembler, updates_so_far
 from ..errors import ImgassembleError, UsageError, clean
 from ..frames import Frame
 from ..lifecycle import State
-from ..screens.tiles import Kind, Tile, Tiles
+from ..screens.tiles import Tile, Tiles
 from ..updates import Anomaly, FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StateChanged, StreamEnded, Update
 
 _MOST_FRAMES = 32  # of an item: what a scrubber can show; of more, the newest
@@ -368,6 +368,7 @@ def _frames_of(assembler: Assembler) -> Iterator[Frame]:
 
 
 def _blank(stream: _Stream, item_id: str) -> dict[str, Any]:
+    tile = Tile()
     return {
         # As `Item.as_dict` has it, as far as updates tell.
         "id": item_id,
@@ -379,8 +380,8 @@ def _blank(stream: _Stream, item_id: str) -> dict[str, Any]:
         "anomalies": [],
         # What only the page needs.
         "number": len(stream.items),
-        "kind": str(Kind.WAITING),
-        "caption": "waiting for the first preview",
+        "kind": str(tile.kind),
+        "caption": tile.caption,
         "size": list(stream.size) if stream.size else None,
         "shown": None,
         "has_final": False,
