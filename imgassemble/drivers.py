@@ -11,6 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from contextlib import contextmanager
 from functools import partial
 from inspect import isawaitable
+from itertools import filterfalse
 from typing import Any, TypeVar
 
 from .assembler import Assembler, check_listener, late_listeners, log_failure
@@ -161,14 +162,25 @@ class _Intake:
             return self._decoder.feed(bytes(element))
         if isinstance(element, str) and looks_like_lines(element):
             raise UsageError("these are lines of an event stream, not events: pass its bytes, response.iter_bytes()")
-        return (element,)
+        return map(list.pop, [_alone(element)])
 
-    def rest(self, *, is_cut: bool) -> Iterator[Any]:
+    def rest(self, *, is_cut: bool) -> Iterable[Any]:
         """What the end of the bytes completes; where they were cut, nobody needs to hear of a torn event."""
-        return (event for event in self._decoder.close() if not (is_cut and isinstance(event, ImgassembleError)))
+        events = self._decoder.close()
+        return filterfalse(_is_error, events) if is_cut else events
 
 
-# An event holds a picture as text: it goes before the next one comes.
+def _is_error(event: Any) -> bool:
+    return isinstance(event, ImgassembleError)
+
+
+# An event holds a picture as text, and goes before its updates are shown: whoever yields it does not hold it, not by a
+# name, and not in a tuple.
+
+
+def _alone(event: Any) -> list[Any]:
+    """A list of one, out of which the event is taken."""
+    return [event]
 
 
 def _events(stream: Iterable[Any], limits: Limits) -> Iterator[Any]:
@@ -191,16 +203,15 @@ async def _aevents(stream: AsyncIterable[Any], limits: Limits) -> AsyncIterator[
         async for element in stream:
             events = intake.take(element)
             del element
-            for event in events:
-                yield event
-                del event
+            for alone in map(_alone, events):
+                yield alone.pop()
             del events
     except Exception:
-        for event in intake.rest(is_cut=True):
-            yield event
+        for alone in map(_alone, intake.rest(is_cut=True)):
+            yield alone.pop()
         raise
-    for event in intake.rest(is_cut=False):
-        yield event
+    for alone in map(_alone, intake.rest(is_cut=False)):
+        yield alone.pop()
 
 
 def _updates(stream: Iterable[Any], assembler: Assembler) -> Iterator[Update]:

@@ -31,8 +31,6 @@ class EventDecoder:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self.last_event_id = ""  # of the event that was given last, where server-sent events have one
-        self.is_done = False  # whether the stream has said so, by [DONE]
         self._head: bytes | None = b""
         self._framing: _SSE | _JSONLines | _Document | None = None
 
@@ -43,15 +41,17 @@ class EventDecoder:
             if not chunk:
                 return ()
             self._framing = _FRAMINGS.get(chunk[:1], _SSE)(self._limits)
-        events = self._framing.feed(chunk)
-        return self._noted(events, self._framing) if events else ()
+        return self._framing.feed(chunk)
 
-    def _noted(self, events: Iterable[Any], framing: _SSE | _JSONLines | _Document) -> Iterator[Any]:
-        for event in events:
-            self.last_event_id = framing.last_event_id
-            yield event
-            del event  # the decoder holds no event while the next one is read
-        self.is_done = framing.is_done
+    @property
+    def last_event_id(self) -> str:
+        """The id of the event that was given last, where server-sent events have one."""
+        return self._framing.last_event_id if self._framing else ""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the stream has said so, by [DONE]."""
+        return self._framing is not None and self._framing.is_done
 
     def _after_mark(self, chunk: bytes) -> bytes:
         """What is left of the stream's beginning without its byte order mark, which may be cut, too."""
@@ -65,7 +65,7 @@ class EventDecoder:
     def close(self) -> Iterator[Any]:
         """The last events, where the stream ends without saying so."""
         if self._framing is not None:
-            yield from self._noted(self._framing.close(), self._framing)
+            yield from self._framing.close()
 
 
 _SHOWN = 80  # bytes of what is no stream of events, in the sentence that says so
@@ -147,13 +147,11 @@ class _JSONLines:
         elif self._document:
             yield from self._document.feed(line + b"\n")
         elif not line.isspace() and line:
-            value = _value_of(line)
-            if self._is_first and isinstance(value, EventError):
+            if self._is_first and isinstance(_value_of(line), EventError):
                 self._document = _Document(self._limits)
                 yield from self._document.feed(line + b"\n")
             else:
-                line.clear()  # as in _event_of
-                yield value
+                yield _event_of(ServerSentEvent(data=line))
             self._is_first = False
 
 

@@ -36,18 +36,20 @@ class LineDecoder:
             self._after_cr = False
             if chunk.startswith(b"\n"):
                 chunk = chunk[1:]
-        if b"\n" not in chunk and b"\r" not in chunk:
+        if b"\r" in chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if b"\n" not in chunk:
             self._add(chunk)
             return ()
-        return self._ended(chunk)
+        return self._ended(chunk.split(b"\n"))
 
-    def _ended(self, chunk: bytes) -> Iterator[bytearray | LimitError]:
-        for line in chunk.splitlines(keepends=True):
-            body = line.rstrip(b"\r\n")
-            self._add(body)
-            if len(body) < len(line):
-                yield self._take()
-        self._after_cr = chunk.endswith(b"\r")
+    def _ended(self, pieces: list[bytes]) -> Iterator[bytearray | LimitError]:
+        begun = pieces.pop()
+        for piece in pieces:
+            self._add(piece)
+            yield self._take()
+        self._add(begun)
 
     def close(self) -> Iterator[bytearray | LimitError]:
         """The last line, where it has no end."""
@@ -101,15 +103,11 @@ class SSEDecoder:
         return self._events(lines) if lines else ()
 
     def _events(self, lines: Iterable[bytearray | LimitError]) -> Iterator[ServerSentEvent | LimitError]:
-        for line in lines:
-            if (found := self._take(line)) is not None:
-                yield found
-                del found  # the decoder holds no event while the next one is read
+        return filter(None, map(self._take, lines))
 
     def close(self) -> Iterator[ServerSentEvent | LimitError]:
         """The last event, where it has no end."""
-        yield from self._events(self._lines.close())
-        yield from self._events((bytearray(),))
+        yield from self._events((*self._lines.close(), bytearray()))
 
     def _take(self, line: bytearray | LimitError) -> ServerSentEvent | LimitError | None:
         """What one more line completes: at most one event, or the error that stands in its place."""
@@ -123,7 +121,7 @@ class SSEDecoder:
         return self._field(line)
 
     def _field(self, line: bytearray) -> LimitError | None:
-        name = bytes(line[: line.find(b":")] if b":" in line[:8] else line[:8])
+        name = bytes(line[:8].partition(b":")[0])
         del line[: len(name) + 1]
         if line.startswith(b" "):
             del line[:1]

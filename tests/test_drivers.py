@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
@@ -189,6 +190,64 @@ def test_an_update_is_told_before_the_next_element_is_asked_for() -> None:
     for update in iter_updates(stream()):
         if isinstance(update, FrameAdded) and update.frame.index == 0:
             assert asked[-1] == 4
+
+
+_LARGE = json.dumps(wire.partial(index=0, content=wire.png() + bytes(10**6)))
+
+
+class _Async:
+    """An async stream that holds nothing of what it gave."""
+
+    def __init__(self, elements: Iterator[Any]) -> None:
+        self._elements = elements
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return next(self._elements)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+
+def _chunks(body: str) -> Iterator[bytes]:
+    data = body.encode()
+    return (data[at : at + 16_384] for at in range(0, len(data), 16_384))
+
+
+@pytest.mark.parametrize(
+    "stream_of",
+    [
+        lambda: _chunks(f"data: {_LARGE}\n\n"),
+        lambda: _chunks(f"{_LARGE}\n"),
+        lambda: _chunks(f"[{_LARGE}]"),
+        lambda: map(json.loads, [_LARGE]),
+    ],
+    ids=["server-sent events", "JSON Lines", "JSON array", "mappings"],
+)
+@pytest.mark.parametrize("is_async", [False, True], ids=["iter_updates", "aiter_updates"])
+def test_while_a_frame_is_shown_nothing_else_is_held_of_its_event(
+    stream_of: Callable[[], Iterator[Any]], is_async: bool
+) -> None:
+    def shown(stream: Iterator[Any]) -> int:
+        frames = (update for update in iter_updates(stream) if isinstance(update, FrameAdded))
+        next(frames)
+        return tracemalloc.get_traced_memory()[0]
+
+    async def shown_async(stream: Iterator[Any]) -> int:
+        frames = (update async for update in aiter_updates(_Async(stream)) if isinstance(update, FrameAdded))
+        await anext(frames)
+        return tracemalloc.get_traced_memory()[0]
+
+    shown(stream_of())  # what is loaded once
+    stream = stream_of()
+    tracemalloc.start()
+    try:
+        held = asyncio.run(shown_async(stream)) if is_async else shown(stream)
+    finally:
+        tracemalloc.stop()
+    assert 10**6 < held < 1.3 * 10**6  # the frame has a million bytes, its text a third more
 
 
 def test_an_open_file_is_a_stream(tmp_path: Path) -> None:
