@@ -7,7 +7,7 @@ one thread at a time; what it hands out are immutable values, for any thread.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
@@ -90,7 +90,7 @@ class Assembler:
         if self._result is not None:
             return ()
         standing = self._held.standing
-        change = Change(standing=replace(standing, stream=standing.stream.ended()))
+        change = Change(standing=standing._replace(stream=standing.stream.ended()))
         updates = self._put(change)
         self._result = result = self._conclude()
         updates.append(StreamEnded(result.outcome, result.error))
@@ -238,11 +238,11 @@ class Assembler:
         held.facts.update(change.facts)
         held.standing = change.standing
         # What ends the response or the stream can move every item; that happens a handful of times in a stream.
-        moves_all = (before.endings, before.has_ended) != (now.endings, now.has_ended)
-        named = tuple(held.facts if moves_all else change.facts)
-        for item_id in named:
+        moves_all = before is not now and (before.endings, before.has_ended) != (now.endings, now.has_ended)
+        updates: list[Update] = []
+        for item_id in held.facts if moves_all else change.facts:
             self._built.pop(item_id, None)  # it would hold on to frames that are not held any more
-        updates = [update for item_id in named for update in self._tell(item_id, change.added.get(item_id, []))]
+            updates += self._tell(item_id, change.added.get(item_id, ()))
         for update in updates:
             if isinstance(update, (FrameAdded, FinalReady)):
                 self._newest = update.item_id
@@ -250,9 +250,9 @@ class Assembler:
             _release(anomaly.error)
             kept = (*self._anomalies.get(anomaly.item_id, ()), anomaly)
             self._anomalies[anomaly.item_id] = kept[-MOST_ANOMALIES:]
-        return [*updates, *change.anomalies]
+        return updates + change.anomalies
 
-    def _tell(self, item_id: str, added: list[Frame]) -> Iterator[Update]:
+    def _tell(self, item_id: str, added: Iterable[Frame]) -> list[Update]:
         facts, stream = self._held.facts[item_id], self._held.standing.stream
         verdict = judge(facts, stream)
         updates, self._told[item_id] = tell(
@@ -264,7 +264,7 @@ class Assembler:
             error=error_of(item_id, verdict, facts, stream),
             is_over=stream.is_over,
         )
-        yield from updates
+        return updates
 
     def _conclude(self) -> Result:
         stream = self._held.standing.stream

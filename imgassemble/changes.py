@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import floor
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .dialects import GREATEST_NUMBER, Reading, Signal
 from .errors import (
@@ -44,12 +44,11 @@ class Rules:
     key_by: KeyBy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(NamedTuple):
     """How a stream stands, apart from its items."""
 
-    stream: StreamFacts = field(default_factory=StreamFacts)
-    cursor: Cursor = field(default_factory=Cursor)
+    stream: StreamFacts = StreamFacts()
+    cursor: Cursor = Cursor()
     images_done: int = 0  # how many images without a name have ended: the number of the one under way
     may_begin_anew: bool = False  # an earlier run left such images, and the stream may tell of them once more
     usage: tuple[str, Any] | None = None  # the usage that was told last for such an image, and of which one
@@ -70,7 +69,7 @@ class Held:
         """Let go of an item, and pass over what is still said of it."""
         self.gone.setdefault(state, error)
         n_bytes = _bytes_of(self.facts.pop(item_id))
-        self.standing = replace(self.standing, total_bytes=self.standing.total_bytes - n_bytes)
+        self.standing = self.standing._replace(total_bytes=self.standing.total_bytes - n_bytes)
         self.discarded[item_id] = None
         if len(self.discarded) > _MOST_DISCARDED:
             del self.discarded[next(iter(self.discarded))]
@@ -109,13 +108,16 @@ class _Weighing:
         self.may_begin_anew = held.standing.may_begin_anew or reading.event_type == RESUMED
         self.total_bytes = held.standing.total_bytes
         self.new_items = 0
-        signals = [signal for signal in reading.signals if not (_arrival_counts(signal) and self._is_repeat())]
-        named = [(signal, self._name(signal)) for signal in signals]
-        named = [(signal, item_id) for signal, item_id in named if item_id not in held.discarded]
-        for signal, item_id in named:
+        is_skipped = bool(reading.signals) or not reading.is_for_us
+        for signal in reading.signals:
+            if _arrival_counts(signal) and self._is_repeat():
+                continue
+            item_id = self._name(signal)
+            if item_id in held.discarded:
+                continue
+            is_skipped = False
             if item_id is not None and self._has_room(item_id):
                 self._weigh_item(signal, item_id)
-        is_skipped = not reading.is_for_us or (reading.signals and not named)
         self.change.standing = Standing(
             stream=self._stream(),
             cursor=_moved(held.standing.cursor, reading),
@@ -123,7 +125,7 @@ class _Weighing:
             may_begin_anew=self.may_begin_anew,
             usage=self.usage,
             total_bytes=self.total_bytes,
-            skipped=held.standing.skipped + bool(is_skipped),
+            skipped=held.standing.skipped + is_skipped,
         )
 
     def _trouble(self, code: AnomalyCode, error: ImgassembleError, item_id: str | None) -> None:
@@ -222,12 +224,11 @@ class _Weighing:
             details = {name: value for name, value in details.items() if name != "usage"}
         facts = before.with_details(details, number)
         if signal.word is State.FAILED and signal.witness:
-            facts = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
+            failed = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
+            facts = self._within_limits(item_id, facts, failed)
         else:
             facts = facts.with_word(signal.word) if signal.word in _WORDS else facts
             facts = self._with_picture(signal, signal.payload, item_id, facts) if signal.payload else facts
-        if facts.partials is not before.partials or facts.claims is not before.claims:
-            self.total_bytes += _bytes_of(facts) - _bytes_of(before)
         self.change.facts[item_id] = facts
 
     def _is_told(self, usage: Any, item_id: str) -> bool:
@@ -261,7 +262,7 @@ class _Weighing:
             self._doubt("conflicting_picture", doubt, payload, item_id)
         if signal.witness:
             held = next((other for other in place if other == frame), frame)  # the frame that was told first
-            claim_now = Claim(picture=held, sequence_number=payload.sequence_number)
+            claim_now = Claim(held, sequence_number=payload.sequence_number)
             return self._within_limits(item_id, facts, facts.with_claim(signal.witness, claim_now))
         after = self._within_limits(item_id, facts, facts.with_partial(frame))
         if is_news and after.partial(frame.index) is frame:  # a frame that is not kept is not told
@@ -281,27 +282,31 @@ class _Weighing:
             error = LimitError(sentence, limit="max_frames_per_item", actual=len(after.partials), item_id=item_id)
             self._trouble("over_limit", error, item_id)
         if len(after.partials) > (most := 1 if self.rules.keep == "latest" else most):
-            after = replace(after, partials=after.partials[-most:])
-        room = limits.max_total_bytes - self.total_bytes + _bytes_of(before)
-        if (size := _bytes_of(after)) <= room:
-            return after
-        total = limits.max_total_bytes - room + size
-        sentence = (
-            f"the pictures would come to {total:,} bytes, and Limits.max_total_bytes allows "
-            f"{limits.max_total_bytes:,}; not all of item {quoted(item_id)} is kept"
-        )
-        error = LimitError(sentence, limit="max_total_bytes", actual=total, item_id=item_id)
-        self._trouble("over_limit", error, item_id)
-        while after.claims is not before.claims and after.partials and _bytes_of(after) > room:
-            after = replace(after, partials=after.partials[1:])
-        return after if _bytes_of(after) <= room else before
+            after = after._replace(partials=after.partials[-most:])
+        of_others, held, size = self.total_bytes, _bytes_of(before), _bytes_of(after)
+        of_others -= held
+        if (total := of_others + size) > (most := limits.max_total_bytes):
+            sentence = (
+                f"the pictures would come to {total:,} bytes, and Limits.max_total_bytes allows {most:,}; "
+                f"not all of item {quoted(item_id)} is kept"
+            )
+            error = LimitError(sentence, limit="max_total_bytes", actual=total, item_id=item_id)
+            self._trouble("over_limit", error, item_id)
+            while after.claims is not before.claims and after.partials and of_others + size > most:
+                after = after._replace(partials=after.partials[1:])
+                size = _bytes_of(after)
+            after, size = (after, size) if of_others + size <= most else (before, held)
+        self.total_bytes = of_others + size
+        return after
 
 
 def _moved(cursor: Cursor, reading: Reading) -> Cursor:
     if reading.response_id and cursor.response_id not in (None, reading.response_id):
         return Cursor(reading.response_id, reading.sequence_number)  # another response counts anew
-    numbers = [number for number in (cursor.sequence_number, reading.sequence_number) if number is not None]
-    return Cursor(reading.response_id or cursor.response_id, max(numbers, default=None))
+    at, number = cursor.sequence_number, reading.sequence_number
+    if number is None or (at is not None and number < at):
+        number = at
+    return Cursor(reading.response_id or cursor.response_id, number)
 
 
 def _arrival_counts(signal: Signal) -> bool:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import ProviderError
 from .frames import Payload
 from .lifecycle import Ending, State, Witness
 
 
-class Shape(Enum):
+class Shape(StrEnum):
     """Where in a message its items stand."""
 
     CALL = "the message itself, by its `item_id`"
@@ -186,10 +186,10 @@ PICTURE_NAMES = (
 # fmt: on
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
+class Signal(NamedTuple):
     """What an event means for one item."""
 
+    details: Mapping[str, Any]  # output_index, revised_prompt, usage, url, as far as they were said
     item_id: str | None = None
     is_unnamed: bool = False  # the item has no name: it is the image under way …
     number: int | None = None  # … or the one of this number, counted from 0
@@ -197,11 +197,9 @@ class Signal:
     witness: Witness | None = None
     payload: Payload | None = None
     error: ProviderError | None = None
-    details: Mapping[str, Any]  # output_index, revised_prompt, usage, url, as far as they were said
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(NamedTuple):
     """What an event means: for each of its items, and for the response."""
 
     event_type: str

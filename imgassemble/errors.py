@@ -31,7 +31,8 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]+"
 )
 # What no word or id is: nobody reads base64.
-_BASE64 = re.compile("[A-Za-z0-9+/_=-]{121,}")
+_LONGEST_WORD = 120
+_BASE64 = re.compile(f"[A-Za-z0-9+/_=-]{{{_LONGEST_WORD + 1},}}")
 _LONGEST_TEXT = 1_000  # characters: a paragraph. What a service says beyond that helps nobody in a log line.
 _LONGEST_NAME = 100  # characters: real item ids have up to 83, and a sentence must stay one
 
@@ -43,7 +44,7 @@ def printable(text: str) -> str:
 
 def without_base64(text: str) -> str:
     """`text` with what nobody reads cut short."""
-    return _BASE64.sub(lambda run: run[0][:16] + "…", text)
+    return text if len(text) <= _LONGEST_WORD else _BASE64.sub(lambda run: run[0][:16] + "…", text)
 
 
 def clean(text: str, longest: int = _LONGEST_TEXT) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from functools import partial
 from itertools import islice
 from math import isfinite
+from operator import attrgetter
 from typing import Annotated, Any
 
 from pydantic import (
@@ -169,19 +170,22 @@ class Said(_Message):
     url: Base64 = None
     image_url: Base64 = None
 
-    def _sources(self, *, is_partial: bool) -> Iterator[str]:
-        for name in PICTURE_NAMES if is_partial else PICTURE_NAMES[1:]:
-            if text := getattr(self, name):
-                yield text
-
     def picture(self, *, is_partial: bool = False) -> str | None:
         """The base64 of the picture, where the message has it."""
-        return next((text for text in self._sources(is_partial=is_partial) if not _is_link(text)), None)
+        for text in _sources_of(self)[not is_partial :]:
+            if text and not _is_link(text):
+                return text
+        return None
 
     def link(self) -> str | None:
         """The URL of the picture, where the message has that. Nothing is fetched."""
-        link = next(filter(_is_link, self._sources(is_partial=True)), "")
-        return printable(link) if 0 < len(link) <= _LONGEST_URL else None
+        for text in _sources_of(self):
+            if text and _is_link(text):
+                return printable(text) if len(text) <= _LONGEST_URL else None
+        return None
+
+
+_sources_of: Callable[[Said], tuple[str | None, ...]] = attrgetter(*PICTURE_NAMES)  # the first is a partial's only
 
 
 def _is_link(text: str) -> bool:
@@ -368,8 +372,10 @@ def _parsed(event: object) -> Event:
         event = load_json(event)
     if _readable(event) is None:
         raise EventError(f"an event is a JSON object or an SDK's event, not {type(event).__name__}")
-    event = _unwrapped(event)
-    kind = _type_of(event)
+    kind = _text(_member(event, "type")) or ""
+    if kind not in ROWS:  # then it may be carried in another, or be known by what else it has
+        event = _unwrapped(event)
+        kind = _type_of(event)
     row = ROWS.get(kind)
     if kind == "response":  # not streamed: the message is the response
         event = {"type": kind, "response": event}

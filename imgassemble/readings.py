@@ -6,7 +6,6 @@ Knows: where in each shape of message its items stand. Must not know: pydantic, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from .dialects import (
@@ -69,9 +68,9 @@ def read(event: Event) -> Reading:
             said = event.error or {"code": event.code, "message": event.message, "param": event.param}
             if isinstance(said, dict) and event.message and not said.get("message"):
                 said = {**said, "message": event.message}
-            return replace(reading, error=_provider_error(said))
+            return reading._replace(error=_provider_error(said))
         case ChatEvent(error=said) if said:
-            return replace(reading, ending=Ending.ERROR, error=_provider_error(said), is_for_us=True)
+            return reading._replace(ending=Ending.ERROR, error=_provider_error(said), is_for_us=True)
         case ResponseEvent(response=Response() as response) if row.witness:
             return _with_response(reading, response, row)
     return reading
@@ -86,8 +85,7 @@ def _with_response(reading: Reading, response: Response, row: Row) -> Reading:
     status = STATUSES.get(response.status or "") if row.heeds_status else None
     error = _provider_error(response.error) if response.error else None
     reason = (response.incomplete_details or {}).get("reason") or (error and error.message)
-    return replace(
-        reading,
+    return reading._replace(
         ending=(ENDINGS.get(status) if status else None) or row.ending or (Ending.FAILED if error else None),
         error=error,
         reason=str(reason) if reason else None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .errors import ImgassembleError
 from .frames import Frame
@@ -118,8 +118,7 @@ class StreamEnded(_Update):
 Update = StateChanged | FrameAdded | FinalReady | FinalWithdrawn | ItemEnded | Anomaly | StreamEnded
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What the listeners know of an item."""
 
     state: State | None = None
