@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from math import ceil
 from pathlib import Path
 
 from imgassemble.simulator.pictures import Format
@@ -22,6 +23,7 @@ from .streams import CHUNK, FORMATS, SQUARE, chunks_of, make_stream
 from .viewers import AT_A_PACE, AT_FULL_SPEED, LATE, MEMORY
 
 _HOLD_S = 0.005  # for which an event loop may be held
+_SHORTEST_S = 0.02  # that a round of a comparison takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,13 +246,19 @@ def _start_up() -> Iterator[Line]:
 
 
 def ratios(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> list[float]:
-    """The time of `ours` as a multiple of the time of `theirs`, round by round, after one round that does not count."""
-    pairs = [(_seconds(ours), _seconds(theirs)) for _ in range(rounds + 1)][1:]
+    """The time of `ours` as a multiple of the time of `theirs`, round by round, after one round that does not count.
+
+    What is short is done several times in a round, both sides equally often, so that no round measures how a clock or
+    a collection of garbage before it disturbs.
+    """
+    times = ceil(_SHORTEST_S / (_seconds(ours, 1) + _seconds(theirs, 1)))
+    pairs = [(_seconds(ours, times), _seconds(theirs, times)) for _ in range(rounds)]
     return [one / other for one, other in pairs]
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[[], object], times: int) -> float:
     gc.collect()
     start = time.perf_counter()
-    work()
+    for _ in range(times):
+        work()
     return time.perf_counter() - start
