@@ -9,11 +9,12 @@ import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from imgassemble import Assembler, DirectorySink, FinalReady, Frame, FrameAdded, Limits, assemble, iter_updates
+from imgassemble.events import ImageCallEvent
 from imgassemble.simulator import sse
 from imgassemble.sources import EventDecoder
 
@@ -56,6 +57,20 @@ def seconds_per_event(items: int, events: int = 2_000) -> float:
     for number in range(events):
         assembler.feed({"type": kind, "item_id": f"ig_{number % items}", "output_index": number % items})
     return (time.perf_counter() - start) / events
+
+
+def seconds_to_validate() -> float:
+    """What pydantic takes for an event without a picture, in seconds."""
+    event = {"type": "response.image_generation_call.generating", "item_id": "ig_1", "output_index": 0}
+    return seconds_for(lambda: ImageCallEvent.model_validate(event))
+
+
+def seconds_for(work: Callable[[], object], times: int = 500) -> float:
+    """What `work` takes, in seconds, done so often."""
+    start = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - start) / times
 
 
 def seconds_per_byte(n_bytes: int) -> float:

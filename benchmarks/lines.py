@@ -133,6 +133,15 @@ def _events() -> Iterator[Line]:
         what="an event without a picture, in microseconds",
         measure=lambda rounds: [costs.seconds_per_event(10) * 1e6 for _ in range(rounds)],
     )
+    yield Line(
+        what="of which pydantic validates it, in microseconds",
+        measure=lambda rounds: [costs.seconds_to_validate() * 1e6 for _ in range(rounds)],
+    )
+    for form in FORMATS[1:]:
+        yield Line(
+            what=f"an event in the bare loop, {_named(form, SQUARE)}, in microseconds",
+            measure=partial(_in_the_bare_loop, form),
+        )
     for items in (1_000, 100_000):
         what = f"an event at {items:,} items to one at 10"
         yield Line(what=what, measure=partial(by_items, items), goal=1.5, bound=2.5)
@@ -142,7 +151,13 @@ def _events() -> Iterator[Line]:
     )
     yield Line(what="a chunk of one byte in an event twice as long", measure=linear, goal=1.2, bound=1.7)
     if rivals.is_here("openai"):
-        yield Line(what="openai's own objects into feed, to mappings", measure=_objects)
+        yield Line(what="openai's own objects into feed, to mappings", measure=_objects, bound=2.5)
+
+
+def _in_the_bare_loop(form: Format, rounds: int) -> list[float]:
+    body = make_stream(form)
+    chunks, events = chunks_of(body), body.count(b"data: ")
+    return [costs.seconds_for(lambda: rivals.with_bare_loop(chunks)) / events * 1e6 for _ in range(rounds)]
 
 
 def _objects(rounds: int) -> list[float]:

@@ -401,8 +401,8 @@ def load_json(data: str | bytes | bytearray | memoryview) -> Any:
 
 
 def _members_of(value: Any, depth: int = _DEEPEST) -> Any:
-    """`value` with pydantic's objects in it as mappings of their members: what is asked of an object for every name that
-    a field may have takes thirty times as long.
+    """`value` with pydantic's objects in it as mappings of their members: an object is asked for every name that each
+    field may have, and that takes thirty times as long.
     """
     if depth and isinstance(value, BaseModel):
         members = {**value.__dict__, **(value.__pydantic_extra__ or {})}
