@@ -283,8 +283,8 @@ class _Weighing:
             self._trouble("over_limit", error, item_id)
         if len(after.partials) > (most := 1 if self.rules.keep == "latest" else most):
             after = after._replace(partials=after.partials[-most:])
-        of_others, held, size = self.total_bytes, _bytes_of(before), _bytes_of(after)
-        of_others -= held
+        held, size = _bytes_of(before), _bytes_of(after)
+        of_others = self.total_bytes - held
         if (total := of_others + size) > (most := limits.max_total_bytes):
             sentence = (
                 f"the pictures would come to {total:,} bytes, and Limits.max_total_bytes allows {most:,}; "
@@ -295,7 +295,8 @@ class _Weighing:
             while after.claims is not before.claims and after.partials and of_others + size > most:
                 after = after._replace(partials=after.partials[1:])
                 size = _bytes_of(after)
-            after, size = (after, size) if of_others + size <= most else (before, held)
+            if of_others + size > most:
+                after, size = before, held
         self.total_bytes = of_others + size
         return after
 

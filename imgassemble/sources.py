@@ -102,13 +102,19 @@ class _SSE:
 def _event_of(event: ServerSentEvent | LimitError) -> Any:
     if isinstance(event, LimitError):
         return event
-    value = _value_of(event.data)
-    event.data.clear()  # the line goes before its text is decoded: that lowers the peak of a large event
+    value = _taken_from(event.data)
     if isinstance(value, dict) and event.event and not (value.get("type") or value.get("Type")):
         told = [name for name, _, _ in WITHOUT_TYPE if value.get(name) is not None]
         # "message" is the name of an event that has none, and `data` alone may be anybody's.
         if not told or (told == ["data"] and event.event in ROWS):
             value["type"] = event.event
+    return value
+
+
+def _taken_from(line: bytearray) -> Any:
+    """The value in `line`, which goes before its text is decoded: that lowers the peak of a large event."""
+    value = _value_of(line)
+    line.clear()
     return value
 
 
@@ -151,7 +157,7 @@ class _JSONLines:
                 self._document = _Document(self._limits)
                 yield from self._document.feed(line + b"\n")
             else:
-                yield _event_of(ServerSentEvent(data=line))
+                yield _taken_from(line)
             self._is_first = False
 
 
