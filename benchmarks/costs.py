@@ -18,7 +18,7 @@ from imgassemble.events import ImageCallEvent
 from imgassemble.simulator import sse
 from imgassemble.sources import EventDecoder
 
-from .streams import CHUNK, chunks_of
+from .streams import CHUNK
 
 
 def frames_of(chunks: Iterable[bytes]) -> Iterator[Frame]:
@@ -121,20 +121,6 @@ def _cut(body: bytes) -> Iterator[bytes]:
     """The chunks of `body`, each made when it is asked for: as a socket gives them."""
     for at in range(0, len(body), CHUNK):
         yield body[at : at + CHUNK]
-
-
-# ---- the event loop
-
-
-def longest_step(body: bytes) -> float:
-    """The longest time that taking one chunk holds an event loop, in seconds, the first frame included."""
-    decoder, assembler, longest = EventDecoder(), Assembler(), 0.0
-    for chunk in chunks_of(body):
-        start = time.perf_counter()
-        for event in decoder.feed(chunk):
-            assembler.feed(event)
-        longest = max(longest, time.perf_counter() - start)
-    return longest
 
 
 # ---- start-up

@@ -18,7 +18,7 @@ _LINE = 125_000_000  # bytes per second that all streams have together: a gigabi
 _WITHIN_S = 1.0  # in which they begin: users do not come at one moment
 
 
-def longest_stall(chunks: list[bytes], *, streams: int = 20, is_paced: bool) -> float:
+def longest_stall(chunks: list[bytes], *, streams: int, is_paced: bool) -> float:
     """The longest time in seconds that the loop was held while so many streams were read, decoded and shown on it.
 
     is_paced: the streams begin within a second and come over one line, of a gigabit; else all begin at once, and each

@@ -25,9 +25,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
 )
-from pydantic_core import from_json
+from pydantic_core import CoreSchema, from_json
+from pydantic_core.core_schema import no_info_plain_validator_function
 
 from .dialects import (
     GREATEST_NUMBER,
@@ -133,19 +133,28 @@ def _at_most(most: int) -> BeforeValidator:
     return BeforeValidator(partial(_readable_members, most=most))
 
 
-Number = Annotated[float | None, PlainValidator(_number)]
-Text = Annotated[str | None, PlainValidator(_words)]
-Identifier = Annotated[str | None, PlainValidator(_identifier)]
-Base64 = Annotated[str | None, PlainValidator(_text), Field(repr=False)]
-Plain = Annotated[Mapping[str, Any] | None, PlainValidator(_facts)]
-Anything = Annotated[Any, PlainValidator(_plain)]
+class _ReadBy:
+    """What a field makes of whatever came. A PlainValidator is the same, and takes three times as long at import."""
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self._schema = no_info_plain_validator_function(read)
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> CoreSchema:
+        return self._schema
+
+
+Number = Annotated[float | None, _ReadBy(_number)]
+Text = Annotated[str | None, _ReadBy(_words)]
+Identifier = Annotated[str | None, _ReadBy(_identifier)]
+Base64 = Annotated[str | None, _ReadBy(_text), Field(repr=False)]
+Plain = Annotated[Mapping[str, Any] | None, _ReadBy(_facts)]
+Anything = Annotated[Any, _ReadBy(_plain)]
 
 
 class _Message(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         from_attributes=True,
-        defer_build=True,
         alias_generator=AliasGenerator(validation_alias=_spellings),
     )
 

@@ -151,3 +151,33 @@ def test_a_first_frame_opens_no_decoder() -> None:
     stream = Path(__file__).parents[1] / "fixtures" / "openai-2025-10-png.sse"
     code = "import sys, imgassemble\nresult = imgassemble.assemble(imgassemble.open_events(sys.argv[1]))"
     assert not {name for name in loaded_by(code, str(stream)) if name.startswith("PIL")}
+
+
+def test_what_the_first_events_need_is_there_before_them() -> None:
+    """What is imported or built by the first event holds the event loop that feeds it."""
+    stream = Path(__file__).parents[1] / "fixtures" / "openai-2025-10-png.sse"
+    code = f"""
+import sys
+from imgassemble import Assembler, aiter_updates, events
+from pydantic import BaseModel
+
+def models_below(model):
+    return {{model, *(each for kind in model.__subclasses__() for each in models_below(kind))}}
+
+ours = {{model for model in models_below(BaseModel) if model.__module__ == events.__name__}}
+print("unbuilt:", *(model.__name__ for model in ours if not model.__pydantic_complete__))
+
+async def main():
+    async def chunks():
+        yield open({str(stream)!r}, "rb").read()
+    return [update async for update in aiter_updates(chunks())]
+
+before = set(sys.modules)
+try:
+    main().send(None)
+except StopIteration as done:
+    print("updates:", len(done.value) > 5)
+print("imported:", *set(sys.modules) - before)
+"""
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split("\n") == ["unbuilt:", "updates: True", "imported:", ""]
