@@ -33,8 +33,6 @@ _PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: 
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _JPEG_FILL = re.compile(rb"\xff+")
 _JPEG_SIZES = frozenset({0xC0, 0xC1, 0xC2})  # the frames that decoders in use can read: baseline, extended, progressive
-_JPEG_SEQUENTIAL = frozenset({0xC0, 0xC1})
-_JPEG_EOI = b"\xff\xd9"
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
 
 
@@ -69,10 +67,7 @@ def read_header(data: bytes) -> Header:
 
 def format_of(data: bytes) -> Format | None:
     """The format of which `data` is the beginning, None where it is none that is known."""
-    for form, (matches, _) in _READERS.items():
-        if matches(data):
-            return form
-    return None
+    return next((form for form, (matches, _) in _READERS.items() if matches(data)), None)
 
 
 def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
@@ -106,7 +101,6 @@ def _read_png(data: bytes) -> tuple[int, int]:
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """The segments of a JPEG up to EOI: (marker, start, end); a scan's compressed data belongs to its SOS segment."""
     at = 2
-    components = 0  # of a sequential picture
     for _ in range(_MAX_SEGMENTS):
         fill = _JPEG_FILL.match(data, at)  # a marker may stand behind any number of fill bytes
         if fill is None:
@@ -114,28 +108,14 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         at = fill.end() - 1
         marker = data[at + 1]
         end = at + 2 if marker == 0xD9 or marker in _JPEG_ALONE else at + 2 + _U16(data, at + 2)[0]
-        if marker in _JPEG_SEQUENTIAL:
-            components = data[at + 9]
         if marker == 0xDA:
-            end = _jpeg_scan_end(data, end, is_only=data[at + 4] == components)
+            found = _JPEG_MARKER.search(data, end)
+            end = found.start() if found else len(data)
         yield marker, at, end
         if marker == 0xD9:
             return
         at = end
     raise HeaderError("has too many segments to be a picture")
-
-
-def _jpeg_scan_end(data: bytes, start: int, *, is_only: bool) -> int:
-    """Where the compressed data of a scan ends: at the next marker.
-
-    A sequential picture that has all its components in one scan has no other (T.81, A.2), and no decoder looks for one.
-    Its data, nearly the whole file, need not be searched where the file ends with EOI.
-    """
-    end = len(data) - len(_JPEG_EOI)
-    if is_only and start <= end and data.endswith(_JPEG_EOI):
-        return end
-    found = _JPEG_MARKER.search(data, start)
-    return found.start() if found else len(data)
 
 
 def _read_jpeg(data: bytes) -> tuple[int, int]:
