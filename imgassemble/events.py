@@ -379,7 +379,6 @@ def _parsed(event: object) -> Event:
         if event in ("[DONE]", b"[DONE]"):  # how many streams say that they have ended
             return Event(type="[DONE]")
         event = load_json(event)
-    event = _members_of(event)
     if _readable(event) is None:
         raise EventError(f"an event is a JSON object or an SDK's event, not {type(event).__name__}")
     kind = _text(_member(event, "type")) or ""
@@ -407,18 +406,6 @@ def load_json(data: str | bytes | bytearray | memoryview) -> Any:
     # Raised out here, so that it does not hold on to the second error, which holds the whole message.
     sentence = f"a message of {len(data):,} bytes is not JSON ({clean(str(cause), 80)}); it is skipped"
     raise EventError(sentence) from cause
-
-
-def _members_of(value: Any, depth: int = _DEEPEST) -> Any:
-    """`value` with pydantic's objects in it as mappings of their members: an object is asked for every name that each
-    field may have, and that takes thirty times as long.
-    """
-    if depth and isinstance(value, BaseModel):
-        members = {**value.__dict__, **(value.__pydantic_extra__ or {})}
-        return {name: _members_of(each, depth - 1) for name, each in members.items()}
-    if depth and type(value) in (list, tuple):
-        return [_members_of(each, depth - 1) for each in value]
-    return value
 
 
 def _member(event: object, name: str) -> Any:
