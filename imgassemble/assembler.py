@@ -75,6 +75,7 @@ class Assembler:
         if self._result is not None:
             raise UsageError("the stream was closed: make a new Assembler for another stream")
         change = self._weigh(event)
+        del event  # it holds a picture as text, and goes before the listeners hear
         if self._rules.strict and change.anomalies:
             raise change.anomalies[0].error
         updates = self._put(change)

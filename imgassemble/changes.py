@@ -108,16 +108,13 @@ class _Weighing:
         self.may_begin_anew = held.standing.may_begin_anew or reading.event_type == RESUMED
         self.total_bytes = held.standing.total_bytes
         self.new_items = 0
-        is_skipped = bool(reading.signals) or not reading.is_for_us
-        for signal in reading.signals:
-            if _arrival_counts(signal) and self._is_repeat():
-                continue
-            item_id = self._name(signal)
-            if item_id in held.discarded:
-                continue
-            is_skipped = False
+        signals = [signal for signal in reading.signals if not (_arrival_counts(signal) and self._is_repeat())]
+        named = [(signal, self._name(signal)) for signal in signals]
+        named = [(signal, item_id) for signal, item_id in named if item_id not in held.discarded]
+        for signal, item_id in named:
             if item_id is not None and self._has_room(item_id):
                 self._weigh_item(signal, item_id)
+        is_skipped = not reading.is_for_us or (reading.signals and not named)
         self.change.standing = Standing(
             stream=self._stream(),
             cursor=_moved(held.standing.cursor, reading),
@@ -125,7 +122,7 @@ class _Weighing:
             may_begin_anew=self.may_begin_anew,
             usage=self.usage,
             total_bytes=self.total_bytes,
-            skipped=held.standing.skipped + is_skipped,
+            skipped=held.standing.skipped + bool(is_skipped),
         )
 
     def _trouble(self, code: AnomalyCode, error: ImgassembleError, item_id: str | None) -> None:
@@ -225,7 +222,7 @@ class _Weighing:
         facts = before.with_details(details, number)
         if signal.word is State.FAILED and signal.witness:
             failed = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
-            facts = self._within_limits(item_id, facts, failed)
+            facts = self._within_limits(item_id, facts, failed)  # the picture that it stands in for counts no more
         else:
             facts = facts.with_word(signal.word) if signal.word in _WORDS else facts
             facts = self._with_picture(signal, signal.payload, item_id, facts) if signal.payload else facts
@@ -262,7 +259,7 @@ class _Weighing:
             self._doubt("conflicting_picture", doubt, payload, item_id)
         if signal.witness:
             held = next((other for other in place if other == frame), frame)  # the frame that was told first
-            claim_now = Claim(held, sequence_number=payload.sequence_number)
+            claim_now = Claim(picture=held, sequence_number=payload.sequence_number)
             return self._within_limits(item_id, facts, facts.with_claim(signal.witness, claim_now))
         after = self._within_limits(item_id, facts, facts.with_partial(frame))
         if is_news and after.partial(frame.index) is frame:  # a frame that is not kept is not told
@@ -283,21 +280,21 @@ class _Weighing:
             self._trouble("over_limit", error, item_id)
         if len(after.partials) > (most := 1 if self.rules.keep == "latest" else most):
             after = after._replace(partials=after.partials[-most:])
-        held, size = _bytes_of(before), _bytes_of(after)
-        of_others = self.total_bytes - held
-        if (total := of_others + size) > (most := limits.max_total_bytes):
+        bytes_before, bytes_after = _bytes_of(before), _bytes_of(after)
+        room = limits.max_total_bytes - self.total_bytes + bytes_before
+        if bytes_after > room:
+            total = limits.max_total_bytes - room + bytes_after
             sentence = (
-                f"the pictures would come to {total:,} bytes, and Limits.max_total_bytes allows {most:,}; "
-                f"not all of item {quoted(item_id)} is kept"
+                f"the pictures would come to {total:,} bytes, and Limits.max_total_bytes allows "
+                f"{limits.max_total_bytes:,}; not all of item {quoted(item_id)} is kept"
             )
             error = LimitError(sentence, limit="max_total_bytes", actual=total, item_id=item_id)
             self._trouble("over_limit", error, item_id)
-            while after.claims is not before.claims and after.partials and of_others + size > most:
+            while after.claims is not before.claims and after.partials and _bytes_of(after) > room:
                 after = after._replace(partials=after.partials[1:])
-                size = _bytes_of(after)
-            if of_others + size > most:
-                after, size = before, held
-        self.total_bytes = of_others + size
+            after = after if _bytes_of(after) <= room else before
+            bytes_after = _bytes_of(after)
+        self.total_bytes += bytes_after - bytes_before
         return after
 
 

@@ -162,7 +162,7 @@ class _Intake:
             return self._decoder.feed(bytes(element))
         if isinstance(element, str) and looks_like_lines(element):
             raise UsageError("these are lines of an event stream, not events: pass its bytes, response.iter_bytes()")
-        return map(list.pop, [_alone(element)])
+        return _unboxed([element])
 
     def rest(self, *, is_cut: bool) -> Iterable[Any]:
         """What the end of the bytes completes; where they were cut, nobody needs to hear of a torn event."""
@@ -174,13 +174,16 @@ def _is_error(event: Any) -> bool:
     return isinstance(event, ImgassembleError)
 
 
-# An event holds a picture as text, and goes before its updates are shown: whoever yields it does not hold it, not by a
-# name, and not in a tuple.
+# An event holds a picture as text, and goes before its updates are shown. A loop that has a name for it would hold it;
+# so it is handed on in a list, out of which it is taken.
 
 
-def _alone(event: Any) -> list[Any]:
-    """A list of one, out of which the event is taken."""
+def _boxed(event: Any) -> list[Any]:
     return [event]
+
+
+def _unboxed(box: list[Any]) -> Iterator[Any]:
+    yield box.pop()
 
 
 def _events(stream: Iterable[Any], limits: Limits) -> Iterator[Any]:
@@ -203,30 +206,28 @@ async def _aevents(stream: AsyncIterable[Any], limits: Limits) -> AsyncIterator[
         async for element in stream:
             events = intake.take(element)
             del element
-            for alone in map(_alone, events):
-                yield alone.pop()
+            for box in map(_boxed, events):
+                yield box.pop()
             del events
     except Exception:
-        for alone in map(_alone, intake.rest(is_cut=True)):
-            yield alone.pop()
+        for box in map(_boxed, intake.rest(is_cut=True)):
+            yield box.pop()
         raise
-    for alone in map(_alone, intake.rest(is_cut=False)):
-        yield alone.pop()
+    for box in map(_boxed, intake.rest(is_cut=False)):
+        yield box.pop()
 
 
 def _updates(stream: Iterable[Any], assembler: Assembler) -> Iterator[Update]:
-    for event in _events(stream, assembler.limits):
-        updates = assembler.feed(event)
-        del event
-        yield from updates
+    for box in map(_boxed, _events(stream, assembler.limits)):
+        yield from assembler.feed(box.pop())
     yield from _closed(assembler)
 
 
 async def _aupdates(stream: AsyncIterable[Any], assembler: Assembler) -> AsyncIterator[Update]:
     async for event in _aevents(stream, assembler.limits):
-        updates = assembler.feed(event)
+        box = [event]
         del event
-        for update in updates:
+        for update in assembler.feed(box.pop()):
             yield update
     for update in _closed(assembler):
         yield update

@@ -16,7 +16,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -53,7 +53,7 @@ class Witness(IntEnum):
     )
 
 
-class Ending(StrEnum):
+class Ending(Enum):
     """What a message says of the response as a whole."""
 
     COMPLETED = "completed"
@@ -62,7 +62,8 @@ class Ending(StrEnum):
     ERROR = "error"  # an `error` event: it fails the response too, and response.failed may follow with better words
 
 
-# What is made anew with every event is a named tuple: a frozen dataclass takes more than twice the time.
+# Values that are made anew with every event are named tuples, here and where an event is read and weighed: as frozen
+# dataclasses they take more than twice the time, and a third of what an event costs.
 
 
 class Heard(NamedTuple):
@@ -117,7 +118,7 @@ class Facts(NamedTuple):
     def with_details(self, said: Mapping[str, Any], number: float | None) -> Facts:
         details = self.details
         for name, value in said.items():
-            details = _with(details, name, Heard(value, number))
+            details = _with(details, name, Heard(value=value, sequence_number=number))
         return self if details is self.details else self._replace(details=details)
 
     def with_partial(self, frame: Frame) -> Facts:
@@ -184,9 +185,9 @@ class StreamFacts(NamedTuple):
     ) -> StreamFacts:
         errors, reasons = self.errors, self.reasons
         if error is not None:
-            errors = _with(errors, ending, Heard(error, number))
+            errors = _with(errors, ending, Heard(value=error, sequence_number=number))
         if reason is not None:
-            reasons = _with(reasons, ending, Heard(reason, number))
+            reasons = _with(reasons, ending, Heard(value=reason, sequence_number=number))
         return self._replace(endings=self.endings | {ending}, errors=errors, reasons=reasons)
 
 

@@ -94,27 +94,23 @@ class _SSE:
     def _is_event(self, event: ServerSentEvent | LimitError) -> bool:
         if isinstance(event, LimitError):
             return True
+        if event.data == b"[DONE]":
+            self.is_done = True
+            return False
         self.last_event_id = event.id
-        self.is_done = self.is_done or event.data == b"[DONE]"
-        return event.data != b"[DONE]"
+        return True
 
 
 def _event_of(event: ServerSentEvent | LimitError) -> Any:
     if isinstance(event, LimitError):
         return event
-    value = _taken_from(event.data)
+    value = _value_of(event.data)
+    event.data.clear()  # the line goes before its text is decoded: that lowers the peak of a large event
     if isinstance(value, dict) and event.event and not (value.get("type") or value.get("Type")):
         told = [name for name, _, _ in WITHOUT_TYPE if value.get(name) is not None]
         # "message" is the name of an event that has none, and `data` alone may be anybody's.
         if not told or (told == ["data"] and event.event in ROWS):
             value["type"] = event.event
-    return value
-
-
-def _taken_from(line: bytearray) -> Any:
-    """The value in `line`, which goes before its text is decoded: that lowers the peak of a large event."""
-    value = _value_of(line)
-    line.clear()
     return value
 
 
@@ -153,12 +149,14 @@ class _JSONLines:
         elif self._document:
             yield from self._document.feed(line + b"\n")
         elif not line.isspace() and line:
-            if self._is_first and isinstance(_value_of(line), EventError):
+            is_first, self._is_first = self._is_first, False
+            values = [_value_of(line)]  # a name for the value itself would hold it while its updates are shown
+            if is_first and isinstance(values[0], EventError):
                 self._document = _Document(self._limits)
                 yield from self._document.feed(line + b"\n")
             else:
-                yield _taken_from(line)
-            self._is_first = False
+                line.clear()  # as in _event_of
+                yield values.pop()
 
 
 class _Document:

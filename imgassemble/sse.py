@@ -38,18 +38,22 @@ class LineDecoder:
                 chunk = chunk[1:]
         if b"\r" in chunk:
             self._after_cr = chunk.endswith(b"\r")
-            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if b"\n" not in chunk:
+            pieces = chunk.splitlines()
+            if chunk.endswith((b"\r", b"\n")):
+                pieces.append(b"")
+        elif b"\n" in chunk:
+            pieces = chunk.split(b"\n")
+        else:
             self._add(chunk)
             return ()
-        return self._ended(chunk.split(b"\n"))
+        return self._ended(pieces)
 
     def _ended(self, pieces: list[bytes]) -> Iterator[bytearray | LimitError]:
-        begun = pieces.pop()
-        for piece in pieces:
-            self._add(piece)
+        pieces.reverse()
+        while len(pieces) > 1:
+            self._add(pieces.pop())
             yield self._take()
-        self._add(begun)
+        self._add(pieces.pop())
 
     def close(self) -> Iterator[bytearray | LimitError]:
         """The last line, where it has no end."""

@@ -220,34 +220,47 @@ def _chunks(body: str) -> Iterator[bytes]:
     "stream_of",
     [
         lambda: _chunks(f"data: {_LARGE}\n\n"),
+        lambda: map(str.encode, [f"data: {_LARGE}\n\n: the end\n"]),
         lambda: _chunks(f"{_LARGE}\n"),
         lambda: _chunks(f"[{_LARGE}]"),
         lambda: map(json.loads, [_LARGE]),
     ],
-    ids=["server-sent events", "JSON Lines", "JSON array", "mappings"],
+    ids=["server-sent events", "all in one chunk", "JSON Lines", "JSON array", "mappings"],
 )
-@pytest.mark.parametrize("is_async", [False, True], ids=["iter_updates", "aiter_updates"])
+@pytest.mark.parametrize("driver", ["iter_updates", "aiter_updates", "assemble", "aassemble"])
 def test_while_a_frame_is_shown_nothing_else_is_held_of_its_event(
-    stream_of: Callable[[], Iterator[Any]], is_async: bool
+    stream_of: Callable[[], Iterator[Any]], driver: str
 ) -> None:
-    def shown(stream: Iterator[Any]) -> int:
-        frames = (update for update in iter_updates(stream) if isinstance(update, FrameAdded))
-        next(frames)
-        return tracemalloc.get_traced_memory()[0]
+    held: list[int] = []
 
-    async def shown_async(stream: Iterator[Any]) -> int:
-        frames = (update async for update in aiter_updates(_Async(stream)) if isinstance(update, FrameAdded))
-        await anext(frames)
-        return tracemalloc.get_traced_memory()[0]
+    def note(update: Update) -> None:
+        if isinstance(update, FrameAdded):
+            held.append(tracemalloc.get_traced_memory()[0])
 
-    shown(stream_of())  # what is loaded once
+    async def drain(stream: Iterator[Any]) -> None:
+        if driver == "aassemble":
+            await aassemble(_Async(stream), on_update=note)
+        else:
+            async for update in aiter_updates(_Async(stream)):
+                note(update)
+
+    def run(stream: Iterator[Any]) -> None:
+        if driver == "assemble":
+            assemble(stream, on_update=note)
+        elif driver == "iter_updates":
+            for update in iter_updates(stream):
+                note(update)
+        else:
+            asyncio.run(drain(stream))
+
+    run(stream_of())  # what is loaded once
     stream = stream_of()
     tracemalloc.start()
     try:
-        held = asyncio.run(shown_async(stream)) if is_async else shown(stream)
+        run(stream)
     finally:
         tracemalloc.stop()
-    assert 10**6 < held < 1.3 * 10**6  # the frame has a million bytes, its text a third more
+    assert 10**6 < held[-1] < 1.3 * 10**6  # the frame has a million bytes, its text a third more
 
 
 def test_an_open_file_is_a_stream(tmp_path: Path) -> None:
