@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
-from wire import partial, png
+from wire import b64, partial, png
 
 from imgassemble import Anomaly, Assembler, FrameAdded, parse_event
 from imgassemble.events import ImageCallEvent
@@ -95,6 +95,39 @@ def test_each_form_of_an_event_gives_its_frame(event: Any) -> None:
     assert isinstance(parsed, ImageCallEvent)
     added = [update for update in Assembler().feed(event) if isinstance(update, FrameAdded)]
     assert [(update.item_id, update.frame.index, update.frame.data) for update in added] == [("ig_1", 0, A)]
+
+
+class Chat(BaseModel):
+    """A chat completion as an SDK has it: objects in objects, and what a reader asks for may be a property."""
+
+    class Choice(BaseModel):
+        class Message(BaseModel):
+            class Part(BaseModel):
+                image_url: Any
+
+            images: list[Part]
+
+        message: Message
+
+    choices: list[Choice]
+
+    @property
+    def object(self) -> str:
+        return "chat.completion"
+
+
+class Link(BaseModel):
+    url: str = f"data:image/png;base64,{b64(A)}"
+
+
+@pytest.mark.parametrize("link", [Link(), SimpleNamespace(url=Link().url), {"url": Link().url}, Link().url])
+def test_a_picture_deep_in_an_sdks_objects_is_found(link: Any) -> None:
+    images = [Chat.Choice.Message.Part(image_url=link)]
+    assembler = Assembler()
+    assembler.feed(Chat(choices=[Chat.Choice(message=Chat.Choice.Message(images=images))]))
+    (item,) = assembler.items.values()
+    assert item.final
+    assert item.final.data == A
 
 
 @pytest.mark.parametrize("event", FORMS.values(), ids=FORMS)

@@ -175,6 +175,13 @@ def test_a_progressive_picture_without_its_last_scan_is_cut_short() -> None:
             read_header(data[:start])
 
 
+def test_a_picture_cut_in_its_only_scan_is_no_picture_where_another_follows() -> None:
+    data = wire.picture("JPEG", 64, 48)
+    assert read_header(data + data).size == (64, 48)
+    with pytest.raises(HeaderError):
+        read_header(data[:-30] + data)
+
+
 def test_restart_markers_belong_to_their_scan() -> None:
     segments = list(jpeg_segments(_samples()["jpeg-restarts"]))
     assert [marker for marker, _, _ in segments if 0xD0 <= marker <= 0xD7] == []

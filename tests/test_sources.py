@@ -126,6 +126,15 @@ def test_an_empty_stream_gives_no_event(body: bytes) -> None:
 # ---- SSE
 
 
+def test_the_last_id_is_that_of_an_event_that_was_given() -> None:
+    decoder = EventDecoder()
+    assert decoder.last_event_id == ""
+    events = decoder.feed(b'id: 1\ndata: {"a": 1}\n\nid: 2\ndata: {"a": 2}\n\nid: 3\ndata: [DONE]\n\n')
+    assert [decoder.last_event_id for _ in events] == ["1", "2"]
+    assert decoder.last_event_id == "2"
+    assert decoder.is_done
+
+
 def test_the_name_of_an_event_is_its_type_where_its_data_has_none() -> None:
     assert _read('event: a\ndata: {"x": 1}\n\n') == [{"x": 1, "type": "a"}]
     assert _read('event: a\ndata: {"type": "b"}\n\n') == [{"type": "b"}]
