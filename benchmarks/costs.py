@@ -9,8 +9,11 @@ import sys
 import tempfile
 import time
 import tracemalloc
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from random import Random
+from types import FrameType
 from typing import Any
 
 from imgassemble import Assembler, DirectorySink, FinalReady, Frame, FrameAdded, Limits, assemble, iter_updates
@@ -53,10 +56,36 @@ def seconds_per_event(items: int, events: int = 2_000) -> float:
     kind = "response.image_generation_call.generating"
     for number in range(items):
         assembler.feed({"type": kind, "item_id": f"ig_{number}", "output_index": number})
+    chance = Random(0)
+    named = [chance.randrange(items) for _ in range(events)]
     start = time.perf_counter()
-    for number in range(events):
-        assembler.feed({"type": kind, "item_id": f"ig_{number % items}", "output_index": number % items})
+    for number in named:
+        assembler.feed({"type": kind, "item_id": f"ig_{number}", "output_index": number})
     return (time.perf_counter() - start) / events
+
+
+def instructions_per_event() -> float:
+    """How many instructions of Python an event without a picture takes: the same number in every run."""
+    assembler = Assembler()
+    event = {"type": "response.image_generation_call.generating", "item_id": "ig_1", "output_index": 0}
+    assembler.feed(event)
+    count = 0
+
+    def trace(frame: FrameType, what: str, _: object) -> Any:
+        nonlocal count
+        frame.f_trace_opcodes = True
+        count += what == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for it when tracing begins
+    sys.settrace(trace)
+    try:
+        assembler.feed(event)
+    finally:
+        sys.settrace(before)
+    assert count, "nothing was counted"
+    return count
 
 
 def seconds_to_validate() -> float:
@@ -90,14 +119,30 @@ def seconds_per_byte(n_bytes: int) -> float:
 
 def peak_of_one_event(body: bytes) -> float:
     """The peak of memory while one event with a picture is taken, in sizes of that event."""
-    return _peak_of([_largest_partial(body)], Assembler())
+    event = sse([_largest_partial(body)])
+    return _peak_of_bodies([event], Assembler()) / len(event)
+
+
+def peak_of_stream(body: bytes) -> float:
+    """The peak of memory while a whole stream is taken, in its bytes."""
+    return _peak_of_bodies([body], Assembler()) / len(body)
 
 
 def peak_of_latest(body: bytes, *, partials: int) -> float:
-    """The peak of memory with `keep="latest"` over so many partials, in sizes of one event."""
+    """The peak of memory with `keep="latest"` over so many partials, each another picture, in sizes of one event."""
     event = _largest_partial(body)
-    numbered = [event | {"partial_image_index": at, "sequence_number": at} for at in range(partials)]
-    return _peak_of(numbered, Assembler(keep="latest"))
+    data = b64decode(event["partial_image_b64"])
+    numbered = (
+        event
+        | {
+            "partial_image_index": at,
+            "sequence_number": at,
+            "partial_image_b64": b64encode(data + bytes([at])).decode("ascii"),
+        }
+        for at in range(partials)
+    )
+    bodies = [sse([each]) for each in numbered]
+    return _peak_of_bodies(bodies, Assembler(keep="latest")) / len(bodies[0])
 
 
 def _largest_partial(body: bytes) -> dict[str, Any]:
@@ -105,16 +150,15 @@ def _largest_partial(body: bytes) -> dict[str, Any]:
     return max(events, key=lambda event: len(event["partial_image_b64"]))
 
 
-def _peak_of(events: list[dict[str, Any]], assembler: Assembler) -> float:
+def _peak_of_bodies(bodies: list[bytes], assembler: Assembler) -> int:
     with_imgassemble([b"data: {}\n\n"])  # what is loaded once
-    bodies = [sse([event]) for event in events]
     gc.collect()
     tracemalloc.start()
     for _ in iter_updates((chunk for body in bodies for chunk in _cut(body)), assembler):
         pass
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return peak / len(bodies[0])
+    return peak
 
 
 def _cut(body: bytes) -> Iterator[bytes]:

@@ -13,32 +13,49 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from pybase64 import b64decode
+from pydantic_core import from_json
 
 
 def with_bare_loop(chunks: list[bytes]) -> list[bytes]:
-    """The floor: splits lines, parses JSON and decodes base64 by the fastest means there are, and keeps no state."""
-    from pybase64 import b64decode
-    from pydantic_core import from_json
+    """The floor: splits lines, parses JSON and decodes base64 by the fastest means there are, and keeps no state.
 
-    frames = []
-    for line in _lines_of(chunks):
-        if line.startswith(b"data: "):
-            event = from_json(line[6:])
-            if text := event.get("partial_image_b64") or (event.get("item") or {}).get("result"):
-                frames.append(b64decode(text, validate=True))
-            for item in (event.get("response") or {}).get("output") or ():
-                b64decode(item["result"], validate=True)
+    No byte is copied that need not be, and nothing is held a moment longer: a page of memory that is used again is
+    several times as fast as a new one.
+    """
+    frames: list[bytes] = []
+    pieces: list[bytes] = []
+    for chunk in chunks:
+        if b"\n" not in chunk:
+            pieces.append(chunk)
+            continue
+        *ends, begun = chunk.split(b"\n")
+        for end in ends:
+            pieces.append(end)
+            _decode(_parsed(pieces), frames)
+            pieces.clear()
+        pieces.append(begun)
     return frames
 
 
-def _lines_of(chunks: list[bytes]) -> Iterator[bytes]:
-    pieces: list[bytes] = []
-    for chunk in chunks:
-        *ended, rest = chunk.split(b"\n")
-        for line in ended:
-            yield b"".join([*pieces, line])
-            pieces = []
-        pieces.append(rest)
+def _parsed(pieces: list[bytes]) -> dict[str, Any]:
+    """The event in a line, which goes at once."""
+    while len(pieces) > 1 and len(pieces[0]) < 6:
+        pieces[:2] = [pieces[0] + pieces[1]]
+    if not pieces[0].startswith(b"data: "):
+        return {}
+    pieces[0] = pieces[0][6:]
+    line = b"".join(pieces)
+    pieces.clear()
+    event: dict[str, Any] = from_json(line)
+    return event
+
+
+def _decode(event: dict[str, Any], frames: list[bytes]) -> None:
+    if text := event.get("partial_image_b64") or (event.get("item") or {}).get("result"):
+        frames.append(b64decode(text, validate=True))
+    for item in (event.get("response") or {}).get("output") or ():
+        b64decode(item["result"], validate=True)
 
 
 def with_openai(chunks: list[bytes]) -> list[bytes]:
