@@ -25,13 +25,19 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print lines of JSON")
     parser.add_argument("--guard", action="store_true", help="fail where a line is beyond its bound")
     options = parser.parse_args()
-    if not options.json:
-        print(f"Python {platform.python_version()}, {', '.join(_versions())}, {platform.machine()}\n")
+    if options.rounds < 1:
+        parser.error("--rounds is at least 1")
+    chosen = [line for line in lines(is_full=options.full) if options.only in line.what]
+    if not chosen:
+        parser.error(f"no line has {options.only!r} in it")
+    if options.json:
+        print(json.dumps({"python": platform.python_version(), "machine": platform.machine(), **dict(_versions())}))
+    else:
+        versions = ", ".join(map(" ".join, _versions()))
+        print(f"Python {platform.python_version()}, {versions}, {platform.machine()}\n")
         print(f"{'':<60}{'median':>8}{'least':>8}{'most':>8}{'goal':>7}")
     beyond = []
-    for line in lines(is_full=options.full):
-        if options.only not in line.what:
-            continue
+    for line in chosen:
         figures = line.measure(options.rounds)
         if not figures:
             continue
@@ -47,10 +53,10 @@ def main() -> int:
     return bool(options.guard and beyond)
 
 
-def _versions() -> Iterator[str]:
+def _versions() -> Iterator[tuple[str, str]]:
     for name in ("imgassemble", "pillow", "pydantic", "openai", "openrouter", "httpx-sse"):
         try:
-            yield f"{name} {version(name)}"
+            yield name, version(name)
         except PackageNotFoundError:
             continue
 
