@@ -47,6 +47,7 @@ def lines(*, is_full: bool) -> Iterator[Line]:
         yield from _ingestion(form, SQUARE, CHUNK)
         yield from _rivals(form, is_full=is_full)
         yield from _pixels(form, SQUARE)
+    yield from _ingestion("JPEG", SQUARE, CHUNK, items=10)
     if is_full:
         for form in FORMATS:
             for size in (SQUARE, (1536, 1024), (3840, 2160)):
@@ -71,16 +72,17 @@ _BOUNDS: dict[Format, float] = {"PNG": 3.2, "JPEG": 9.5, "WEBP": 10.5}
 _MOST_INSTRUCTIONS = 2_500  # for an event without a picture: a quarter more than Python 3.11 needs
 
 
-def _ingestion(form: Format, size: tuple[int, int], n_bytes: int) -> Iterator[Line]:
-    name = f"{_named(form, size)}{'' if n_bytes == CHUNK else f' by {n_bytes:,} bytes'}"
+def _ingestion(form: Format, size: tuple[int, int], n_bytes: int, items: int = 1) -> Iterator[Line]:
+    many, cut = "" if items == 1 else f"{items} items of ", "" if n_bytes == CHUNK else f" by {n_bytes:,} bytes"
+    name = f"{many}{_named(form, size)}{cut}"
 
     def measure(rounds: int) -> list[float]:
-        chunks = chunks_of(make_stream(form, size), n_bytes)
+        chunks = chunks_of(make_stream(form, size, items), n_bytes)
         assert costs.with_imgassemble(chunks) == rivals.with_bare_loop(chunks), "all sides must give the same frames"
         ours, theirs = partial(costs.with_imgassemble, chunks), partial(rivals.with_bare_loop, chunks)
         return ratios(ours, theirs, rounds * 4 if size == SQUARE else rounds)
 
-    bound = _BOUNDS[form] if size == SQUARE and n_bytes == CHUNK else None
+    bound = _BOUNDS[form] if size == SQUARE and n_bytes == CHUNK and items == 1 else None
     yield Line(what=f"ingestion, {name}, to the bare loop", measure=measure, goal=1.25, bound=bound)
 
 

@@ -15,13 +15,17 @@ SQUARE = (1024, 1024)
 
 
 @cache
-def make_stream(form: Format, size: tuple[int, int] = SQUARE) -> bytes:
-    """The body of one response: three partials, and a result that comes twice."""
+def make_stream(form: Format, size: tuple[int, int] = SQUARE, items: int = 1) -> bytes:
+    """The body of one response: of each item three partials, and a result that comes twice."""
     final = grained(draw("an otter on a lake at dusk", size=size))
     *partials, result = (base64_text(encode(image, form)) for image in [*sharpen(final, 3), final])
     shape = "{}x{}".format(*size)
-    call = Call(id="ig_1", partials=tuple(partials), result=result, format=form.lower(), size=shape)
-    return sse(responses_stream(image_events(call), format=form.lower()))
+    calls = [
+        Call(id=f"ig_{number}", partials=tuple(partials), result=result, format=form.lower(), size=shape)
+        for number in range(items)
+    ]
+    made = (image_events(call, output_index=number) for number, call in enumerate(calls))
+    return sse(responses_stream(*made, format=form.lower()))
 
 
 def grained(image: Image.Image) -> Image.Image:
