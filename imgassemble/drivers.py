@@ -11,7 +11,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from contextlib import contextmanager
 from functools import partial
 from inspect import isawaitable
-from itertools import filterfalse
 from typing import Any, TypeVar
 
 from .assembler import Assembler, check_listener, late_listeners, log_failure
@@ -152,81 +151,72 @@ def _check_stream(stream: object, kind: type, others: str) -> None:
 
 
 class _Intake:
-    """What a stream gives becomes events: chunks of bytes are decoded, all else is an event already."""
+    """What a stream gives becomes events: chunks of bytes are decoded, all else is an event already.
+
+    An event holds a picture as text, and goes before its updates are shown. A loop that has a name for it would hold
+    it; so each is handed on in a list of one, out of which it is taken.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._decoder = EventDecoder(limits)
 
-    def take(self, element: Any) -> Iterable[Any]:
+    def take(self, element: Any) -> Iterable[list[Any]]:
         if isinstance(element, (bytes, bytearray, memoryview)):
-            return self._decoder.feed(bytes(element))
+            events = self._decoder.feed(bytes(element))
+            return map(_boxed, events) if events else ()
         if isinstance(element, str) and looks_like_lines(element):
             raise UsageError("these are lines of an event stream, not events: pass its bytes, response.iter_bytes()")
-        return _unboxed([element])
+        return ([element],)
 
-    def rest(self, *, is_cut: bool) -> Iterable[Any]:
+    def rest(self, *, is_cut: bool) -> Iterator[list[Any]]:
         """What the end of the bytes completes; where they were cut, nobody needs to hear of a torn event."""
-        events = self._decoder.close()
-        return filterfalse(_is_error, events) if is_cut else events
-
-
-def _is_error(event: Any) -> bool:
-    return isinstance(event, ImgassembleError)
-
-
-# An event holds a picture as text, and goes before its updates are shown. A loop that has a name for it would hold it;
-# so it is handed on in a list, out of which it is taken.
+        boxes = map(_boxed, self._decoder.close())
+        return (box for box in boxes if not (is_cut and isinstance(box[0], ImgassembleError)))
 
 
 def _boxed(event: Any) -> list[Any]:
     return [event]
 
 
-def _unboxed(box: list[Any]) -> Iterator[Any]:
-    yield box.pop()
-
-
-def _events(stream: Iterable[Any], limits: Limits) -> Iterator[Any]:
+def _events(stream: Iterable[Any], limits: Limits) -> Iterator[list[Any]]:
     intake = _Intake(limits)
     try:
         for element in stream:
-            events = intake.take(element)
+            boxes = intake.take(element)
             del element
-            yield from events
-            del events
+            yield from boxes
+            del boxes
     except Exception:
         yield from intake.rest(is_cut=True)
         raise
     yield from intake.rest(is_cut=False)
 
 
-async def _aevents(stream: AsyncIterable[Any], limits: Limits) -> AsyncIterator[Any]:
+async def _aevents(stream: AsyncIterable[Any], limits: Limits) -> AsyncIterator[list[Any]]:
     intake = _Intake(limits)
     try:
         async for element in stream:
-            events = intake.take(element)
+            boxes = intake.take(element)
             del element
-            for box in map(_boxed, events):
-                yield box.pop()
-            del events
+            for box in boxes:
+                yield box
+            del boxes
     except Exception:
-        for box in map(_boxed, intake.rest(is_cut=True)):
-            yield box.pop()
+        for box in intake.rest(is_cut=True):
+            yield box
         raise
-    for box in map(_boxed, intake.rest(is_cut=False)):
-        yield box.pop()
+    for box in intake.rest(is_cut=False):
+        yield box
 
 
 def _updates(stream: Iterable[Any], assembler: Assembler) -> Iterator[Update]:
-    for box in map(_boxed, _events(stream, assembler.limits)):
+    for box in _events(stream, assembler.limits):
         yield from assembler.feed(box.pop())
     yield from _closed(assembler)
 
 
 async def _aupdates(stream: AsyncIterable[Any], assembler: Assembler) -> AsyncIterator[Update]:
-    async for event in _aevents(stream, assembler.limits):
-        box = [event]
-        del event
+    async for box in _aevents(stream, assembler.limits):
         for update in assembler.feed(box.pop()):
             yield update
     for update in _closed(assembler):
