@@ -424,7 +424,7 @@ def _unwrapped(event: object) -> object:
     """The service's own event, where `event` only carries it."""
     for _ in range(_DEEPEST):
         inner = _carried_in(event)
-        if inner is None or _readable(inner) is None:
+        if inner is None:
             break
         event = inner
     return event
@@ -433,7 +433,7 @@ def _unwrapped(event: object) -> object:
 def _carried_in(event: object) -> object:
     for name, value, member in WRAPPERS:
         if _is_said(event, name, value):
-            return _member(event, member)
+            return _readable(_member(event, member))
     return None
 
 
