@@ -11,14 +11,14 @@ import time
 from imgassemble import Assembler
 from imgassemble.sources import EventDecoder
 
-CHUNK = 16 * 1024  # bytes
+_CHUNK = 16 * 1024  # bytes, as in streams.py, which would load the simulator
 
 
 def longest_step(body: bytes) -> float:
     decoder, assembler, longest = EventDecoder(), Assembler(), 0.0
-    for at in range(0, len(body), CHUNK):
+    for at in range(0, len(body), _CHUNK):
         start = time.perf_counter()
-        for event in decoder.feed(body[at : at + CHUNK]):
+        for event in decoder.feed(body[at : at + _CHUNK]):
             assembler.feed(event)
         longest = max(longest, time.perf_counter() - start)
     assert assembler.items, "the body has no image"

@@ -86,33 +86,31 @@ def _ingestion(form: Format, size: tuple[int, int], n_bytes: int, items: int = 1
     yield Line(what=f"ingestion, {name}, to the bare loop", measure=measure, goal=1.25, bound=bound)
 
 
-def _rivals(form: Format, *, is_full: bool) -> Iterator[Line]:
-    def measure(loop: Callable[[list[bytes]], list[bytes]], rounds: int) -> list[float]:
-        chunks = chunks_of(make_stream(form))
-        assert costs.with_imgassemble(chunks) == loop(chunks), "all sides must give the same frames"
-        # The SDKs' decoders are slow, and one of them takes seconds.
-        return ratios(partial(loop, chunks), partial(costs.with_imgassemble, chunks), max(1, rounds // 4))
+_Loop = Callable[[list[bytes]], list[bytes]]
 
+
+def _rivals(form: Format, *, is_full: bool) -> Iterator[Line]:
+    def measure(loop: _Loop, beside: _Loop, rounds: int) -> list[float]:
+        chunks = chunks_of(make_stream(form))
+        assert beside(chunks) == loop(chunks), "all sides must give the same frames"
+        # The SDKs' decoders are slow, and one of them takes seconds.
+        return ratios(partial(loop, chunks), partial(beside, chunks), max(1, rounds // 4))
+
+    what = f"ingestion, {_named(form, SQUARE)}"
     for name, module, loop in rivals.RIVALS if is_full else rivals.RIVALS[:1]:
         if rivals.is_here(module):
-            yield Line(what=f"ingestion, {_named(form, SQUARE)}, {name} to ours", measure=partial(measure, loop))
+            yield Line(what=f"{what}, {name} to ours", measure=partial(measure, loop, costs.with_imgassemble))
+            if is_full:
+                yield Line(
+                    what=f"{what}, {name} to the bare loop", measure=partial(measure, loop, rivals.with_bare_loop)
+                )
 
     def copying(rounds: int) -> list[float]:
         chunks = chunks_of(make_stream(form))
         return ratios(partial(costs.with_imgassemble, chunks), partial(rivals.copied, chunks), rounds)
 
     if is_full:
-        yield Line(what=f"ingestion, {_named(form, SQUARE)}, to a copy of the bytes", measure=copying)
-        if rivals.is_here("openai"):
-            yield Line(
-                what=f"ingestion, {_named(form, SQUARE)}, openai to the bare loop",
-                measure=partial(_openai_to_floor, form),
-            )
-
-
-def _openai_to_floor(form: Format, rounds: int) -> list[float]:
-    chunks = chunks_of(make_stream(form))
-    return ratios(partial(rivals.with_openai, chunks), partial(rivals.with_bare_loop, chunks), max(1, rounds // 4))
+        yield Line(what=f"{what}, to a copy of the bytes", measure=copying)
 
 
 def _pixels(form: Format, size: tuple[int, int]) -> Iterator[Line]:
