@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from .assembler import Assembler
 from .console import FAILED, INCOMPLETE, NO_IMAGE, OK, STORAGE, UNREADABLE, say, write
+from .decoding import load_decoded
 from .drivers import assemble
 from .errors import EventError, SinkError, UsageError, clean, printable, quoted
 from .files import sink_error
@@ -131,7 +132,7 @@ class _Heard:
     bad_pictures: int = 0
 
     def events_in(self, chunks: Iterable[bytes]) -> Iterator[Any]:
-        decoder = EventDecoder()
+        decoder = EventDecoder(load=load_decoded)
         try:
             for chunk in chunks:
                 self.is_blank = self.is_blank and not chunk.removeprefix(BOM).strip()

@@ -14,6 +14,7 @@ from inspect import isawaitable
 from typing import Any, TypeVar
 
 from .assembler import Assembler, check_listener, late_listeners, log_failure
+from .decoding import load_decoded
 from .errors import ImgassembleError, IncompleteStreamError, SinkError, UsageError
 from .items import Result
 from .limits import Limits
@@ -158,12 +159,14 @@ class _Intake:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._decoder = EventDecoder(limits)
+        self._decoder = EventDecoder(limits, load=load_decoded)
 
     def take(self, element: Any) -> Iterable[list[Any]]:
-        if isinstance(element, (bytes, bytearray, memoryview)):
-            events = self._decoder.feed(bytes(element))
+        if isinstance(element, bytes):
+            events = self._decoder.feed(element)
             return map(_boxed, events) if events else ()
+        if isinstance(element, (bytearray, memoryview)):
+            return self.take(bytes(element))
         if isinstance(element, str) and looks_like_lines(element):
             raise UsageError("these are lines of an event stream, not events: pass its bytes, response.iter_bytes()")
         return ([element],)
@@ -180,11 +183,13 @@ def _boxed(event: Any) -> list[Any]:
 
 def _events(stream: Iterable[Any], limits: Limits) -> Iterator[list[Any]]:
     intake = _Intake(limits)
+    take = intake.take
     try:
         for element in stream:
-            boxes = intake.take(element)
+            boxes = take(element)
             del element
-            yield from boxes
+            if boxes:
+                yield from boxes
             del boxes
     except Exception:
         yield from intake.rest(is_cut=True)

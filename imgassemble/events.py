@@ -6,10 +6,8 @@ A member that is wrong in type or value counts as missing; it never makes the re
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from enum import Enum
 from functools import partial
 from itertools import islice
@@ -28,8 +26,9 @@ from pydantic import (
     GetCoreSchemaHandler,
     PlainValidator,
 )
-from pydantic_core import CoreSchema, from_json
+from pydantic_core import CoreSchema
 
+from .decoding import Decoded, load_decoded
 from .dialects import (
     GREATEST_NUMBER,
     OTHER_NAMES,
@@ -81,9 +80,15 @@ def _number(value: Any) -> float | None:
 def _text(value: Any) -> str | None:
     if type(value) is str:  # as nearly always
         return value
+    if isinstance(value, Decoded):
+        return value.text
     if isinstance(value, Enum):
         value = value.value
     return value if isinstance(value, str) else None
+
+
+def _base64(value: Any) -> str | Decoded | None:
+    return value if isinstance(value, Decoded) else _text(value)
 
 
 def _identifier(value: Any) -> str | None:
@@ -102,6 +107,8 @@ def _plain(value: Any) -> Any:
 
 
 def _copied(value: Any, depth: int, budget: Iterator[int]) -> Any:
+    if isinstance(value, Decoded):
+        value = value.text
     if hasattr(value, "model_dump"):
         value = value.model_dump()
     if isinstance(value, Mapping) and depth:
@@ -123,7 +130,9 @@ def _facts(value: Any) -> Mapping[str, Any] | None:
 
 def _readable(value: Any) -> Any:
     """`value` where it can have members, else None: mappings have, and whatever is not built in may have attributes."""
-    return value if isinstance(value, _MAPPINGS) or type(value).__module__ != "builtins" else None
+    if isinstance(value, _MAPPINGS):
+        return value
+    return None if type(value).__module__ == "builtins" or isinstance(value, Decoded) else value
 
 
 def _readable_members(value: Any, most: int) -> list[Any]:
@@ -150,7 +159,7 @@ class _ReadBy:
 Number = Annotated[float | None, _ReadBy(_number)]
 Text = Annotated[str | None, _ReadBy(_words)]
 Identifier = Annotated[str | None, _ReadBy(_identifier)]
-Base64 = Annotated[str | None, _ReadBy(_text), Field(repr=False)]
+Base64 = Annotated[str | Decoded | None, _ReadBy(_base64), Field(repr=False)]
 Plain = Annotated[Mapping[str, Any] | None, _ReadBy(_facts)]
 Anything = Annotated[Any, _ReadBy(_plain)]
 
@@ -183,7 +192,7 @@ class Said(_Message):
     url: Base64 = None
     image_url: Base64 = None
 
-    def picture(self, *, is_partial: bool = False) -> str | None:
+    def picture(self, *, is_partial: bool = False) -> str | Decoded | None:
         """The base64 of the picture, where the message has it."""
         for text in _sources_of(self)[0 if is_partial else 1 :]:
             if text and not _is_link(text):
@@ -193,16 +202,16 @@ class Said(_Message):
     def link(self) -> str | None:
         """The URL of the picture, where the message has that. Nothing is fetched."""
         for text in _sources_of(self):
-            if text and _is_link(text):
+            if isinstance(text, str) and _is_link(text):
                 return printable(text) if len(text) <= _LONGEST_URL else None
         return None
 
 
-_sources_of: Callable[[Said], tuple[str | None, ...]] = attrgetter(*PICTURE_NAMES)
+_sources_of: Callable[[Said], tuple[str | Decoded | None, ...]] = attrgetter(*PICTURE_NAMES)
 
 
-def _is_link(text: str) -> bool:
-    return text[:8].lower().startswith(("http://", "https://"))
+def _is_link(text: str | Decoded) -> bool:
+    return isinstance(text, str) and text[:8].lower().startswith(("http://", "https://"))
 
 
 class Event(_Message):
@@ -382,7 +391,7 @@ def _parsed(event: object) -> Event:
     if isinstance(event, (str, bytes, bytearray, memoryview)):
         if event in ("[DONE]", b"[DONE]"):  # how many streams say that they have ended
             return Event(type="[DONE]")
-        event = load_json(event)
+        event = load_decoded(event)
     if _readable(event) is None:
         raise EventError(f"an event is a JSON object or an SDK's event, not {type(event).__name__}")
     event = _unwrapped(event)
@@ -392,22 +401,6 @@ def _parsed(event: object) -> Event:
         event = {"type": kind, "response": event}
     parsed = (_MODELS[row.shape] if row else Event).model_validate(event)
     return parsed if parsed.type else parsed.model_copy(update={"type": kind})
-
-
-def load_json(data: str | bytes | bytearray | memoryview) -> Any:
-    """The JSON value in `data`. Raises EventError where it is none."""
-    if isinstance(data, memoryview):
-        data = bytes(data)
-    cause: Exception
-    try:
-        return from_json(data)
-    except (ValueError, TypeError) as error:  # a TypeError where text has a lone surrogate
-        cause = error
-    with suppress(ValueError, RecursionError):
-        return json.loads(data)  # it also reads lone surrogates, which may stand inside a prompt
-    # Raised out here, so that it does not hold on to the second error, which holds the whole message.
-    sentence = f"a message of {len(data):,} bytes is not JSON ({clean(str(cause), 80)}); it is skipped"
-    raise EventError(sentence) from cause
 
 
 def _member(event: object, name: str) -> Any:

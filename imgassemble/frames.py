@@ -1,6 +1,6 @@
 """One picture that was received: from base64 on the wire to a frame that can be shown and saved.
 
-Knows: base64, the received bytes, and how Pillow is asked for pixels. Must not know: items, states, events.
+Knows: the received bytes, and how Pillow is asked for pixels. Must not know: items, states, events.
 The bytes are never changed. Format and size come from the bytes, never from what a message claims of them.
 Pillow is imported when the first picture is decoded, and only the frame's own decoder is ever opened.
 """
@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32, decompressobj
 from zlib import error as ZlibError  # noqa: N812 - it is a class
 
-import pybase64
-
+from .decoding import Decoded, decode_base64
 from .errors import FrameDecodeError, FrameEncodingError, LimitError, UsageError, clean, quoted
 from .files import write_atomically
 from .headers import (
@@ -243,7 +242,7 @@ def _gif_pixels(data: bytes) -> Iterator[tuple[int, int]]:
 class Payload:
     """A picture as a message carries it: its base64, and what the message claims of it."""
 
-    text: str = field(repr=False)
+    text: str | Decoded = field(repr=False)
     event_type: str
     sequence_number: float | None = None
     index: float | None = None
@@ -291,31 +290,6 @@ def disagreements(frame: Frame, payload: Payload) -> list[str]:
 
 
 _SIZE = re.compile("[0-9]{1,6}x[0-9]{1,6}")
-_WHITE_SPACE = b" \t\r\n\f\v"
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-
-
-def decode_base64(text: str) -> bytes:
-    """The bytes that `text` encodes: base64 in the standard or the URL-safe alphabet, with or without padding,
-    white space or a data: prefix.
-
-    Raises ValueError where it is none, or empty.
-    """
-    try:
-        if data := pybase64.b64decode(text, validate=True):
-            return data
-    except ValueError:
-        pass  # not as the services send it; read it the patient way
-    if text[:5].lower() == "data:":
-        prefix, _, text = text.partition(",")
-        if not prefix.lower().rstrip().endswith(";base64"):
-            raise ValueError("it is a data: URL without base64")
-    if not text.isascii():
-        raise ValueError("it has letters that no base64 has")
-    raw = text.encode("ascii").translate(_TO_STANDARD, _WHITE_SPACE).rstrip(b"=")
-    if not raw:
-        raise ValueError("it is empty")
-    return pybase64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
 
 
 def _look_at(data: bytes, payload: Payload, item_id: str, limits: Limits) -> Header:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from .decoding import Decoded
 from .dialects import (
     CONTENT_TYPES,
     ENDINGS,
@@ -236,9 +237,11 @@ def _signal(
     )
 
 
-def _media_type(picture: str | None) -> str | None:
+def _media_type(picture: str | Decoded | None) -> str | None:
     """What a data: URL says of the picture in it."""
-    return picture[5:].partition(";")[0] if picture and picture[:11].lower() == "data:image/" else None
+    if isinstance(picture, str) and picture[:11].lower() == "data:image/":
+        return picture[5:].partition(";")[0]
+    return None
 
 
 def _provider_error(said: Any) -> ProviderError:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from .decoding import load_json
 from .dialects import Reading
 from .errors import EventError, ImgassembleError
-from .events import Event, load_json, parse_event
+from .events import Event, parse_event
 from .readings import read
 
 MOST_TOLD = 100_000  # events that are known again, in some 20 MB; a stream of images has a few hundred

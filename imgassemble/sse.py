@@ -86,34 +86,21 @@ class ServerSentEvent:
 
 
 class SSEDecoder:
-    """Server-sent events from bytes that are cut anywhere.
+    """Server-sent events from the lines of a stream; one more blank line ends the last.
 
     More patient than the standard where real streams need it: a last event counts without its blank line, and a bare
     line of JSON is an event (proxies append an error so). `is_recognised`: something came that such a stream has.
     """
 
-    __slots__ = ("_data", "_event", "_id", "_is_lost", "_lines", "_max_bytes", "is_recognised")
+    __slots__ = ("_data", "_event", "_id", "_is_lost", "_max_bytes", "is_recognised")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._lines = LineDecoder(max_bytes, extra_bytes=len(b"data: "))
         self._data: bytearray | None = None
         self._event = self._id = ""
         self._is_lost = self.is_recognised = False
 
-    def feed(self, chunk: bytes) -> Iterable[ServerSentEvent | LimitError]:
-        """The events that `chunk` completes; nothing, at once, where it completes no line."""
-        lines = self._lines.feed(chunk)
-        return self._events(lines) if lines else ()
-
-    def _events(self, lines: Iterable[bytearray | LimitError]) -> Iterator[ServerSentEvent | LimitError]:
-        return filter(None, map(self._take, lines))
-
-    def close(self) -> Iterator[ServerSentEvent | LimitError]:
-        """The last event, where it has no end."""
-        yield from self._events((*self._lines.close(), bytearray()))
-
-    def _take(self, line: bytearray | LimitError) -> ServerSentEvent | LimitError | None:
+    def take(self, line: bytearray | LimitError) -> ServerSentEvent | LimitError | None:
         """What one more line completes: at most one event, or the error that stands in its place."""
         if isinstance(line, LimitError):
             return self._lose(line)

@@ -27,7 +27,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
 from imgassemble import Frame, FrameDecodeError, FrameEncodingError, LimitError, Limits, SinkError, UsageError
-from imgassemble.frames import Payload, decode_base64, disagreements, read_frame
+from imgassemble.decoding import decode_base64
+from imgassemble.frames import Payload, disagreements, read_frame
 from imgassemble.headers import read_header
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")

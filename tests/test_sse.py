@@ -23,9 +23,10 @@ def _facts(event: ServerSentEvent | LimitError) -> _Told:
 
 
 def _events(chunks: Iterable[bytes], max_bytes: int = 1_000) -> list[_Told]:
-    decoder = SSEDecoder(max_bytes)
-    told = [_facts(event) for chunk in chunks for event in decoder.feed(chunk)]
-    return told + [_facts(event) for event in decoder.close()]
+    lines, decoder = LineDecoder(max_bytes, extra_bytes=len(b"data: ")), SSEDecoder(max_bytes)
+    told = [decoder.take(line) for chunk in chunks for line in lines.feed(chunk)]
+    told += [*map(decoder.take, (*lines.close(), bytearray()))]
+    return [_facts(event) for event in told if event]
 
 
 def _data(body: str | bytes, max_bytes: int = 1_000) -> list[bytes | str]:

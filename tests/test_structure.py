@@ -17,7 +17,7 @@ PACKAGE = Path(imgassemble.__file__).parent
 # From the ground up. A module imports from the floors below, and from its own where it stands to the right.
 FLOORS = (
     ("values", "errors", "limits", "files", "addresses", "console"),
-    ("headers", "frames", "lifecycle", "dialects", "events", "readings"),
+    ("decoding", "headers", "frames", "lifecycle", "dialects", "events", "readings"),
     ("updates", "items", "changes", "assembler"),
     ("sse", "sources", "saved", "sinks", "drivers", "repeats", "resume", "mailbox", "refresh", "screens", "simulator"),
     ("web",),
@@ -28,8 +28,8 @@ PLACES = {name: (floor, at) for floor, names in enumerate(FLOORS) for at, name i
 # What may be imported by whom alone; everything else that is not in the standard library is nobody's.
 GUESTS = {
     "pydantic": {"events"},
-    "pydantic_core": {"events"},
-    "pybase64": {"frames"},
+    "pydantic_core": {"decoding", "events"},
+    "pybase64": {"decoding"},
     "PIL": {"frames", "items", "screens", "simulator"},
     # Hosts of screens, imported where one is made.
     "IPython": {"screens"},
@@ -43,7 +43,19 @@ GUESTS = {
 }
 # What the middle, which is pure, must not know.
 WORLD = {"asyncio", "socket", "time", "datetime", "threading", "subprocess", "http", "urllib", "tempfile", "shutil"}
-PURE = ("headers", "lifecycle", "dialects", "events", "readings", "updates", "changes", "assembler", "sse", "mailbox")
+PURE = (
+    "decoding",
+    "headers",
+    "lifecycle",
+    "dialects",
+    "events",
+    "readings",
+    "updates",
+    "changes",
+    "assembler",
+    "sse",
+    "mailbox",
+)
 
 
 def modules() -> list[Path]:

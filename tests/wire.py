@@ -15,6 +15,8 @@ from io import BytesIO
 from struct import pack
 from typing import Any
 
+from imgassemble.decoding import Decoded
+
 Wire = dict[str, Any]
 Picture = bytes | str | None
 
@@ -160,3 +162,12 @@ def cut_off(events: Iterable[Any]) -> Iterator[Any]:
     """The events of a stream whose connection breaks behind them."""
     yield from events
     raise ConnectionError("cut off")
+
+
+def as_text(value: Any) -> Any:
+    """A JSON value with its base64 as it was sent, where that was decoded."""
+    if isinstance(value, Decoded):
+        return value.text
+    if isinstance(value, dict):
+        return {name: as_text(member) for name, member in value.items()}
+    return [as_text(member) for member in value] if isinstance(value, list) else value

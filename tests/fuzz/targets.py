@@ -13,9 +13,11 @@ from io import BytesIO
 from itertools import pairwise
 from struct import pack
 from typing import Any
+from unittest.mock import patch
 
 import wire
 from hostile import pictures
+from wire import as_text
 
 from imgassemble import (
     Anomaly,
@@ -30,11 +32,12 @@ from imgassemble import (
     State,
     Update,
 )
+from imgassemble.decoding import load_decoded, load_json
 from imgassemble.dialects import ROWS
 from imgassemble.frames import Frame
 from imgassemble.headers import HeaderError, gif_blocks, read_header
-from imgassemble.sources import EventDecoder
-from imgassemble.sse import SSEDecoder
+from imgassemble.sources import EventDecoder, Load
+from imgassemble.sse import LineDecoder, SSEDecoder
 
 ENDS = {State.COMPLETED, State.FAILED, State.INCOMPLETE}
 CLIMB = {State.IN_PROGRESS: 0, State.GENERATING: 1, State.PARTIAL_IMAGE: 2, **dict.fromkeys(ENDS, 3)}
@@ -66,7 +69,10 @@ class Reader:
 
 
 def sse(data: bytes) -> None:
-    """The same bytes give the same events wherever they are cut. First a limit, then a number of cuts and the cuts."""
+    """The same bytes give the same events wherever they are cut, also where base64 is decoded as it stands in them.
+
+    First a limit, then a number of cuts and the cuts.
+    """
     reader = Reader(data)
     most = reader.choice((10, 64, 1_000, 2**20))
     places = [reader.byte() << 8 | reader.byte() for _ in range(reader.byte() % 8)]
@@ -78,19 +84,22 @@ def sse(data: bytes) -> None:
         assert decode(pieces, most) == whole, f"{decode.__name__} differs where the bytes are cut"
         if len(body) < 200:
             assert decode([bytes([each]) for each in body], most) == whole, f"{decode.__name__} differs byte by byte"
+    with patch("imgassemble.decoding._LONG", 4):
+        assert _any_events(pieces, most, load_decoded) == _any_events(pieces, most), "it differs where it is decoded"
 
 
 def _sse_events(pieces: Iterable[bytes], most: int) -> list[str]:
-    decoder = SSEDecoder(most)
-    events = [event for piece in pieces for event in decoder.feed(piece)]
-    return [repr(event) for event in [*events, *decoder.close()]]
+    lines, decoder = LineDecoder(most), SSEDecoder(most)
+    events = [decoder.take(line) for piece in pieces for line in lines.feed(piece)]
+    events += [*map(decoder.take, (*lines.close(), bytearray()))]
+    return [repr(event) for event in events if event]
 
 
-def _any_events(pieces: Iterable[bytes], most: int) -> list[str]:
-    decoder = EventDecoder(Limits(max_event_bytes=most, max_total_bytes=most * 4))
+def _any_events(pieces: Iterable[bytes], most: int, load: Load = load_json) -> list[str]:
+    decoder = EventDecoder(Limits(max_event_bytes=most, max_total_bytes=most * 4), load=load)
     events = [event for piece in pieces for event in decoder.feed(piece)]
     events += decoder.close()
-    return [f"{event!r} {decoder.last_event_id!r} {decoder.is_done}" for event in events]
+    return [f"{as_text(event)!r} {decoder.last_event_id!r} {decoder.is_done}" for event in events]
 
 
 # ---- Assembler.feed
