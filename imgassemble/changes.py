@@ -108,13 +108,16 @@ class _Weighing:
         self.may_begin_anew = held.standing.may_begin_anew or reading.event_type == RESUMED
         self.total_bytes = held.standing.total_bytes
         self.new_items = 0
-        signals = [signal for signal in reading.signals if not (_arrival_counts(signal) and self._is_repeat())]
-        named = [(signal, self._name(signal)) for signal in signals]
-        named = [(signal, item_id) for signal, item_id in named if item_id not in held.discarded]
-        for signal, item_id in named:
+        is_skipped = bool(reading.signals) or not reading.is_for_us
+        for signal in reading.signals:
+            if _arrival_counts(signal) and self._is_repeat():
+                continue
+            item_id = self._name(signal)
+            if item_id in held.discarded:
+                continue
+            is_skipped = False
             if item_id is not None and self._has_room(item_id):
                 self._weigh_item(signal, item_id)
-        is_skipped = not reading.is_for_us or (reading.signals and not named)
         self.change.standing = Standing(
             stream=self._stream(),
             cursor=_moved(held.standing.cursor, reading),
@@ -122,7 +125,7 @@ class _Weighing:
             may_begin_anew=self.may_begin_anew,
             usage=self.usage,
             total_bytes=self.total_bytes,
-            skipped=held.standing.skipped + bool(is_skipped),
+            skipped=held.standing.skipped + is_skipped,
         )
 
     def _trouble(self, code: AnomalyCode, error: ImgassembleError, item_id: str | None) -> None:

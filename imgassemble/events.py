@@ -72,6 +72,8 @@ def _spellings(name: str) -> AliasChoices:
 
 
 def _number(value: Any) -> float | None:
+    if type(value) is int and 0 <= value <= GREATEST_NUMBER:  # as nearly always
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= GREATEST_NUMBER:
         return None  # NaN is no number from 0, either
     return int(value) if value == int(value) else float(value)
@@ -192,22 +194,18 @@ class Said(_Message):
     url: Base64 = None
     image_url: Base64 = None
 
-    def picture(self, *, is_partial: bool = False) -> str | Decoded | None:
-        """The base64 of the picture, where the message has it."""
-        for text in _sources_of(self)[0 if is_partial else 1 :]:
-            if text and not _is_link(text):
-                return text
-        return None
-
-    def link(self) -> str | None:
-        """The URL of the picture, where the message has that. Nothing is fetched."""
-        for text in _sources_of(self):
-            if isinstance(text, str) and _is_link(text):
-                return printable(text) if len(text) <= _LONGEST_URL else None
-        return None
+    def sources(self, *, is_partial: bool = False) -> tuple[str | Decoded | None, str | None]:
+        """The base64 of the picture and the URL of the picture, as far as the message has them. Nothing is fetched."""
+        given = _sources_of(self)
+        if not any(given):  # as nearly always
+            return None, None
+        pictures = [text for text in given[0 if is_partial else 1 :] if text and not _is_link(text)]
+        links = [text for text in given if text and _is_link(text)]
+        link = printable(links[0]) if links and len(links[0]) <= _LONGEST_URL else None
+        return pictures[0] if pictures else None, link
 
 
-_sources_of: Callable[[Said], tuple[str | Decoded | None, ...]] = attrgetter(*PICTURE_NAMES)
+_sources_of: Callable[[Said], tuple[Any, ...]] = attrgetter(*PICTURE_NAMES)
 
 
 def _is_link(text: str | Decoded) -> bool:
@@ -308,7 +306,7 @@ class ChatMessage(_Message):
     def pictures(self) -> tuple[ImageData, ...]:
         """Its pictures in order."""
         shown = (image for image in self.images or self.content if image)
-        return tuple(image for image in shown if image.picture() or image.link())
+        return tuple(image for image in shown if any(image.sources()))
 
 
 class ChatChoice(_Message):
@@ -403,14 +401,9 @@ def _parsed(event: object) -> Event:
     return parsed if parsed.type else parsed.model_copy(update={"type": kind})
 
 
-def _member(event: object, name: str) -> Any:
-    return event.get(name) if isinstance(event, _MAPPINGS) else getattr(event, name, None)
-
-
-def _is_said(event: object, name: str, value: str | None) -> bool:
-    """Whether the event has this field, with this value where one is given."""
-    found = _member(event, name)
-    return found is not None and (value is None or _text(found) == value)
+def _members_of(event: object) -> Callable[[str], Any]:
+    """What gives a member by its name, and None where there is none."""
+    return event.get if isinstance(event, _MAPPINGS) else lambda name: getattr(event, name, None)
 
 
 def _unwrapped(event: object) -> object:
@@ -424,19 +417,26 @@ def _unwrapped(event: object) -> object:
 
 
 def _carried_in(event: object) -> object:
-    for name, value, member in WRAPPERS:
-        if _is_said(event, name, value):
-            return _readable(_member(event, member))
+    member = _members_of(event)
+    for name, value, carried in WRAPPERS:
+        if _is_said(member(name), value):
+            return _readable(member(carried))
     return None
 
 
+def _is_said(found: Any, value: str | None) -> bool:
+    """Whether a member is there, and is this where something is given."""
+    return found is not None and (value is None or _text(found) == value)
+
+
 def _type_of(event: object) -> str:
+    member = _members_of(event)
     for name in TYPE_NAMES:
-        if kind := _text(_member(event, name)):
+        if kind := _text(member(name)):
             return kind
     for name, value, kind in WITHOUT_TYPE:
-        if _is_said(event, name, value):
+        if _is_said(member(name), value):
             return kind
-    if kind := _text(_member(event, "object")):
+    if kind := _text(member("object")):
         return kind
     raise EventError("a message has no type, and is no answer that is known; it is skipped")

@@ -16,7 +16,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum, IntEnum, StrEnum
+from enum import IntEnum, StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -53,7 +54,7 @@ class Witness(IntEnum):
     )
 
 
-class Ending(Enum):
+class Ending(StrEnum):
     """What a message says of the response as a whole."""
 
     COMPLETED = "completed"
@@ -61,6 +62,9 @@ class Ending(Enum):
     FAILED = "failed"
     ERROR = "error"  # an `error` event: it fails the response too, and response.failed may follow with better words
 
+
+_FAILURES = frozenset({Ending.FAILED, Ending.ERROR})
+_NOT_ALL = frozenset({Ending.ERROR})  # response.failed may follow
 
 # Values that are made anew with every event are named tuples, here and where an event is read and weighed: as frozen
 # dataclasses they take more than twice the time, and a third of what an event costs.
@@ -109,24 +113,27 @@ class Facts(NamedTuple):
     words: frozenset[State] = frozenset()  # which of GENERATING, COMPLETED, INCOMPLETE were heard
     details: Mapping[str, Heard] = _NOTHING  # output_index, revised_prompt, usage
 
+    # _replace would take three times as long.
+
     def with_word(self, word: State) -> Facts:
-        return self if word in self.words else self._replace(words=self.words | {word})
+        return self if word in self.words else Facts(self.partials, self.claims, self.words | {word}, self.details)
 
     def with_claim(self, witness: Witness, claim: Claim) -> Facts:
-        return self._replace(claims=_with(self.claims, witness, claim))
+        return Facts(self.partials, _with(self.claims, witness, claim), self.words, self.details)
 
     def with_details(self, said: Mapping[str, Any], number: float | None) -> Facts:
         details = self.details
         for name, value in said.items():
             details = _with(details, name, Heard(value=value, sequence_number=number))
-        return self if details is self.details else self._replace(details=details)
+        return self if details is self.details else Facts(self.partials, self.claims, self.words, details)
 
     def with_partial(self, frame: Frame) -> Facts:
         at = bisect_left(self.partials, frame.index, key=_index)
         held = self.partial(frame.index)
         if held and not is_newer(frame.sequence_number, held.sequence_number):
             return self
-        return self._replace(partials=(*self.partials[:at], frame, *self.partials[at + (held is not None) :]))
+        partials = (*self.partials[:at], frame, *self.partials[at + (held is not None) :])
+        return Facts(partials, self.claims, self.words, self.details)
 
     def partial(self, index: float | None) -> Frame | None:
         at = bisect_left(self.partials, index, key=_index)
@@ -158,12 +165,12 @@ class StreamFacts(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        return bool(self.endings & {Ending.FAILED, Ending.ERROR})
+        return not self.endings.isdisjoint(_FAILURES)
 
     @property
     def is_over(self) -> bool:
         """Whether nothing better can come: the response has said how it ended, or the stream has ended."""
-        return self.has_ended or bool(self.endings - {Ending.ERROR})
+        return self.has_ended or not self.endings <= _NOT_ALL
 
     @property
     def error(self) -> ProviderError | None:
@@ -200,75 +207,91 @@ class Verdict(NamedTuple):
     claim: Claim | None = None
 
 
-Judge = Callable[[Facts, StreamFacts], Verdict | None]
+class Evidence(NamedTuple):
+    """All that the table looks at."""
+
+    witness: Witness | None  # the highest that claims how the item ended
+    words: frozenset[State]
+    has_partials: bool
+    endings: frozenset[Ending]
+    has_ended: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table: the evidence, the state and the final in words, and the same as a function."""
+    """One row of the table: the evidence, the state and the final in words, and the same as functions."""
 
     evidence: str
     state: str
     final: str
-    judge: Judge
+    holds: Callable[[Evidence], bool]
+    verdict: Callable[[Facts], Verdict]
 
 
-def _claimed_by(witness: Witness) -> Judge:
-    def judge(facts: Facts, stream: StreamFacts) -> Verdict | None:
-        claim = facts.claims.get(witness)
-        if claim is None:
-            return None
-        return Verdict(State.COMPLETED if claim.picture else State.FAILED, claim.picture, claim=claim)
-
-    return judge
+def _claimed(facts: Facts) -> Verdict:
+    claim = facts.claims[max(facts.claims)]
+    return Verdict(State.COMPLETED if claim.picture else State.FAILED, claim.picture, claim=claim)
 
 
-def _when(holds: Callable[[Facts, StreamFacts], bool], state: State) -> Judge:
-    return lambda facts, stream: Verdict(state) if holds(facts, stream) else None
-
-
-def _said_completed(facts: Facts, stream: StreamFacts) -> Verdict | None:
-    if State.COMPLETED not in facts.words:
-        return None
+def _said_completed(facts: Facts) -> Verdict:
     stand_in = facts.partials[-1] if facts.partials else None
     return Verdict(State.COMPLETED, stand_in, is_provisional=stand_in is not None)
+
+
+def _without_final(state: State) -> Callable[[Facts], Verdict]:
+    verdict = Verdict(state)
+    return lambda facts: verdict
 
 
 # fmt: off
 TABLE: tuple[Row, ...] = (
     Row("the terminal snapshot names it: failed, or with a picture",
-        "FAILED, COMPLETED", "none, that picture", _claimed_by(Witness.SNAPSHOT)),
+        "FAILED, COMPLETED", "none, that picture",
+        lambda seen: seen.witness is Witness.SNAPSHOT, _claimed),
     Row("`output_item.done`: failed, or with a picture",
-        "FAILED, COMPLETED", "none, that picture", _claimed_by(Witness.DONE)),
+        "FAILED, COMPLETED", "none, that picture",
+        lambda seen: seen.witness is Witness.DONE, _claimed),
     Row("its own `completed` event (Images API, chat, relays): failed, or with a picture",
-        "FAILED, COMPLETED", "none, that picture", _claimed_by(Witness.OWN)),
+        "FAILED, COMPLETED", "none, that picture",
+        lambda seen: seen.witness is Witness.OWN, _claimed),
     Row("the response failed, or an `error` came",
-        "FAILED", "none", _when(lambda facts, stream: stream.failed, State.FAILED)),
+        "FAILED", "none",
+        lambda seen: not seen.endings.isdisjoint(_FAILURES), _without_final(State.FAILED)),
     Row("the snapshot or `output_item.done` calls it incomplete",
-        "INCOMPLETE", "none", _when(lambda facts, stream: State.INCOMPLETE in facts.words, State.INCOMPLETE)),
+        "INCOMPLETE", "none",
+        lambda seen: State.INCOMPLETE in seen.words, _without_final(State.INCOMPLETE)),
     Row("the stream has ended, no usable picture ever came",
-        "INCOMPLETE", "none", _when(lambda facts, stream: stream.has_ended and not facts.partials, State.INCOMPLETE)),
+        "INCOMPLETE", "none",
+        lambda seen: seen.has_ended and not seen.has_partials, _without_final(State.INCOMPLETE)),
     Row("`image_generation_call.completed`, or the snapshot or `output_item.done` says completed",
-        "COMPLETED", "the highest partial, provisionally; none while there is none", _said_completed),
+        "COMPLETED", "the highest partial, provisionally; none while there is none",
+        lambda seen: State.COMPLETED in seen.words, _said_completed),
     Row("the response is incomplete, or the stream has ended",
         "INCOMPLETE", "none",
-        _when(lambda facts, stream: stream.has_ended or Ending.INCOMPLETE in stream.endings, State.INCOMPLETE)),
+        lambda seen: seen.has_ended or Ending.INCOMPLETE in seen.endings, _without_final(State.INCOMPLETE)),
     Row("a usable partial",
-        "PARTIAL_IMAGE", "none", _when(lambda facts, stream: bool(facts.partials), State.PARTIAL_IMAGE)),
+        "PARTIAL_IMAGE", "none",
+        lambda seen: seen.has_partials, _without_final(State.PARTIAL_IMAGE)),
     Row("`generating`",
-        "GENERATING", "none", _when(lambda facts, stream: State.GENERATING in facts.words, State.GENERATING)),
+        "GENERATING", "none",
+        lambda seen: State.GENERATING in seen.words, _without_final(State.GENERATING)),
     Row("anything else",
-        "IN_PROGRESS", "none", _when(lambda facts, stream: True, State.IN_PROGRESS)),
+        "IN_PROGRESS", "none",
+        lambda seen: True, _without_final(State.IN_PROGRESS)),
 )
 # fmt: on
 
 
+@cache  # a stream has a handful of kinds of evidence, and asks for them with every event
+def _row(evidence: Evidence) -> Row:
+    return next(row for row in TABLE if row.holds(evidence))
+
+
 def judge(facts: Facts, stream: StreamFacts) -> Verdict:
     """The state and the final that the strongest evidence gives: the first row of TABLE that holds."""
-    for row in TABLE:
-        if verdict := row.judge(facts, stream):
-            return verdict
-    raise AssertionError("the last row of the table always holds")
+    witness = max(facts.claims) if facts.claims else None
+    evidence = Evidence(witness, facts.words, bool(facts.partials), stream.endings, stream.has_ended)
+    return _row(evidence).verdict(facts)
 
 
 def reason_of(verdict: Verdict, facts: Facts, stream: StreamFacts) -> str | None:

@@ -205,7 +205,7 @@ def _signal(
     status = STATUSES.get(said.status or "")
     if not (status is State.FAILED and row.witness):
         status = row.word or status
-    picture, link = said.picture(is_partial=row.is_partial), said.link()
+    picture, link = said.sources(is_partial=row.is_partial)
     details = {
         "output_index": output_index,
         "revised_prompt": said.revised_prompt,
