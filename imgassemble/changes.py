@@ -68,8 +68,8 @@ class Held:
     def discard(self, item_id: str, state: State, error: ImgassembleError | None) -> None:
         """Let go of an item, and pass over what is still said of it."""
         self.gone.setdefault(state, error)
-        n_bytes = _bytes_of(self.facts.pop(item_id))
-        self.standing = self.standing._replace(total_bytes=self.standing.total_bytes - n_bytes)
+        total_bytes = self.standing.total_bytes - self.facts.pop(item_id).n_bytes
+        self.standing = self.standing._replace(total_bytes=total_bytes)
         self.discarded[item_id] = None
         if len(self.discarded) > _MOST_DISCARDED:
             del self.discarded[next(iter(self.discarded))]
@@ -243,7 +243,7 @@ class _Weighing:
             payload = replace(payload, index=_next_index(facts))
             self._doubt("bad_index", "has no usable partial_image_index; it counts as the next", payload, item_id)
         try:
-            frame = read_frame(payload, item_id, self.rules.limits, facts.pictures())
+            frame = read_frame(payload, item_id, self.rules.limits, facts.likely_twins(payload.index))
         except (FrameError, LimitError) as error:
             self._trouble(_CODES.get(type(error), "over_limit"), error, item_id)
             return facts
@@ -281,23 +281,20 @@ class _Weighing:
             sentence = f"item {quoted(item_id)} has {many}; the highest stay"
             error = LimitError(sentence, limit="max_frames_per_item", actual=len(after.partials), item_id=item_id)
             self._trouble("over_limit", error, item_id)
-        if len(after.partials) > (most := 1 if self.rules.keep == "latest" else most):
-            after = after._replace(partials=after.partials[-most:])
-        bytes_before, bytes_after = _bytes_of(before), _bytes_of(after)
-        room = limits.max_total_bytes - self.total_bytes + bytes_before
-        if bytes_after > room:
-            total = limits.max_total_bytes - room + bytes_after
+        after = after.with_highest(1 if self.rules.keep == "latest" else most)
+        room = limits.max_total_bytes - self.total_bytes + before.n_bytes
+        if after.n_bytes > room:
+            total = limits.max_total_bytes - room + after.n_bytes
             sentence = (
                 f"the pictures would come to {total:,} bytes, and Limits.max_total_bytes allows "
                 f"{limits.max_total_bytes:,}; not all of item {quoted(item_id)} is kept"
             )
             error = LimitError(sentence, limit="max_total_bytes", actual=total, item_id=item_id)
             self._trouble("over_limit", error, item_id)
-            while after.claims is not before.claims and after.partials and _bytes_of(after) > room:
-                after = after._replace(partials=after.partials[1:])
-            after = after if _bytes_of(after) <= room else before
-            bytes_after = _bytes_of(after)
-        self.total_bytes += bytes_after - bytes_before
+            while after.claims is not before.claims and after.partials and after.n_bytes > room:
+                after = after.without_lowest()
+            after = after if after.n_bytes <= room else before
+        self.total_bytes += after.n_bytes - before.n_bytes
         return after
 
 
@@ -345,7 +342,3 @@ def _place(frame: Frame, facts: Facts) -> list[Frame]:
 
 def _next_index(facts: Facts) -> int:
     return min(floor(facts.partials[-1].index or 0) + 1, GREATEST_NUMBER) if facts.partials else 0
-
-
-def _bytes_of(facts: Facts) -> int:
-    return sum({id(frame.data): len(frame.data) for frame in facts.pictures()}.values())

@@ -112,20 +112,22 @@ class Facts(NamedTuple):
     claims: Mapping[Witness, Claim] = _NOTHING
     words: frozenset[State] = frozenset()  # which of GENERATING, COMPLETED, INCOMPLETE were heard
     details: Mapping[str, Heard] = _NOTHING  # output_index, revised_prompt, usage
+    n_bytes: int = 0  # of its pictures; what two of them share counts once
 
     # _replace would take three times as long.
 
     def with_word(self, word: State) -> Facts:
-        return self if word in self.words else Facts(self.partials, self.claims, self.words | {word}, self.details)
+        words = self.words | {word}
+        return self if word in self.words else Facts(self.partials, self.claims, words, self.details, self.n_bytes)
 
     def with_claim(self, witness: Witness, claim: Claim) -> Facts:
-        return Facts(self.partials, _with(self.claims, witness, claim), self.words, self.details)
+        return self._with_pictures(self.partials, _with(self.claims, witness, claim))
 
     def with_details(self, said: Mapping[str, Any], number: float | None) -> Facts:
         details = self.details
         for name, value in said.items():
             details = _with(details, name, Heard(value=value, sequence_number=number))
-        return self if details is self.details else Facts(self.partials, self.claims, self.words, details)
+        return self if details is self.details else Facts(self.partials, self.claims, self.words, details, self.n_bytes)
 
     def with_partial(self, frame: Frame) -> Facts:
         at = bisect_left(self.partials, frame.index, key=_index)
@@ -133,7 +135,28 @@ class Facts(NamedTuple):
         if held and not is_newer(frame.sequence_number, held.sequence_number):
             return self
         partials = (*self.partials[:at], frame, *self.partials[at + (held is not None) :])
-        return Facts(partials, self.claims, self.words, self.details)
+        if held:
+            return self._with_pictures(partials, self.claims)
+        is_shared = any(frame.data is twin.data for twin in self.likely_twins(frame.index))
+        n_bytes = self.n_bytes + (0 if is_shared else len(frame.data))
+        return Facts(partials, self.claims, self.words, self.details, n_bytes)
+
+    def with_highest(self, most: int) -> Facts:
+        """Without the partials beyond so many; those of the highest indices stay."""
+        return self if len(self.partials) <= most else self._with_pictures(self.partials[-most:], self.claims)
+
+    def without_lowest(self) -> Facts:
+        return self._with_pictures(self.partials[1:], self.claims)
+
+    def _with_pictures(self, partials: tuple[Frame, ...], claims: Mapping[Witness, Claim]) -> Facts:
+        now = Facts(partials, claims, self.words, self.details)
+        return now._replace(n_bytes=sum({id(frame.data): len(frame.data) for frame in now.pictures()}.values()))
+
+    def likely_twins(self, index: float | None) -> tuple[Frame, ...]:
+        """The frames whose bytes one at `index` may repeat: the results, the last partial, and the one in its place."""
+        held = self.partial(index) if self.partials and index is not None else None
+        claimed = (claim.picture for claim in self.claims.values())
+        return tuple(filter(None, (*claimed, *self.partials[-1:], held)))
 
     def partial(self, index: float | None) -> Frame | None:
         at = bisect_left(self.partials, index, key=_index)

@@ -20,7 +20,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import strategies as some
 import wire
+from hypothesis import given
+from hypothesis import strategies as st
 from wire import Wire
 
 from imgassemble import (
@@ -1415,6 +1418,19 @@ def test_what_is_held_is_what_max_total_bytes_says(keep: Any) -> None:
     total = sum(len(frame.data) for frame in frames)
     assert 0.5 * limits.max_total_bytes < total <= limits.max_total_bytes
     assert held < 1.25 * limits.max_total_bytes  # and what stands around the bytes
+
+
+@given(some.responses_streams(most_events=20), st.data(), st.sampled_from(["all", "latest"]), st.sampled_from([2, 9]))
+def test_the_bytes_that_are_counted_are_those_that_are_held(
+    stream: list[Wire], data: st.DataObject, keep: Any, most: int
+) -> None:
+    assembler = Assembler(keep=keep, limits=Limits(max_frames_per_item=most, max_total_bytes=500))
+    for event in data.draw(some.arrivals(stream)):
+        assembler.feed(event)
+        held = [facts.pictures() for facts in assembler._held.facts.values()]
+        counted = [sum({id(frame.data): len(frame.data) for frame in frames}.values()) for frames in held]
+        assert [facts.n_bytes for facts in assembler._held.facts.values()] == counted
+        assert assembler._held.standing.total_bytes == sum(counted) <= 500
 
 
 def random_png(seed: int) -> bytes:
