@@ -21,13 +21,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each comparison (default: 9)")
     parser.add_argument("--full", action="store_true", help="all sizes, all chunks and all rivals; takes some minutes")
+    parser.add_argument(
+        "--beside",
+        default="",
+        metavar="FOLDER",
+        help="measure openai 2, too: pip install --no-deps --target FOLDER openai==2.54.0 distro",
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="only the lines that have TEXT in them")
     parser.add_argument("--json", action="store_true", help="print lines of JSON")
     parser.add_argument("--guard", action="store_true", help="fail where a line is beyond its bound")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds is at least 1")
-    chosen = [line for line in lines(is_full=options.full) if options.only in line.what]
+    chosen = [line for line in lines(is_full=options.full, beside=options.beside) if options.only in line.what]
     if not chosen:
         parser.error(f"no line has {options.only!r} in it")
     if options.json:

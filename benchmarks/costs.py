@@ -16,7 +16,7 @@ from random import Random
 from types import FrameType
 from typing import Any
 
-from imgassemble import Assembler, DirectorySink, FinalReady, Frame, FrameAdded, Limits, assemble, iter_updates
+from imgassemble import Assembler, DirectorySink, FinalReady, Frame, FrameAdded, Item, Limits, assemble, iter_updates
 from imgassemble.events import ImageCallEvent
 from imgassemble.simulator import sse
 from imgassemble.sources import EventDecoder
@@ -36,11 +36,12 @@ def pixels_with_imgassemble(chunks: list[bytes]) -> int:
     return sum(frame.decode().width for frame in frames_of(chunks))
 
 
-def fed(events: list[Any]) -> None:
+def fed(events: list[Any]) -> dict[str, Item]:
     assembler = Assembler()
     for event in events:
         assembler.feed(event)
     assembler.close()
+    return dict(assembler.items)
 
 
 def saved(chunks: list[bytes], folder: Path) -> None:
@@ -86,6 +87,26 @@ def instructions_per_event() -> float:
     finally:
         sys.settrace(before)
     assert count, "nothing was counted"
+    return count
+
+
+def reads_of_one_event(body: bytes) -> float:
+    """How often an event with a picture is read: its JSON, its model and its base64, each of them once."""
+    event, assembler = sse([_largest_partial(body)]), Assembler()
+    count = 0
+
+    def profile(_frame: FrameType, what: str, called: Any) -> None:
+        nonlocal count
+        count += what == "c_call" and called.__name__ in ("from_json", "validate_python", "b64decode")
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        for _ in iter_updates([event], assembler):
+            break
+    finally:
+        sys.setprofile(before)
+    assert assembler.latest, "nothing was read"
     return count
 
 

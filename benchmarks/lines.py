@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,8 +15,10 @@ from functools import partial
 from itertools import count
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from imgassemble.simulator.pictures import Format
+from imgassemble.sources import EventDecoder
 
 from . import costs, rivals
 from .screens import flood, longest_stall
@@ -42,10 +45,11 @@ class Line:
         return self.bound is not None and min(figures, default=0.0) > self.bound
 
 
-def lines(*, is_full: bool) -> Iterator[Line]:
+def lines(*, is_full: bool, beside: str = "") -> Iterator[Line]:
+    """The lines in order. `beside`: a folder with another version of openai, which is measured where there is one."""
     for form in FORMATS:
         yield from _ingestion(form, SQUARE, CHUNK)
-        yield from _rivals(form, is_full=is_full)
+        yield from _rivals(form, is_full=is_full, beside=beside)
         yield from _pixels(form, SQUARE)
     yield from _ingestion("JPEG", SQUARE, CHUNK, items=10)
     if is_full:
@@ -68,8 +72,8 @@ def lines(*, is_full: bool) -> Iterator[Line]:
 
 # Beyond these a picture would be gone over twice. A JPEG and a WebP have some tens of kilobytes: there the fixed price
 # of an event shows.
-_BOUNDS: dict[Format, float] = {"PNG": 3.2, "JPEG": 9.5, "WEBP": 10.5}
-_MOST_INSTRUCTIONS = 2_500  # for an event without a picture: a quarter more than Python 3.11 needs
+_BOUNDS: dict[Format, float] = {"PNG": 2.4, "JPEG": 9.0, "WEBP": 10.0}
+_MOST_INSTRUCTIONS = 1_900  # for an event without a picture: a quarter more than Python 3.11 needs
 
 
 def _ingestion(form: Format, size: tuple[int, int], n_bytes: int, items: int = 1) -> Iterator[Line]:
@@ -89,7 +93,7 @@ def _ingestion(form: Format, size: tuple[int, int], n_bytes: int, items: int = 1
 _Loop = Callable[[list[bytes]], list[bytes]]
 
 
-def _rivals(form: Format, *, is_full: bool) -> Iterator[Line]:
+def _rivals(form: Format, *, is_full: bool, beside: str) -> Iterator[Line]:
     def measure(loop: _Loop, beside: _Loop, rounds: int) -> list[float]:
         chunks = chunks_of(make_stream(form))
         assert beside(chunks) == loop(chunks), "all sides must give the same frames"
@@ -105,6 +109,8 @@ def _rivals(form: Format, *, is_full: bool) -> Iterator[Line]:
                     what=f"{what}, {name} to the bare loop", measure=partial(measure, loop, rivals.with_bare_loop)
                 )
 
+    yield Line(what=f"{what}, openai 2 to ours", measure=partial(_elsewhere, f"{what}, openai to ours", beside))
+
     def copying(rounds: int) -> list[float]:
         chunks = chunks_of(make_stream(form))
         return ratios(partial(costs.with_imgassemble, chunks), partial(rivals.copied, chunks), rounds)
@@ -113,13 +119,25 @@ def _rivals(form: Format, *, is_full: bool) -> Iterator[Line]:
         yield Line(what=f"{what}, to a copy of the bytes", measure=copying)
 
 
+def _elsewhere(what: str, beside: str, rounds: int) -> list[float]:
+    """The least, the middle and the most of this line in a process that finds the packages in `beside` first."""
+    if not beside:
+        return []
+    command = [sys.executable, "-m", "benchmarks", "--json", "--rounds", str(rounds), "--only", what]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([beside, *filter(None, sys.path)])}
+    run = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE)
+    versions, line = map(json.loads, run.stdout.splitlines())
+    assert versions["openai"].startswith("2."), f"in {beside} is openai {versions['openai']}"
+    return [line["least"], line["median"], line["most"]]
+
+
 def _pixels(form: Format, size: tuple[int, int]) -> Iterator[Line]:
     def measure(loop: Callable[[list[bytes]], int], rounds: int) -> list[float]:
         chunks = chunks_of(make_stream(form, size))
         frames = costs.with_imgassemble(chunks)
         return ratios(partial(loop, chunks), partial(rivals.with_pillow, frames), rounds)
 
-    what, bound = f"wire to pixels, {_named(form, size)}, to Pillow alone", 2.0 if size == SQUARE else None
+    what, bound = f"wire to pixels, {_named(form, size)}, to Pillow alone", 1.5 if size == SQUARE else None
     yield Line(what=what, measure=partial(measure, costs.pixels_with_imgassemble), goal=1.1, bound=bound)
     what = f"wire to pixels, {_named(form, size)}, bare loop to Pillow"
     yield Line(what=what, measure=partial(measure, rivals.pixels_with_bare_loop))
@@ -149,6 +167,12 @@ def _events() -> Iterator[Line]:
         bound=_MOST_INSTRUCTIONS,
     )
     yield Line(
+        what="an event with a picture: JSON, models and base64 read",
+        measure=lambda _: [costs.reads_of_one_event(make_stream("PNG"))],
+        goal=3,
+        bound=3,
+    )
+    yield Line(
         what="an event validated by pydantic alone, in microseconds",
         measure=lambda rounds: [costs.seconds_to_validate() * 1e6 for _ in range(rounds)],
     )
@@ -165,8 +189,10 @@ def _events() -> Iterator[Line]:
         measure=lambda rounds: [costs.seconds_per_byte(100_000) * 1e6 for _ in range(rounds)],
     )
     yield Line(what="a chunk of one byte in an event twice as long", measure=linear, goal=1.2, bound=1.7)
-    if rivals.is_here("openai"):
-        yield Line(what="openai's own objects into feed, to mappings", measure=_objects, bound=8.0)
+    for name, events in (("openai", rivals.openai_events), ("openrouter", rivals.openrouter_events)):
+        if rivals.is_here(name):
+            what = f"{name}'s own objects into feed, to mappings"
+            yield Line(what=what, measure=partial(_objects, events), bound=8.0)
 
 
 def _in_the_bare_loop(form: Format, rounds: int) -> list[float]:
@@ -175,10 +201,10 @@ def _in_the_bare_loop(form: Format, rounds: int) -> list[float]:
     return [costs.seconds_for(lambda: rivals.with_bare_loop(chunks)) / events * 1e6 for _ in range(rounds)]
 
 
-def _objects(rounds: int) -> list[float]:
+def _objects(events: Callable[[list[bytes]], Iterator[Any]], rounds: int) -> list[float]:
     chunks = chunks_of(make_stream("JPEG"))
-    objects = list(rivals.openai_events(chunks))
-    mappings = [each.to_dict() for each in objects]
+    objects, mappings = list(events(chunks)), list(EventDecoder().feed(b"".join(chunks)))
+    assert costs.fed(objects) == costs.fed(mappings), "both must give the same items"
     return ratios(partial(costs.fed, objects), partial(costs.fed, mappings), rounds)
 
 
@@ -298,8 +324,14 @@ def ratios(ours: Callable[[], object], theirs: Callable[[], object], rounds: int
     a collection of garbage before it disturbs.
     """
     times = ceil(_SHORTEST_S / (_seconds(ours, 1) + _seconds(theirs, 1)))
-    pairs = [(_seconds(ours, times), _seconds(theirs, times)) for _ in range(rounds)]
-    return [one / other for one, other in pairs]
+    found = []
+    for number in range(rounds):
+        if number % 2:  # neither side always comes first
+            other, one = _seconds(theirs, times), _seconds(ours, times)
+        else:
+            one, other = _seconds(ours, times), _seconds(theirs, times)
+        found.append(one / other)
+    return found
 
 
 def _seconds(work: Callable[[], object], times: int) -> float:

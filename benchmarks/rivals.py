@@ -76,11 +76,15 @@ def openai_events(chunks: list[bytes]) -> Iterator[Any]:
 
 def with_openrouter(chunks: list[bytes]) -> list[bytes]:
     """The same loop over the events of OpenRouter's SDK."""
+    return [base64.b64decode(text) for text in _pictures_in(openrouter_events(chunks))]
+
+
+def openrouter_events(chunks: list[bytes]) -> Iterator[Any]:
+    """The events as OpenRouter's SDK gives them."""
     http, openrouter = import_module("httpx"), import_module("openrouter")
     client = http.Client(transport=_played(http, chunks))
     with openrouter.OpenRouter(api_key="-", server_url="http://localhost", client=client) as sdk:
-        events = sdk.responses.send(model="openai/gpt-5", input="an otter", stream=True)
-        return [base64.b64decode(text) for text in _pictures_in(events)]
+        yield from sdk.responses.send(model="openai/gpt-5", input="an otter", stream=True)
 
 
 def _pictures_in(events: Iterable[Any]) -> Iterator[str]:

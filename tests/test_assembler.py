@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import strategies as some
 import wire
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire import Wire
 
@@ -1421,6 +1421,7 @@ def test_what_is_held_is_what_max_total_bytes_says(keep: Any) -> None:
 
 
 @given(some.responses_streams(most_events=20), st.data(), st.sampled_from(["all", "latest"]), st.sampled_from([2, 9]))
+@settings(max_examples=300)
 def test_the_bytes_that_are_counted_are_those_that_are_held(
     stream: list[Wire], data: st.DataObject, keep: Any, most: int
 ) -> None:
