@@ -100,7 +100,7 @@ def test_the_page_of_the_simulator_is_drawn_from_its_tables() -> None:
 
 # ---- figures
 
-_OPTIONAL = ("openai", "viewer")  # lines that are printed only where their packages are
+_OPTIONAL = ("openai", "openrouter", "viewer")  # lines that are printed only where their packages are
 
 
 def _always(labels: list[str]) -> list[str]:
