@@ -25,7 +25,8 @@ def main() -> int:
         "--beside",
         default="",
         metavar="FOLDER",
-        help="measure openai 2, too: pip install --no-deps --target FOLDER openai==2.54.0 distro",
+        help="a folder with another version of openai, which is measured, too: "
+        "pip install --no-deps --target FOLDER --group client-openai-2 distro",
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="only the lines that have TEXT in them")
     parser.add_argument("--json", action="store_true", help="print lines of JSON")

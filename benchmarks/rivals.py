@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from pydantic_core import from_json
 
 
 def with_bare_loop(chunks: list[bytes]) -> list[bytes]:
-    """The floor: splits lines, parses JSON and decodes base64 by the fastest means there are, and keeps no state.
+    """The floor: splits lines, parses JSON and decodes base64, each once and by the fastest parsers there are.
 
-    No byte is copied that need not be, and nothing is held a moment longer: a page of memory that is used again is
-    several times as fast as a new one.
+    It keeps no state, and holds nothing longer than it must: a page of memory that is used again is several times as
+    fast as a new one.
     """
     frames: list[bytes] = []
     pieces: list[bytes] = []
@@ -128,6 +128,12 @@ RIVALS: tuple[tuple[str, str, Callable[[list[bytes]], list[bytes]]], ...] = (
     ("httpx-sse", "httpx_sse", with_httpx_sse),
     ("openrouter", "openrouter", with_openrouter),
 )
+
+
+def version_in(folder: str) -> str:
+    """The version of openai in a folder that `pip install --target` has filled."""
+    (found,) = distributions(name="openai", path=[folder])
+    return found.version
 
 
 def is_here(module: str) -> bool:

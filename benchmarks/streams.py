@@ -6,7 +6,18 @@ from functools import cache
 
 from PIL import Image
 
-from imgassemble.simulator import Call, base64_text, draw, encode, image_events, responses_stream, sharpen, sse
+from imgassemble.simulator import (
+    Call,
+    Order,
+    base64_text,
+    draw,
+    encode,
+    image_events,
+    play,
+    responses_stream,
+    sharpen,
+    sse,
+)
 from imgassemble.simulator.pictures import Format
 
 CHUNK = 16 * 1024  # bytes: what an HTTP client gives at a time
@@ -26,6 +37,12 @@ def make_stream(form: Format, size: tuple[int, int] = SQUARE, items: int = 1) ->
     ]
     made = (image_events(call, output_index=number) for number, call in enumerate(calls))
     return sse(responses_stream(*made, format=form.lower()))
+
+
+@cache
+def make_chat() -> bytes:
+    """The body of a chat completion with one picture, as a data: URL."""
+    return b"".join(play(Order(api="chat")).body)
 
 
 def grained(image: Image.Image) -> Image.Image:

@@ -15,6 +15,7 @@ from inspect import iscoroutinefunction
 from typing import Any, get_args
 
 from .changes import Change, Held, Keep, KeyBy, Rules, weigh
+from .decoding import load_decoded
 from .errors import ImgassembleError, LimitError, UsageError
 from .events import parse_event
 from .frames import Frame
@@ -75,7 +76,7 @@ class Assembler:
         if self._result is not None:
             raise UsageError("the stream was closed: make a new Assembler for another stream")
         change = self._weigh(event)
-        del event  # it holds a picture as text, and goes before the listeners hear
+        del event  # it holds a picture, and goes before the listeners hear
         if self._rules.strict and change.anomalies:
             raise change.anomalies[0].error
         updates = self._put(change)
@@ -227,7 +228,7 @@ class Assembler:
                 raise copy(event)  # what is kept of it is ours; the caller's stays as it is
             if isinstance(event, (str, bytes, bytearray, memoryview)):
                 _check_size(event, self.limits)
-            return weigh(read(parse_event(event)), self._held, self._rules)
+            return weigh(read(parse_event(event, load=load_decoded)), self._held, self._rules)
         except ImgassembleError as error:
             change = Change(standing=self._held.standing)
             change.trouble(None, "over_limit" if isinstance(error, LimitError) else "unreadable_event", error)

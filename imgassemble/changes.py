@@ -165,7 +165,7 @@ class _Weighing:
         return None
 
     def _nameless(self, sentence: str, signal: Signal) -> None:
-        has_picture = bool(signal.payload and signal.payload.text)
+        has_picture = bool(signal.payload and signal.payload.base64)
         error = EventError(sentence, event_type=self.reading.event_type, has_picture=has_picture)
         self._trouble("missing_item_id", error, None)
 

@@ -1,14 +1,14 @@
 """Text becomes values and bytes: JSON, and the base64 that stands in it.
 
-Knows: JSON and base64. Must not know: events, what a picture is, where text comes from.
-A picture is nearly all of its event's text. Where that comes as bytes, the base64 is decoded where it stands: made a
-text first, it would be searched, copied, and held beside its line and its bytes.
+Knows: JSON and base64. Must not know: what a message says, what a picture is, where text comes from.
+Long base64 is nearly all of its message. Where that comes as bytes, it is decoded where it stands: made a text first,
+it would be searched, copied, and held beside its line and its bytes.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -17,25 +17,30 @@ from pydantic_core import from_json
 
 from .errors import EventError, clean
 
-_LONG = 64 * 1024  # bytes: a string of JSON that is shorter is made a text as quickly
+_LONG = 64 * 1024  # bytes: what is shorter takes some microseconds either way
+_LONGEST_PREFIX = 200  # characters: a data: URL's media type has some twenty
 _MARK = "\0"  # so begins what stands in the place of base64 that was decoded
 _SENT_MARK = b"\\u0000"  # as JSON spells it
 _WHITE_SPACE = b" \t\r\n\f\v"
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
+Load = Callable[[Any], Any]  # a message's JSON to its value
+
+
 class Decoded:
-    """Base64 that was decoded where it stood in a JSON text."""
+    """Base64 that was decoded where it stood in a JSON text, and what stood before it: of a data: URL its beginning."""
 
-    __slots__ = ("data",)
+    __slots__ = ("data", "prefix")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, prefix: str = "") -> None:
         self.data = data
+        self.prefix = prefix
 
     @property
     def text(self) -> str:
-        """The base64, for whom it is no picture."""
-        return b64encode(self.data).decode("ascii")
+        """The text as it was sent, for whom it is no picture."""
+        return self.prefix + b64encode(self.data).decode("ascii")
 
 
 def load_json(data: str | bytes | bytearray | memoryview) -> Any:
@@ -48,7 +53,7 @@ def load_json(data: str | bytes | bytearray | memoryview) -> Any:
     except (ValueError, TypeError) as error:  # a TypeError where text has a lone surrogate
         cause = error
     with suppress(ValueError, RecursionError):
-        import json
+        import json  # rarely needed, and pydantic does without
 
         return json.loads(data)  # it also reads lone surrogates, which may stand inside a prompt
     # Raised out here, so that it does not hold on to the second error, which holds the whole message.
@@ -68,13 +73,18 @@ def load_decoded(data: str | bytes | bytearray | memoryview) -> Any:
     return load_json(data)
 
 
-def _without_base64(data: bytes | bytearray) -> tuple[bytes, list[Decoded]]:
-    """The JSON text with a mark in the place of each long base64, and what that encodes."""
+def _without_base64(data: bytes | bytearray) -> tuple[bytes, list[bytes]]:
+    """The JSON text with a mark in the place of each long base64, and what that encodes.
+
+    The beginning of a data: URL stays in the text.
+    """
     pieces: list[bytes] = []
-    found: list[Decoded] = []
+    found: list[bytes] = []
     at = 0
     with memoryview(data) as whole:
         for start, end in _long_values(data):
+            if data.startswith(b"data:", start):
+                start = data.find(b",", start, start + _LONGEST_PREFIX) + 1 or start
             try:
                 decoded = pybase64.b64decode(whole[start:end], validate=True)
             except ValueError:
@@ -82,7 +92,7 @@ def _without_base64(data: bytes | bytearray) -> tuple[bytes, list[Decoded]]:
             if b64encode(decoded[-(len(decoded) % 3 or 3) :]) != data[end - 4 : end]:
                 continue  # it ends in bits that belong to no byte, and would be another text afterwards
             pieces += whole[at:start].tobytes(), b"%s%d" % (_SENT_MARK, len(found))
-            found.append(Decoded(decoded))
+            found.append(decoded)
             at = end
         if found:
             pieces.append(whole[at:].tobytes())
@@ -92,8 +102,9 @@ def _without_base64(data: bytes | bytearray) -> tuple[bytes, list[Decoded]]:
 def _long_values(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
     """What may be the long string of a member, (start, end) between its quotes.
 
-    What lies between two quotes and is nothing but base64 lies inside a string; and where the first of them follows a
-    colon, it is no quote within a string: a backslash would stand before it.
+    What lies between two quotes and is nothing but base64 lies inside a string. Where the first of them follows a
+    colon, it begins that string: within one a backslash would stand before it, and behind the end of one nothing of
+    this is JSON, with the mark as without.
     """
     at = data.find(b'"')
     while 0 <= at < len(data) - _LONG:
@@ -109,16 +120,17 @@ def _long_values(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
         at = end
 
 
-def _put_back(value: Any, found: list[Decoded]) -> Any:
+def _put_back(value: Any, found: list[bytes]) -> Any:
     """`value` with what was decoded in the places of the marks."""
     if isinstance(value, str):
-        return found[int(value[1:])] if value.startswith(_MARK) else value
+        prefix, mark, number = value.partition(_MARK)
+        return Decoded(found[int(number)], prefix) if mark else value
     if isinstance(value, dict):
         for name, member in value.items():
             if isinstance(member, (str, dict, list)):
                 value[name] = _put_back(member, found)
     elif isinstance(value, list):
-        for member in value:
+        for member in value:  # a mark stands in a member of a mapping, never for an element
             _put_back(member, found)
     return value
 
@@ -129,6 +141,11 @@ def decode_base64(text: str | Decoded) -> bytes:
 
     Raises ValueError where it is none, or empty.
     """
+    prefix = text.prefix if isinstance(text, Decoded) else ""
+    if isinstance(text, str) and text[:5].lower() == "data:":
+        prefix, _, text = text.partition(",")
+    if prefix and not prefix.lower().rstrip(", ").endswith(";base64"):
+        raise ValueError("it is a data: URL without base64")
     if isinstance(text, Decoded):
         return text.data
     try:
@@ -136,10 +153,6 @@ def decode_base64(text: str | Decoded) -> bytes:
             return data
     except ValueError:
         pass  # not as the services send it; read it the patient way
-    if text[:5].lower() == "data:":
-        prefix, _, text = text.partition(",")
-        if not prefix.lower().rstrip().endswith(";base64"):
-            raise ValueError("it is a data: URL without base64")
     if not text.isascii():
         raise ValueError("it has letters that no base64 has")
     raw = text.encode("ascii").translate(_TO_STANDARD, _WHITE_SPACE).rstrip(b"=")

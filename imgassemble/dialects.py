@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from .frames import Payload
 from .lifecycle import Ending, State, Witness
 
 
-class Shape(StrEnum):
+class Shape(Enum):
     """Where in a message its items stand."""
 
     CALL = "the message itself, by its `item_id`"

@@ -154,7 +154,7 @@ def _check_stream(stream: object, kind: type, others: str) -> None:
 class _Intake:
     """What a stream gives becomes events: chunks of bytes are decoded, all else is an event already.
 
-    An event holds a picture as text, and goes before its updates are shown. A loop that has a name for it would hold
+    An event holds a picture, and goes before its updates are shown. A loop that has a name for it would hold
     it; so each is handed on in a list of one, out of which it is taken.
     """
 
@@ -162,11 +162,11 @@ class _Intake:
         self._decoder = EventDecoder(limits, load=load_decoded)
 
     def take(self, element: Any) -> Iterable[list[Any]]:
+        if isinstance(element, (bytearray, memoryview)):
+            element = bytes(element)
         if isinstance(element, bytes):
             events = self._decoder.feed(element)
             return map(_boxed, events) if events else ()
-        if isinstance(element, (bytearray, memoryview)):
-            return self.take(bytes(element))
         if isinstance(element, str) and looks_like_lines(element):
             raise UsageError("these are lines of an event stream, not events: pass its bytes, response.iter_bytes()")
         return ([element],)
@@ -183,12 +183,11 @@ def _boxed(event: Any) -> list[Any]:
 
 def _events(stream: Iterable[Any], limits: Limits) -> Iterator[list[Any]]:
     intake = _Intake(limits)
-    take = intake.take
     try:
         for element in stream:
-            boxes = take(element)
+            boxes = intake.take(element)
             del element
-            if boxes:
+            if boxes:  # most chunks end no event
                 yield from boxes
             del boxes
     except Exception:

@@ -1,6 +1,6 @@
 """From a message to the typed event.
 
-Knows: pydantic, JSON, and how each SDK spells a field. Must not know: what an event means, where bytes come from.
+Knows: pydantic, and how each SDK spells a field. Must not know: what an event means, where bytes come from.
 A member that is wrong in type or value counts as missing; it never makes the rest of its message unreadable.
 """
 
@@ -28,7 +28,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from .decoding import Decoded, load_decoded
+from .decoding import Decoded, Load, load_json
 from .dialects import (
     GREATEST_NUMBER,
     OTHER_NAMES,
@@ -194,9 +194,9 @@ class Said(_Message):
     url: Base64 = None
     image_url: Base64 = None
 
-    def sources(self, *, is_partial: bool = False) -> tuple[str | Decoded | None, str | None]:
-        """The base64 of the picture and the URL of the picture, as far as the message has them. Nothing is fetched."""
-        given = _sources_of(self)
+    def picture_and_link(self, *, is_partial: bool = False) -> tuple[str | Decoded | None, str | None]:
+        """The base64 of the picture and its URL, as far as the message has them. Nothing is fetched."""
+        given = _given_in(self)
         if not any(given):  # as nearly always
             return None, None
         pictures = [text for text in given[0 if is_partial else 1 :] if text and not _is_link(text)]
@@ -205,7 +205,7 @@ class Said(_Message):
         return pictures[0] if pictures else None, link
 
 
-_sources_of: Callable[[Said], tuple[Any, ...]] = attrgetter(*PICTURE_NAMES)
+_given_in: Callable[[Said], tuple[Any, ...]] = attrgetter(*PICTURE_NAMES)
 
 
 def _is_link(text: str | Decoded) -> bool:
@@ -289,6 +289,8 @@ class ImagesEvent(Event, Said):
 
 def _images_in_text(content: Any) -> list[Any]:
     """The pictures in a message's content: parts of it, or data: URLs in its text, as proxies for chat programs do."""
+    if isinstance(content, Decoded):
+        content = content.text
     if isinstance(content, str) and "data:image/" in content:
         return [{"url": found[0]} for found in islice(_DATA_URL.finditer(content), _MOST_PICTURES)]
     return [part for part in _readable_members(content, _MOST_PICTURES) if part is not None]
@@ -306,7 +308,7 @@ class ChatMessage(_Message):
     def pictures(self) -> tuple[ImageData, ...]:
         """Its pictures in order."""
         shown = (image for image in self.images or self.content if image)
-        return tuple(image for image in shown if any(image.sources()))
+        return tuple(image for image in shown if any(image.picture_and_link()))
 
 
 class ChatChoice(_Message):
@@ -369,13 +371,15 @@ _MODELS: dict[Shape, type[Event]] = {
 }
 
 
-def parse_event(event: object) -> Event:
+def parse_event(event: object, *, load: Load = load_json) -> Event:
     """The typed event in a message: a mapping, JSON text or bytes, or an SDK's own object.
+
+    load: how JSON is read; with `load_decoded`, base64 may be given as `Decoded`.
 
     A wire type that does not concern images gives a plain `Event`. Raises EventError where there is nothing to read.
     """
     try:
-        return _parsed(event)
+        return _parsed(event, load)
     except EventError:
         raise
     except Exception as cause:  # an SDK's object may raise anything when it is asked for a member
@@ -383,13 +387,13 @@ def parse_event(event: object) -> Event:
         raise EventError(sentence) from cause
 
 
-def _parsed(event: object) -> Event:
+def _parsed(event: object, load: Load) -> Event:
     if isinstance(event, Event):
         return event
     if isinstance(event, (str, bytes, bytearray, memoryview)):
         if event in ("[DONE]", b"[DONE]"):  # how many streams say that they have ended
             return Event(type="[DONE]")
-        event = load_decoded(event)
+        event = load(event)
     if _readable(event) is None:
         raise EventError(f"an event is a JSON object or an SDK's event, not {type(event).__name__}")
     event = _unwrapped(event)

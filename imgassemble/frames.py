@@ -242,7 +242,7 @@ def _gif_pixels(data: bytes) -> Iterator[tuple[int, int]]:
 class Payload:
     """A picture as a message carries it: its base64, and what the message claims of it."""
 
-    text: str | Decoded = field(repr=False)
+    base64: str | Decoded = field(repr=False)
     event_type: str
     sequence_number: float | None = None
     index: float | None = None
@@ -257,7 +257,7 @@ def read_frame(payload: Payload, item_id: str, limits: Limits, known: Iterable[F
     Raises FrameEncodingError, FrameDecodeError or LimitError.
     """
     try:
-        data = decode_base64(payload.text)
+        data = decode_base64(payload.base64)
     except ValueError as cause:
         raise FrameEncodingError(
             f"{said_of(payload, item_id)} cannot be read: {cause}; what came before it is kept",

@@ -187,6 +187,7 @@ _SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
     Shape.CONTENT: _content_signals,
     Shape.ERROR: lambda event, row: (),
 }
+_LONGEST_PREFIX = 200  # characters of a data: URL, before its base64
 _MAY_BE_TEXT = frozenset({Shape.ITEM, Shape.CHAT, Shape.PART, Shape.CONTENT})
 
 
@@ -205,7 +206,7 @@ def _signal(
     status = STATUSES.get(said.status or "")
     if not (status is State.FAILED and row.witness):
         status = row.word or status
-    picture, link = said.sources(is_partial=row.is_partial)
+    picture, link = said.picture_and_link(is_partial=row.is_partial)
     details = {
         "output_index": output_index,
         "revised_prompt": said.revised_prompt,
@@ -217,7 +218,7 @@ def _signal(
     payload = None
     if picture or is_missing:
         payload = Payload(
-            text=picture or "",
+            base64=picture or "",
             event_type=event.type or "",
             sequence_number=event.sequence_number,
             index=index,
@@ -239,9 +240,8 @@ def _signal(
 
 def _media_type(picture: str | Decoded | None) -> str | None:
     """What a data: URL says of the picture in it."""
-    if isinstance(picture, str) and picture[:11].lower() == "data:image/":
-        return picture[5:].partition(";")[0]
-    return None
+    start = picture.prefix if isinstance(picture, Decoded) else (picture or "")[:_LONGEST_PREFIX]
+    return start[5:].partition(";")[0] if start[:11].lower() == "data:image/" else None
 
 
 def _provider_error(said: Any) -> ProviderError:

@@ -9,19 +9,17 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import BytesIO, TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .decoding import load_json
+from .decoding import Load, load_json
 from .dialects import ROWS, WITHOUT_TYPE
 from .errors import EventError, LimitError, UsageError, clean, quoted
 from .limits import Limits
 from .sse import BOM, LineDecoder, ServerSentEvent, SSEDecoder
-
-Load = Callable[[bytes | bytearray], Any]
 
 READ_BYTES = 64 * 1024  # a read of a file or a pipe: large enough to be cheap, small enough to show what came
 _SSE_TEXT = re.compile(r"\ufeff?(data|event|id|retry)?:")
@@ -30,7 +28,8 @@ _SSE_TEXT = re.compile(r"\ufeff?(data|event|id|retry)?:")
 class EventDecoder:
     """Events from the bytes of one stream, cut anywhere; its first character tells which kind of stream it is.
 
-    load: how JSON is read. With `load_decoded` it is quicker, and the events are for an assembler alone.
+    load: how JSON is read. `load_json` gives mappings for anyone; with `load_decoded` they are quicker to be had, and
+        an assembler is to have them, and nobody else.
     """
 
     def __init__(self, limits: Limits | None = None, *, load: Load = load_json) -> None:
@@ -91,7 +90,7 @@ class _SSE:
 
     def _events(self, lines: Iterable[bytearray | LimitError]) -> Iterator[Any]:
         if not self._decoder.is_recognised:
-            lines = map(self._seen, lines)
+            lines = map(self._remember_start, lines)
         return map(self._event_of, filter(self._is_event, map(self._decoder.take, lines)))
 
     def close(self) -> Iterator[Any]:
@@ -101,7 +100,7 @@ class _SSE:
             advice = "pass the body as it was received, response.iter_bytes(), line ends included"
             yield EventError(f"this is no stream of events: it begins with '{shown}'; {advice}")
 
-    def _seen(self, line: bytearray | LimitError) -> bytearray | LimitError:
+    def _remember_start(self, line: bytearray | LimitError) -> bytearray | LimitError:
         if not isinstance(line, LimitError) and len(self._start) < _SHOWN:
             self._start += line[:_SHOWN] + b"\n"
         return line
@@ -121,7 +120,7 @@ class _SSE:
         if not isinstance(event, ServerSentEvent):
             return event
         value = _value_of(event.data, self._load)
-        event.data.clear()  # the line goes before its text is decoded: that lowers the peak of a large event
+        event.data.clear()  # the line goes before the picture is looked at: that lowers the peak of a large event
         if isinstance(value, dict) and event.event and not (value.get("type") or value.get("Type")):
             told = [name for name, _, _ in WITHOUT_TYPE if value.get(name) is not None]
             # "message" is the name of an event that has none, and `data` alone may be anybody's.
@@ -164,7 +163,7 @@ class _JSONLines:
         if isinstance(line, LimitError):
             yield line
         elif self._document:
-            yield from self._document.feed(line + b"\n")
+            self._document.add_line(line)
         elif not line.isspace() and line:
             is_first, self._is_first = self._is_first, False
             values = [
@@ -172,7 +171,7 @@ class _JSONLines:
             ]  # a name for the value itself would hold it while its updates are shown
             if is_first and isinstance(values[0], EventError):
                 self._document = _Document(self._limits, self._load)
-                yield from self._document.feed(line + b"\n")
+                self._document.add_line(line)
             else:
                 line.clear()  # as in _event_of
                 yield values.pop()
@@ -189,13 +188,18 @@ class _Document:
         self._size = 0
         self._data = bytearray()
 
-    def feed(self, chunk: bytes | bytearray) -> Iterator[Any]:
+    def feed(self, chunk: bytes | bytearray) -> Iterable[Any]:
         self._size += len(chunk)
         if self._size <= self._most:
             self._data += chunk
         else:
             self._data.clear()
-        yield from ()
+        return ()
+
+    def add_line(self, line: bytearray) -> None:
+        self.feed(line)
+        line.clear()
+        self.feed(b"\n")
 
     def close(self) -> Iterator[Any]:
         if self._size > self._most:
@@ -218,7 +222,7 @@ class _Document:
 
 def _members_of(array: bytearray) -> Iterator[dict[str, Any]]:
     """The events that came whole in a JSON array that was cut."""
-    from json import JSONDecoder
+    from json import JSONDecoder  # rarely needed, and pydantic does without
 
     text, decode, at = array.decode("utf-8", "replace"), JSONDecoder().raw_decode, array.index(b"[") + 1
     with suppress(ValueError, RecursionError):

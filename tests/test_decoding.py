@@ -9,21 +9,25 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import product
 from typing import Any
 from unittest import mock
 
 import pytest
+import wire
 from hypothesis import example, given
 from hypothesis import strategies as st
 from wire import as_text
 
 from imgassemble import Assembler, EventError, assemble, open_events
 from imgassemble.decoding import Decoded, load_decoded, load_json
-from imgassemble.events import parse_event
+from imgassemble.dialects import OTHER_NAMES, ROWS
+from imgassemble.events import _MODELS, OutputItem, Part, Response, parse_event
 from imgassemble.simulator import Order, play
 from imgassemble.simulator.orders import Api
 
 _SHORT = 8  # what counts as long here
+_SHORT_TEXT = b64encode(b"a picture").decode()
 _LONG_TEXT = b64encode(bytes(range(256)) * 400).decode()  # 136 KB, as a small picture has
 
 
@@ -37,6 +41,12 @@ _BASE64 = st.binary(min_size=_SHORT, max_size=60).map(lambda data: b64encode(dat
 _STRINGS = st.one_of(
     _BASE64,
     st.tuples(st.sampled_from(['"', ': "', '": "', "\\", '\\"', "\0", "\0000", "é", ": "]), _BASE64).map("".join),
+    st.tuples(
+        st.sampled_from(
+            ["data:", "data:image/png;base64,", "DATA:,", "data:a\\,", 'data:"', "data:\0,", "data:é,", ","]
+        ),
+        _BASE64,
+    ).map("".join),
     st.tuples(_BASE64, st.sampled_from(['"', "\\", ":", "\0", " "])).map("".join),
     st.text('AB01":,\\{}[] \0\n=', max_size=40),
 )
@@ -95,13 +105,14 @@ def test_long_base64_is_decoded_where_it_stands_and_short_is_not() -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_what_was_read_can_be_cleared(kind: Any) -> None:
-    text = json.dumps({"result": _LONG_TEXT}).encode()
-    data = kind(text)
-    assert isinstance(load_decoded(data)["result"], Decoded)
-    if isinstance(data, bytearray):
-        data.clear()  # nothing looks at it any more
-    assert load_decoded(text.decode()) == {"result": _LONG_TEXT}
+def test_bytes_of_any_kind_are_read_and_then_let_go_of(kind: Any) -> None:
+    data = bytearray(json.dumps({"result": _LONG_TEXT}).encode())
+    assert load_decoded(kind(data))["result"].data == b64decode(_LONG_TEXT)
+    data.clear()  # what is still looked at cannot be
+
+
+def test_of_a_text_the_values_are_texts() -> None:
+    assert load_decoded(json.dumps({"result": _LONG_TEXT})) == {"result": _LONG_TEXT}
 
 
 def test_of_a_large_event_no_text_is_made() -> None:
@@ -131,16 +142,62 @@ def test_a_long_text_that_is_no_picture_stays_a_text() -> None:
         },
     }
     text = json.dumps(event).encode()
-    assert parse_event(text) == parse_event(event)
+    assert parse_event(text, load=load_decoded) == parse_event(event)
     error = {"type": "error", "error": {"message": _LONG_TEXT, "code": "x"}}
-    assert parse_event(json.dumps(error).encode()) == parse_event(error)
+    assert parse_event(json.dumps(error).encode(), load=load_decoded) == parse_event(error)
 
 
-@pytest.mark.parametrize("name", ["item", "response", "part", "delta", "data", "output", "usage", "content", "type"])
-def test_base64_where_something_else_belongs_is_what_a_text_there_is(name: str) -> None:
-    for kind in ("response.completed", "response.output_item.done", "image_generation.completed", "ai", "part_start"):
-        event = {"type": kind, name: _LONG_TEXT}
-        told = [[str(update) for update in Assembler().feed(each)] for each in (event, json.dumps(event).encode())]
+_NAMES = {
+    *(name for model in _MODELS.values() for name in model.model_fields),
+    *OutputItem.model_fields, *Response.model_fields, *Part.model_fields, *OTHER_NAMES, "object",
+    *(path for paths in OTHER_NAMES.values() for path in paths if isinstance(path, str)),
+    *(part for paths in OTHER_NAMES.values() for path in paths if isinstance(path, tuple) for part in path[:1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(map(str, _NAMES)))
+def test_base64_in_any_member_is_what_its_text_is(name: str) -> None:
+    url = "data:image/png;base64," + _SHORT_TEXT
+    for kind, text in product(ROWS, (_SHORT_TEXT, url)):
+        for inner in ({name: text}, {"item": {"type": "image_generation_call", "id": "a", name: text}}):
+            event = {"type": kind} | inner
+            with _long_is_short():
+                read = parse_event(json.dumps(event).encode(), load=load_decoded)
+            assert as_text(read.model_dump()) == parse_event(event).model_dump()
+            with _long_is_short():
+                told = [str(update) for update in Assembler().feed(json.dumps(event).encode())]
+            assert told == [str(update) for update in Assembler().feed(event)]
+
+
+def test_an_event_that_is_asked_for_is_plain() -> None:
+    event = wire.partial("ig_1", 0, content=_LONG_TEXT)
+    read = parse_event(json.dumps(event).encode())
+    assert read == parse_event(event)
+    assert json.loads(read.model_dump_json())["partial_image_b64"] == _LONG_TEXT
+
+
+_PNG = b64encode(wire.png(40, 40)).decode()
+_URLS = {
+    "as services send it": "data:image/png;base64," + _PNG,
+    "another format": "data:image/jpeg;base64," + _PNG,
+    "no base64": "data:image/png," + _PNG,
+    "no media type": "data:;base64," + _PNG,
+    "spaces": "data:image/png ; base64 ," + _PNG,
+    "another case": "DATA:IMAGE/PNG;BASE64," + _PNG,
+    "no padding": "data:image/png;base64," + _PNG.rstrip("="),
+    "two": "data:image/png;base64,data:image/png;base64," + _PNG,
+    "a parameter": 'data:image/png;name="x";base64,' + _PNG,
+}
+
+
+@pytest.mark.parametrize("url", _URLS.values(), ids=_URLS)
+def test_a_data_url_says_the_same_as_text_and_decoded(url: str) -> None:
+    image = {"image_url": {"url": url}}
+    for message in ({"images": [image]}, {"content": [image]}, {"content": url}, {"content": f"here: {url} there"}):
+        event = {"object": "chat.completion", "choices": [{"message": message}]}
+        told = [[str(update) for update in Assembler().feed(event)]]
+        with _long_is_short():
+            told += [[str(update) for update in Assembler().feed(json.dumps(event).encode())]]
         assert told[0] == told[1]
 
 

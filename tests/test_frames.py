@@ -52,7 +52,7 @@ def _frame(data: bytes, *, index: float | None = None, is_final: bool = False, *
 
 def _read(data: bytes | str, limits: Limits | None = None, known: tuple[Frame, ...] = (), **more: Any) -> Frame:
     text = data if isinstance(data, str) else wire.b64(data)
-    return read_frame(Payload(text=text, event_type="t", **more), "ig_1", limits or Limits(), known)
+    return read_frame(Payload(base64=text, event_type="t", **more), "ig_1", limits or Limits(), known)
 
 
 def _pixels_of(data: bytes) -> tuple[str, tuple[int, int], bytes]:
@@ -232,13 +232,13 @@ def test_equal_bytes_share_one_buffer() -> None:
     ],
 )
 def test_claims_that_the_bytes_deny_are_said(claims: dict[str, str], said: list[str]) -> None:
-    payload = Payload(text="", event_type="t", **claims)  # type: ignore[arg-type]
+    payload = Payload(base64="", event_type="t", **claims)  # type: ignore[arg-type]
     assert disagreements(_frame(wire.picture("PNG")), payload) == said
 
 
 def test_jpg_is_jpeg() -> None:
     for claim in ("jpg", "JPEG", "image/jpeg", "image/jpg"):
-        payload = Payload(text="", event_type="t", claimed_format=claim)
+        payload = Payload(base64="", event_type="t", claimed_format=claim)
         assert disagreements(_frame(wire.picture("JPEG")), payload) == []
 
 

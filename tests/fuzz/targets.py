@@ -32,11 +32,11 @@ from imgassemble import (
     State,
     Update,
 )
-from imgassemble.decoding import load_decoded, load_json
+from imgassemble.decoding import Load, load_decoded, load_json
 from imgassemble.dialects import ROWS
 from imgassemble.frames import Frame
 from imgassemble.headers import HeaderError, gif_blocks, read_header
-from imgassemble.sources import EventDecoder, Load
+from imgassemble.sources import EventDecoder
 from imgassemble.sse import LineDecoder, SSEDecoder
 
 ENDS = {State.COMPLETED, State.FAILED, State.INCOMPLETE}
