@@ -154,7 +154,7 @@ def _events() -> Iterator[Line]:
         return [costs.seconds_per_event(items) / costs.seconds_per_event(10) for _ in range(max(1, rounds // 3))]
 
     def by_partials(rounds: int) -> list[float]:
-        return [costs.seconds_per_partial(1_000) / costs.seconds_per_partial(10) for _ in range(rounds)]
+        return [costs.seconds_per_partial(100) / costs.seconds_per_partial(10) for _ in range(rounds)]
 
     def linear(rounds: int) -> list[float]:
         return [costs.seconds_per_byte(200_000) / costs.seconds_per_byte(100_000) for _ in range(rounds)]
@@ -184,10 +184,8 @@ def _events() -> Iterator[Line]:
             measure=partial(_in_the_bare_loop, form),
         )
     yield Line(
-        what="a partial after 1,000 of its item to one after 10",
-        measure=lambda rounds: [
-            costs.seconds_per_partial(1_000) / costs.seconds_per_partial(10) for _ in range(rounds)
-        ],
+        what="a partial after 100 of its item to one after 10",
+        measure=lambda rounds: [costs.seconds_per_partial(100) / costs.seconds_per_partial(10) for _ in range(rounds)],
         goal=1.5,
         bound=2.5,
     )

@@ -108,16 +108,16 @@ class _Weighing:
         self.may_begin_anew = held.standing.may_begin_anew or reading.event_type == RESUMED
         self.total_bytes = held.standing.total_bytes
         self.new_items = 0
-        is_skipped = bool(reading.signals) or not reading.is_for_us
+        named = []
         for signal in reading.signals:
-            if _arrival_counts(signal) and self._is_repeat():
-                continue
-            item_id = self._name(signal)
-            if item_id in held.discarded:
-                continue
-            is_skipped = False
+            if not (_arrival_counts(signal) and self._is_repeat()):
+                item_id = self._name(signal)
+                if item_id not in held.discarded:
+                    named.append((signal, item_id))
+        for signal, item_id in named:
             if item_id is not None and self._has_room(item_id):
                 self._weigh_item(signal, item_id)
+        is_skipped = not reading.is_for_us or bool(reading.signals and not named)
         self.change.standing = Standing(
             stream=self._stream(),
             cursor=_moved(held.standing.cursor, reading),
@@ -243,7 +243,7 @@ class _Weighing:
             payload = replace(payload, index=_next_index(facts))
             self._doubt("bad_index", "has no usable partial_image_index; it counts as the next", payload, item_id)
         try:
-            frame = read_frame(payload, item_id, self.rules.limits, facts.likely_twins(payload.index))
+            frame = read_frame(payload, item_id, self.rules.limits, facts.pictures())
         except (FrameError, LimitError) as error:
             self._trouble(_CODES.get(type(error), "over_limit"), error, item_id)
             return facts
@@ -261,8 +261,10 @@ class _Weighing:
             doubt = "is another picture than came before in its place; the one sent later counts"
             self._doubt("conflicting_picture", doubt, payload, item_id)
         if signal.witness:
-            held = next((other for other in place if other == frame), frame)  # the frame that was told first
-            claim_now = Claim(picture=held, sequence_number=payload.sequence_number)
+            equal = [*(other for other in place if other == frame), frame]
+            # The frame that was told first; of those that an earlier run left, some have no number.
+            first = next((each for each in equal if each.sequence_number is not None), equal[0])
+            claim_now = Claim(picture=first, sequence_number=payload.sequence_number)
             return self._within_limits(item_id, facts, facts.with_claim(signal.witness, claim_now))
         after = self._within_limits(item_id, facts, facts.with_partial(frame))
         if is_news and after.partial(frame.index) is frame:  # a frame that is not kept is not told

@@ -68,7 +68,7 @@ def load_decoded(data: str | bytes | bytearray | memoryview) -> Any:
     if not isinstance(data, str) and len(data) > _LONG:
         rest, found = _without_base64(data)
         if found and rest.count(_SENT_MARK) == len(found):  # none of them came with the text
-            with suppress(ValueError):  # load_json says what is wrong
+            with suppress(ValueError, RecursionError):  # load_json says what is wrong
                 return _put_back(from_json(rest), found)
     return load_json(data)
 

@@ -138,7 +138,7 @@ class Facts(NamedTuple):
         partials = (*self.partials[:at], frame, *self.partials[at + (held is not None) :])
         if held:
             return self._with_pictures(partials, self.claims)
-        is_shared = any(frame.data is twin.data for twin in self.likely_twins(frame.index))
+        is_shared = any(frame.data is twin.data for twin in self.pictures())
         n_bytes = self.n_bytes + (0 if is_shared else len(frame.data))
         return Facts(partials, self.claims, self.words, self.details, n_bytes)
 
@@ -153,12 +153,6 @@ class Facts(NamedTuple):
         pictures = (*partials, *(claim.picture for claim in claims.values() if claim.picture))
         n_bytes = sum({id(frame.data): len(frame.data) for frame in pictures}.values())
         return Facts(partials, claims, self.words, self.details, n_bytes)
-
-    def likely_twins(self, index: float | None) -> tuple[Frame, ...]:
-        """The frames whose bytes one at `index` may repeat: the results, the last partial, and the one in its place."""
-        held = self.partial(index) if self.partials and index is not None else None
-        claimed = (claim.picture for claim in self.claims.values())
-        return tuple(filter(None, (*claimed, *self.partials[-1:], held)))
 
     def partial(self, index: float | None) -> Frame | None:
         at = bisect_left(self.partials, index, key=_index)

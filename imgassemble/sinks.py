@@ -25,6 +25,7 @@ from .changes import Keep
 from .errors import SinkError, UsageError, quoted
 from .files import sink_error, write_atomically
 from .frames import Frame
+from .items import Item
 from .saved import MAX_FRAME_BYTES, anomalies_told, frames_told, read_bounded, read_facts
 from .updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StateChanged, StreamEnded, Update
 
@@ -155,7 +156,9 @@ class DirectorySink:
     def close(self) -> None:
         """Write what is left to write. Raises the first SinkError that there was."""
         for item_id, folder in self._folders.items():
-            if folder.is_stale and self._assembler and item_id in self._assembler:  # it may have been discarded
+            if self._assembler is None or item_id not in self._assembler:  # it may have been discarded
+                continue
+            if folder.is_stale or _completed(folder, self._assembler[item_id]):
                 self._try(folder, partial(self._write_facts, folder, item_id))
         left_over = self._remove_left_over()
         for error in (self._error, *left_over):
@@ -210,18 +213,16 @@ class DirectorySink:
         folder.is_ours = True
 
     def _add_partial(self, folder: _Folder, update: FrameAdded) -> None:
-        index = update.frame.index or 0
-        name = f"partial-{int(index):03d}" if index == int(index) else f"partial-{index}"
         if self._keep == "latest" and not update.is_latest:
             return
-        self._write_frame(folder, name, update.frame)
+        self._write_frame(folder, update.frame)
         # Beyond a few, item.json is written with the end: a thousand previews would rewrite it a thousand times.
         if len(folder.frames) <= _FEW:
             self._write_facts(folder, update.item_id)
 
     def _set_final(self, folder: _Folder, update: FinalReady) -> None:
         if not update.is_provisional:
-            self._write_frame(folder, "final", update.frame)
+            self._write_frame(folder, update.frame)
             folder.has_result = True
         self._end(folder, update)
 
@@ -238,7 +239,8 @@ class DirectorySink:
             folder.has_result = False
         self._write_facts(folder, update.item_id)
 
-    def _write_frame(self, folder: _Folder, stem: str, frame: Frame) -> None:
+    def _write_frame(self, folder: _Folder, frame: Frame) -> None:
+        stem = _stem_of(frame)
         name = stem + frame.suffix
         if folder.frames.get(name, {}).get("sha256") == frame.sha256:
             return  # the sink was opened again, and has it
@@ -252,6 +254,7 @@ class DirectorySink:
         assert self._assembler is not None
         self._prepare(folder)
         item = self._assembler[item_id]
+        _completed(folder, item)
         partials = sorted((f for f in folder.frames.values() if not f["is_final"]), key=lambda f: f["index"])
         results = [facts for facts in folder.frames.values() if facts["is_final"]]
         stand_in = [facts for facts in partials if item.final and facts["index"] == item.final.index]
@@ -274,8 +277,29 @@ _STEPS: dict[type, Callable[[DirectorySink, _Folder, Any], None]] = {
 }
 
 
+def _stem_of(frame: Frame) -> str:
+    if frame.is_final:
+        return "final"
+    index = frame.index or 0
+    return f"partial-{int(index):03d}" if index == int(index) else f"partial-{index}"
+
+
 def _stem(name: str) -> str:
     return name.rpartition(".")[0]  # an index may have a point, too
+
+
+def _completed(folder: _Folder, item: Item) -> bool:
+    """Whether facts were missing of what is written: a run that was killed leaves pictures that no item.json tells of,
+    and the stream tells of them once more.
+    """
+    found = False
+    for frame in filter(None, (*item.partials, item.final)):
+        facts = folder.frames.get(_stem_of(frame) + frame.suffix)
+        is_missing = facts and facts["sequence_number"] is None and frame.sequence_number is not None
+        if facts and is_missing and facts["sha256"] == frame.sha256:
+            facts.update(sequence_number=frame.sequence_number, event_type=frame.event_type)
+            found = True
+    return found
 
 
 def _remove(folder: _Folder, goes: Callable[[str], bool]) -> None:

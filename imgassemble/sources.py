@@ -85,12 +85,12 @@ class _SSE:
         self._start = b""
 
     def feed(self, chunk: bytes) -> Iterable[Any]:
+        if len(self._start) < _SHOWN:
+            self._start = (self._start + chunk[:_SHOWN])[:_SHOWN]
         lines = self._lines.feed(chunk)
         return self._events(lines) if lines else ()
 
     def _events(self, lines: Iterable[bytearray | LimitError]) -> Iterator[Any]:
-        if not self._decoder.is_recognised:
-            lines = map(self._remember_start, lines)
         return map(self._event_of, filter(self._is_event, map(self._decoder.take, lines)))
 
     def close(self) -> Iterator[Any]:
@@ -99,11 +99,6 @@ class _SSE:
             shown = clean(self._start.decode("utf-8", "replace"), 60)
             advice = "pass the body as it was received, response.iter_bytes(), line ends included"
             yield EventError(f"this is no stream of events: it begins with '{shown}'; {advice}")
-
-    def _remember_start(self, line: bytearray | LimitError) -> bytearray | LimitError:
-        if not isinstance(line, LimitError) and len(self._start) < _SHOWN:
-            self._start += line[:_SHOWN] + b"\n"
-        return line
 
     def _is_event(self, event: ServerSentEvent | LimitError | None) -> bool:
         if event is None:

@@ -55,6 +55,28 @@ def test_a_run_that_is_killed_after_any_event_ends_as_one_that_was_not(tmp_path:
         assert files_in(folder) == files_in(tmp_path / "whole"), at
 
 
+@pytest.mark.parametrize("last", ["partial", "final"])
+def test_a_picture_that_no_item_json_told_of_yet_has_its_facts_in_the_end(tmp_path: Path, last: str) -> None:
+    save(BODY, tmp_path / "whole")
+    torn = 0
+    for at in range(6, len(PLAY.body), 6):
+        folder = tmp_path / str(at)
+        save(b"".join(PLAY.body[:at]), folder)
+        for path in folder.glob("*/item.json"):  # as a run leaves it that is killed between the picture and this file
+            facts = json.loads(path.read_text())
+            if last == "final" and facts["final"]:
+                facts |= {"final": None, "state": "partial_image"}
+            elif last == "partial" and facts["partials"] and not facts["final"]:
+                facts |= {"partials": facts["partials"][:-1], "state": "in_progress"}
+            else:
+                continue
+            path.write_text(json.dumps(facts))
+            torn += 1
+        assert save(BODY, folder, "--resume").returncode == 0
+        assert files_in(folder) == files_in(tmp_path / "whole"), at
+    assert torn
+
+
 def test_the_copy_of_a_torn_stream_is_added_to_and_replays_as_a_whole(tmp_path: Path) -> None:
     tee, cut = tmp_path / "stream.sse", len(BODY) // 2
     assert save(BODY[:cut], tmp_path / "out", "--tee", str(tee)).returncode == 3

@@ -3,7 +3,9 @@ no picture."""
 
 from __future__ import annotations
 
+import inspect
 import json
+import sys
 import tracemalloc
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
@@ -126,6 +128,16 @@ def test_of_a_large_event_no_text_is_made() -> None:
         tracemalloc.stop()
     assert read["result"].data == picture
     assert peak < 1.1 * len(picture)
+
+
+def test_a_value_is_had_as_deep_as_a_caller_can_be() -> None:
+    text = (b'{"x":' * 150) + json.dumps(_LONG_TEXT).encode() + b"}" * 150
+
+    def at_depth(depth: int) -> Any:
+        return at_depth(depth - 1) if depth else load_decoded(text)
+
+    room = sys.getrecursionlimit() - len(inspect.stack())
+    assert as_text(at_depth(0)) == as_text(at_depth(room - 80)) == load_json(text)
 
 
 # ---- to whom it is no picture, it is the text that was sent
