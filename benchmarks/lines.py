@@ -83,7 +83,7 @@ def _ingestion(form: Format, size: tuple[int, int], n_bytes: int, items: int = 1
         chunks = chunks_of(make_stream(form, size, items), n_bytes)
         assert costs.with_imgassemble(chunks) == rivals.with_bare_loop(chunks), "all sides must give the same frames"
         ours, theirs = partial(costs.with_imgassemble, chunks), partial(rivals.with_bare_loop, chunks)
-        return ratios(ours, theirs, rounds * 4 if size == SQUARE else rounds)
+        return ratios(ours, theirs, rounds * 2 if size == SQUARE else rounds)
 
     bound = _BOUNDS[form] if size == SQUARE and n_bytes == CHUNK and items == 1 else None
     yield Line(what=f"ingestion, {name}, to the bare loop", measure=measure, goal=1.25, bound=bound)
@@ -294,7 +294,7 @@ def _saving(rounds: int) -> list[float]:
 
 def _previewing(form: Format, side: int, rounds: int) -> list[float]:
     *_, frame = costs.frames_of(chunks_of(make_stream(form)))
-    return ratios(lambda: frame.preview((side, side)), frame.decode, rounds)
+    return ratios(lambda: frame.preview((side, side)), frame.decode, (rounds + 1) // 2)
 
 
 def _viewers() -> Iterator[Line]:
