@@ -24,7 +24,6 @@ _SENT_MARK = b"\\u0000"  # as JSON spells it
 _WHITE_SPACE = b" \t\r\n\f\v"
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
-
 Load = Callable[[Any], Any]  # a message's JSON to its value
 
 
@@ -137,7 +136,7 @@ def _put_back(value: Any, found: list[bytes]) -> Any:
 
 def decode_base64(text: str | Decoded) -> bytes:
     """The bytes that `text` encodes: base64 in the standard or the URL-safe alphabet, with or without padding,
-    white space or a data: prefix.
+    white space or a data: prefix; or those that it was decoded to already.
 
     Raises ValueError where it is none, or empty.
     """

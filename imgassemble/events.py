@@ -161,7 +161,7 @@ class _ReadBy:
 Number = Annotated[float | None, _ReadBy(_number)]
 Text = Annotated[str | None, _ReadBy(_words)]
 Identifier = Annotated[str | None, _ReadBy(_identifier)]
-Base64 = Annotated[str | Decoded | None, _ReadBy(_base64), Field(repr=False)]
+Base64 = Annotated[str | None, _ReadBy(_base64), Field(repr=False)]  # an assembler also has it as `Decoded`
 Plain = Annotated[Mapping[str, Any] | None, _ReadBy(_facts)]
 Anything = Annotated[Any, _ReadBy(_plain)]
 

@@ -175,7 +175,7 @@ def test_base64_in_any_member_is_what_its_text_is(name: str) -> None:
             event = {"type": kind} | inner
             with _long_is_short():
                 read = parse_event(json.dumps(event).encode(), load=load_decoded)
-            assert as_text(read.model_dump()) == parse_event(event).model_dump()
+            assert as_text(read.model_dump(warnings=False)) == parse_event(event).model_dump()
             with _long_is_short():
                 told = [str(update) for update in Assembler().feed(json.dumps(event).encode())]
             assert told == [str(update) for update in Assembler().feed(event)]
