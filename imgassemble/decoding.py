@@ -28,7 +28,7 @@ Load = Callable[[Any], Any]  # a message's JSON to its value
 
 
 class Decoded:
-    """Base64 that was decoded where it stood in a JSON text, and what stood before it: of a data: URL its beginning."""
+    """Base64 that was decoded where it stood in a JSON text. `prefix`: of a data: URL what stood before the comma."""
 
     __slots__ = ("data", "prefix")
 
@@ -39,7 +39,8 @@ class Decoded:
     @property
     def text(self) -> str:
         """The text as it was sent, for whom it is no picture."""
-        return self.prefix + b64encode(self.data).decode("ascii")
+        base64 = b64encode(self.data).decode("ascii")
+        return f"{self.prefix},{base64}" if self.prefix else base64
 
 
 def load_json(data: str | bytes | bytearray | memoryview) -> Any:
@@ -123,7 +124,7 @@ def _put_back(value: Any, found: list[bytes]) -> Any:
     """`value` with what was decoded in the places of the marks."""
     if isinstance(value, str):
         prefix, mark, number = value.partition(_MARK)
-        return Decoded(found[int(number)], prefix) if mark else value
+        return Decoded(found[int(number)], prefix.removesuffix(",")) if mark else value
     if isinstance(value, dict):
         for name, member in value.items():
             if isinstance(member, (str, dict, list)):
@@ -134,19 +135,27 @@ def _put_back(value: Any, found: list[bytes]) -> Any:
     return value
 
 
+def url_prefix(text: str | Decoded) -> str:
+    """What a data: URL says before its comma; "" for base64 alone."""
+    if isinstance(text, Decoded):
+        return text.prefix
+    if text[:5].lower() != "data:":
+        return ""
+    return text[:at] if (at := text.find(",")) >= 0 else text
+
+
 def decode_base64(text: str | Decoded) -> bytes:
     """The bytes that `text` encodes: base64 in the standard or the URL-safe alphabet, with or without padding,
     white space or a data: prefix; or those that it was decoded to already.
 
     Raises ValueError where it is none, or empty.
     """
-    prefix = text.prefix if isinstance(text, Decoded) else ""
-    if isinstance(text, str) and text[:5].lower() == "data:":
-        prefix, _, text = text.partition(",")
-    if prefix and not prefix.lower().rstrip(", ").endswith(";base64"):
+    prefix = url_prefix(text)
+    if prefix and not prefix.lower().rstrip().endswith(";base64"):
         raise ValueError("it is a data: URL without base64")
     if isinstance(text, Decoded):
         return text.data
+    text = text[len(prefix) + 1 :] if prefix else text
     try:
         if data := pybase64.b64decode(text, validate=True):
             return data

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .decoding import Decoded
+from .decoding import Decoded, url_prefix
 from .dialects import (
     CONTENT_TYPES,
     ENDINGS,
@@ -187,7 +187,6 @@ _SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
     Shape.CONTENT: _content_signals,
     Shape.ERROR: lambda event, row: (),
 }
-_LONGEST_PREFIX = 200  # characters of a data: URL, before its base64
 _MAY_BE_TEXT = frozenset({Shape.ITEM, Shape.CHAT, Shape.PART, Shape.CONTENT})
 
 
@@ -240,8 +239,8 @@ def _signal(
 
 def _media_type(picture: str | Decoded | None) -> str | None:
     """What a data: URL says of the picture in it."""
-    start = picture.prefix if isinstance(picture, Decoded) else (picture or "")[:_LONGEST_PREFIX]
-    return start[5:].partition(";")[0] if start[:11].lower() == "data:image/" else None
+    prefix = url_prefix(picture) if picture else ""
+    return prefix[5:].partition(";")[0] if prefix[:11].lower() == "data:image/" else None
 
 
 def _provider_error(said: Any) -> ProviderError:

@@ -74,6 +74,7 @@ _SPELLINGS: dict[str, Callable[[bytes], str]] = {
     "as a data URL": lambda data: "data:image/png;base64," + wire.b64(data),
     "as a data URL of another case": lambda data: "DATA:image/webp;charset=x;BASE64," + wire.b64(data),
     "as a data URL with a space": lambda data: "data:image/png;base64, " + wire.b64(data),
+    "as a data URL with a tab before its comma": lambda data: "data:image/png;base64\t," + wire.b64(data),
     "as a data URL without a type": lambda data: "data:;base64," + urlsafe_b64encode(data).decode().rstrip("="),
 }
 
