@@ -185,7 +185,7 @@ def _events() -> Iterator[Line]:
         )
     yield Line(
         what="a partial after 100 of its item to one after 10",
-        measure=lambda rounds: [costs.seconds_per_partial(100) / costs.seconds_per_partial(10) for _ in range(rounds)],
+        measure=by_partials,
         goal=1.5,
         bound=2.5,
     )

@@ -17,7 +17,7 @@ from typing import Any, get_args
 from .changes import Change, Held, Keep, KeyBy, Rules, weigh
 from .decoding import load_decoded
 from .errors import ImgassembleError, LimitError, UsageError
-from .events import parse_event
+from .events import read_event
 from .frames import Frame
 from .items import Cursor, Item, Pixels, Result, result_of
 from .lifecycle import Facts, StreamFacts, Verdict, error_of, judge, reason_of
@@ -228,7 +228,7 @@ class Assembler:
                 raise copy(event)  # what is kept of it is ours; the caller's stays as it is
             if isinstance(event, (str, bytes, bytearray, memoryview)):
                 _check_size(event, self.limits)
-            return weigh(read(parse_event(event, load=load_decoded)), self._held, self._rules)
+            return weigh(read(read_event(event, load_decoded)), self._held, self._rules)
         except ImgassembleError as error:
             change = Change(standing=self._held.standing)
             change.trouble(None, "over_limit" if isinstance(error, LimitError) else "unreadable_event", error)

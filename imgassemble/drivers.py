@@ -154,8 +154,8 @@ def _check_stream(stream: object, kind: type, others: str) -> None:
 class _Intake:
     """What a stream gives becomes events: chunks of bytes are decoded, all else is an event already.
 
-    An event holds a picture, and goes before its updates are shown. A loop that has a name for it would hold
-    it; so each is handed on in a list of one, out of which it is taken.
+    An event holds a picture, and goes before its updates are shown. A loop that has a name for it would hold it; so
+    each is handed on in a list of one, out of which it is taken.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -187,8 +187,7 @@ def _events(stream: Iterable[Any], limits: Limits) -> Iterator[list[Any]]:
         for element in stream:
             boxes = intake.take(element)
             del element
-            if boxes:  # most chunks end no event
-                yield from boxes
+            yield from boxes
             del boxes
     except Exception:
         yield from intake.rest(is_cut=True)

@@ -289,10 +289,8 @@ class ImagesEvent(Event, Said):
 
 def _images_in_text(content: Any) -> list[Any]:
     """The pictures in a message's content: parts of it, or data: URLs in its text, as proxies for chat programs do."""
-    if isinstance(content, Decoded):
-        content = content.text
-    if isinstance(content, str) and "data:image/" in content:
-        return [{"url": found[0]} for found in islice(_DATA_URL.finditer(content), _MOST_PICTURES)]
+    if (text := _text(content)) and "data:image/" in text:
+        return [{"url": found[0]} for found in islice(_DATA_URL.finditer(text), _MOST_PICTURES)]
     return [part for part in _readable_members(content, _MOST_PICTURES) if part is not None]
 
 
@@ -371,13 +369,16 @@ _MODELS: dict[Shape, type[Event]] = {
 }
 
 
-def parse_event(event: object, *, load: Load = load_json) -> Event:
+def parse_event(event: object) -> Event:
     """The typed event in a message: a mapping, JSON text or bytes, or an SDK's own object.
-
-    load: how JSON is read; with `load_decoded`, base64 may be given as `Decoded`.
 
     A wire type that does not concern images gives a plain `Event`. Raises EventError where there is nothing to read.
     """
+    return read_event(event, load_json)
+
+
+def read_event(event: object, load: Load) -> Event:
+    """As `parse_event`, with JSON read by `load`: by `load_decoded`, it has base64 that is decoded already."""
     try:
         return _parsed(event, load)
     except EventError:

@@ -161,9 +161,8 @@ class _JSONLines:
             self._document.add_line(line)
         elif not line.isspace() and line:
             is_first, self._is_first = self._is_first, False
-            values = [
-                _value_of(line, self._load)
-            ]  # a name for the value itself would hold it while its updates are shown
+            # A name for the value itself would hold it while its updates are shown.
+            values = [_value_of(line, self._load)]
             if is_first and isinstance(values[0], EventError):
                 self._document = _Document(self._limits, self._load)
                 self._document.add_line(line)

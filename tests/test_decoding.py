@@ -24,7 +24,7 @@ from wire import as_text
 from imgassemble import Assembler, EventError, assemble, open_events
 from imgassemble.decoding import Decoded, load_decoded, load_json
 from imgassemble.dialects import OTHER_NAMES, ROWS
-from imgassemble.events import _MODELS, OutputItem, Part, Response, parse_event
+from imgassemble.events import _MODELS, OutputItem, Part, Response, parse_event, read_event
 from imgassemble.simulator import Order, play
 from imgassemble.simulator.orders import Api
 
@@ -154,9 +154,9 @@ def test_a_long_text_that_is_no_picture_stays_a_text() -> None:
         },
     }
     text = json.dumps(event).encode()
-    assert parse_event(text, load=load_decoded) == parse_event(event)
+    assert read_event(text, load_decoded) == parse_event(event)
     error = {"type": "error", "error": {"message": _LONG_TEXT, "code": "x"}}
-    assert parse_event(json.dumps(error).encode(), load=load_decoded) == parse_event(error)
+    assert read_event(json.dumps(error).encode(), load_decoded) == parse_event(error)
 
 
 _NAMES = {
@@ -174,7 +174,7 @@ def test_base64_in_any_member_is_what_its_text_is(name: str) -> None:
         for inner in ({name: text}, {"item": {"type": "image_generation_call", "id": "a", name: text}}):
             event = {"type": kind} | inner
             with _long_is_short():
-                read = parse_event(json.dumps(event).encode(), load=load_decoded)
+                read = read_event(json.dumps(event).encode(), load_decoded)
             assert as_text(read.model_dump(warnings=False)) == parse_event(event).model_dump()
             with _long_is_short():
                 told = [str(update) for update in Assembler().feed(json.dumps(event).encode())]
@@ -195,6 +195,7 @@ _URLS = {
     "no base64": "data:image/png," + _PNG,
     "no media type": "data:;base64," + _PNG,
     "spaces": "data:image/png ; base64 ," + _PNG,
+    "a tab": "data:image/png;base64\t," + _PNG,
     "another case": "DATA:IMAGE/PNG;BASE64," + _PNG,
     "no padding": "data:image/png;base64," + _PNG.rstrip("="),
     "two": "data:image/png;base64,data:image/png;base64," + _PNG,

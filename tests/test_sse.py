@@ -25,7 +25,7 @@ def _facts(event: ServerSentEvent | LimitError) -> _Told:
 def _events(chunks: Iterable[bytes], max_bytes: int = 1_000) -> list[_Told]:
     lines, decoder = LineDecoder(max_bytes, extra_bytes=len(b"data: ")), SSEDecoder(max_bytes)
     told = [decoder.take(line) for chunk in chunks for line in lines.feed(chunk)]
-    told += [*map(decoder.take, (*lines.close(), bytearray()))]
+    told += map(decoder.take, (*lines.close(), bytearray()))
     return [_facts(event) for event in told if event]
 
 

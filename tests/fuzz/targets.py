@@ -91,7 +91,7 @@ def sse(data: bytes) -> None:
 def _sse_events(pieces: Iterable[bytes], most: int) -> list[str]:
     lines, decoder = LineDecoder(most), SSEDecoder(most)
     events = [decoder.take(line) for piece in pieces for line in lines.feed(piece)]
-    events += [*map(decoder.take, (*lines.close(), bytearray()))]
+    events += map(decoder.take, (*lines.close(), bytearray()))
     return [repr(event) for event in events if event]
 
 
