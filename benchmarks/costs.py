@@ -19,9 +19,9 @@ from typing import Any
 from PIL import Image
 
 from imgassemble import Assembler, DirectorySink, FinalReady, Frame, FrameAdded, Item, Limits, assemble, iter_updates
-from imgassemble.events import ImageCallEvent
 from imgassemble.simulator import encode, sse
-from imgassemble.sources import EventDecoder
+from imgassemble.streams.sources import EventDecoder
+from imgassemble.wire.events import ImageCallEvent
 
 from .streams import CHUNK
 

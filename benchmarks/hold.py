@@ -9,8 +9,8 @@ import sys
 import time
 
 from imgassemble import Assembler
-from imgassemble.decoding import load_decoded
-from imgassemble.sources import EventDecoder
+from imgassemble.frames.base64_json import load_decoded
+from imgassemble.streams.sources import EventDecoder
 
 _CHUNK = 16 * 1024  # bytes, as in streams.py, which would load the simulator
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imgassemble import Assembler, iter_updates
-from imgassemble.addresses import listen
+from imgassemble.serving import listen
 from imgassemble.simulator import Order, play
 from imgassemble.web import Gallery
 from imgassemble.web.server import Server, guarded

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from imgassemble.dialects import (
+from imgassemble.states import Ending, Witness
+from imgassemble.wire.dialects import (
     ID_IS_OPTIONAL,
     ITEM_TYPES,
     OTHER_NAMES,
@@ -13,7 +14,6 @@ from imgassemble.dialects import (
     Row,
     Shape,
 )
-from imgassemble.lifecycle import Ending, Witness
 
 TEXT = """\
 # Dialects

@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from imgassemble import Assembler
-from imgassemble.addresses import listen, url_of
+from imgassemble.serving import listen, url_of
 from imgassemble.simulator import Order, Pace, play
 from imgassemble.web import Gallery
 from imgassemble.web.server import Server, guarded

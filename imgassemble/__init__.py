@@ -10,8 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .assembler import Assembler
-    from .drivers import aassemble, aiter_updates, assemble, iter_updates
+    from .assembly.assembler import Assembler
+    from .assembly.items import Cursor, Item, Result
+    from .assembly.sink import Sink
+    from .assembly.updates import (
+        Anomaly,
+        FinalReady,
+        FinalWithdrawn,
+        FrameAdded,
+        ItemEnded,
+        Outcome,
+        StateChanged,
+        StreamEnded,
+        Update,
+    )
     from .errors import (
         EventError,
         FrameDecodeError,
@@ -24,7 +36,16 @@ if TYPE_CHECKING:
         SinkError,
         UsageError,
     )
-    from .events import (
+    from .frames.frame import Frame
+    from .limits import Limits
+    from .screens.refresher import Refresher
+    from .states import State
+    from .storage.directory import DirectorySink
+    from .storage.saved import saved_events
+    from .streams.drivers import aassemble, aiter_updates, assemble, iter_updates
+    from .streams.resume import Patience, aresuming, resuming
+    from .streams.sources import open_events
+    from .wire.events import (
         ChatEvent,
         ErrorEvent,
         Event,
@@ -37,26 +58,6 @@ if TYPE_CHECKING:
         Response,
         ResponseEvent,
         parse_event,
-    )
-    from .frames import Frame
-    from .items import Cursor, Item, Result
-    from .lifecycle import State
-    from .limits import Limits
-    from .refresh import Refresher
-    from .resume import Patience, aresuming, resuming
-    from .saved import saved_events
-    from .sinks import DirectorySink, Sink
-    from .sources import open_events
-    from .updates import (
-        Anomaly,
-        FinalReady,
-        FinalWithdrawn,
-        FrameAdded,
-        ItemEnded,
-        Outcome,
-        StateChanged,
-        StreamEnded,
-        Update,
     )
 
 __version__ = "0.1.0"
@@ -116,23 +117,24 @@ __all__ = [
 
 # fmt: off
 _HOMES = {
-    "assembler": ("Assembler",),
-    "drivers": ("aassemble", "aiter_updates", "assemble", "iter_updates"),
+    "assembly.assembler": ("Assembler",),
+    "streams.drivers": ("aassemble", "aiter_updates", "assemble", "iter_updates"),
     "errors": ("EventError", "FrameDecodeError", "FrameEncodingError", "FrameError", "ImgassembleError",
         "IncompleteStreamError", "LimitError", "ProviderError", "SinkError", "UsageError"),
-    "events": ("ChatEvent", "ErrorEvent", "Event", "ImageData", "ImageCallEvent", "ImageEvent", "ImagesEvent",
+    "wire.events": ("ChatEvent", "ErrorEvent", "Event", "ImageData", "ImageCallEvent", "ImageEvent", "ImagesEvent",
         "OutputItem", "OutputItemEvent", "Response", "ResponseEvent", "parse_event"),
-    "frames": ("Frame",),
-    "items": ("Cursor", "Item", "Result"),
-    "lifecycle": ("State",),
+    "frames.frame": ("Frame",),
+    "assembly.items": ("Cursor", "Item", "Result"),
+    "states": ("State",),
     "limits": ("Limits",),
-    "refresh": ("Refresher",),
-    "resume": ("Patience", "aresuming", "resuming"),
-    "saved": ("saved_events",),
-    "sinks": ("DirectorySink", "Sink"),
-    "sources": ("open_events",),
-    "updates": ("Anomaly", "FinalReady", "FinalWithdrawn", "FrameAdded", "ItemEnded", "Outcome", "StateChanged",
-        "StreamEnded", "Update"),
+    "screens.refresher": ("Refresher",),
+    "streams.resume": ("Patience", "aresuming", "resuming"),
+    "storage.saved": ("saved_events",),
+    "storage.directory": ("DirectorySink",),
+    "assembly.sink": ("Sink",),
+    "streams.sources": ("open_events",),
+    "assembly.updates": ("Anomaly", "FinalReady", "FinalWithdrawn", "FrameAdded", "ItemEnded", "Outcome",
+        "StateChanged", "StreamEnded", "Update"),
 }
 # fmt: on
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .values import plain
+from .readonly import plain
 
 # C0 and C1 controls move a terminal's cursor; the bidirectional ones reorder what is read; a lone surrogate
 # cannot be printed at all.

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-import wire
+import samples
 from hypothesis import strategies as st
-from wire import Wire
+from samples import Wire
 
-from imgassemble.dialects import ROWS
+from imgassemble.wire.dialects import ROWS
 
 IDS = ("ig_1", "ig_2", "ig_3", "ig_4", "", "../../x", "CON", "\0")
 GOOD = (
-    wire.png(colour=(1, 2, 3)),
-    wire.png(colour=(90, 2, 3)),
-    wire.png(2, 3, colour=(90, 2, 200)),
-    wire.picture("JPEG"),
-    wire.picture("WEBP"),
-    wire.picture("GIF"),
+    samples.png(colour=(1, 2, 3)),
+    samples.png(colour=(90, 2, 3)),
+    samples.png(2, 3, colour=(90, 2, 200)),
+    samples.picture("JPEG"),
+    samples.picture("WEBP"),
+    samples.picture("GIF"),
 )
 BAD = (
     "",
@@ -28,10 +28,10 @@ BAD = (
     "iVBOR",
     "https://example.com/otter.png",
     "data:image/png,plain",
-    wire.b64(b"no picture"),
-    wire.b64(wire.png()[:-5]),
-    wire.b64(wire.picture("JPEG")[:-2]),
-    wire.b64(wire.picture("BMP")),
+    samples.b64(b"no picture"),
+    samples.b64(samples.png()[:-5]),
+    samples.b64(samples.picture("JPEG")[:-2]),
+    samples.b64(samples.picture("BMP")),
     "\ud800",
 )
 INDICES = (0, 1, 2, 3, 0.5, 9914.45, 2**53)
@@ -61,7 +61,7 @@ def members(draw: st.DrawFn, item_id: str) -> Wire:
     status = draw(st.sampled_from(STATUSES))
     more = draw(sayings)
     error = draw(own_errors) if status == "failed" else None
-    return wire.member(item_id, draw(contents), status=status, **(more | ({"error": error} if error else {})))
+    return samples.member(item_id, draw(contents), status=status, **(more | ({"error": error} if error else {})))
 
 
 @st.composite
@@ -70,7 +70,7 @@ def snapshots(draw: st.DrawFn, ids: list[str]) -> Wire:
     kind = draw(st.sampled_from(("completed", "completed", "incomplete", "failed")))
     others = st.just({"type": "message", "id": "msg_1"})
     output = [draw(st.one_of(others, members(item_id), members(item_id))) for item_id in ids]
-    return wire.snapshot(
+    return samples.snapshot(
         kind,
         draw(st.sampled_from((output, output, []))),
         error=draw(own_errors) if kind == "failed" else None,
@@ -91,19 +91,19 @@ def events(draw: st.DrawFn, ids: list[str], *, indexed: bool = True) -> tuple[in
     item_id = ids[place]
     if kind == "partial":
         index = draw(st.sampled_from(INDICES if indexed else INDICES + NO_INDICES))
-        event = wire.partial(item_id, index, draw(contents) or "", output_index=place, **draw(sayings))
+        event = samples.partial(item_id, index, draw(contents) or "", output_index=place, **draw(sayings))
     elif kind == "done":
-        event = wire.done(item_id, output_index=place) | {"item": draw(members(item_id))}
+        event = samples.done(item_id, output_index=place) | {"item": draw(members(item_id))}
     else:
         makers: dict[str, Callable[[], Wire]] = {
-            "created": wire.created,
-            "added": lambda: wire.added(item_id, output_index=place),
-            "in_progress": lambda: wire.call("in_progress", item_id, output_index=place),
-            "generating": lambda: wire.call("generating", item_id, output_index=place),
-            "word": lambda: wire.call("completed", item_id, output_index=place),
+            "created": samples.created,
+            "added": lambda: samples.added(item_id, output_index=place),
+            "in_progress": lambda: samples.call("in_progress", item_id, output_index=place),
+            "generating": lambda: samples.call("generating", item_id, output_index=place),
+            "word": lambda: samples.call("completed", item_id, output_index=place),
             "snapshot": lambda: draw(snapshots(ids)),
             "other": lambda: draw(st.sampled_from(OTHERS)),
-            "error": lambda: wire.error(*draw(st.sampled_from((("a", "b"), ("server_error", "it broke"))))),
+            "error": lambda: samples.error(*draw(st.sampled_from((("a", "b"), ("server_error", "it broke"))))),
         }
         event = makers[kind]()
     return PHASES.get(kind, 8), event
@@ -135,10 +135,10 @@ def images_streams(draw: st.DrawFn, *, most_events: int = 10) -> list[Wire]:
     """A stream of the Images API: several images, each begun by the `completed` before it."""
     api = draw(st.sampled_from(("image_generation", "image_edit")))
     index = st.sampled_from(INDICES + NO_INDICES)
-    partials = st.builds(wire.image_partial, index, contents.map(lambda content: content or ""), api=st.just(api))
+    partials = st.builds(samples.image_partial, index, contents.map(lambda content: content or ""), api=st.just(api))
     status = st.sampled_from(({}, {}, {"status": "failed"}, {"status": "incomplete"}))
     completed = st.builds(
-        lambda content, more: wire.image_completed(content, api=api) | more, contents, st.one_of(status, claims)
+        lambda content, more: samples.image_completed(content, api=api) | more, contents, st.one_of(status, claims)
     )
     drawn = draw(st.lists(st.one_of(partials, partials, completed), min_size=1, max_size=most_events))
     return numbered(draw, drawn)
@@ -175,7 +175,7 @@ HUGE = (10**400, -(10**400), 2**53, 2**53 + 1, 2**64, float("nan"), float("inf")
 texts = st.text(st.characters(), max_size=8)  # lone surrogates included
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), texts, st.sampled_from(HUGE), st.sampled_from(TYPES),
-    st.sampled_from(BAD), good.map(wire.b64),
+    st.sampled_from(BAD), good.map(samples.b64),
 )  # fmt: skip
 names = st.one_of(st.sampled_from(NAMES), texts)
 json_values: st.SearchStrategy[Any] = st.recursive(
@@ -188,8 +188,8 @@ json_events: st.SearchStrategy[Any] = st.one_of(
 some_events = st.one_of(
     responses_streams(indexed=False, most_events=3).map(lambda stream: stream[-1]),
     images_streams(most_events=2).map(lambda stream: stream[-1]),
-    st.just(wire.answer("completed", [wire.member(content=GOOD[0])])),
-    st.just({"created": 1, "data": [{"b64_json": wire.b64(GOOD[0])}, {"b64_json": wire.b64(GOOD[3])}]}),
+    st.just(samples.answer("completed", [samples.member(content=GOOD[0])])),
+    st.just({"created": 1, "data": [{"b64_json": samples.b64(GOOD[0])}, {"b64_json": samples.b64(GOOD[3])}]}),
 )
 
 
@@ -221,7 +221,7 @@ def damaged_pictures(draw: st.DrawFn) -> str:
     data = draw(good)
     if draw(st.booleans()):
         data = data[: draw(st.integers(0, len(data) - 1))]
-    text = wire.b64(data)
+    text = samples.b64(data)
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(text)))
         text = text[:at] + draw(st.one_of(st.sampled_from(" \n-_=%A"), texts)) + text[at + 1 :]
@@ -233,12 +233,12 @@ PIECES = (
     b": ping", b"retry: 1", b"{", b"}", b"[", b"]", b",", b'{"type":', b'"error"}', b'{"type": "keepalive"}', b"[DONE]",
     b"\x00" * 70, "\u2026".encode() * 40, b"\xff", b"<html>",
 )  # fmt: skip
-pieces = st.one_of(st.sampled_from(PIECES), st.binary(max_size=40), some_events.map(lambda event: wire.sse([event])))
+pieces = st.one_of(st.sampled_from(PIECES), st.binary(max_size=40), some_events.map(lambda event: samples.sse([event])))
 bodies = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=8).map(b"".join),
     st.lists(pieces, max_size=8).map(b"".join),
     st.builds(
-        lambda stream, done: wire.sse(stream, done=done),
+        lambda stream, done: samples.sse(stream, done=done),
         responses_streams(indexed=False, most_events=6),
         st.booleans(),
     ),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wire
+import samples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -239,7 +239,7 @@ def test_what_was_cut_says_so() -> None:
 
 
 def test_base64_is_not_shown() -> None:
-    payload = wire.b64(wire.png(40, 40)) * 3
+    payload = samples.b64(samples.png(40, 40)) * 3
     assert payload[20:40] not in clean(f"cannot read {payload}, sorry")
     assert payload[20:40] not in str(ProviderError(f"invalid image: data:image/png;base64,{payload}"))
     assert payload[20:40] not in str(ProviderError("x", details={"image": payload}).as_dict()["message"])

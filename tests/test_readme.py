@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hostile.pictures import table
 
-from imgassemble.lifecycle import TABLE
+from imgassemble.assembly.lifecycle import TABLE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

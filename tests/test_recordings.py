@@ -24,7 +24,7 @@ from imgassemble import (
     assemble,
     open_events,
 )
-from imgassemble.cli import main
+from imgassemble.cli.main import main
 
 ROOT = Path(__file__).parent.parent.parent / "shared" / "recordings"
 CODES = {

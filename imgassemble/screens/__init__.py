@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .asyncio_screen import LoopScreen
     from .jupyter import JupyterScreen
-    from .loop import LoopScreen
     from .qt import QtScreen
     from .terminal import TerminalScreen
     from .tk import TkScreen
@@ -19,7 +19,7 @@ __all__ = ["JupyterScreen", "LoopScreen", "QtScreen", "TerminalScreen", "TkScree
 
 _HOMES = {
     "JupyterScreen": "jupyter",
-    "LoopScreen": "loop",
+    "LoopScreen": "asyncio_screen",
     "QtScreen": "qt",
     "TerminalScreen": "terminal",
     "TkScreen": "tk",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 from ..errors import clean
-from ..frames import Frame
+from ..frames.frame import Frame
 from .graphics import (
     RESET,
     RESTORE,
@@ -32,7 +32,7 @@ from .graphics import (
     width_of,
     wrapped,
 )
-from .lines import short
+from .progress import short
 from .tiles import Kind, Tile
 
 _LEAST_ROWS = 8  # of an item, its caption included: below that nothing can be seen, and fewer items are shown

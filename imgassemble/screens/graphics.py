@@ -18,7 +18,7 @@ from unicodedata import category, east_asian_width
 
 from PIL import Image
 
-from ..frames import Frame
+from ..frames.frame import Frame
 from .tiles import fitted
 
 Graphics = Literal["kitty", "iterm2", "blocks", "blocks-256", "text"]

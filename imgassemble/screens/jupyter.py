@@ -19,9 +19,9 @@ from typing import Any
 
 from PIL import Image
 
+from ..assembly.updates import StreamEnded, Update
 from ..errors import FrameDecodeError, UsageError, clean
-from ..refresh import Refresher, running_loop
-from ..updates import StreamEnded, Update
+from .refresher import Refresher, running_loop
 from .tiles import Kind, Tile, Tiles, check_size, fitted, paint, placeholder
 
 _PATIENCE_S = 10.0  # as long as a Refresher waits for what is under way when it is closed

@@ -20,11 +20,11 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 from weakref import ref
 
+from ..assembly.updates import StreamEnded, Update
 from ..errors import UsageError
-from ..refresh import Refresher
-from ..updates import StreamEnded, Update
+from .refresher import Refresher
+from .tile_grid import COLOURS, GAP, check_tiles, rows_and_columns, tile_of
 from .tiles import Painter, Shown, Tile, placeholder
-from .windows import COLOURS, GAP, check_tiles, rows_and_columns, tile_of
 
 try:
     from PySide6.QtCore import QObject, Qt, Signal  # type: ignore[import-not-found, unused-ignore]

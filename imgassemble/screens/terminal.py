@@ -17,13 +17,13 @@ from threading import RLock
 from time import monotonic
 from typing import Any, TextIO, get_args
 
+from ..assembly.updates import FrameAdded, StateChanged, Update
 from ..errors import UsageError, clean
-from ..frames import Frame
-from ..lifecycle import State
-from ..refresh import Refresher
-from ..updates import FrameAdded, StateChanged, Update
+from ..frames.frame import Frame
+from ..states import State
 from .canvas import Canvas, Lines, Paper, Pictures, Sight
 from .graphics import Graphics
+from .refresher import Refresher
 from .tiles import Painter, Shown, Tile, Tiles, check_size, fitted, is_count, placeholder
 
 # Pixels that are painted, at most: half blocks are few, and what is sent as a picture should look like one.

@@ -15,10 +15,10 @@ from typing import Any
 
 from PIL import Image
 
+from ..assembly.updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StreamEnded
 from ..errors import FrameDecodeError, UsageError, clean, quoted
-from ..frames import Frame
-from ..lifecycle import State
-from ..updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StreamEnded
+from ..frames.frame import Frame
+from ..states import State
 
 _TOP, _BOTTOM = (0xE8, 0xE8, 0xE8), (0xD4, 0xD4, 0xD4)  # of a placeholder
 # So many pictures are decoded at once: Pillow lets go of the interpreter, but twenty threads that decode take turns on

@@ -13,11 +13,11 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from ..assembly.updates import Outcome, StreamEnded, Update
 from ..errors import UsageError
-from ..refresh import Refresher
-from ..updates import Outcome, StreamEnded, Update
+from .refresher import Refresher
+from .tile_grid import COLOURS, GAP, check_tiles, rows_and_columns, tile_of
 from .tiles import Painter, Tile, placeholder
-from .windows import COLOURS, GAP, check_tiles, rows_and_columns, tile_of
 
 try:
     import tkinter

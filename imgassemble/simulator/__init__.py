@@ -17,12 +17,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .answers import Order, Play, pictures_of, play, replay, resumed
     from .dialects import DIALECTS, Dialect
     from .faults import FAULTS, Fault
-    from .orders import Order, Play, pictures_of, play, replay, resumed
-    from .pace import Pace
-    from .pictures import draw, draw_svg, encode, sharpen
-    from .scripts import (
+    from .image_series import Shot
+    from .messages import (
         Call,
         Event,
         base64_text,
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
         responses_stream,
         sse,
     )
-    from .shots import Shot
+    from .pace import Pace
+    from .pictures import draw, draw_svg, encode, sharpen
 
 __all__ = [
     "DIALECTS",
@@ -66,10 +66,10 @@ __all__ = [
 _HOMES = {
     "dialects": ("DIALECTS", "Dialect"),
     "faults": ("FAULTS", "Fault"),
-    "orders": ("Order", "Play", "pictures_of", "play", "replay", "resumed"),
+    "answers": ("Order", "Play", "pictures_of", "play", "replay", "resumed"),
     "pace": ("Pace",),
     "pictures": ("draw", "draw_svg", "encode", "sharpen"),
-    "shots": ("Shot",),
+    "image_series": ("Shot",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -78,4 +78,4 @@ def __getattr__(name: str) -> Any:
     """Whatever is in `__all__`, from the module that has it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME.get(name, 'scripts')}"), name)
+    return getattr(import_module(f"{__name__}.{_HOME.get(name, 'messages')}"), name)

@@ -13,8 +13,8 @@ from typing import Literal
 
 from ..errors import UsageError
 from .framing import PLAIN, Framing
-from .scripts import NumberAt
-from .templates import (
+from .messages import NumberAt
+from .response_objects import (
     AT_END_2026,
     AZURE_RESPONSE,
     COPILOT_RESPONSE,

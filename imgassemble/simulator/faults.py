@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ..errors import UsageError, quoted
+from .apis import COMPLETED_TYPES, Scene, Trouble
 from .framing import Framing
-from .scenes import COMPLETED_TYPES, Scene, Trouble
-from .scripts import Call, Event
-from .shots import Sketch
+from .image_series import Sketch
+from .messages import Call, Event
 
 Stage = Literal["pictures", "calls", "scene", "events", "framing", "http"]
 

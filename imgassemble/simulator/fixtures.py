@@ -14,9 +14,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from .orders import Order, Play, pictures_of, play
-from .pictures import Format
-from .scripts import (
+from .answers import Order, Play, pictures_of, play
+from .image_series import Shot, Sketch, shoot
+from .messages import (
     Call,
     Event,
     base64_text,
@@ -41,7 +41,7 @@ from .scripts import (
     whole_answer,
     without,
 )
-from .shots import Shot, Sketch, shoot
+from .pictures import Format
 
 COMPLETED = "response.image_generation_call.completed"
 _IMAGE_EVENTS = "response.image_generation_call."

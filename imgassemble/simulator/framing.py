@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal
 
-from .scripts import Event, json_text, sse
+from .messages import Event, json_text, sse
 
 Ending = Literal["closed", "disconnected", "hanging"]
 

@@ -19,7 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .orders import Play
+    from .answers import Play
     from .server import Asked, Running
 
 _SIZE = (256, 256)  # pixels: drawn in a fortieth of a second, and large enough for a preview to differ
@@ -108,7 +108,7 @@ def image_server(_image_server_running: Running) -> Iterator[ImageServer]:
     Its `base_url` and `openrouter_url` are where a client is to be pointed at; `use(…)` chooses dialect, faults and
     pictures for this test; `requests` are what was asked, `sent` what was answered.
     """
-    from .orders import Order, Pace
+    from .answers import Order, Pace
 
     service = _image_server_running.service
     service.order, service.pace = Order(size=_SIZE), Pace()

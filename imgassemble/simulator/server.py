@@ -16,16 +16,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..addresses import listen, url_of
 from ..errors import UsageError
-from .orders import Order, Pace
+from ..serving import listen, url_of
+from .answers import Order, Pace
 
 try:
     import python_multipart  # noqa: F401  (starlette asks for it when the first form comes; it is wanted before)
     import uvicorn
     from starlette.applications import Starlette
 
-    from .sending import Clock, Sleep
+    from .delivery import Clock, Sleep
     from .service import Asked, Service, create_server_app
 except ModuleNotFoundError as missing:
     raise UsageError(f"the server needs {missing.name}: pip install 'imgassemble[web]'") from missing

@@ -30,12 +30,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..errors import UsageError, quoted
+from .answers import Api, Order, Pace, Play, play, resumed
+from .apis import APIS
+from .delivery import Clock, Sending, Sleep
 from .framing import json_body
-from .orders import Api, Order, Pace, Play, play, resumed
-from .requests import Refusal, form_values, order_of
-from .scenes import APIS
-from .sending import Clock, Sending, Sleep
-from .shelf import Kept, Shelf
+from .request_parsing import Refusal, form_values, order_of
+from .response_store import Kept, Shelf
 
 _MAX_REQUEST_BYTES = 64 * 2**20  # the services take pictures of up to 50 MB
 _MOST_SENT = 32  # answers that are kept: they have megabytes

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..saved import Seen, saved_events
+from ..storage.saved import Seen, saved_events
 
 _LOOK_S = 0.5  # between two looks at the folder: a preview every few seconds is usual
 

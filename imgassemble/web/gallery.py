@@ -20,12 +20,21 @@ from secrets import token_urlsafe
 from threading import TIMEOUT_MAX, Lock, Timer
 from typing import Any
 
-from ..assembler import Assembler, updates_so_far
+from ..assembly.assembler import Assembler, updates_so_far
+from ..assembly.updates import (
+    Anomaly,
+    FinalReady,
+    FinalWithdrawn,
+    FrameAdded,
+    ItemEnded,
+    StateChanged,
+    StreamEnded,
+    Update,
+)
 from ..errors import ImgassembleError, UsageError, clean
-from ..frames import Frame
-from ..lifecycle import State
+from ..frames.frame import Frame
 from ..screens.tiles import Tile, Tiles
-from ..updates import Anomaly, FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StateChanged, StreamEnded, Update
+from ..states import State
 
 _MOST_FRAMES = 32  # of an item: what a scrubber can show; of more, the newest
 _MOST_ANOMALIES = 20  # of a stream: the newest

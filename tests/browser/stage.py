@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from imgassemble import Assembler
-from imgassemble.addresses import listen, url_of
+from imgassemble.serving import listen, url_of
 from imgassemble.simulator import Order, play
 from imgassemble.web import Gallery
 from imgassemble.web.server import Server, guarded

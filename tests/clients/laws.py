@@ -25,7 +25,7 @@ from urllib.request import urlopen
 import pytest
 
 from imgassemble import Assembler, Item, Outcome, ProviderError, Result, aassemble, assemble
-from imgassemble.simulator.orders import Api, Order, play
+from imgassemble.simulator.answers import Api, Order, play
 
 PAGE = Path(__file__).parents[2] / "docs" / "clients.json"
 IS_MEASURING = "IMGASSEMBLE_MEASURE" in os.environ

@@ -15,7 +15,7 @@ import pytest
 
 from clients.laws import ClientLaws, Route
 from imgassemble import assemble
-from imgassemble.simulator.orders import Api
+from imgassemble.simulator.answers import Api
 
 # A folder with node_modules in it, as .ci/clients makes it.
 PLACE = os.environ.get("IMGASSEMBLE_NODE", "")

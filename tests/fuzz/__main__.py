@@ -18,9 +18,9 @@ def main() -> None:
     options = _options()
     atheris: Any = import_module("atheris")
     with atheris.instrument_imports(include=["imgassemble"]):
-        import imgassemble.frames
-        import imgassemble.sources
-        import imgassemble.sse  # noqa: F401 - imported here, so that they are instrumented
+        import imgassemble.frames.frame
+        import imgassemble.streams.sources
+        import imgassemble.wire.sse  # noqa: F401 - imported here, so that they are instrumented
     from fuzz.seeds import seeds
     from fuzz.targets import TARGETS
 

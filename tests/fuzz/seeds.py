@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import wire
+import samples
 from hostile import pictures
 
 from imgassemble import open_events
@@ -42,9 +42,17 @@ def _feed() -> Iterator[bytes]:
         lines = [json.dumps(event).encode() for event in events]
         for how in (0, 1, 2, 4, 8):
             yield bytes([how]) + b"\n".join(line for line in lines if len(line) < 1_500)
-    small = [wire.added(seq=0), wire.partial(seq=1), wire.partial(index=1, seq=2), wire.call("completed", seq=3),
-             wire.done(content=wire.png(), seq=4), wire.snapshot("completed", [wire.member(content=wire.png())], seq=5),
-             wire.error(seq=6), wire.image_partial(seq=7), wire.image_completed(wire.png(), seq=8)]  # fmt: skip
+    small = [
+        samples.added(seq=0),
+        samples.partial(seq=1),
+        samples.partial(index=1, seq=2),
+        samples.call("completed", seq=3),
+        samples.done(content=samples.png(), seq=4),
+        samples.snapshot("completed", [samples.member(content=samples.png())], seq=5),
+        samples.error(seq=6),
+        samples.image_partial(seq=7),
+        samples.image_completed(samples.png(), seq=8),
+    ]
     for how in range(16):
         yield bytes([how]) + b"\n".join(json.dumps(event).encode() for event in small)
         yield bytes([how | 16]) + bytes(range(how * 16, how * 16 + 16)) * 8
@@ -52,7 +60,7 @@ def _feed() -> Iterator[bytes]:
 
 def _header() -> Iterator[bytes]:
     made = [hostile.make() for name, hostile in pictures.table().items() if name not in _LARGE]
-    made += [wire.picture(form) for form in ("PNG", "JPEG", "WEBP", "GIF")]
+    made += [samples.picture(form) for form in ("PNG", "JPEG", "WEBP", "GIF")]
     made += [pictures.written("JPEG", size=(16, 16), progressive=True), pictures.written("PNG", "P", (9, 7)),
              pictures.written("WEBP", "RGBA", (9, 7))]  # fmt: skip
     for data in made:

@@ -15,9 +15,9 @@ from struct import pack
 from typing import Any
 from unittest.mock import patch
 
-import wire
+import samples
 from hostile import pictures
-from wire import as_text
+from samples import as_text
 
 from imgassemble import (
     Anomaly,
@@ -32,12 +32,12 @@ from imgassemble import (
     State,
     Update,
 )
-from imgassemble.decoding import Load, load_decoded, load_json
-from imgassemble.dialects import ROWS
-from imgassemble.frames import Frame
-from imgassemble.headers import HeaderError, gif_blocks, read_header
-from imgassemble.sources import EventDecoder
-from imgassemble.sse import LineDecoder, SSEDecoder
+from imgassemble.frames.base64_json import Load, load_decoded, load_json
+from imgassemble.frames.containers import HeaderError, gif_blocks, read_header
+from imgassemble.frames.frame import Frame
+from imgassemble.streams.sources import EventDecoder
+from imgassemble.wire.dialects import ROWS
+from imgassemble.wire.sse import LineDecoder, SSEDecoder
 
 ENDS = {State.COMPLETED, State.FAILED, State.INCOMPLETE}
 CLIMB = {State.IN_PROGRESS: 0, State.GENERATING: 1, State.PARTIAL_IMAGE: 2, **dict.fromkeys(ENDS, 3)}
@@ -84,7 +84,7 @@ def sse(data: bytes) -> None:
         assert decode(pieces, most) == whole, f"{decode.__name__} differs where the bytes are cut"
         if len(body) < 200:
             assert decode([bytes([each]) for each in body], most) == whole, f"{decode.__name__} differs byte by byte"
-    with patch("imgassemble.decoding._LONG", 4):
+    with patch("imgassemble.frames.base64_json._LONG", 4):
         assert _any_events(pieces, most, load_decoded) == _any_events(pieces, most), "it differs where it is decoded"
 
 
@@ -190,18 +190,18 @@ _IDS = ("ig_1", "ig_2", "", None, 7, "\0", "../x", "\ud800", "x" * 5_000)
 _NUMBERS = (0, 1, 2, 3, 0.5, 2**53, -1, None, "1", True, 1e999, float("nan"), 10**30)
 _STATUSES = ("completed", "failed", "incomplete", "generating", None, "in_progress", "?")
 _PICTURES = (
-    wire.png(colour=(1, 2, 3)),
-    wire.png(colour=(9, 2, 3)),
-    wire.png(2, 3),
-    wire.png()[:-5],
+    samples.png(colour=(1, 2, 3)),
+    samples.png(colour=(9, 2, 3)),
+    samples.png(2, 3),
+    samples.png()[:-5],
     "",
     "%%%",
     None,
     "https://example.com/a.png",
-    "data:image/png;base64," + wire.b64(wire.png(colour=(4, 4, 4))),
+    "data:image/png;base64," + samples.b64(samples.png(colour=(4, 4, 4))),
     "\ud800",
     7,
-    wire.b64(b"no picture"),
+    samples.b64(b"no picture"),
 )
 _TYPES = tuple(ROWS)
 
@@ -240,7 +240,7 @@ def _event(reader: Reader) -> Any:
 
 def _picture(reader: Reader) -> Any:
     content = reader.choice(_PICTURES)
-    return wire.b64(content) if isinstance(content, bytes) else content
+    return samples.b64(content) if isinstance(content, bytes) else content
 
 
 def _member(reader: Reader) -> Any:

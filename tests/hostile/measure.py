@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TypeVar
 
-import wire
+import samples
 
 from hostile.pictures import Expected, table
 from imgassemble import Anomaly, Assembler, Frame, FrameDecodeError, ImgassembleError, LimitError
@@ -42,7 +42,7 @@ def _stop(*_: object) -> None:
 
 
 def _what_becomes_of(data: bytes) -> dict[str, str]:
-    event = wire.done("ig_1", data)
+    event = samples.done("ig_1", data)
     frame, told = _timed(lambda: _fed(event))
     assert _timed(lambda: _refused(event)) == told
     if frame is None:
@@ -62,7 +62,7 @@ def _timed(step: Callable[[], T]) -> T:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _fed(event: wire.Wire) -> tuple[Frame | None, str]:
+def _fed(event: samples.Wire) -> tuple[Frame | None, str]:
     assembler = Assembler()
     updates = assembler.feed(event)
     anomalies = [update for update in updates if isinstance(update, Anomaly)]
@@ -72,7 +72,7 @@ def _fed(event: wire.Wire) -> tuple[Frame | None, str]:
     return final, _kind(anomalies[0].error) if anomalies else "frame"
 
 
-def _refused(event: wire.Wire) -> str:
+def _refused(event: samples.Wire) -> str:
     """What strict says of it, and that nothing is left of it then."""
     assembler = Assembler(strict=True)
     try:

@@ -15,10 +15,10 @@ from struct import pack
 from typing import Any
 from zipfile import ZipFile
 
-import wire
-from wire import png_chunk
+import samples
+from samples import png_chunk
 
-from imgassemble.headers import jpeg_segments
+from imgassemble.frames.containers import jpeg_segments
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SIDE = 9_459  # the largest square below the limit of 89,478,485 pixels: 89,472,681
@@ -211,7 +211,7 @@ def _pngs() -> None:
         png_chunk(b"eXIf", _tiff_loop()), png_chunk(b"gAMA", bytes(4)), png_chunk(b"tIME", b"\xff" * 7),
         png_chunk(b"pHYs", bytes(2)), png_chunk(b"cHRM", bytes(1)), png_chunk(b"sRGB"), png_chunk(b"iCCP", b"\0" * 90),
         png_chunk(b"tEXt"), png_chunk(b"zTXt", b"\0\7"), png_chunk(b"iTXt", b"\xff" * 30)))  # fmt: skip
-    _add("png-cut", refused, "cut in the middle", lambda: wire.picture("PNG", 64, 48)[:-30])
+    _add("png-cut", refused, "cut in the middle", lambda: samples.picture("PNG", 64, 48)[:-30])
     # More than a PNG
     _add("png-tail", shown, "a megabyte behind its end", lambda: TINY + b"\xff" * 2**20)
     _add("png-zip", shown, "also a ZIP whose file leads outside", lambda: TINY + _zip())
@@ -600,7 +600,7 @@ def _gifs() -> None:
     _add("gif-no-frame", refused, "no picture", lambda: gif())
     _add("gif-only-comments", refused, "nothing but comments", lambda: gif(_comment(9)))
     _add("gif-bad-block", refused, "a block that is none", lambda: gif(b"\0", gif_frame()))
-    _add("gif-cut", refused, "cut in the middle", lambda: wire.picture("GIF", 64, 48)[:-9])
+    _add("gif-cut", refused, "cut in the middle", lambda: samples.picture("GIF", 64, 48)[:-9])
     _add("gif-tail", shown, "a megabyte behind its end", lambda: gif(gif_frame()) + b"\xff" * 2**20)
     # GIFAR and the like: the width 0x2F2A is the beginning of a comment in a script.
     _add("gif-script", shown, "also a script", lambda: gif(gif_frame(), size=(0x2A2F, 1)) + b"*/=1;alert(1)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import wire
+import samples
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -29,8 +29,8 @@ from imgassemble import (
 
 IDS = ("ig_1", "ig_2", "../ig_3")
 INDICES = (0, 1, 2, 2.5)
-PICTURES = tuple(wire.png(colour=(at, 9, 9)) for at in range(3))
-CONTENTS: tuple[bytes | str | None, ...] = (*PICTURES, *PICTURES, None, "", wire.b64(wire.png()[:-4]))
+PICTURES = tuple(samples.png(colour=(at, 9, 9)) for at in range(3))
+CONTENTS: tuple[bytes | str | None, ...] = (*PICTURES, *PICTURES, None, "", samples.b64(samples.png()[:-4]))
 STATUSES = ("completed", "completed", "failed", "incomplete", "generating", None)
 SNAPSHOT, DONE, OWN = 3, 2, 1
 
@@ -62,7 +62,7 @@ class Lifecycle(RuleBasedStateMachine):
         super().__init__()
         self.known: dict[str, Known] = {}
         self.gone: set[str] = set()
-        self.fed: list[wire.Wire] = []
+        self.fed: list[samples.Wire] = []
         self.endings: set[str] = set()
         self.is_closed = False
         self.number = 0
@@ -81,28 +81,28 @@ class Lifecycle(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_closed)
     @rule(item_id=items, index=st.sampled_from(INDICES), content=contents)
     def partial(self, item_id: str, index: float, content: bytes | str | None) -> None:
-        self._feed(wire.partial(item_id, index, content if content is not None else "", seq=self._next()))
+        self._feed(samples.partial(item_id, index, content if content is not None else "", seq=self._next()))
 
     @precondition(lambda self: not self.is_closed)
     @rule(item_id=items, word=st.sampled_from(("in_progress", "generating", "completed")))
     def word(self, item_id: str, word: str) -> None:
-        self._feed(wire.call(word, item_id, seq=self._next()))
+        self._feed(samples.call(word, item_id, seq=self._next()))
 
     @precondition(lambda self: not self.is_closed)
     @rule(item_id=items, content=contents, status=statuses)
     def done(self, item_id: str, content: bytes | str | None, status: str | None) -> None:
-        self._feed(wire.done(item_id, content, status=status, seq=self._next()))
+        self._feed(samples.done(item_id, content, status=status, seq=self._next()))
 
     @precondition(lambda self: not self.is_closed)
     @rule(kind=st.sampled_from(("completed", "completed", "incomplete", "failed")), said=members)
     def snapshot(self, kind: str, said: dict[str, tuple[bytes | str | None, str | None]]) -> None:
-        output = [wire.member(item_id, content, status=status) for item_id, (content, status) in said.items()]
-        self._feed(wire.snapshot(kind, output, seq=self._next()))
+        output = [samples.member(item_id, content, status=status) for item_id, (content, status) in said.items()]
+        self._feed(samples.snapshot(kind, output, seq=self._next()))
 
     @precondition(lambda self: not self.is_closed)
     @rule()
     def error(self) -> None:
-        self._feed(wire.error(seq=self._next()))
+        self._feed(samples.error(seq=self._next()))
 
     @precondition(lambda self: self.fed and not self.is_closed)
     @rule(data=st.data())
@@ -110,7 +110,7 @@ class Lifecycle(RuleBasedStateMachine):
         self._feed(data.draw(st.sampled_from(self.fed)))
 
     @precondition(lambda self: not self.is_closed)
-    @rule(noise=st.sampled_from((b"\xff{", "[1]", None, 7, {}, {"type": "keepalive"}, wire.partial(None, 0))))
+    @rule(noise=st.sampled_from((b"\xff{", "[1]", None, 7, {}, {"type": "keepalive"}, samples.partial(None, 0))))
     def noise(self, noise: Any) -> None:
         before = dict(self.assembler.items)
         updates = self.assembler.feed(noise)
@@ -148,14 +148,14 @@ class Lifecycle(RuleBasedStateMachine):
         self.number += 1
         return self.number * 7 % 23
 
-    def _feed(self, event: wire.Wire) -> None:
+    def _feed(self, event: samples.Wire) -> None:
         self.fed.append(event)
         self._learn(event)
         self._take(self.assembler.feed(event))
 
     # The model
 
-    def _learn(self, event: wire.Wire) -> None:
+    def _learn(self, event: samples.Wire) -> None:
         kind, number = event["type"], event["sequence_number"]
         if kind == "error":
             self.endings.add("failed")
@@ -175,7 +175,7 @@ class Lifecycle(RuleBasedStateMachine):
     def _item(self, item_id: str) -> Known:
         return self.known.setdefault(item_id, Known())
 
-    def _partial(self, known: Known, event: wire.Wire, number: int) -> None:
+    def _partial(self, known: Known, event: samples.Wire, number: int) -> None:
         data = _bytes_of(event["partial_image_b64"])
         index = event["partial_image_index"]
         held = known.partials.get(index)
@@ -185,7 +185,7 @@ class Lifecycle(RuleBasedStateMachine):
         if self.keep == "latest":
             known.partials = {max(known.partials): known.partials[max(known.partials)]}
 
-    def _claim(self, witness: int, member: wire.Wire, number: int) -> None:
+    def _claim(self, witness: int, member: samples.Wire, number: int) -> None:
         if member["id"] in self.gone:
             return
         known = self._item(member["id"])
@@ -299,7 +299,7 @@ class Lifecycle(RuleBasedStateMachine):
 
 def _bytes_of(text: str | None) -> bytes | None:
     """The picture in a message, None where it is none that can be used."""
-    return next((picture for picture in PICTURES if wire.b64(picture) == text), None)
+    return next((picture for picture in PICTURES if samples.b64(picture) == text), None)
 
 
 def _rank(frame: Frame | None) -> tuple[bool, float] | None:

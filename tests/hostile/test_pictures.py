@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wire
+import samples
 from PIL import Image
 
 from hostile.pictures import SIDE, Expected, flat, gif, gif_frame, png, table, written
 from imgassemble import Assembler, Frame, FrameDecodeError, Limits
-from imgassemble.headers import HeaderError, read_header
+from imgassemble.frames.containers import HeaderError, read_header
 
 TESTS = Path(__file__).parents[1]
 NAMES = sorted(table())
@@ -63,7 +63,7 @@ def test_a_hostile_picture_is_a_picture_or_a_typed_error_within_a_second_and_256
 # ---- no other decoder
 
 _REACHED = """
-import wire
+import samples
 from hostile.pictures import table
 from PIL import Image
 from imgassemble import Assembler, FrameDecodeError
@@ -81,7 +81,7 @@ for name, hostile in table().items():
         continue
     reached.clear()
     assembler = Assembler()
-    assembler.feed(wire.done("ig_1", data))
+    assembler.feed(samples.done("ig_1", data))
     frame = assembler["ig_1"].final
     assert not reached
     for pixels in (frame.decode, lambda: frame.preview((9, 9))) if frame else ():
@@ -98,7 +98,7 @@ import sys, wire
 from imgassemble import Assembler
 for form in sys.argv[1:]:
     assembler = Assembler()
-    assembler.feed(wire.done("ig_1", wire.b64(bytes.fromhex(form))))
+    assembler.feed(samples.done("ig_1", samples.b64(bytes.fromhex(form))))
     assembler["ig_1"].final.decode()
     assembler["ig_1"].final.preview((3, 3))
 print(*(name for name in sys.modules if name.endswith("ImagePlugin")))
@@ -110,7 +110,7 @@ def test_no_decoder_but_the_frames_own_is_ever_reached() -> None:
 
 
 def test_no_plugin_is_loaded_but_the_four_and_what_pillow_itself_begins_with() -> None:
-    made = [wire.picture(form).hex() for form in ("PNG", "JPEG", "WEBP", "GIF")]
+    made = [samples.picture(form).hex() for form in ("PNG", "JPEG", "WEBP", "GIF")]
     loaded = _run("-c", _LOADED, *made).split()
     own, begins = {"Png", "Jpeg", "WebP", "Gif"}, {"Bmp", "Ppm", "Gif", "Jpeg", "Png"}
     assert {name.removeprefix("PIL.").removesuffix("ImagePlugin") for name in loaded} <= own | begins
@@ -207,7 +207,7 @@ def test_a_size_that_comes_late_is_not_one_at_which_pillow_warns(data: bytes) ->
     assembler = Assembler()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        assembler.feed(wire.done("ig_1", data))
+        assembler.feed(samples.done("ig_1", data))
         assert assembler["ig_1"].final is None
     assert warned == []
 
@@ -227,7 +227,7 @@ def test_an_error_tells_no_addresses_and_is_never_without_a_reason() -> None:
 def test_the_limit_of_pixels_is_that_of_the_caller(form: str) -> None:
     for limit, is_kept in ((16 * 12, True), (16 * 12 - 1, False)):
         assembler = Assembler(limits=Limits(max_frame_pixels=limit))
-        assembler.feed(wire.done("ig_1", written(form)))
+        assembler.feed(samples.done("ig_1", written(form)))
         assert (assembler["ig_1"].final is not None) is is_kept
 
 

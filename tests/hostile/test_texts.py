@@ -13,35 +13,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wire
+import samples
 
 from hostile.texts import NAUGHTY
 from imgassemble import Assembler, DirectorySink, Item, Limits, ProviderError, Update, assemble
-from imgassemble.saved import saved_events
-from imgassemble.sinks import folder_name
+from imgassemble.storage.directory import folder_name
+from imgassemble.storage.saved import saved_events
 
-PICTURE = wire.png(3, 2)
+PICTURE = samples.png(3, 2)
 
 
-def _said(text: str) -> list[wire.Wire]:
+def _said(text: str) -> list[samples.Wire]:
     """Events in which `text` stands wherever a service can put it."""
     shown: dict[str, Any] = {"revised_prompt": text, "usage": {text: text, "a": [text]}, "size": text}
     return [
         {"type": text},
-        wire.created(text),
-        wire.added(text, **shown),
-        wire.partial(text, output_format=text, **shown),
-        wire.partial(text, 1, "%" + text),
-        wire.done(text, PICTURE, **shown),
-        wire.done("failed " + text, status="failed", error={"code": text, "message": text, text: text}),
-        wire.done("link " + text, "https://example.com/" + text),
-        wire.snapshot("incomplete", [], reason=text),
-        wire.error(text, text),
+        samples.created(text),
+        samples.added(text, **shown),
+        samples.partial(text, output_format=text, **shown),
+        samples.partial(text, 1, "%" + text),
+        samples.done(text, PICTURE, **shown),
+        samples.done("failed " + text, status="failed", error={"code": text, "message": text, text: text}),
+        samples.done("link " + text, "https://example.com/" + text),
+        samples.snapshot("incomplete", [], reason=text),
+        samples.error(text, text),
     ]
 
 
-def _whole(text: str) -> list[wire.Wire]:
-    return [wire.partial(text, revised_prompt=text), wire.done(text, PICTURE)]
+def _whole(text: str) -> list[samples.Wire]:
+    return [samples.partial(text, revised_prompt=text), samples.done(text, PICTURE)]
 
 
 def _is_safe(text: str) -> bool:
@@ -82,7 +82,7 @@ def test_what_was_written_under_any_name_can_be_read_and_is_as_received(tmp_path
         folder = tmp_path / folder_name(text)
         assert json.loads((folder / "item.json").read_bytes())["id"] == text
         assert (folder / "final.png").read_bytes() == PICTURE
-        assert (folder / "partial-000.png").read_bytes() == wire.shade(0)
+        assert (folder / "partial-000.png").read_bytes() == samples.shade(0)
 
 
 def test_what_was_saved_under_any_name_is_gone_on_with(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_the_name_of_a_folder_is_plain() -> None:
 
 def test_an_id_that_is_longer_than_any_is_told_and_names_no_item() -> None:
     assembler = Assembler()
-    (anomaly,) = assembler.feed(wire.partial("x" * 5_000))
+    (anomaly,) = assembler.feed(samples.partial("x" * 5_000))
     assert getattr(anomaly, "code", None) == "missing_item_id"
     assert not assembler.items
 

@@ -14,13 +14,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import wire
+import samples
 
 from imgassemble import Assembler, FinalReady, Frame, FrameAdded, Item, Limits, State, Update, UsageError, assemble
 
 ENDS = (State.COMPLETED, State.FAILED, State.INCOMPLETE)
 CLIMB = {State.IN_PROGRESS: 0, State.GENERATING: 1, State.PARTIAL_IMAGE: 2, **dict.fromkeys(ENDS, 3)}
-FRAMES = tuple(wire.png(24, 16, colour=(at, 90, 160)) for at in range(12))
+FRAMES = tuple(samples.png(24, 16, colour=(at, 90, 160)) for at in range(12))
 IDS = tuple(f"ig_{at}" for at in range(8))
 ROUNDS = 3
 PATIENCE_S = 30  # for a reader that has failed, and takes no turn any more
@@ -34,16 +34,16 @@ def _often() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def _events() -> Iterator[wire.Wire]:
+def _events() -> Iterator[samples.Wire]:
     numbers = iter(range(10_000))
     for item_id in IDS:
-        yield wire.added(item_id, seq=next(numbers))
+        yield samples.added(item_id, seq=next(numbers))
     for index, picture in enumerate(FRAMES):
         for item_id in IDS:
-            yield wire.partial(item_id, index, picture, seq=next(numbers))
+            yield samples.partial(item_id, index, picture, seq=next(numbers))
     for item_id in IDS:
-        yield wire.done(item_id, FRAMES[-1], seq=next(numbers))
-    yield wire.snapshot("completed", seq=next(numbers))
+        yield samples.done(item_id, FRAMES[-1], seq=next(numbers))
+    yield samples.snapshot("completed", seq=next(numbers))
 
 
 def _while_fed(assembler: Assembler, *readers: Callable[[], object]) -> list[Update]:
@@ -178,8 +178,8 @@ def test_listeners_come_and_go_in_any_thread_and_those_that_stay_hear_everything
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_assemblers_in_many_threads_do_not_touch_each_other(round_: int) -> None:
     def run(at: int) -> dict[str, Item]:
-        events = [wire.partial("ig_1", index, FRAMES[(index + at) % 12]) for index in range(6)]
-        return dict(assemble([*events, wire.done("ig_1", FRAMES[at])], assembler=Assembler(limits=Limits())).items)
+        events = [samples.partial("ig_1", index, FRAMES[(index + at) % 12]) for index in range(6)]
+        return dict(assemble([*events, samples.done("ig_1", FRAMES[at])], assembler=Assembler(limits=Limits())).items)
 
     with ThreadPoolExecutor(max_workers=12) as pool:
         for at, items in enumerate(pool.map(run, range(12))):
@@ -216,5 +216,5 @@ def test_a_listener_is_told_that_it_cannot_feed() -> None:
             caught.append(error)
 
     assembler.subscribe(feed_again)
-    assembler.feed(wire.partial())
+    assembler.feed(samples.partial())
     assert len(caught) == 2

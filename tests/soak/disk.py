@@ -18,12 +18,12 @@ from pathlib import Path
 from random import Random
 from shutil import which
 
-import wire
-from wire import png_chunk
+import samples
+from samples import png_chunk
 
 from imgassemble import Assembler, DirectorySink, Outcome, SinkError, Update, assemble
 
-SMALL, LARGE = wire.png(colour=(1, 2, 3)), wire.png(9, 9, colour=(3, 2, 1))
+SMALL, LARGE = samples.png(colour=(1, 2, 3)), samples.png(9, 9, colour=(3, 2, 1))
 LARGE = LARGE[:-12] + png_chunk(b"teSt", Random(1).randbytes(300_000)) + LARGE[-12:]
 _DISK_BYTES = 128 * 1024
 
@@ -32,14 +32,14 @@ class NotHereError(Exception):
     """This machine does not let us bring that about; the message says why."""
 
 
-def _events(trouble: Callable[[], object] = lambda: None) -> Iterator[wire.Wire]:
+def _events(trouble: Callable[[], object] = lambda: None) -> Iterator[samples.Wire]:
     """Two pictures that fit, trouble, and then what cannot be written; a second item all along."""
-    yield wire.partial("ig_1", 0, SMALL)
-    yield wire.partial("ig_2", 0, SMALL)
+    yield samples.partial("ig_1", 0, SMALL)
+    yield samples.partial("ig_2", 0, SMALL)
     trouble()
-    yield wire.partial("ig_1", 1, LARGE)
-    yield wire.done("ig_1", LARGE)
-    yield wire.done("ig_2", LARGE)
+    yield samples.partial("ig_1", 1, LARGE)
+    yield samples.done("ig_1", LARGE)
+    yield samples.done("ig_2", LARGE)
 
 
 def _check(folder: Path, run: Callable[[Assembler], object]) -> SinkError:

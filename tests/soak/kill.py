@@ -19,12 +19,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import wire
-from wire import png_chunk
+import samples
+from samples import png_chunk
 
 from imgassemble import Assembler, DirectorySink, assemble
-from imgassemble.saved import saved_events
-from imgassemble.sinks import folder_name
+from imgassemble.storage.directory import folder_name
+from imgassemble.storage.saved import saved_events
 
 ITEMS, PARTIALS = 4, 40
 _PADDING_BYTES = 6_000  # a picture that takes more than one write of a page
@@ -43,14 +43,14 @@ class Figures:
 
 def picture(item: int, index: int) -> bytes:
     """A picture of its own for each place, some kilobytes long."""
-    small = wire.png(colour=(item, index, 7))
+    small = samples.png(colour=(item, index, 7))
     noise = Random(item * 1_000 + index).randbytes(_PADDING_BYTES)
     return small[:-12] + png_chunk(b"teSt", noise) + small[-12:]
 
 
 def stream() -> bytes:
-    events = [wire.partial(f"ig_{item}", at, picture(item, at)) for at in range(PARTIALS) for item in range(ITEMS)]
-    return wire.sse([*events, *(wire.done(f"ig_{item}", picture(item, PARTIALS)) for item in range(ITEMS))])
+    events = [samples.partial(f"ig_{item}", at, picture(item, at)) for at in range(PARTIALS) for item in range(ITEMS)]
+    return samples.sse([*events, *(samples.done(f"ig_{item}", picture(item, PARTIALS)) for item in range(ITEMS))])
 
 
 def kill_often(times: int, *, seed: int = 0) -> Figures:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imgassemble import Outcome, Result, assemble
-from imgassemble.simulator.orders import Order, play
+from imgassemble.simulator.answers import Order, play
 from imgassemble.simulator.server import Running, running_server
 
 AT_A_TIME = 50

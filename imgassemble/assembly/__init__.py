@@ -1,0 +1,1 @@
+"""Signals become items: facts (lifecycle), changes of facts (changes), updates (updates), and the Assembler itself."""

@@ -1,0 +1,1 @@
+"""The command `imgassemble`: the parser (main), and one module for each group of commands."""

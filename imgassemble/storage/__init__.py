@@ -1,0 +1,1 @@
+"""Frames on disk: written by a DirectorySink (directory), read back as events (saved)."""

@@ -1,0 +1,239 @@
+"""A screen on an event loop: what `show` is given, where it runs, and what does not."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import AsyncIterator, Iterable
+from io import BytesIO
+from typing import Any
+
+import pytest
+import samples
+from PIL import Image
+from samples import Wire
+
+from imgassemble import UsageError, aassemble, assemble
+from imgassemble.screens import LoopScreen
+from imgassemble.screens.tiles import Kind, Shown
+
+PATIENCE_S = 30  # what a test waits for comes at once; a shared machine may take longer
+FINAL = samples.png(5, 4, (9, 90, 200))
+EVENTS = [
+    samples.call("generating", seq=1),
+    samples.partial(index=0, seq=2),
+    samples.partial(index=1, seq=3),
+    samples.done(content=FINAL, seq=4),
+]
+
+
+async def given(events: Iterable[Wire]) -> AsyncIterator[Wire]:
+    for event in events:
+        yield event
+
+
+def pixels(data: bytes) -> bytes:
+    return Image.open(BytesIO(data)).convert("RGB").tobytes()
+
+
+def is_order_kept(captions: list[str]) -> bool:
+    """Is this what was told, with only previews left out?"""
+    whole = ["waiting for the first preview", "preview 1", "preview 2", "final"]
+    places = [whole.index(each) for each in captions]
+    return places == sorted(set(places)) and places[0] == 0 and places[-1] == 3
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_a_placeholder_is_shown_first_then_what_comes_in_order_and_the_final_last(is_async: bool) -> None:
+    shown: list[Shown] = []
+
+    async def show(each: Shown) -> None:
+        shown.append(each)
+
+    async def main() -> None:
+        async with LoopScreen(show if is_async else shown.append, size=(60, 40)) as screen:
+            assert [(each.tile.kind, each.image.size) for each in shown] == [(Kind.WAITING, (60, 40))]
+            await aassemble(given(EVENTS), on_update=screen)
+
+    asyncio.run(main())
+    assert is_order_kept([each.tile.caption for each in shown])
+    assert shown[-1].tile.kind is Kind.FINAL
+    assert shown[-1].tile.frame
+    assert shown[-1].tile.frame.data == FINAL
+    assert shown[-1].image.tobytes() == pixels(FINAL)
+
+
+def test_every_preview_is_shown_where_the_stream_waits_for_it() -> None:
+    captions: list[str] = []
+
+    async def main() -> None:
+        is_shown = asyncio.Event()
+
+        def show(each: Shown) -> None:
+            captions.append(each.tile.caption)
+            is_shown.set()
+
+        async def patient() -> AsyncIterator[Wire]:
+            for event in EVENTS:
+                is_shown.clear()
+                yield event
+                if "partial" in event["type"]:
+                    await asyncio.wait_for(is_shown.wait(), PATIENCE_S)
+
+        async with LoopScreen(show) as screen:
+            await aassemble(patient(), on_update=screen)
+
+    asyncio.run(main())
+    assert captions == ["waiting for the first preview", "preview 1", "preview 2", "final"]
+
+
+def test_what_comes_while_a_picture_is_shown_is_skipped_for_the_final() -> None:
+    captions: list[str] = []
+
+    async def main() -> None:
+        is_told = asyncio.Event()
+
+        async def show(each: Shown) -> None:
+            captions.append(each.tile.caption)
+            if each.tile.kind is Kind.PREVIEW:
+                await is_told.wait()
+
+        async def hasty() -> AsyncIterator[Wire]:
+            async for event in given(EVENTS):
+                yield event
+            is_told.set()
+
+        async with LoopScreen(show) as screen:
+            await aassemble(hasty(), on_update=screen)
+
+    asyncio.run(main())
+    assert is_order_kept(captions)
+    assert len(captions) <= 3
+
+
+def test_show_runs_on_the_loop_and_pictures_are_decoded_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    loops: list[object] = []
+    decoders: list[int] = []
+    thumbnail = Image.Image.thumbnail
+
+    def watched(image: Image.Image, *arguments: Any, **options: Any) -> None:
+        decoders.append(threading.get_ident())
+        thumbnail(image, *arguments, **options)
+
+    async def main() -> object:
+        async with LoopScreen(lambda _: loops.append(asyncio.get_running_loop())) as screen:
+            await aassemble(given(EVENTS), on_update=screen)
+        return asyncio.get_running_loop()
+
+    monkeypatch.setattr(Image.Image, "thumbnail", watched)
+    loop = asyncio.run(main())
+    assert set(loops) == {loop}
+    assert decoders
+    assert threading.get_ident() not in decoders
+
+
+def test_a_stream_that_is_read_in_a_thread_is_shown_on_the_loop() -> None:
+    captions: list[str] = []
+
+    async def main() -> None:
+        async with LoopScreen(lambda each: captions.append(each.tile.caption)) as screen:
+            await asyncio.to_thread(assemble, EVENTS, on_update=screen)
+
+    asyncio.run(main())
+    assert is_order_kept(captions)
+
+
+@pytest.mark.parametrize(
+    ("events", "kind", "words"),
+    [
+        ([samples.partial(index=0, seq=1)], Kind.DRAFT, "draft: "),
+        ([samples.partial(index=0, seq=1), samples.snapshot("failed", seq=2)], Kind.FAILED, "failed: "),
+        ([], Kind.FAILED, "no image: "),
+    ],
+)
+def test_what_became_of_a_picture_is_shown_as_what_it_is(events: list[Wire], kind: Kind, words: str) -> None:
+    shown: list[Shown] = []
+
+    async def main() -> None:
+        async with LoopScreen(shown.append) as screen:
+            await aassemble(given(events), on_update=screen)
+
+    asyncio.run(main())
+    assert shown[-1].tile.kind is kind
+    assert shown[-1].tile.caption.startswith(words)
+
+
+def test_a_draft_whose_preview_was_skipped_is_still_shown() -> None:
+    shown: list[Shown] = []
+
+    async def main() -> None:
+        async with LoopScreen(shown.append, min_interval_s=3_600) as screen:
+            await aassemble(given(EVENTS[1:3]), on_update=screen)
+
+    asyncio.run(main())
+    assert shown[-1].tile.kind is Kind.DRAFT
+    assert shown[-1].image.tobytes() == pixels(samples.shade(1))
+
+
+def test_what_show_raises_is_logged_and_disturbs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    kinds: list[Kind] = []
+
+    async def show(each: Shown) -> None:
+        kinds.append(each.tile.kind)
+        raise ConnectionError("gone")
+
+    async def main() -> Any:
+        async with LoopScreen(show) as screen:
+            return await aassemble(given(EVENTS), on_update=screen)
+
+    with caplog.at_level(logging.ERROR, "imgassemble"):
+        result = asyncio.run(main())
+    assert result.final.data == FINAL
+    assert (kinds[0], kinds[-1]) == (Kind.WAITING, Kind.FINAL)
+    assert len(caplog.records) == len(kinds)
+
+
+def test_the_exception_of_a_stream_passes_through_and_what_came_is_called_a_draft() -> None:
+    captions: list[str] = []
+
+    async def broken() -> AsyncIterator[Wire]:
+        yield EVENTS[1]
+        raise OSError("gone")
+
+    async def main() -> None:
+        async with LoopScreen(lambda each: captions.append(each.tile.caption)) as screen:
+            await aassemble(broken(), on_update=screen)
+
+    with pytest.raises(OSError, match="gone"):
+        asyncio.run(main())
+    assert captions[-1] == "draft: the stream ended before its final picture"
+
+
+def test_a_screen_that_is_done_with_goes_at_once_and_waits_for_no_collector() -> None:
+    async def main() -> weakref.ref[LoopScreen]:
+        async with LoopScreen(lambda _: None, size=(60, 40)) as screen:
+            await aassemble(given(EVENTS), on_update=screen)
+        return weakref.ref(screen)
+
+    gc.disable()
+    try:
+        assert asyncio.run(main())() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("arguments", [{"show": None}, {"size": (0, 4)}, {"size": "5x4"}, {"min_interval_s": -1}])
+def test_arguments_that_cannot_work_are_wrong_use(arguments: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        LoopScreen(**{"show": print, **arguments})
+
+
+def test_an_import_brings_no_asyncio_along() -> None:
+    code = "import sys, imgassemble.screens.asyncio_screen; print('asyncio' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"

@@ -1,0 +1,406 @@
+"""A screen in a notebook: what a real kernel sends to its front ends, and the HTML that is in it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import samples
+from PIL import Image
+
+from imgassemble import FinalReady, Frame, FrameAdded, ItemEnded, ProviderError, State, UsageError
+from imgassemble.screens import JupyterScreen
+from imgassemble.screens.jupyter import _Gallery
+
+PATIENCE_S = 60  # what a test waits for comes at once; a kernel on a shared machine may take longer
+TESTS = Path(__file__).parents[1]
+FIRST_CELL = f"""
+import sys, threading
+sys.path.insert(0, {str(TESTS)!r})
+import samples
+from imgassemble import aassemble, assemble
+from imgassemble.screens import JupyterScreen
+
+EVENTS = [samples.partial(index=at, seq=at) for at in (0, 1)] + [samples.done(content=samples.png(5, 4), seq=3)]
+
+def stream(events=EVENTS):
+    for event in events:
+        yield event
+        if "partial" in event["type"]:
+            input()  # until the test has seen it
+
+async def astream():
+    for event in stream():
+        yield event
+
+def screen(**options):
+    return JupyterScreen(size=(5, 4), min_interval_s=0, **options)
+"""
+SYNC = """
+with screen() as shown:
+    assemble(stream(), on_update=shown)
+"""
+ASYNC = """
+with screen() as shown:
+    await aassemble(astream(), on_update=shown)
+"""
+ASYNC_BLOCK = """
+async with screen() as shown:
+    await aassemble(astream(), on_update=shown)
+"""
+WITHOUT_BLOCK = "assemble(stream(), on_update=screen())"
+ASYNC_WITHOUT_BLOCK = "result = await aassemble(astream(), on_update=screen())"
+
+
+def urls(html: str) -> list[str]:
+    return re.findall('src="([^"]*)"', html)
+
+
+def picture(url: str) -> Image.Image:
+    return Image.open(BytesIO(b64decode(url.partition(",")[2])))
+
+
+def url_of(data: bytes) -> str:
+    return f"data:image/png;base64,{samples.b64(data)}"
+
+
+# What the kernel sends
+
+
+@dataclass
+class Ran:
+    """What a cell showed: of each message its kind, its display, the cell it is for, its caption and its HTML."""
+
+    cell: str
+    displays: list[tuple[str, str, str]] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def take(self, message: Any) -> None:
+        kind, content = message["msg_type"], message["content"]
+        if kind in ("display_data", "update_display_data"):
+            self.displays.append((kind, content["transient"]["display_id"], message["parent_header"]["msg_id"]))
+            self.captions.append(content["data"]["text/plain"])
+            self.pages.append(content["data"]["text/html"])
+        if kind == "error":
+            self.errors.append(content["ename"])
+
+
+class Kernel:
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def run(self, code: str, *, allows_errors: bool = False, waits: bool = True) -> Ran:
+        """Run a cell; whatever waits for the test goes on when its preview has been seen."""
+        ran = Ran(self._client.execute(code, allow_stdin=True))
+        while True:
+            message = self._client.get_iopub_msg(timeout=PATIENCE_S)
+            ran.take(message)
+            if message["msg_type"] == "update_display_data" and ran.captions[-1].startswith("preview") and waits:
+                self._client.get_stdin_msg(timeout=PATIENCE_S)
+                self._client.input("")
+            is_idle = message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
+            if is_idle and message["parent_header"]["msg_id"] == ran.cell:
+                assert allows_errors or not ran.errors, ran.errors
+                return ran
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    if find_spec("ipykernel") is None or find_spec("jupyter_client") is None:
+        pytest.skip("no kernel here: pip install ipykernel")
+    manager = pytest.importorskip("jupyter_client.manager")
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(home))
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(home))
+        running, client = manager.start_new_kernel(startup_timeout=PATIENCE_S)
+        try:
+            made = Kernel(client)
+            made.run(FIRST_CELL)
+            yield made
+        finally:
+            client.stop_channels()
+            running.shutdown_kernel(now=True)
+
+
+@pytest.mark.parametrize("cell", [SYNC, ASYNC, ASYNC_BLOCK, WITHOUT_BLOCK, ASYNC_WITHOUT_BLOCK])
+def test_one_display_of_the_cell_is_updated_in_order_until_it_shows_the_final(kernel: Kernel, cell: str) -> None:
+    ran = kernel.run(cell)
+    assert ran.captions == ["waiting for the first preview", "preview 1", "preview 2", "final"]
+    assert [urls(page) for page in ran.pages[1:]] == [
+        [url_of(data)] for data in (samples.shade(0), samples.shade(1), samples.png(5, 4))
+    ]
+    ((_, display, _),) = {("", *rest) for _, *rest in ran.displays}
+    assert ran.displays == [
+        (kind, display, ran.cell) for kind in ("display_data", *["update_display_data"] * (len(ran.displays) - 1))
+    ]
+
+
+# The final is decoded only once the loop has gone on after the stream has ended.
+HELD_FINAL = """
+import asyncio
+from imgassemble.screens import jupyter
+paint, go = jupyter.paint, threading.Event()
+
+def held(*arguments):
+    assert go.wait(5), "the loop is held up"
+    return paint(*arguments)
+
+async def finals():
+    yield EVENTS[-1]
+
+async def later():
+    await asyncio.sleep(0)
+    go.set()
+
+jupyter.paint = held
+"""
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "with screen() as shown:\n    await aassemble(finals(), on_update=shown)\nawait later()",
+        "await aassemble(finals(), on_update=screen())\nawait later()",
+        "async with screen() as shown:\n    await aassemble(finals(), on_update=shown)\n"
+        "    task = asyncio.create_task(later())",
+    ],
+)
+def test_the_end_of_a_stream_holds_up_no_loop_and_the_cell_ends_when_it_is_shown(kernel: Kernel, cell: str) -> None:
+    kernel.run(HELD_FINAL)
+    ran = kernel.run(cell)
+    kernel.run("jupyter.paint = paint")
+    assert ran.captions == ["waiting for the first preview", "final"]
+
+
+def test_an_update_finds_its_cell_when_another_one_runs(kernel: Kernel) -> None:
+    first = kernel.run("""
+go, shown = threading.Event(), screen().__enter__()
+def late():
+    go.wait()
+    yield EVENTS[-1]
+feeding = threading.Thread(target=assemble, args=(late(),), kwargs={"on_update": shown})
+feeding.start()
+""")
+    second = kernel.run("go.set(); feeding.join(); shown.__exit__(None, None, None)")
+    assert first.captions == ["waiting for the first preview"]
+    assert second.captions == ["final"]
+    ((_, display, cell),) = first.displays
+    assert second.displays == [("update_display_data", display, cell)]
+
+
+@pytest.mark.parametrize(
+    ("assembler", "why"),
+    [("None", "the stream ended before its final picture"), ("Assembler()", "interrupted by OSError")],
+    ids=["its own assembler", "a given one, which stays open"],
+)
+def test_a_stream_that_breaks_off_leaves_a_draft(kernel: Kernel, assembler: str, why: str) -> None:
+    ran = kernel.run(
+        f"""
+from imgassemble import Assembler
+def broken():
+    yield from stream(EVENTS[:2])
+    raise OSError("gone")
+with screen() as shown:
+    assemble(broken(), on_update=shown, assembler={assembler})
+""",
+        allows_errors=True,
+    )
+    assert ran.errors == ["OSError"]
+    assert ran.captions[-1] == f"draft: {why}"
+    assert urls(ran.pages[-1]) == [url_of(samples.shade(1))]
+
+
+def test_a_draft_that_never_became_final_is_called_a_draft(kernel: Kernel) -> None:
+    ran = kernel.run("assemble(stream(EVENTS[:2]), on_update=screen())")
+    assert ran.captions[-1].startswith("draft: ")
+    assert urls(ran.pages[-1]) == [url_of(samples.shade(1))]
+
+
+def test_a_draft_whose_preview_was_skipped_is_still_shown(kernel: Kernel) -> None:
+    ran = kernel.run(
+        "assemble([samples.partial(index=0), samples.partial(index=1)], "
+        "on_update=JupyterScreen(size=(5, 4), min_interval_s=3_600))",
+        waits=False,
+    )
+    assert ran.captions[-1].startswith("draft: ")
+    assert urls(ran.pages[-1]) == [url_of(samples.shade(1))]
+
+
+def test_a_block_that_is_left_before_anything_came_says_so(kernel: Kernel) -> None:
+    ran = kernel.run("with screen():\n    pass")
+    assert ran.captions == [
+        "waiting for the first preview",
+        "failed: interrupted: the end of the stream never came",
+    ]
+
+
+def test_an_answer_without_images_says_so(kernel: Kernel) -> None:
+    ran = kernel.run("with screen() as shown:\n    assemble([], on_update=shown)")
+    assert [caption.partition(":")[0] for caption in ran.captions] == ["waiting for the first preview", "no image"]
+
+
+def test_a_second_stream_has_its_pictures_in_the_same_display(kernel: Kernel) -> None:
+    ran = kernel.run("""
+shown = screen()
+for name in ("a", "b"):
+    assemble([samples.done(name, samples.png(5, 4))], on_update=shown)
+""")
+    assert ran.captions == ["waiting for the first preview", "final", "final\nfinal"]
+    assert len({display for _, display, _ in ran.displays}) == 1
+
+
+def test_after_its_block_a_screen_shows_nothing_more(kernel: Kernel) -> None:
+    ran = kernel.run(
+        "with screen() as shown:\n    assemble(EVENTS[2:], on_update=shown)\nassemble(EVENTS, on_update=shown)"
+    )
+    assert ran.captions == ["waiting for the first preview", "final"]
+
+
+# Without a kernel
+
+
+def test_outside_a_notebook_it_says_what_to_do() -> None:
+    with pytest.raises(UsageError, match=r"^a JupyterScreen shows in a notebook, .* or use TerminalScreen\(\)$"):
+        JupyterScreen()
+
+
+def test_ipython_in_a_terminal_is_no_notebook(tmp_path: Path) -> None:
+    if find_spec("IPython") is None:
+        pytest.skip("no IPython here: pip install ipykernel")
+    code = "from imgassemble.screens import JupyterScreen; JupyterScreen()"
+    command = [sys.executable, "-m", "IPython", "--ipython-dir", str(tmp_path), "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert "UsageError: a JupyterScreen shows in a notebook" in re.sub("\x1b\\[[0-9;]*m", "", run.stdout + run.stderr)
+
+
+@pytest.mark.parametrize("size", [(0, 4), (5,), "5x4", (5.0, 4), (True, 4), None])
+def test_a_size_that_is_none_is_wrong_use(size: Any) -> None:
+    with pytest.raises(UsageError, match=r"^size is \(width, height\) in pixels"):
+        JupyterScreen(size=size)
+
+
+@pytest.mark.parametrize("width", [0, -1, 2.5, "5", True])
+def test_a_width_that_is_none_is_wrong_use(width: Any) -> None:
+    with pytest.raises(UsageError, match=r"^width is a number of pixels"):
+        JupyterScreen(width=width)
+
+
+# The page
+
+
+def framed(data: bytes, size: tuple[int, int] = (8, 6), **more: Any) -> Frame:
+    return Frame(data=data, format=more.pop("format", "PNG"), size=size, **more)
+
+
+def page(gallery: _Gallery) -> str:
+    return gallery.bundle()["text/html"]
+
+
+def test_before_the_first_frame_there_is_a_placeholder_with_the_room_of_the_picture() -> None:
+    gallery = _Gallery((1536, 1024), None)
+    (url,) = urls(page(gallery))
+    width, height = picture(url).size
+    assert width / height == pytest.approx(1.5, rel=0.02)
+    assert len(page(gallery)) < 2_000
+    before = re.findall('aspect-ratio:[^;"]*|width="[0-9]+"|height="[0-9]+"', page(gallery))
+    assert before == ['width="1536"', 'height="1024"', "aspect-ratio:1536/1024"]
+    gallery.take(FinalReady("ig_1", framed(samples.picture("PNG")), is_provisional=False))
+    assert re.findall('aspect-ratio:[^;"]*|width="[0-9]+"|height="[0-9]+"', page(gallery)) == before, "it would jump"
+
+
+def test_without_a_width_the_bytes_are_those_received() -> None:
+    gallery = _Gallery((8, 6), None)
+    frame = framed(samples.picture("WEBP"), format="WEBP")
+    assert gallery.take(FinalReady("ig_1", frame, is_provisional=False))
+    assert urls(page(gallery)) == [frame.data_url]
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "form"),
+    [
+        ("RGB", "red", "JPEG"),
+        ("L", 30, "JPEG"),
+        ("P", 0, "JPEG"),
+        ("RGBA", (9, 9, 9, 255), "JPEG"),
+        ("RGBA", (9, 9, 9, 90), "PNG"),
+    ],
+)
+def test_with_a_width_there_is_a_smaller_copy(mode: str, colour: Any, form: str) -> None:
+    file = BytesIO()
+    Image.new(mode, (80, 60), colour).save(file, "PNG")
+    gallery = _Gallery((80, 60), 20)
+    gallery.take(FinalReady("ig_1", framed(file.getvalue(), (80, 60)), is_provisional=False))
+    shown = picture(urls(page(gallery))[0])
+    assert (shown.size, shown.format) == ((20, 15), form)
+    assert 'width="20" height="15"' in page(gallery)
+
+
+def test_a_picture_that_is_small_enough_stays_as_it_was_received() -> None:
+    gallery = _Gallery((80, 60), 20)
+    frame = framed(samples.picture("PNG"))
+    gallery.take(FinalReady("ig_1", frame, is_provisional=False))
+    assert urls(page(gallery)) == [frame.data_url]
+
+
+def test_a_picture_that_cannot_be_decoded_leaves_the_one_before_it() -> None:
+    gallery = _Gallery((8, 6), None)
+    good = framed(samples.picture("PNG"), index=0)
+    gallery.take(FrameAdded("ig_1", good, is_latest=True))
+    gallery.take(FrameAdded("ig_1", framed(samples.png(8, 6)[:60], index=1), is_latest=True))
+    assert urls(page(gallery)) == [good.data_url]
+    assert gallery.bundle()["text/plain"] == "preview 2; it cannot be decoded"
+    gallery.take(ItemEnded("ig_1", State.INCOMPLETE, None))
+    assert urls(page(gallery)) == [good.data_url]
+    assert gallery.bundle()["text/plain"] == "draft; it cannot be decoded"
+
+
+def test_a_damaged_picture_that_is_shown_in_full_is_found_out_whatever_its_size() -> None:
+    gallery = _Gallery((8, 6), 8)
+    before = urls(page(gallery))
+    gallery.take(FrameAdded("ig_1", framed(samples.png(1, 1)[:50], (1, 1), index=0), is_latest=True))
+    assert urls(page(gallery)) == before
+
+
+def test_an_icc_profile_stays_where_it_tells_the_colours_that_are_shown() -> None:
+    file, profile = BytesIO(), b"\0" * 16 + b"RGB " + b"\0" * 108
+    Image.new("RGB", (80, 60)).save(file, "JPEG", icc_profile=profile)
+    gallery = _Gallery((80, 60), 20)
+    gallery.take(FinalReady("a", framed(file.getvalue(), (80, 60), format="JPEG"), is_provisional=False))
+    assert picture(urls(page(gallery))[0]).info["icc_profile"] == profile
+
+
+def test_what_a_service_says_is_text_and_never_html() -> None:
+    gallery = _Gallery((8, 6), None)
+    error = ProviderError('<script>alert("1")</script>')
+    assert gallery.take(ItemEnded('"><script>', State.FAILED, error))
+    assert "<script" not in page(gallery)
+    assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;" in page(gallery)
+
+
+def test_several_items_stand_side_by_side_in_the_order_of_their_first_pictures() -> None:
+    gallery = _Gallery((8, 6), None)
+    for name, index in (("a", 0), ("b", 0), ("a", 1)):
+        gallery.take(FrameAdded(name, framed(samples.picture("PNG"), index=index), is_latest=True))
+    assert gallery.bundle()["text/plain"] == "preview 2\npreview 1"
+    assert page(gallery).count("<figure") == 2
+
+
+def test_what_has_ended_is_not_interrupted() -> None:
+    gallery = _Gallery((8, 6), None)
+    gallery.take(FinalReady("a", framed(samples.picture("PNG")), is_provisional=False))
+    assert not gallery.interrupt(KeyboardInterrupt)
+    gallery.take(FrameAdded("b", framed(samples.picture("PNG"), index=0), is_latest=True))
+    assert gallery.interrupt(KeyboardInterrupt)
+    assert gallery.bundle()["text/plain"] == "final\ndraft: interrupted by KeyboardInterrupt"

@@ -1,0 +1,286 @@
+"""The tiles that every screen shows: the truth about each item, whatever a Refresher skips, and what is painted."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import samples
+import strategies as some
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from imgassemble import (
+    Assembler,
+    FinalReady,
+    FinalWithdrawn,
+    Frame,
+    FrameAdded,
+    FrameDecodeError,
+    Item,
+    ItemEnded,
+    State,
+    Update,
+    iter_updates,
+)
+from imgassemble.screens.tiles import Kind, Painter, Shown, Tile, Tiles, fitted, paint, placeholder
+
+FINAL = samples.png(5, 4)
+OWED = (FinalReady, FinalWithdrawn, ItemEnded)
+UNDECODABLE = b"".join(  # whole for who walks its chunks
+    [samples.png(3, 3)[:33], samples.png_chunk(b"IDAT", b"no pixels"), samples.png_chunk(b"IEND")]
+)
+
+
+def tiles_of(events: Iterable[samples.Wire]) -> list[Tile]:
+    tiles = Tiles()
+    return [tile for update in iter_updates(events) if (tile := tiles.take(update))]
+
+
+def said(events: Iterable[samples.Wire]) -> list[tuple[Kind, str]]:
+    return [(tile.kind, tile.caption) for tile in tiles_of(events)]
+
+
+# ---- what they say
+
+
+def test_previews_are_counted_from_one_and_a_final_is_called_so() -> None:
+    assert said([samples.partial(index=0), samples.partial(index=1), samples.done(content=FINAL)]) == [
+        (Kind.PREVIEW, "preview 1"),
+        (Kind.PREVIEW, "preview 2"),
+        (Kind.FINAL, "final"),
+    ]
+
+
+def test_a_draft_is_called_a_draft() -> None:
+    *_, last = tiles_of([samples.partial(), samples.call("completed")])
+    assert (last.kind, last.caption) == (Kind.DRAFT, "draft: the last preview, for no final picture came")
+    assert last.frame is not None
+    assert last.frame.data == samples.shade(0)
+
+
+def test_an_item_that_stays_incomplete_shows_its_last_preview_as_a_draft() -> None:
+    *_, last = tiles_of([samples.partial(index=0), samples.partial(index=1)])
+    assert last.kind is Kind.DRAFT
+    assert last.caption == "draft: the stream ended before its final picture"
+    assert last.frame is not None
+    assert last.frame.index == 1
+
+
+@pytest.mark.parametrize(
+    ("events", "caption"),
+    [
+        (
+            [samples.error("moderation_blocked", "not that")],
+            "failed: the service failed (moderation_blocked): not that; only a draft is left",
+        ),
+        ([samples.error("moderation_blocked", "no" * 500)], "; only a draft is left"),
+        ([samples.snapshot("incomplete", reason="content_filter")], "draft: content_filter"),
+        (
+            [
+                samples.done(content=FINAL),
+                samples.snapshot("completed", [samples.member(content=None, status="failed")]),
+            ],
+            "left",
+        ),
+    ],
+)
+def test_where_a_picture_is_but_a_preview_the_caption_calls_it_a_draft(
+    events: list[samples.Wire], caption: str
+) -> None:
+    for last in [tile for tile in tiles_of([samples.partial(), *events]) if tile.kind in (Kind.DRAFT, Kind.FAILED)]:
+        assert last.frame is not None
+        assert "draft" in last.caption
+        assert len(last.caption) <= 200
+        assert last.caption.endswith(caption)
+
+
+def test_without_a_picture_nothing_is_called_a_draft() -> None:
+    *_, last = tiles_of([samples.call("generating")])
+    assert last.caption == "incomplete: no usable picture came; nothing was kept, ask again for a result"
+
+
+def test_a_failure_is_told_in_the_services_words() -> None:
+    *_, last = tiles_of([samples.partial(), samples.error("moderation_blocked", "not that\x1b[2J")])
+    assert last.kind is Kind.FAILED
+    assert last.caption.startswith("failed: ")
+    assert "not that [2J" in last.caption
+    assert last.caption.isprintable()
+
+
+def test_a_final_that_is_withdrawn_leaves_the_last_preview() -> None:
+    snapshot = samples.snapshot("completed", [samples.member(content=None, status="failed")])
+    *_, withdrawn, last = tiles_of([samples.partial(), samples.done(content=FINAL), snapshot])
+    assert (withdrawn.kind, last.kind) == (Kind.FAILED, Kind.FAILED)
+    assert withdrawn.caption.startswith("withdrawn")
+    assert last.frame is not None
+    assert last.frame.data == samples.shade(0)
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [([samples.created(), samples.snapshot("completed")], "no image"), ([samples.error()], "failed")],
+)
+def test_a_stream_without_an_item_is_a_failed_tile_of_no_item(events: list[samples.Wire], words: str) -> None:
+    (tile,) = tiles_of(events)
+    assert (tile.item_id, tile.kind, tile.frame) == ("", Kind.FAILED, None)
+    assert tile.caption.startswith(words)
+
+
+def kind_of(item: Item) -> Kind:
+    if item.final:
+        return Kind.DRAFT if item.is_provisional else Kind.FINAL
+    return Kind.DRAFT if item.state is State.INCOMPLETE and item.latest else Kind.FAILED
+
+
+@given(some.responses_streams(indexed=False) | some.images_streams(), st.data())
+def test_the_last_tile_of_an_item_is_the_truth_whatever_previews_were_skipped(
+    stream: list[samples.Wire], data: st.DataObject
+) -> None:
+    assembler, tiles, last = Assembler(), Tiles(), dict[str, Tile]()
+    updates: list[Update] = [each for event in stream for each in assembler.feed(event)]
+    updates += assembler.close()
+    ends = {each.item_id: at for at, each in enumerate(updates) if isinstance(each, OWED)}
+    for at, update in enumerate(updates):
+        tiles.note(update)
+        if isinstance(update, FrameAdded) and at < ends[update.item_id] and data.draw(st.booleans()):
+            continue  # as a Refresher does: the end of the item is still to be told
+        if tile := tiles.take(update):
+            last[tile.item_id] = tile
+    for item in assembler.items.values():
+        tile = last[item.id]
+        assert (tile.kind, tile.frame) == (kind_of(item), item.latest)
+
+
+@given(some.responses_streams())
+def test_a_tile_never_shows_an_earlier_preview_again(stream: list[samples.Wire]) -> None:
+    shown: dict[str, float] = {}
+    tiles = Tiles()
+    for update in iter_updates(stream):
+        tiles.note(update)
+        tile = tiles.take(update)
+        if tile and tile.kind is Kind.PREVIEW and tile.frame and tile.frame.index is not None:
+            assert tile.frame.index >= shown.get(tile.item_id, 0)
+            shown[tile.item_id] = tile.frame.index
+
+
+# ---- what is painted
+
+
+def painted(events: Iterable[samples.Wire], size: tuple[int, int] = (100, 100)) -> list[Shown]:
+    painter = Painter(size)
+    return [shown for update in iter_updates(events) if (shown := painter(update))]
+
+
+def test_a_picture_is_painted_no_larger_than_asked_with_its_aspect() -> None:
+    (shown,) = painted([samples.done(content=samples.png(400, 200))])
+    assert shown.image.size == (100, 50)
+    assert shown.image.getpixel((0, 0)) == (200, 60, 20)
+    assert shown.frame is shown.tile.frame
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_every_format_is_painted_in_colours(form: str) -> None:
+    (shown,) = painted([samples.done(content=samples.picture(form))])
+    assert shown.image.mode in ("RGB", "RGBA")
+
+
+def test_a_picture_that_cannot_be_decoded_leaves_the_one_before_it_and_is_named() -> None:
+    first, second = painted([samples.partial(index=0), samples.done(content=UNDECODABLE)])
+    assert second.image.tobytes() == first.image.tobytes()
+    assert (first.frame, second.frame) == (first.tile.frame, first.tile.frame)
+    assert second.tile.caption == "final; it cannot be decoded"
+
+
+def test_a_preview_that_was_skipped_stays_where_the_final_cannot_be_decoded() -> None:
+    painter = Painter((100, 100))
+    told = list(iter_updates([samples.partial(), samples.done(content=UNDECODABLE)]))
+    for update in told:
+        painter.note(update)
+    (shown,) = (shown for update in told if isinstance(update, FinalReady) and (shown := painter(update)))
+    assert shown.frame is not None
+    assert shown.frame.data == samples.shade(0)
+
+
+def test_without_a_picture_before_it_there_is_a_placeholder() -> None:
+    (shown,) = painted([samples.done(content=UNDECODABLE)])
+    assert (shown.image.size, shown.frame) == ((100, 100), None)
+
+
+def test_a_preview_that_was_skipped_is_painted_where_it_was_the_last() -> None:
+    painter = Painter((10, 10))
+    added, *_, ended = (each for each in iter_updates([samples.partial()]) if isinstance(each, (FrameAdded, ItemEnded)))
+    painter.note(added)
+    shown = painter(ended)
+    assert shown is not None
+    assert shown.frame is not None
+    assert shown.frame.data == samples.shade(0)
+
+
+def painter_of_many() -> Painter:
+    """One that has painted a hundred items of a megabyte each; all else has let go of them."""
+    painter, assembler = Painter((50, 50)), Assembler()
+    large = FINAL[:33] + samples.png_chunk(b"tEXt", bytes(500_000)) + FINAL[33:]
+    assembler.subscribe(painter.note)
+    assembler.subscribe(painter)
+    for at in range(100):
+        for event in (samples.partial(f"ig_{at}", content=large), samples.done(f"ig_{at}", large + b"\n")):
+            assembler.feed(event)
+        assembler.discard(f"ig_{at}")
+    return painter
+
+
+def all_alive(kind: type) -> list[Any]:
+    gc.collect()
+    return [each for each in gc.get_objects() if issubclass(type(each), kind)]
+
+
+def test_no_painted_picture_is_kept() -> None:
+    before = len(all_alive(Image.Image))
+    painter = painter_of_many()
+    assert len(all_alive(Image.Image)) == before, painter
+
+
+def test_what_is_kept_of_what_was_received_does_not_grow_with_the_items() -> None:
+    before = sum(len(frame.data) for frame in all_alive(Frame))
+    painter = painter_of_many()
+    assert sum(len(frame.data) for frame in all_alive(Frame)) - before <= 64 * 2**20, painter
+
+
+def test_an_update_that_changes_nothing_paints_nothing() -> None:
+    painter = Painter((10, 10))
+    updates = list(iter_updates([samples.done(content=FINAL)]))
+    assert [type(each) for each in updates if painter(each)] == [FinalReady]
+
+
+@pytest.mark.parametrize("size", [(2, 2), (100, 100)])
+def test_damaged_pixels_are_found_when_they_are_painted(size: tuple[int, int]) -> None:
+    with pytest.raises(FrameDecodeError):
+        paint(tiles_of([samples.done(content=UNDECODABLE)])[0], size)
+
+
+def test_a_tile_without_a_frame_is_a_placeholder_of_exactly_that_size() -> None:
+    assert paint(Tile(), (7, 9)).size == (7, 9)
+    assert placeholder((1, 1)).size == (1, 1)
+
+
+def test_a_placeholder_is_quiet() -> None:
+    image = placeholder((4, 64))
+    colours: list[Any] = [image.getpixel((0, y)) for y in range(64)]
+    assert colours == sorted(colours, reverse=True)
+    assert isinstance(image, Image.Image)
+    assert (colours[0], colours[-1]) == ((0xE8,) * 3, (0xD4,) * 3)
+
+
+sides = st.integers(1, 5_000)
+
+
+@given(st.tuples(sides, sides), st.tuples(sides, sides))
+def test_what_is_fitted_fits_and_fills_one_side(aspect: tuple[int, int], room: tuple[int, int]) -> None:
+    width, height = fitted(aspect, room)
+    assert 1 <= width <= room[0]
+    assert 1 <= height <= room[1]
+    assert width == room[0] or height == room[1]

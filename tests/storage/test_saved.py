@@ -1,0 +1,340 @@
+"""What a sink wrote is read back; and a run that goes on with it ends with the files of one that was never cut."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import samples
+
+from imgassemble import Assembler, DirectorySink, SinkError, UsageError, assemble, open_events
+from imgassemble.simulator.answers import Order, play
+from imgassemble.storage.saved import saved_events
+
+ORDERS = {
+    "one item": Order(size=(24, 16)),
+    "two items": Order(size=(24, 16), items=2),
+    "a draft": Order(size=(24, 16), dialect="openai-2025", faults=("no-final",)),
+    "a failure": Order(size=(24, 16), faults=("error-nested",)),
+    "another final": Order(size=(24, 16), faults=("final-unlike-partial",)),
+}
+EVENTS = {name: list(open_events(BytesIO(b"".join(play(order).body)))) for name, order in ORDERS.items()}
+
+
+def files_in(folder: Path) -> dict[str, Any]:
+    """Every file below `folder`; of the facts all but the times."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            data = path.read_bytes()
+            found[str(path.relative_to(folder))] = without_times(json.loads(data)) if path.suffix == ".json" else data
+    return found
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_times(each) for name, each in value.items() if name != "received_at"}
+    return [without_times(each) for each in value] if isinstance(value, list) else value
+
+
+def saved(events: Iterable[Any], folder: Path, **how: Any) -> None:
+    assemble(events, sinks=[DirectorySink(folder, **how)])
+
+
+def killed_after(events: list[Any], count: int, folder: Path) -> None:
+    """A run that was killed: its sink was never closed, and the stream never ended."""
+    assembler, sink = Assembler(), DirectorySink(folder)
+    sink.open(assembler)
+    assembler.subscribe(sink)
+    for event in events[:count]:
+        assembler.feed(event)
+
+
+def gone_on_with(events: Iterable[Any], folder: Path) -> None:
+    assembler = Assembler()
+    for event in saved_events(folder, is_to_go_on=True):
+        assembler.feed(event)
+    assemble(events, sinks=[DirectorySink(folder, resume=True)], assembler=assembler)
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_what_was_saved_is_read_back(name: str, tmp_path: Path) -> None:
+    saved(EVENTS[name], tmp_path)
+    once, again = assemble(EVENTS[name]), assemble(list(saved_events(tmp_path)))
+    assert list(again.items) == sorted(once.items)
+    for item_id, item in once.items.items():
+        read = again.items[item_id]
+        assert (read.state, read.partials, read.final, read.is_provisional) == (
+            item.state, item.partials, item.final, item.is_provisional,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_a_run_that_was_killed_behind_any_event_is_gone_on_with_by_a_replay(name: str, tmp_path: Path) -> None:
+    saved(EVENTS[name], tmp_path / "whole")
+    for count in range(len(EVENTS[name])):
+        folder = tmp_path / str(count)
+        killed_after(EVENTS[name], count, folder)
+        gone_on_with(EVENTS[name], folder)
+        assert files_in(folder) == files_in(tmp_path / "whole"), count
+
+
+@pytest.mark.parametrize("name", ["one item", "two items", "another final"])
+def test_or_by_what_was_still_to_come(name: str, tmp_path: Path) -> None:
+    saved(EVENTS[name], tmp_path / "whole")
+    for count in range(len(EVENTS[name])):
+        folder = tmp_path / str(count)
+        killed_after(EVENTS[name], count, folder)
+        gone_on_with(EVENTS[name][count:], folder)
+        assert files_in(folder) == files_in(tmp_path / "whole"), count
+
+
+def test_temporary_files_of_the_run_that_was_killed_go(tmp_path: Path) -> None:
+    killed_after(EVENTS["one item"], 8, tmp_path)
+    (item,) = tmp_path.iterdir()
+    (item / ".imgassemble-0123456789abcdef.tmp").write_bytes(b"half")
+    (item / "mine.txt").write_text("kept")
+    gone_on_with(EVENTS["one item"], tmp_path)
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert (item / "mine.txt").read_text() == "kept"
+
+
+def test_a_frame_that_was_changed_since_is_written_anew(tmp_path: Path) -> None:
+    saved(EVENTS["one item"], tmp_path)
+    before = files_in(tmp_path)
+    (final,) = tmp_path.glob("*/final.png")
+    final.write_bytes(b"somebody's")
+    assemble(EVENTS["one item"], sinks=[DirectorySink(tmp_path, resume=True)])
+    assert files_in(tmp_path) == before
+
+
+def test_without_resume_what_stands_there_is_in_the_way(tmp_path: Path) -> None:
+    killed_after(EVENTS["one item"], 8, tmp_path)
+    with pytest.raises(SinkError, match="is in the way"):
+        saved(EVENTS["one item"], tmp_path)
+
+
+def test_overwrite_and_resume_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="choose one"):
+        DirectorySink(tmp_path, overwrite=True, resume=True)
+
+
+UNNAMED = {
+    name: list(open_events(Path("fixtures", f"{name}.sse")))
+    for name in ("images-several-completed", "chat-images", "openrouter-images", "images-edit")
+}
+
+
+def cut_and_gone_on_with(events: list[Any], count: int, rest: list[Any], folder: Path, keep: Any = "all") -> None:
+    """A run that is killed behind `count` events, and another that goes on with `rest`."""
+    assembler, sink = Assembler(keep=keep), DirectorySink(folder, keep=keep)
+    sink.open(assembler)
+    assembler.subscribe(sink)
+    for event in events[:count]:
+        assembler.feed(event)
+    assembler = Assembler(keep=keep)
+    for event in saved_events(folder, is_to_go_on=True):
+        assembler.feed(event)
+    assemble(rest, sinks=[DirectorySink(folder, keep=keep, resume=True)], assembler=assembler)
+
+
+@pytest.mark.parametrize("keep", ["all", "latest"])
+@pytest.mark.parametrize("name", UNNAMED)
+def test_images_without_a_name_are_counted_on_by_a_replay_and_by_the_rest(name: str, keep: Any, tmp_path: Path) -> None:
+    events = UNNAMED[name]
+    assemble(events, assembler=Assembler(keep=keep), sinks=[DirectorySink(tmp_path / "whole", keep=keep)])
+    for count in range(len(events)):
+        for way, rest in (("replay", events), ("rest", events[count:])):
+            folder = tmp_path / f"{way}-{count}"
+            cut_and_gone_on_with(events, count, rest, folder, keep)
+            assert files_in(folder) == files_in(tmp_path / "whole"), (way, count)
+
+
+def image(kind: str, picture: bytes | None, number: int | None = None, **others: Any) -> samples.Wire:
+    event = {"type": f"image_generation.{kind}", **others}
+    event |= {} if picture is None else {"b64_json": samples.b64(picture)}
+    return event if number is None else {**event, "sequence_number": number}
+
+
+@pytest.mark.parametrize("rest", [slice(0, 4), slice(1, 4), slice(2, 4)], ids=["anew", "overlapping", "on"])
+def test_images_that_only_numbers_tell_apart_are_counted_on(rest: slice, tmp_path: Path) -> None:
+    events = [image("completed", samples.png(3 + at % 2), at) for at in range(4)]  # two and two of them are alike
+    cut_and_gone_on_with(events, 2, events[rest], tmp_path)
+    found = [(tmp_path / f"image-{at}" / "final.png").read_bytes() for at in range(4)]
+    assert found == [samples.png(3 + at % 2) for at in range(4)]
+
+
+@pytest.mark.parametrize("rest", [slice(0, 3), slice(1, 3)], ids=["anew", "on"])
+def test_an_image_without_a_name_that_failed_is_counted_too(rest: slice, tmp_path: Path) -> None:
+    failed = image("failed", None, error={"code": "moderation_blocked", "message": "no"})
+    events = [failed, image("partial_image", samples.png(3), partial_image_index=0), image("completed", samples.png(4))]
+    saved(events, tmp_path / "whole")
+    cut_and_gone_on_with(events, 1, events[rest], tmp_path / "cut")
+    assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
+
+
+def test_a_saved_result_is_never_overwritten_with_the_picture_of_another_image(tmp_path: Path) -> None:
+    first = [image("partial_image", samples.png(2), partial_image_index=0), image("completed", samples.png(3))]
+    other = [first[0], image("completed", samples.png(4))]  # begins alike, and goes on otherwise
+    saved(first, tmp_path)
+    assembler = Assembler()
+    for event in saved_events(tmp_path, is_to_go_on=True):
+        assembler.feed(event)
+    assemble(other, sinks=[DirectorySink(tmp_path, resume=True)], assembler=assembler)
+    assert (tmp_path / "image-0" / "final.png").read_bytes() == samples.png(3)
+    assert [each.code for each in assembler["image-0"].anomalies] == ["conflicting_picture"]
+    assert "that one stays" in assembler["image-0"].anomalies[0].message
+
+
+def test_a_preview_of_which_nobody_can_tell_whose_it_is_is_skipped_in_words(tmp_path: Path) -> None:
+    previews = [image("partial_image", samples.png(2 + at), partial_image_index=at) for at in range(2)]
+    events = [*previews, image("completed", samples.png(5))]
+    assemble(events, assembler=Assembler(keep="latest"), sinks=[DirectorySink(tmp_path, keep="latest")])
+    assembler = Assembler(keep="latest")
+    for event in saved_events(tmp_path, is_to_go_on=True):
+        assembler.feed(event)
+    assembler.feed(image("partial_image", samples.png(9), partial_image_index=0))
+    assert list(assembler.items) == ["image-0"]
+    assert "skipped until a result tells" in assembler.anomalies[0].message
+
+
+def test_a_result_is_restored_with_the_word_that_brought_it(tmp_path: Path) -> None:
+    kind = "response.image_generation_call.completed"
+    events = [{"type": kind, "item_id": "q", "result": samples.b64(samples.png(at))} for at in (3, 4)]
+    cut_and_gone_on_with(events, 1, events, tmp_path)
+    assert (tmp_path / "q" / "final.png").read_bytes() == samples.png(4)
+
+
+def test_that_an_image_was_called_completed_is_not_forgotten(tmp_path: Path) -> None:
+    events = [samples.partial("ig_1", 0), samples.call("completed", "ig_1")]
+    saved(events, tmp_path / "whole")
+    cut_and_gone_on_with(events, 2, [], tmp_path / "cut")
+    assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
+
+
+def test_the_url_that_came_in_a_pictures_place_is_not_forgotten(tmp_path: Path) -> None:
+    events = [samples.partial("ig_1", 0), samples.done("ig_1", "https://example.com/otter.png")]
+    saved(events, tmp_path / "whole")
+    cut_and_gone_on_with(events, 2, [], tmp_path / "cut")
+    assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
+
+
+FRAME = {
+    "file": "partial-000.png", "index": 0, "is_final": False, "sequence_number": None, "event_type": "",
+    "format": "PNG", "size": [1, 1], "bytes": 1, "sha256": "", "received_at": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rest", [slice(0, 3), slice(2, 3)], ids=["anew", "on"])
+def test_what_was_wrong_before_the_kill_is_still_told(rest: slice, tmp_path: Path) -> None:
+    events = [
+        samples.partial("ig_1", 0, partial_image_b64="!!"),
+        samples.partial("ig_1", 1),
+        samples.done("ig_1", samples.png(3)),
+    ]
+    saved(events, tmp_path / "whole")
+    cut_and_gone_on_with(events, 2, events[rest], tmp_path / "cut")
+    assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
+
+
+NO_INDICES: list[Any] = ["0", None, float("nan"), -1, 1e400, []]
+DAMAGED: list[dict[str, Any]] = [
+    {"partials": 5, "final": "x"},
+    {"partials": {"a": 1}, "final": []},
+    {"partials": [FRAME | {"file": 7}, FRAME | {"file": []}, [FRAME], None]},
+    {"partials": [{"file": "partial-000.png"}], "final": {"file": "final.png"}},
+    {"partials": [FRAME | {"index": index} for index in NO_INDICES]},
+    {"partials": [FRAME | {"is_final": True}, FRAME | {"file": "final.png"}], "final": FRAME | {"index": None}},
+    {"partials": [FRAME | {"size": [[[]]]}, FRAME | {"bytes": 10**400}, FRAME | {"sequence_number": "one"}]},
+    {"state": ["failed"], "error": 5, "usage": "x", "output_index": [], "revised_prompt": {}, "is_provisional": "yes"},
+    {"state": "failed", "error": {"details": [1]}, "anomalies": 5},
+    {"url": 5},
+    {"anomalies": [{"code": [], "message": 5}, 7, {"code": "x"}]},
+]
+
+
+@pytest.mark.parametrize("facts", DAMAGED, ids=str)
+def test_whatever_an_item_json_says_the_item_is_saved(facts: dict[str, Any], tmp_path: Path) -> None:
+    events = [samples.partial("ig_1", 0, samples.png(3)), samples.done("ig_1", samples.png(4))]
+    (tmp_path / "ig_1").mkdir()
+    (tmp_path / "ig_1" / "partial-000.png").write_bytes(samples.png(3))
+    (tmp_path / "ig_1" / "item.json").write_text(json.dumps({"id": "ig_1", **facts}))
+    gone_on_with(events, tmp_path)
+    assert (tmp_path / "ig_1" / "final.png").read_bytes() == samples.png(4)
+    written = json.loads((tmp_path / "ig_1" / "item.json").read_text(), parse_constant=pytest.fail)
+    assert [frame["file"] for frame in written["partials"]] == ["partial-000.png"]
+    assert written["final"]["file"] == "final.png"
+
+
+def test_a_pipe_under_the_name_of_a_frame_holds_nobody_up(tmp_path: Path) -> None:
+    saved(EVENTS["one item"], tmp_path)
+    (final,) = tmp_path.glob("*/final.png")
+    final.unlink()
+    os.mkfifo(final)
+    gone_on_with(EVENTS["one item"], tmp_path)
+    assert final.is_file()
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {"overwrite": True}], ids=str)
+def test_what_a_killed_run_left_half_goes_from_the_whole_folder(how: dict[str, bool], tmp_path: Path) -> None:
+    (tmp_path / "another").mkdir()
+    left_over = tmp_path / "another" / ".imgassemble-0123456789abcdef.tmp"
+    left_over.write_bytes(b"half")
+    saved(EVENTS["one item"], tmp_path, **how)
+    assert not left_over.exists()
+
+
+def test_what_a_run_that_is_alive_is_about_to_write_stays(tmp_path: Path) -> None:
+    saved(EVENTS["one item"], tmp_path)
+    (item,) = tmp_path.iterdir()
+    its_own = item / ".imgassemble-0123456789abcdef.tmp"
+    its_own.write_bytes(b"half")
+
+    def stream() -> Iterator[Any]:
+        its_own.rename(item / "theirs.png")
+        (item / ".imgassemble-fedcba9876543210.tmp").write_bytes(b"half")
+        yield from EVENTS["one item"]
+
+    gone_on_with(stream(), tmp_path)
+    assert (item / "theirs.png").exists()
+    assert (item / ".imgassemble-fedcba9876543210.tmp").exists()
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {"overwrite": True}], ids=str)
+def test_what_cannot_be_removed_is_told_at_the_end_and_the_stream_goes_on(how: dict[str, bool], tmp_path: Path) -> None:
+    in_the_way = tmp_path / "x" / ".imgassemble-a.tmp"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(SinkError) as caught:
+        saved(EVENTS["one item"], tmp_path, **how)
+    assert caught.value.path == str(in_the_way)
+    assert len(list(tmp_path.glob("*/final.png"))) == 1
+
+
+def test_links_and_others_facts_are_passed_over(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    saved(EVENTS["one item"], outside)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "link").symlink_to(next(outside.iterdir()))
+    for name, facts in (("a", "[]"), ("b", "{"), ("c", '{"id": 7}'), ("d", "[" * 100_000)):
+        (folder / name).mkdir()
+        (folder / name / "item.json").write_text(facts)
+    assert list(saved_events(folder)) == []
+
+
+def test_a_discarded_item_stays_on_disk(tmp_path: Path) -> None:
+    assembler = Assembler()
+    sink = DirectorySink(tmp_path)
+    sink.open(assembler)
+    assembler.subscribe(sink)
+    for event in EVENTS["one item"]:
+        assembler.feed(event)
+    assembler.discard(next(iter(assembler.items)))
+    assembler.close()
+    sink.close()
+    assert len(list(tmp_path.glob("*/final.png"))) == 1

@@ -1,0 +1,891 @@
+"""A stream that is cut, wherever, and resumed gives what the uncut one would have given; and giving up has a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import http.server
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import replace
+from io import BytesIO
+from itertools import count
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import b64, call, created, done, image_completed, image_partial, partial, png, snapshot, sse
+
+from imgassemble import (
+    Assembler,
+    Cursor,
+    EventError,
+    IncompleteStreamError,
+    LimitError,
+    Limits,
+    Patience,
+    Result,
+    UsageError,
+    aassemble,
+    aresuming,
+    assemble,
+    open_events,
+    resuming,
+)
+from imgassemble.simulator.answers import Order, Play, play, resumed
+from imgassemble.streams.resume import passes
+
+PLAY = play(Order(size=(24, 16), dialect="openai-2025"))
+TWO = play(Order(size=(24, 16), items=2))
+BODY = b"".join(PLAY.body)
+WHOLE = assemble([BODY])
+EVENTS = tuple(open_events(BytesIO(BODY)))
+HASTE = Patience(first_wait_s=0.0)
+
+
+def no_sleep(_seconds: float) -> None:
+    """Time passes by itself."""
+
+
+class BrokenError(ConnectionError):
+    """The connection, not the program."""
+
+
+def cut(body: Iterable[Any], after: int) -> Iterator[Any]:
+    """So much of it, and then the connection is gone."""
+    yield from list(body)[:after]
+    raise BrokenError("reset by peer")
+
+
+class Service:
+    """Opens a stream again and again; each time it breaks where it was told, and at last it does not."""
+
+    def __init__(self, made: Play, *cuts: int, of_bytes: bool = False, from_start: bool = False) -> None:
+        self.made, self.cuts, self.of_bytes, self.from_start = made, list(cuts), of_bytes, from_start
+        self.asked: list[Cursor] = []
+
+    def __call__(self, cursor: Cursor) -> Iterator[Any]:
+        self.asked.append(cursor)
+        made = self.made
+        if cursor.sequence_number is not None and not self.from_start:
+            made = resumed(made, cursor.sequence_number)
+        if self.of_bytes:
+            body = b"".join(made.body)
+            return cut([body[: self.cuts.pop(0)]], 1) if self.cuts else iter([body])
+        return cut(made.events, self.cuts.pop(0)) if self.cuts else iter(made.events)
+
+
+def shown(result: Result) -> Any:
+    return result.items, result.outcome
+
+
+def opened(service: Callable[[Cursor], Iterable[Any]], **more: Any) -> Iterator[Any]:
+    return resuming(service, patience=HASTE, sleep=no_sleep, **more)
+
+
+# ---- wherever it is cut
+
+
+@pytest.mark.parametrize("made", [PLAY, TWO], ids=["one item", "two items"])
+def test_a_stream_that_is_cut_at_any_border_of_events_gives_the_whole(made: Play) -> None:
+    whole = assemble(made.body)
+    for after in range(1, len(made.events)):
+        service = Service(made, after)
+        assert shown(assemble(opened(service))) == shown(whole), after
+        assert len(service.asked) == 2
+
+
+@settings(max_examples=150)
+@given(st.lists(st.integers(len(PLAY.body[0]), len(BODY) - 1), min_size=1, max_size=4))
+def test_a_stream_that_is_cut_at_any_byte_any_number_of_times_gives_the_whole(cuts: list[int]) -> None:
+    service = Service(PLAY, cuts[0], *(each % 2_000 + len(BODY) // 3 for each in cuts[1:]), of_bytes=True)
+    assert shown(assemble(opened(service))) == shown(WHOLE)
+
+
+def test_a_replay_from_the_start_is_told_once() -> None:
+    for after in range(1, len(PLAY.events)):
+        service = Service(PLAY, after, from_start=True)
+        told = list(opened(service))
+        assert told == list(PLAY.events), after
+
+
+def test_an_overlap_is_told_once() -> None:
+    def service(cursor: Cursor) -> Iterator[Any]:
+        if cursor.sequence_number is None:
+            return cut(PLAY.events, 6)
+        return iter(resumed(PLAY, cursor.sequence_number - 3).events)
+
+    assert list(opened(service)) == list(PLAY.events)
+
+
+def test_a_stream_that_simply_ends_too_early_is_resumed_too() -> None:
+    def service(cursor: Cursor) -> Iterator[Any]:
+        return iter(PLAY.events[:5] if cursor.sequence_number is None else resumed(PLAY, cursor.sequence_number).events)
+
+    assert list(opened(service)) == list(PLAY.events)
+
+
+def test_a_torn_event_at_such_an_end_is_no_anomaly() -> None:
+    def service(cursor: Cursor) -> Iterator[bytes]:
+        return iter([BODY[: len(BODY) // 2] if cursor.sequence_number is None else b"".join(PLAY.body)])
+
+    assembler = Assembler()
+    assert shown(assemble(opened(service), assembler=assembler)) == shown(WHOLE)
+    assert assembler.anomalies == ()
+
+
+def test_the_async_twin_gives_the_same() -> None:
+    async def astream(service: Service, cursor: Cursor) -> AsyncIterator[Any]:
+        for event in service(cursor):
+            yield event
+
+    async def run(after: int, *, is_coroutine: bool) -> Result:
+        service = Service(PLAY, after)
+
+        async def ask(cursor: Cursor) -> AsyncIterator[Any]:
+            return astream(service, cursor)
+
+        async def no_wait(_seconds: float) -> None:
+            pass
+
+        open_stream: Any = ask if is_coroutine else lambda cursor: astream(service, cursor)
+        return await aassemble(aresuming(open_stream, patience=HASTE, sleep=no_wait))
+
+    for after in range(1, len(PLAY.events)):
+        for is_coroutine in (True, False):
+            assert shown(asyncio.run(run(after, is_coroutine=is_coroutine))) == shown(WHOLE)
+
+
+# ---- what was not cut is given as it is
+
+KEEPALIVE = {"type": "keepalive"}
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
+
+def renumbered(*numbers: float) -> list[dict[str, Any]]:
+    return [created(seq=numbers[0]), *(partial(index=at, seq=seq) for at, seq in enumerate(numbers[1:]))]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        renumbered(0, 2, 1, 3),
+        renumbered(0, 0, 0, 0),
+        renumbered(0, 1, 2, 0),
+        [*renumbered(0, 1), *renumbered(0, 1)],
+        [KEEPALIVE, KEEPALIVE, "no JSON", "no JSON", {"x": float("nan")}, [], None],
+        [image_partial(0), image_partial(0), image_completed(), image_completed()],
+    ],
+)
+def test_an_uncut_stream_is_given_as_it_is(events: list[Any]) -> None:
+    events = [*events, snapshot("completed", [])]
+    assert list(opened(lambda _: iter(events))) == events
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_picture_of_a_stream_in_disorder_is_lost(seed: int) -> None:
+    body = play(Order(size=(32, 24), faults=("reordered-events",), seed=seed)).body
+    assert shown(assemble(opened(lambda _: iter(body)))) == shown(assemble(body))
+
+
+WITH_END = sorted(path for path in FIXTURES.glob("*.sse") if path.stem != "partials-only")
+
+
+@pytest.mark.parametrize("path", WITH_END, ids=lambda path: path.stem)
+def test_each_fixture_is_given_as_it_is(path: Path) -> None:
+    events = list(open_events(path))
+    assert list(map(repr, opened(lambda _: iter(events)))) == list(map(repr, events))
+
+
+# ---- and of what was, only that is left out which was given before
+
+
+def broken_once(events: list[Any], after: int, start: int) -> Callable[[Cursor], Iterator[Any]]:
+    """A stream that breaks, and then comes from `start` on."""
+    streams = iter([cut(events, after), iter(events[start:])])
+    return lambda _: next(streams)
+
+
+MIXED = [
+    created(seq=0),
+    KEEPALIVE,
+    "no JSON",
+    partial(index=0, seq=1),
+    KEEPALIVE,
+    partial(index=0, seq=2),
+    call("generating", seq=3),
+    KEEPALIVE,
+    KEEPALIVE,
+    done(seq=4),
+    snapshot("completed", [], seq=5),
+]
+
+
+def test_events_without_a_number_are_told_as_often_as_they_came() -> None:
+    for after in range(1, len(MIXED)):
+        for start in (0, max(0, after - 2)):
+            assert list(opened(broken_once(MIXED, after, start))) == MIXED, (after, start)
+
+
+def test_the_rest_is_told_whole_where_it_begins_with_what_is_like_nothing_before() -> None:
+    for after in (1, 2, 3, 5, 6, 9, 10):
+        assert list(opened(broken_once(MIXED, after, after))) == MIXED, after
+
+
+def test_what_is_in_disorder_is_asked_for_from_where_something_is_missing() -> None:
+    events = renumbered(0, 1, 3, 4, 2)
+    asked: list[float | None] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor.sequence_number)
+        if len(asked) == 1:
+            return cut(events, 4)
+        return iter([*(each for each in events if each["sequence_number"] > 1), snapshot("completed", [], seq=5)])
+
+    assert list(opened(service))[:-1] == events
+    assert asked == [None, 1]
+
+
+def text_of(event: Any) -> Any:
+    return json.dumps(event)
+
+
+def test_members_in_another_order_are_the_same_event() -> None:
+    replayed = [dict(reversed(event.items())) for event in PLAY.events]
+    services = iter([cut(PLAY.events, 5), iter(replayed)])
+    assert list(opened(lambda _: next(services))) == list(PLAY.events)
+    services = iter([cut(map(text_of, PLAY.events), 5), map(text_of, replayed)])
+    assert len(list(opened(lambda _: next(services)))) == len(PLAY.events)
+
+
+class Said:
+    """An event as an SDK has it: an object with members, unlike any other."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self.__dict__.update(said)
+
+
+def test_an_sdks_own_objects_are_told_once_too() -> None:
+    for after in range(1, len(PLAY.events)):
+        told = list(opened(broken_once(list(map(Said, PLAY.events)), after, 0)))
+        assert [vars(each) for each in told] == list(PLAY.events), after
+
+
+def identified(events: list[Any], start: int = 0) -> bytes:
+    return b"".join(b"id: %d\n%b" % (at, sse([event])) for at, event in enumerate(events) if at >= start)
+
+
+TWIN = [image_partial(0), image_completed(), image_partial(0), image_completed()]
+
+
+@pytest.mark.parametrize("is_replayed", [True, False])
+def test_a_stream_without_numbers_tells_no_image_twice_and_equal_ones_both(is_replayed: bool) -> None:
+    whole = assemble([identified(TWIN)])
+    assert len(whole.items) == 2
+    for after in range(len(identified(TWIN[:1])), len(identified(TWIN))):
+
+        def service(cursor: Cursor, after: int = after) -> Iterator[bytes]:
+            if cursor.last_event_id is None:
+                return cut([identified(TWIN)[:after]], 1)
+            return iter([identified(TWIN, 0 if is_replayed else int(cursor.last_event_id) + 1)])
+
+        assert shown(assemble(opened(service))) == shown(whole), after
+
+
+# ---- only the end of the stream ends a row of images without a name
+
+
+@pytest.mark.parametrize(
+    ("name", "afters"), [("images-several-completed", (2, 3)), ("chat-images", (5, 6, 7))], ids=["images", "chat"]
+)
+def test_a_cut_behind_an_image_without_a_name_is_a_cut(name: str, afters: tuple[int, ...]) -> None:
+    events = list(open_events(FIXTURES / f"{name}.sse"))
+    whole = assemble(events)
+    for after in afters:
+        assembler = Assembler()
+        with pytest.raises(IncompleteStreamError, match="BrokenError") as over:
+            assemble(opened(broken_once(events, after, 0)), assembler=assembler)
+        assert isinstance(over.value.__cause__, BrokenError)
+        assert assembler["image-0"] == whole.items["image-0"]
+
+        def service(cursor: Cursor, after: int = after) -> Iterator[Any]:
+            start = 0 if cursor.last_event_id is None else int(cursor.last_event_id) + 1
+            body = identified(events, start)
+            return iter([body]) if start else cut([body[: len(identified(events[:after]))]], 1)
+
+        assert shown(assemble(opened(service))) == shown(whole)
+
+
+def test_what_does_not_pass_does_not_pass_there_either() -> None:
+    def service(_: Cursor) -> Iterator[Any]:
+        yield image_completed()
+        raise ValueError("the program's own")
+
+    with pytest.raises(ValueError, match="the program's own"):
+        list(opened(service))
+
+
+def test_where_a_stream_stops_behind_an_image_it_has_ended() -> None:
+    services = iter([[identified([image_partial(0), image_completed()])]])
+    assert len(list(opened(lambda _: next(services)))) == 2
+
+
+# ---- what is not asked for again
+
+
+def test_an_image_that_was_asked_for_is_never_asked_for_again() -> None:
+    service = Service(PLAY, 0)
+    with pytest.raises(BrokenError):
+        list(opened(service))
+    assert service.asked == [Cursor()]
+
+
+@pytest.mark.parametrize("events", [[image_partial(0)], [partial()], [created()]])
+def test_a_stream_without_a_place_to_go_on_from_breaks_as_it_does(events: list[Any]) -> None:
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        return cut(events, 1)
+
+    with pytest.raises(BrokenError):
+        list(opened(service))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "events", [[image_partial(0, seq=0), image_completed(seq=1)], [partial(), done()], [{"choices": []}, "[DONE]"]]
+)
+def test_and_ends_as_it_does(events: list[Any]) -> None:
+    assert list(opened(lambda _: iter(events))) == events
+
+
+def test_what_ended_is_not_opened_again() -> None:
+    asked: list[Cursor] = []
+    events = [created(seq=0), partial(seq=1), snapshot("failed", [], seq=2)]
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        return cut(events, 3)
+
+    assert list(opened(service)) == events  # the connection breaks behind the last of them
+    assert len(asked) == 1
+
+
+class RefusedError(Exception):
+    def __init__(self, status_code: int, **headers: str) -> None:
+        super().__init__(f"HTTP {status_code}")
+        self.status_code, self.headers = status_code, headers
+
+
+def test_what_the_service_refuses_is_not_tried_again() -> None:
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        if cursor.sequence_number is not None:
+            raise RefusedError(400)
+        return cut(PLAY.events, 4)
+
+    with pytest.raises(RefusedError):
+        list(opened(service))
+    assert len(asked) == 2
+
+
+def test_who_opens_the_stream_decides_what_passes() -> None:
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        if len(asked) == 2:
+            raise RefusedError(400)
+        return cut(PLAY.events, 4) if len(asked) == 1 else iter(resumed(PLAY, cursor.sequence_number or 0).events)
+
+    assert list(opened(service, may_retry=lambda error: True)) == list(PLAY.events)
+
+
+TRANSPORT: Any = type("TransportError", (Exception,), {})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BrokenError(),
+        TimeoutError(),
+        OSError(errno.ENETUNREACH, "network is unreachable"),
+        socket.gaierror(-3, "temporary failure in name resolution"),
+        ssl.SSLEOFError("EOF occurred in violation of protocol"),
+        URLError(ConnectionRefusedError()),
+        RefusedError(503),
+        RefusedError(429),
+        TRANSPORT(),
+        type("ReadError", (TRANSPORT,), {})(),
+    ],
+)
+def test_what_passes_is_told_by_its_kind(error: Exception) -> None:
+    assert passes(error)
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RefusedError(401),
+        RefusedError(404),
+        ValueError(),
+        KeyError(),
+        EventError("x"),
+        FileNotFoundError(),
+        PermissionError(),
+        IsADirectoryError(),
+        OSError(errno.ENOSPC, "no space left on device"),
+        ssl.SSLCertVerificationError("bad certificate"),
+        URLError(ssl.SSLCertVerificationError("bad certificate")),
+        URLError("unknown url type"),
+        caused(TRANSPORT(), ssl.SSLCertVerificationError("bad certificate")),
+    ],
+)
+def test_what_does_not_pass_either(error: Exception) -> None:
+    assert not passes(error)
+
+
+# ---- how often, how long
+
+
+def waits(cuts: int, patience: Patience, chance: float = 1.0, error: Exception | None = None) -> list[float]:
+    """The seconds that were waited for a stream that breaks so often without news."""
+    slept: list[float] = []
+    left = [cuts]
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        if cursor.sequence_number is None:
+            return cut(PLAY.events, 4)
+        if left[0] > 1:
+            left[0] -= 1
+            raise error or BrokenError("again")
+        return iter(resumed(PLAY, cursor.sequence_number).events)
+
+    events = list(resuming(service, patience=patience, sleep=slept.append, chance=lambda: chance))
+    assert events == list(PLAY.events)
+    return slept
+
+
+def test_each_wait_is_twice_the_one_before_up_to_the_longest() -> None:
+    patience = Patience(max_retries=9, first_wait_s=1.0, max_wait_s=5.0)
+    assert waits(5, patience) == [1.0, 2.0, 4.0, 5.0, 5.0]
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_half_of_each_wait_is_chance(chance: float) -> None:
+    for longest, waited in zip((1.0, 2.0, 4.0), waits(3, Patience(first_wait_s=1.0), chance), strict=True):
+        assert longest / 2 <= waited <= longest
+
+
+def test_the_service_may_ask_for_a_longer_wait() -> None:
+    error = RefusedError(429, **{"retry-after": "7"})
+    assert waits(2, Patience(first_wait_s=1.0), error=error)[1] == 7.0
+    assert waits(2, Patience(first_wait_s=1.0, max_wait_s=3.0), error=error)[1] == 3.0
+
+
+def test_after_the_last_retry_it_is_given_up_with_the_reason() -> None:
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        return cut(PLAY.events, 9 if cursor.sequence_number is None else 0)
+
+    assembler = Assembler()
+    with pytest.raises(IncompleteStreamError, match=r"after 2 retries: BrokenError: reset by peer") as over:
+        assemble(resuming(service, patience=Patience(max_retries=2), sleep=no_sleep), assembler=assembler)
+    assert len(asked) == 3
+    assert isinstance(over.value.__cause__, BrokenError)
+    assert [len(item.partials) for item in assembler.items.values()] == [2]
+
+
+def test_news_between_two_cuts_makes_the_count_begin_anew() -> None:
+    service = Service(PLAY, 3, 1, 1, 1, 1, 1)
+    assert list(resuming(service, patience=Patience(max_retries=1), sleep=no_sleep)) == list(PLAY.events)
+
+
+@pytest.mark.parametrize("again", ["no JSON", KEEPALIVE, object(), {"x": 1}, EventError("no event")])
+def test_what_comes_again_each_time_is_no_news(again: Any) -> None:
+    opens = count(1)
+
+    def service(_cursor: Cursor) -> Iterator[Any]:
+        assert next(opens) < 9
+        return cut([created(seq=0), again], 2)
+
+    told: list[Any] = []
+    with pytest.raises(IncompleteStreamError, match="after 5 retries"):
+        told.extend(opened(service))
+    assert next(opens) == 7
+
+
+def test_bytes_that_come_again_each_time_are_no_news_either() -> None:
+    opens = count(1)
+
+    def service(_cursor: Cursor) -> Iterator[bytes]:
+        assert next(opens) < 9
+        return cut([identified(TWIN)[:-20]], 1)
+
+    with pytest.raises(IncompleteStreamError, match="after 5 retries"):
+        list(opened(service))
+
+
+def test_silence_is_a_cut() -> None:
+    gate = threading.Event()
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        if cursor.sequence_number is not None:
+            yield from resumed(PLAY, cursor.sequence_number).events
+            return
+        yield from PLAY.events[:5]
+        gate.wait(30)
+
+    patience = Patience(silence_s=0.05, first_wait_s=0.0)
+    assert list(resuming(service, patience=patience, sleep=no_sleep)) == list(PLAY.events)
+    gate.set()
+
+
+def test_silence_that_lasts_is_told() -> None:
+    gate = threading.Event()
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        yield from PLAY.events[: 5 if cursor.sequence_number is None else 0]
+        gate.wait(30)
+
+    with pytest.raises(IncompleteStreamError, match=r"nothing came for 0\.02 seconds"):
+        list(resuming(service, patience=Patience(silence_s=0.02, max_retries=1), sleep=no_sleep))
+    gate.set()
+
+
+def test_the_deadline_of_the_whole_is_told() -> None:
+    now = [0.0]
+
+    def sleep(_seconds: float) -> None:
+        now[0] += 50
+
+    service = Service(PLAY, 3, 0, 0, 0, 0)
+    patience = Patience(deadline_s=120, silence_s=None)
+    with pytest.raises(IncompleteStreamError, match="it was not whole within 120 seconds"):
+        list(resuming(service, patience=patience, clock=lambda: now[0], sleep=sleep))
+    assert len(service.asked) == 4
+
+
+def test_no_wait_goes_beyond_half_of_what_is_left() -> None:
+    slept: list[float] = []
+    patience = Patience(first_wait_s=4.0, deadline_s=10, silence_s=None)
+    service = Service(PLAY, 3, 0, 0, 0)
+    times = {"clock": lambda: sum(slept), "sleep": slept.append, "chance": lambda: 1.0}
+    assert list(resuming(service, patience=patience, **times)) == list(PLAY.events)  # type: ignore[arg-type]
+    assert slept == [4.0, 3.0, 1.5, 0.75]
+
+
+def test_a_service_that_asks_to_wait_beyond_the_deadline_is_not_waited_for() -> None:
+    slept: list[float] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        if cursor.sequence_number is None:
+            return cut(PLAY.events, 3)
+        raise RefusedError(503, **{"retry-after": "5"})
+
+    patience = Patience(first_wait_s=0.0, deadline_s=1)
+    with pytest.raises(IncompleteStreamError, match="it cannot be whole within 1 seconds") as over:
+        list(resuming(service, patience=patience, clock=lambda: 0.0, sleep=slept.append))
+    assert slept == [0.0]
+    assert isinstance(over.value.__cause__, RefusedError)
+
+
+async def endless(_cursor: Cursor) -> AsyncIterator[Any]:
+    yield created(seq=0)
+    for seq in count(1):
+        yield KEEPALIVE | {"sequence_number": seq}
+
+
+def test_a_stream_that_never_waits_has_a_deadline_too() -> None:
+    now = count()
+    patience = Patience(deadline_s=50, silence_s=None)
+
+    async def run() -> None:
+        async for event in aresuming(endless, patience=patience, clock=lambda: next(now)):
+            assert event.get("sequence_number", 0) < 60
+
+    with pytest.raises(IncompleteStreamError, match="it was not whole within 50 seconds"):
+        asyncio.run(run())
+
+    def service(_cursor: Cursor) -> Iterator[Any]:
+        return ({"type": "keepalive", "sequence_number": seq} for seq in count())
+
+    now = count()
+    with pytest.raises(IncompleteStreamError, match="it was not whole within 50 seconds"):
+        for event in resuming(service, patience=patience, clock=lambda: next(now)):
+            assert event["sequence_number"] < 60
+
+
+class Hanging:
+    """An async stream that gives two events, and never closes."""
+
+    def __init__(self) -> None:
+        self.events = iter(PLAY.events[:2])
+
+    def __aiter__(self) -> Hanging:
+        return self
+
+    async def __anext__(self) -> Any:
+        event = next(self.events, None)
+        if event is None:
+            await asyncio.Event().wait()
+        return event
+
+    async def aclose(self) -> None:
+        await asyncio.Event().wait()
+
+
+def test_a_stream_that_never_closes_is_left() -> None:
+    async def run() -> None:
+        async for _ in aresuming(lambda _: Hanging(), patience=Patience(silence_s=0.02, max_retries=1, first_wait_s=0)):
+            pass
+
+    with pytest.raises(IncompleteStreamError, match="nothing came"):
+        asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_stream_that_opens_when_nobody_waits_any_more_is_closed() -> None:
+    gate, closed = threading.Event(), threading.Event()
+
+    class Late:
+        def __iter__(self) -> Iterator[Any]:
+            return iter(PLAY.events)
+
+        def close(self) -> None:
+            closed.set()
+
+    def service(_cursor: Cursor) -> Late:
+        gate.wait(30)
+        return Late()
+
+    with pytest.raises(IncompleteStreamError, match="nothing came"):
+        list(resuming(service, patience=Patience(silence_s=0.02)))
+    assert not closed.is_set()
+    gate.set()
+    assert closed.wait(30)
+
+
+def test_what_broke_is_closed_before_the_wait() -> None:
+    told: list[str] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        if cursor.sequence_number is not None:
+            return iter(resumed(PLAY, cursor.sequence_number).events)
+        return Breaking()
+
+    class Breaking:
+        events = iter(PLAY.events[:3])
+
+        def __iter__(self) -> Iterator[Any]:
+            return self
+
+        def __next__(self) -> Any:
+            for event in self.events:
+                return event
+            raise BrokenError
+
+        def close(self) -> None:
+            told.append("closed")
+
+    list(resuming(service, sleep=lambda _: told.append("waited")))
+    assert told[-1] == "waited"
+    assert "closed" in told
+
+
+def test_async_silence_is_told_too() -> None:
+    async def service(cursor: Cursor) -> AsyncIterator[Any]:
+        for event in PLAY.events[: 5 if cursor.sequence_number is None else 0]:
+            yield event
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        async for _ in aresuming(service, patience=Patience(silence_s=0.02, max_retries=0)):
+            pass
+
+    with pytest.raises(IncompleteStreamError, match="nothing came"):
+        asyncio.run(run())
+
+
+def test_a_timeout_of_the_clients_own_is_not_taken_for_silence() -> None:
+    async def service(_cursor: Cursor) -> AsyncIterator[Any]:
+        for event in PLAY.events[:4]:
+            yield event
+        raise TimeoutError("the client's")
+
+    async def run() -> None:
+        async for _ in aresuming(service, patience=Patience(max_retries=0)):
+            pass
+
+    with pytest.raises(IncompleteStreamError, match="the client's"):
+        asyncio.run(run())
+
+
+# ---- what came whole is not thrown away with what is torn
+
+
+def _broken_answer(_cursor: Cursor) -> Iterator[bytes]:
+    return cut([json.dumps({"created": 1, "data": [{"b64_json": b64(png())}]}).encode()], 1)
+
+
+def _broken_behind_its_last_event(_cursor: Cursor) -> Iterator[bytes]:
+    return cut([sse([image_completed(png())]).rstrip()], 1)
+
+
+@pytest.mark.parametrize("service", [_broken_answer, _broken_behind_its_last_event])
+def test_what_came_whole_counts_where_there_is_nothing_to_go_on_from(
+    service: Callable[[Cursor], Iterator[bytes]],
+) -> None:
+    async def aservice(cursor: Cursor) -> AsyncIterator[bytes]:
+        for piece in service(cursor):
+            yield piece
+
+    async def run() -> None:
+        await aassemble(aresuming(aservice, patience=HASTE), assembler=other)
+
+    assembler, other = Assembler(), Assembler()
+    with pytest.raises(BrokenError):
+        assemble(opened(service), assembler=assembler)
+    with pytest.raises(BrokenError):
+        asyncio.run(run())
+    assert [item.final and item.final.data for item in assembler.items.values()] == [png()]
+    assert other.items == assembler.items
+
+
+def test_the_last_event_of_a_stream_that_is_given_up_counts() -> None:
+    body = sse([created(seq=0), partial(seq=1)]).rstrip()
+    assembler = Assembler()
+    with pytest.raises(IncompleteStreamError, match="given up"):
+        assemble(opened(lambda _: cut([body], 1)), assembler=assembler)
+    assert len(assembler["ig_1"].partials) == 1
+
+
+def test_limits_are_those_of_the_caller() -> None:
+    body = sse([created(), done()])
+    assert [type(each) for each in opened(lambda _: [body], limits=Limits(max_event_bytes=120))][-1] is LimitError
+    assert [type(each) for each in opened(lambda _: [body])] == [dict, dict]
+
+
+# ---- patience
+
+
+@pytest.mark.parametrize("name", ["max_retries", "first_wait_s", "silence_s", "deadline_s"])
+@pytest.mark.parametrize("value", [-1, float("nan"), True, "1", float("inf"), pytest.param(10**400, id="long")])
+def test_patience_is_checked(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=name):
+        Patience(**{name: value})
+
+
+def test_only_silence_and_the_deadline_may_have_no_limit() -> None:
+    patience = Patience(silence_s=None, deadline_s=None)
+    assert list(resuming(lambda _: iter(PLAY.events), patience=patience)) == list(PLAY.events)
+    with pytest.raises(UsageError, match="max_retries"):
+        Patience(max_retries=None)  # type: ignore[arg-type]
+
+
+def test_a_consumer_that_stops_ends_the_reading() -> None:
+    closed = threading.Event()
+
+    def service(_cursor: Cursor) -> Iterator[Any]:
+        try:
+            yield from PLAY.events
+        finally:
+            closed.set()
+
+    events = resuming(service)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert closed.wait(30)
+
+
+# ---- server-sent events with ids, over a real socket
+
+
+class Numbered(http.server.BaseHTTPRequestHandler):
+    """A plain SSE URL: each event has an id, and Last-Event-ID goes on behind it. It breaks after some events."""
+
+    asked: ClassVar[list[str | None]]
+    events_each: ClassVar[int] = 4
+
+    def do_GET(self) -> None:
+        last = self.headers.get("last-event-id")
+        type(self).asked.append(last)
+        start = int(last) + 1 if last else 0
+        events = [replace_number(event) for event in PLAY.events][start : start + self.events_each]
+        self.send_response(200)
+        self.send_header("content-length", str(10**9))  # so that the client sees the cut
+        self.end_headers()
+        for at, event in enumerate(events, start):
+            self.wfile.write(b"id: %d\n%b" % (at, sse([event])))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def replace_number(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name != "sequence_number"}
+
+
+def test_a_plain_sse_url_goes_on_by_its_last_event_id() -> None:
+    class Handler(Numbered):
+        asked: ClassVar[list[str | None]] = []
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+
+        def open_stream(cursor: Cursor) -> Iterator[bytes]:
+            headers = {"Last-Event-ID": cursor.last_event_id} if cursor.last_event_id else {}
+            with urlopen(Request(url, headers=headers)) as body:
+                yield from iter(lambda: body.read1(65_536), b"")
+
+        result = assemble(opened(open_stream))
+        server.shutdown()
+    assert Handler.asked == [None, "3", "7", "11", "15"][: -(-len(PLAY.events) // 4)]
+    expected = assemble(map(replace_number, PLAY.events))
+    assert shown(result) == shown(expected)
+
+
+def test_the_program_for_a_plain_sse_url_runs_as_it_stands(tmp_path: Path) -> None:
+    class Handler(Numbered):
+        asked: ClassVar[list[str | None]] = []
+        events_each = len(PLAY.events) // 2 + 1
+
+    program = Path(__file__).parents[2] / "docs" / "clients" / "with_sse_resuming.py"
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {**os.environ, "EVENTS_URL": f"http://127.0.0.1:{server.server_port}/"}
+        run = subprocess.run(
+            [sys.executable, str(program)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
+        server.shutdown()
+    assert run.returncode == 0, run.stderr
+    assert Handler.asked == [None, str(len(PLAY.events) // 2)]
+    final = WHOLE.final
+    assert final is not None
+    assert (tmp_path / "otter.png").read_bytes() == final.data
+    assert run.stdout.splitlines()[-1] == "otter.png"
+
+
+def test_a_cursor_is_as_it_was_for_who_does_not_know_of_ids() -> None:
+    assert Cursor("resp_1", 3) == Cursor("resp_1", 3, None)
+    assert replace(Cursor("resp_1", 3), sequence_number=4) == Cursor("resp_1", 4)

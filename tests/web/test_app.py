@@ -1,0 +1,1168 @@
+"""The live page as an application: events, frames, who may see what. No socket is opened here."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import re
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import unquote, urljoin
+
+import pytest
+import samples
+
+from imgassemble import Assembler, Limits
+from imgassemble.web import Gallery
+
+pytest.importorskip("starlette", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Mount
+
+from imgassemble.web import create_app, everyone
+from imgassemble.web import viewer as viewer_module
+
+PATIENCE_S = 30  # how long a test waits for what must come; the machine may be busy
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "a\u2028b\u2029c",
+    "\ud800",
+    "a\n\nevent: gone\ndata: {}\n\n",
+    "\r\nid: 7",
+    "\0\x1b[2J\x7f",
+    '"\\',
+    "<img src=x onerror=alert(1)>",
+    "\u202egnp.exe",
+)
+
+T = TypeVar("T")
+Headers = dict[str, str]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    status: int
+    headers: Headers
+    body: bytes
+
+
+def scope_of(path: str, method: str, headers: Headers) -> dict[str, Any]:
+    target, _, query = path.partition("?")
+    named = {"host": "testserver", **{name.lower(): value for name, value in headers.items()}}
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "server": ("testserver", 80),
+        "client": ("127.0.0.1", 50_000),
+        "scheme": "http",
+        "method": method,
+        "root_path": "",
+        "path": unquote(target),
+        "raw_path": target.encode(),
+        "query_string": query.encode(),
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()],
+    }
+
+
+class Connection:
+    """One request to an application, and what is sent for it. `gate` is where a slow viewer's sending waits."""
+
+    def __init__(self, app: Application, path: str, method: str = "GET", headers: Headers | None = None) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._is_gone = asyncio.Event()
+        scope = scope_of(path, method, headers or {})
+        self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self.sent.put_nowait(message)
+        await self.gate.wait()
+
+    async def _receive(self) -> dict[str, Any]:
+        await self._is_gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def leave(self) -> None:
+        self._is_gone.set()
+        self.gate.set()
+        await asyncio.wait_for(self.task, PATIENCE_S)
+
+    async def message(self) -> dict[str, Any]:
+        return await asyncio.wait_for(self.sent.get(), PATIENCE_S)
+
+
+async def asked(app: Application, path: str, method: str = "GET", headers: Headers | None = None) -> Answer:
+    connection = Connection(app, path, method, headers)
+    await asyncio.wait_for(connection.task, PATIENCE_S)
+    messages = [connection.sent.get_nowait() for _ in range(connection.sent.qsize())]
+    named = {name.decode(): value.decode() for name, value in messages[0]["headers"]}
+    assert len(named) == len(messages[0]["headers"])
+    body = b"".join(message.get("body", b"") for message in messages[1:])
+    return Answer(status=messages[0]["status"], headers=named, body=body)
+
+
+def ask(app: Application, path: str, method: str = "GET", headers: Headers | None = None) -> Answer:
+    return run(asked(app, path, method, headers))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One server-sent event; a comment has the kind ":"."""
+
+    kind: str
+    id: str | None = None
+    facts: Any = None
+    wire: bytes = b""
+
+
+def event_of(block: bytes) -> Event:
+    if block.startswith(b":"):
+        return Event(kind=":", wire=block)
+    fields = dict(line.split(": ", 1) for line in block.decode("ascii").removesuffix("\n\n").split("\n"))
+    return Event(kind=fields["event"], id=fields.get("id"), facts=json.loads(fields["data"]), wire=block)
+
+
+class Viewer:
+    """Somebody who listens to the events."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._blocks: list[bytes] = []
+
+    async def next(self) -> Event:
+        if not self._blocks:
+            message = await self.connection.message()
+            assert message["type"] == "http.response.body"
+            assert message["body"].endswith(b"\n\n")
+            self._blocks = [block + b"\n\n" for block in message["body"].split(b"\n\n")[:-1]]
+        return event_of(self._blocks.pop(0))
+
+    async def until(self, kind: str) -> list[Event]:
+        events = [await self.next()]
+        while events[-1].kind != kind:
+            events.append(await self.next())
+        return events
+
+    async def batch(self) -> list[Event]:
+        """What is told at once, without the `hello` before and the `seen` behind."""
+        return [event for event in await self.until("seen") if event.kind not in ("hello", "seen")]
+
+
+@asynccontextmanager
+async def viewing(app: Application, path: str = "/events", **headers: str) -> AsyncIterator[Viewer]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection = Connection(app, path, headers=named)
+    try:
+        start = await connection.message()
+        assert start["status"] == 200, start
+        yield Viewer(connection)
+    finally:
+        await connection.leave()
+
+
+def shown(gallery: Gallery, *events: samples.Wire, name: str = "otter", limits: Limits | None = None) -> Assembler:
+    assembler = Assembler(limits=limits)
+    gallery.add(name, assembler)
+    for event in events:
+        assembler.feed(event)
+    return assembler
+
+
+def page_of(*events: samples.Wire, **options: Any) -> tuple[Gallery, Application]:
+    gallery = Gallery()
+    if events:
+        shown(gallery, *events)
+    return gallery, create_app(gallery, **({"authorize": everyone} | options))
+
+
+def address_in(gallery: Gallery, stream: str = "otter") -> str:
+    for change in gallery.changes(0)[1]:
+        if change.kind == "item" and change.stream == stream:
+            return f"/{change.facts['shown']}"
+    raise AssertionError("there is none")
+
+
+# ---- the page
+
+
+def test_the_page_and_all_that_it_names_are_served() -> None:
+    _, app = page_of()
+    page = ask(app, "/")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    names = set(re.findall(r'(?:src|href)="([^"]+)"', page.body.decode()))
+    assert "static/page.js" in names
+    for name in names:
+        assert ask(app, f"/{name}").status == 200, name
+    for name in (name for name in names if name.endswith(".js")):
+        for other in re.findall(r'from "(\./[^"]+)"', ask(app, f"/{name}").body.decode()):
+            assert ask(app, urljoin(f"/{name}", other)).status == 200, other
+
+
+def test_the_page_has_neither_a_script_nor_a_style_nor_an_address_of_its_own_in_it() -> None:
+    _, app = page_of()
+    html = ask(app, "/").body.decode()
+    assert not re.search(r"<style|<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=", html)
+    assert not re.search(r'(?:src|href)="(?:/|\w+:)', html)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/page.html",
+        "/static/../app.py",
+        "/static/%2e%2e%2fapp.py",
+        "/static/..%2fapp.py",
+        "/static/",
+        "/static/page.css%00",
+        "/static/page.css%0a",
+        "/nothing",
+        "/events/",
+        "/frames/",
+        "//",
+        "/%ff",
+    ],
+)
+def test_what_is_not_there_is_a_404(path: str) -> None:
+    _, app = page_of(samples.partial())
+    assert ask(app, path).status == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/static/page.css", "/static/page.js", "/events", "/nothing", "/frames/a/b.png"])
+@pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS", "DELETE"])
+def test_every_answer_has_the_headers_that_keep_a_browser_safe(path: str, method: str) -> None:
+    _, app = page_of()
+    headers = ask(app, path, method).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize("path", ["/", "/static/page.css", "/events"])
+def test_what_is_read_cannot_be_written(path: str) -> None:
+    _, app = page_of()
+    assert ask(app, path, "POST").status == 405
+
+
+def test_a_head_of_the_events_ends() -> None:
+    _, app = page_of(samples.partial())
+    answer = ask(app, "/events", "HEAD")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+# ---- events
+
+
+def test_a_viewer_that_comes_late_sees_the_present_state_at_once() -> None:
+    gallery, app = page_of(
+        *(samples.partial(index=index) for index in range(3)), samples.done(content=samples.png(2, 2))
+    )
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            hello, stream, item, seen = await viewer.until("seen")
+        assert (hello.kind, hello.facts) == ("hello", {"is_new": True})
+        assert (stream.kind, stream.facts["stream"], stream.facts["name"]) == ("stream", "otter", "otter")
+        assert (item.kind, item.facts["kind"], len(item.facts["partials"])) == ("item", "final", 3)
+        assert seen.id == f"{gallery.epoch}.{gallery.changes(0)[0]}"
+
+    run(scene())
+
+
+def test_events_carry_addresses_and_never_pictures() -> None:
+    _, app = page_of(
+        samples.partial(content=samples.picture("JPEG", 64, 48)), samples.done(content=samples.picture("PNG", 64, 48))
+    )
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            events = await viewer.until("seen")
+        for event in events:
+            assert not re.search(rb"base64|data:\w+/|[A-Za-z0-9+/=]{100}", event.wire)
+        for frame in (*events[2].facts["partials"], events[2].facts["final"]):
+            assert re.fullmatch(r"frames/[\w-]{24}/0-[0-9a-f]{64}\.(png|jpg)", frame["url"])
+            assert (await asked(app, "/" + frame["url"])).status == 200
+
+    run(scene())
+
+
+def test_news_are_told_as_they_happen() -> None:
+    gallery, app = page_of()
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            await viewer.until("seen")
+            assembler = shown(gallery)
+            assert [event.kind for event in await viewer.batch()] == ["stream"]
+            assembler.feed(samples.partial())
+            (item,) = await viewer.batch()
+            assert item.facts["kind"] == "preview"
+            gallery.remove("otter")
+            (gone,) = await viewer.batch()
+            assert (gone.kind, gone.facts) == ("gone", {"stream": "otter"})
+
+    run(scene())
+
+
+def test_whoever_is_connected_again_goes_on_from_where_it_was() -> None:
+    gallery, app = page_of(samples.partial("ig_1"))
+    shown(gallery, samples.partial("ig_2"), name="lighthouse").feed(samples.partial("ig_3"))
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            last = (await viewer.until("seen"))[-1].id
+        assert last
+        shown(gallery, samples.partial("ig_4"), name="pines")
+        async with viewing(app, last_event_id=last) as viewer:
+            hello, *news = await viewer.until("seen")
+        assert hello.facts == {"is_new": False}
+        assert [(event.kind, event.facts.get("stream")) for event in news[:-1]] == [
+            ("stream", "pines"),
+            ("item", "pines"),
+        ]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    "last", ["", "7", "{}.999999", "{}.-1", "{}.x", "{}.1.5", "{}.", "{}.٣", "other.1", "{}." + "9" * 400, "\xff\xfe"]
+)
+def test_whoever_comes_with_a_foreign_or_garbled_id_is_told_all_anew(last: str) -> None:
+    gallery, app = page_of(samples.partial())
+    last = last.format(gallery.epoch) if last.isascii() else last.encode().decode("latin-1").format(gallery.epoch)
+
+    async def scene() -> None:
+        async with viewing(app, last_event_id=last) as viewer:
+            events = await viewer.until("seen")
+        hellos = [event for event in events if event.kind == "hello"]
+        assert hellos[-1].facts == {"is_new": True}
+        assert [event.kind for event in events[events.index(hellos[-1]) + 1 :]] == ["stream", "item", "seen"]
+
+    run(scene())
+
+
+def test_another_process_counts_anew() -> None:
+    first, _ = page_of(samples.partial())
+    second, app = page_of(samples.partial())
+    assert first.epoch != second.epoch
+
+    async def scene() -> None:
+        async with viewing(app, last_event_id=f"{first.epoch}.1") as viewer:
+            assert (await viewer.next()).facts == {"is_new": True}
+
+    run(scene())
+
+
+def test_a_viewer_of_nothing_is_told_that_this_is_all() -> None:
+    _, app = page_of()
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            assert [event.kind for event in await viewer.until("seen")] == ["hello", "seen"]
+
+    run(scene())
+
+
+def test_a_long_list_is_told_in_pieces_between_which_others_have_their_turn() -> None:
+    _, app = page_of(*(samples.partial(f"ig_{number}") for number in range(1_000)))
+
+    async def scene() -> None:
+        connection = Connection(app, "/events")
+        pieces: list[bytes] = []
+        while not pieces or b"event: seen" not in pieces[-1]:
+            pieces.append((await connection.message()).get("body", b""))
+        await connection.leave()
+        assert len(pieces) > 3
+        assert max(map(len, pieces)) < 256 * 1024
+        assert b"".join(pieces).count(b"event: item") == 1_000
+
+    run(scene())
+
+
+def test_whoever_goes_in_the_middle_of_a_long_list_is_told_no_more_of_it() -> None:
+    _, app = page_of(*(samples.partial(f"ig_{number}") for number in range(5_000)))
+
+    async def scene() -> None:
+        connection = Connection(app, "/events")
+        await connection.message()
+        await connection.message()
+        await connection.leave()
+        told = [connection.sent.get_nowait() for _ in range(connection.sent.qsize())]
+        assert not any(b"event: seen" in message["body"] for message in told)
+
+    run(scene())
+
+
+def test_a_stream_without_a_name_is_asked_for_like_any_other() -> None:
+    gallery, app = page_of(authorize=only("mine"))
+    shown(gallery, samples.partial(), name="")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            assert await viewer.batch() == []
+
+    run(scene())
+
+
+def test_a_slow_viewer_skips_previews_and_gets_the_final() -> None:
+    gallery, app = page_of()
+
+    async def scene() -> None:
+        assembler = shown(gallery)
+        async with viewing(app) as viewer, viewing(app) as other:
+            await viewer.until("seen")
+            viewer.connection.gate.clear()
+            for index in range(30):
+                assembler.feed(samples.partial(index=index))
+                await other.batch()
+            assembler.feed(samples.done(content=samples.png(2, 2)))
+            await other.batch()
+            viewer.connection.gate.set()
+            told: list[Event] = []
+            while not told or told[-1].facts.get("kind") != "final":
+                told.append(await viewer.next())
+        assert len([event for event in told if event.kind == "item"]) <= 2
+
+    run(scene())
+
+
+def test_nothing_waits_for_a_slow_viewer() -> None:
+    gallery, app = page_of()
+
+    async def scene() -> None:
+        assembler = shown(gallery)
+        async with viewing(app) as viewer, viewing(app) as other:
+            await viewer.until("seen")
+            viewer.connection.gate.clear()
+            for index in range(30):
+                assembler.feed(samples.partial(index=index))
+                await other.batch()
+            assert viewer.connection.sent.qsize() == 1
+
+    run(scene())
+
+
+def test_a_viewer_who_slept_too_long_is_told_all_anew() -> None:
+    gallery = Gallery(max_streams=2)
+    app = create_app(gallery, authorize=everyone)
+
+    async def scene() -> None:
+        gallery.add("first")
+        async with viewing(app) as viewer:
+            await viewer.until("seen")
+            viewer.connection.gate.clear()
+            gallery.add("second")
+            await viewer.next()  # it is stuck in this
+            for name in ("first", "second", "third", "fourth"):
+                if name not in gallery.names:
+                    gallery.add(name)
+                gallery.remove(name)
+            shown(gallery, samples.partial(), name="new")
+            viewer.connection.gate.set()
+            await viewer.until("seen")
+            hello, *news = await viewer.until("seen")
+        assert (hello.kind, hello.facts) == ("hello", {"is_new": True})
+        assert [event.facts.get("stream") for event in news] == ["new", "new", None]
+
+    run(scene())
+
+
+def test_a_quiet_connection_is_kept_alive_by_comments() -> None:
+    _, app = page_of(keep_alive_s=0.01)
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            await viewer.until(":")
+            await viewer.until(":")
+
+    run(scene())
+
+
+def test_what_grows_old_goes_while_a_viewer_looks_on() -> None:
+    now = [0.0]
+    gallery = Gallery(keep_s=60, clock=lambda: now[0])
+    app = create_app(gallery, authorize=everyone, keep_alive_s=0.01)
+
+    async def scene() -> None:
+        shown(gallery, samples.done(content=samples.png())).close()
+        async with viewing(app) as viewer:
+            await viewer.until("seen")
+            now[0] = 60
+            assert (await viewer.until("gone"))[-1].facts == {"stream": "otter"}
+
+    run(scene())
+
+
+def test_many_items_and_streams_are_told_at_once() -> None:
+    gallery, app = page_of()
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            await viewer.until("seen")
+            assemblers = [shown(gallery, name=str(number)) for number in range(50)]
+            for item in range(10):
+                for assembler in assemblers:
+                    assembler.feed(samples.partial(f"ig_{item}"))
+            told: set[tuple[str, str]] = set()
+            while len(told) < 500:
+                event = await viewer.next()
+                if event.kind == "item":
+                    told.add((event.facts["stream"], event.facts["id"]))
+
+    run(scene())
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_word_from_outside_leaves_its_place(text: str) -> None:
+    gallery, app = page_of()
+    assembler = shown(
+        gallery, samples.partial(text), samples.error(text, text), samples.partial(text, 1, "%"), name=text
+    )
+    assembler.close()
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            hello, stream, item, seen = await viewer.until("seen")
+        assert [event.kind for event in (hello, stream, item, seen)] == ["hello", "stream", "item", "seen"]
+        assert stream.facts["name"] == stream.facts["stream"] == item.facts["stream"] == text
+        assert item.facts["id"] == text
+        for event in (stream, item):
+            assert event.wire.count(b"\n") == 3
+            assert not re.search(rb"[^\n\x20-\x7e]", event.wire)
+
+    run(scene())
+
+
+# ---- how many viewers
+
+
+def test_one_viewer_too_many_is_told_to_come_back() -> None:
+    _, app = page_of(max_viewers=2)
+
+    async def scene() -> None:
+        async with viewing(app), viewing(app):
+            answer = await asked(app, "/events")
+            assert (answer.status, answer.headers["retry-after"]) == (503, "10")
+            assert b"Try again later" in answer.body
+            assert (await asked(app, "/")).status == 200
+        async with viewing(app), viewing(app):
+            pass
+
+    run(scene())
+
+
+def test_viewers_that_come_at_once_are_counted_all_the_same() -> None:
+    _, app = page_of(max_viewers=3)
+
+    async def scene() -> None:
+        connections = [Connection(app, "/events") for _ in range(10)]
+        statuses = [(await connection.message())["status"] for connection in connections]
+        assert sorted(statuses) == [200] * 3 + [503] * 7
+        for connection in connections:
+            await connection.leave()
+
+    run(scene())
+
+
+def test_a_viewer_that_goes_before_it_was_told_anything_leaves_room() -> None:
+    _, app = page_of(max_viewers=1)
+
+    async def scene() -> None:
+        for _ in range(3):
+            connection = Connection(app, "/events")
+            connection.gate.clear()
+            assert (await connection.message())["status"] == 200
+            await connection.leave()
+
+    run(scene())
+
+
+def test_a_viewer_whose_request_is_cancelled_leaves_room() -> None:
+    gallery, app = page_of(max_viewers=1)
+
+    async def scene() -> None:
+        for _ in range(3):
+            connection = Connection(app, "/events")
+            assert (await connection.message())["status"] == 200
+            connection.task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connection.task
+
+    run(scene())
+    assert not gallery._watchers
+
+
+def test_one_loop_is_woken_once_however_many_viewers_it_has_and_not_when_they_have_gone() -> None:
+    gallery, app = page_of()
+
+    async def scene() -> None:
+        async with viewing(app) as first, viewing(app) as second:
+            await first.until("seen")
+            await second.until("seen")
+            assert len(gallery._watchers) == 1
+        assert not gallery._watchers
+
+    run(scene())
+
+
+def test_viewers_on_several_loops_are_all_told_what_several_threads_feed() -> None:
+    gallery, app = page_of()
+    gate = threading.Barrier(6)
+    troubles: list[BaseException] = []
+
+    def careful(work: Callable[[], object]) -> threading.Thread:
+        def work_on() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - it is told below
+                troubles.append(error)
+
+        return threading.Thread(target=work_on)
+
+    async def scene() -> None:
+        async with viewing(app) as one, viewing(app) as two:
+            for viewer in (one, two):
+                await viewer.until("seen")
+            gate.wait()
+            for viewer in (one, two):
+                finals: set[str] = set()
+                while len(finals) < 3 * 20:
+                    event = await viewer.next()
+                    if event.kind == "item" and event.facts["has_final"]:
+                        finals.add(f"{event.facts['stream']} {event.facts['id']}")
+
+    def feed(name: str) -> None:
+        gate.wait()
+        assembler = shown(gallery, name=name)
+        for number in range(20):
+            assembler.feed(samples.partial(f"ig_{number}"))
+            assembler.feed(samples.done(f"ig_{number}", samples.png(2, 2)))
+
+    threads = [careful(lambda: asyncio.run(scene())) for _ in range(3)]
+    threads += [careful(lambda name=name: feed(name)) for name in "abc"]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not troubles
+    assert not gallery._watchers
+
+
+# ---- who may see what
+
+
+def only(*names: str) -> Callable[[Request, str], bool]:
+    return lambda _request, stream: stream in names
+
+
+async def only_mine(_request: Request, stream: str) -> bool:
+    await asyncio.sleep(0)
+    return stream == "mine"
+
+
+@pytest.mark.parametrize("authorize", [only("mine"), only_mine], ids=["sync", "async"])
+def test_nobody_hears_of_a_stream_that_it_may_not_see(authorize: Any) -> None:
+    gallery, app = page_of(authorize=authorize)
+    shown(gallery, samples.partial("ig_secret"), name="yours")
+    shown(gallery, samples.partial("ig_mine"), name="mine")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            told = await viewer.batch()
+            gallery.remove("yours")
+            told += await viewer.batch()
+            gallery.remove("mine")
+            told += await viewer.batch()
+        assert [(event.kind, event.facts["stream"]) for event in told] == [
+            ("stream", "mine"),
+            ("item", "mine"),
+            ("gone", "mine"),
+        ]
+
+    run(scene())
+
+
+def test_a_frame_of_a_stream_that_one_may_not_see_is_as_if_it_were_not_there() -> None:
+    gallery, app = page_of(authorize=only("mine"))
+    shown(gallery, samples.done(content=samples.png()), name="yours")
+    address = address_in(gallery, "yours")
+    forbidden, missing = ask(app, address), ask(app, "/frames/a/b.png")
+    assert (forbidden.status, forbidden.headers, forbidden.body) == (404, missing.headers, missing.body)
+    frame_name = address.rpartition("/")[2]
+    etag = f'"{frame_name.partition("-")[2].removesuffix(".png")}"'
+    assert ask(app, address, headers={"if-none-match": etag}).status == 404
+
+
+def test_authorize_is_asked_with_the_request_of_the_viewer() -> None:
+    def by_cookie(request: Request, stream: str) -> bool:
+        return request.cookies.get("user") == stream
+
+    gallery, app = page_of(authorize=by_cookie)
+    shown(gallery, samples.done(content=samples.png()), name="mine")
+    assert ask(app, address_in(gallery, "mine"), headers={"cookie": "user=mine"}).status == 200
+    assert ask(app, address_in(gallery, "mine"), headers={"cookie": "user=other"}).status == 404
+
+
+def test_a_permission_that_is_withdrawn_holds_from_the_next_news_on() -> None:
+    allowed = {"otter"}
+    gallery, app = page_of(authorize=lambda _request, stream: stream in allowed)
+
+    async def scene() -> None:
+        assembler = shown(gallery, samples.partial())
+        async with viewing(app) as viewer:
+            assert await viewer.batch()
+            allowed.clear()
+            assembler.feed(samples.partial(index=1))
+            assert await viewer.batch() == []
+
+    run(scene())
+
+
+class Gatekeeper:
+    """Says no, or fails, as long as a test wants it."""
+
+    def __init__(self, *, is_failing: bool = False) -> None:
+        self.closed: set[str] = set()
+        self.is_failing = is_failing
+
+    def __call__(self, _request: Request, stream: str) -> bool:
+        if stream in self.closed and self.is_failing:
+            raise ConnectionError("the store of sessions is away for a moment")
+        return stream not in self.closed
+
+
+@pytest.mark.parametrize("is_failing", [False, True], ids=["no", "fails"])
+@pytest.mark.parametrize("way", ["waits", "hears more of it", "is connected again"])
+def test_what_was_withheld_for_a_moment_is_told_when_it_may_be_seen(is_failing: bool, way: str) -> None:
+    gate = Gatekeeper(is_failing=is_failing)
+    gallery, app = page_of(authorize=gate, keep_alive_s=0.05 if way == "waits" else 60)
+    other = shown(gallery, samples.partial("ig_2"), name="lighthouse")
+    assembler = shown(gallery, samples.partial(), name="otter")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            assert len(await viewer.batch()) == 4
+            gate.closed.add("otter")
+            assembler.feed(samples.done(content=samples.png()))
+            other.feed(samples.partial("ig_2", index=1))
+            *news, seen = await viewer.until("seen")
+            assert "otter" not in {event.facts.get("stream") for event in news}
+            gate.closed.clear()
+            if way == "is connected again":
+                assert seen.id
+                async with viewing(app, last_event_id=seen.id) as again:
+                    told = await again.batch()
+            else:
+                if way == "hears more of it":
+                    assembler.close()  # of the item nothing new is told
+                told = [event for event in await viewer.batch() if event.kind != ":"]
+                assert {event.facts["stream"] for event in told} == {"otter"}
+        assert ("otter", True) in {(event.facts["stream"], event.facts.get("has_final")) for event in told}
+
+    run(scene())
+
+
+def test_a_stream_that_may_be_seen_later_is_told_whole() -> None:
+    gate = Gatekeeper()
+    gate.closed.add("otter")
+    gallery, app = page_of(authorize=gate)
+    assembler = shown(gallery, samples.partial("ig_1"), samples.partial("ig_2"), name="otter")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            assert await viewer.batch() == []
+            gate.closed.clear()
+            assembler.feed(samples.partial("ig_2", index=1))
+            told = await viewer.batch()
+            assert [(event.kind, event.facts.get("id")) for event in told] == [
+                ("stream", None),
+                ("item", "ig_1"),
+                ("item", "ig_2"),
+            ]
+            assembler.feed(samples.partial("ig_2", index=2))
+            (again,) = await viewer.batch()
+            assert again.facts["id"] == "ig_2"
+
+    run(scene())
+
+
+def test_a_stream_that_goes_while_it_is_withheld_leaves_whoever_was_told_of_it_and_nobody_else() -> None:
+    gate = Gatekeeper()
+    gate.closed.add("secret")
+    gallery, app = page_of(authorize=gate)
+    shown(gallery, samples.partial(), name="otter")
+    shown(gallery, samples.partial(), name="secret")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            assert {event.facts["stream"] for event in await viewer.batch()} == {"otter"}
+            gate.closed.add("otter")
+            gallery.remove("secret")
+            gallery.remove("otter")
+            *gone, seen = await viewer.until("seen")
+            assert [(event.kind, event.facts["stream"]) for event in gone] == [("gone", "otter")]
+            assert seen.id
+            assert not seen.id.endswith(".0")  # nothing is kept from it any more
+
+    run(scene())
+
+
+def test_what_is_shown_waits_for_one_question_about_what_is_not() -> None:
+    many = 20
+
+    async def scene() -> None:
+        permits, is_asked = asyncio.Semaphore(many), asyncio.Event()
+
+        async def authorize(request: Request, stream: str) -> bool:
+            if stream != "mine" and "x-quick" not in request.headers:
+                is_asked.set()
+                await permits.acquire()
+            return stream == "mine"
+
+        gallery, app = page_of(authorize=authorize)
+        foreign = [shown(gallery, name=str(number)) for number in range(many)]
+        mine = shown(gallery, samples.partial(), name="mine")
+        async with viewing(app) as viewer, viewing(app, x_quick="") as quick:
+            for each in (viewer, quick):
+                assert (await each.until("item"))[-1].facts["kind"] == "preview"
+                await each.until("seen")
+            is_asked.clear()
+            for assembler in foreign:
+                assembler.feed(samples.partial())
+            await is_asked.wait()
+            mine.feed(samples.done(content=samples.png()))
+            await quick.until("item")
+            permits.release()
+            assert (await viewer.until("item"))[-1].facts["kind"] == "final"
+
+    run(scene())
+
+
+def test_of_many_streams_those_that_may_be_seen_are_told_before_all_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer_module, "_ASKING_S", 0)
+
+    async def scene() -> None:
+        permits = asyncio.Semaphore(1)
+
+        async def authorize(_request: Request, stream: str) -> bool:
+            if stream != "mine":
+                await permits.acquire()
+            return stream == "mine"
+
+        gallery, app = page_of(authorize=authorize)
+        for name in ("one", "two", "three", "mine"):
+            shown(gallery, samples.partial(), name=name)
+        async with viewing(app) as viewer:
+            assert {event.facts["stream"] for event in await viewer.batch()} == {"mine"}
+
+    run(scene())
+
+
+@pytest.mark.parametrize("way", ["while it was away", "when it is there again"])
+def test_a_stream_that_goes_with_its_permission_leaves_whoever_was_told_of_it_before(way: str) -> None:
+    gate = Gatekeeper()
+    gallery, app = page_of(authorize=gate)
+    shown(gallery, samples.partial(), name="otter")
+    shown(gallery, samples.partial(), name="lighthouse")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            last = (await viewer.until("seen"))[-1].id
+        assert last
+        if way == "while it was away":
+            gate.closed.add("otter")
+            gallery.remove("otter")
+        async with viewing(app, last_event_id=last) as viewer:
+            told = await viewer.until("seen")
+            if way == "when it is there again":
+                gate.closed.add("otter")
+                gallery.remove("otter")
+                told = await viewer.until("seen")
+        assert [event.facts for event in told if event.kind == "hello"][-1] == {"is_new": True}
+        assert {event.facts.get("stream") for event in told} == {"lighthouse", None}
+
+    run(scene())
+
+
+def test_a_stream_that_went_while_a_viewer_was_away_leaves_it() -> None:
+    gallery, app = page_of(samples.partial())
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            last = (await viewer.until("seen"))[-1].id
+        assert last
+        gallery.remove("otter")
+        async with viewing(app, last_event_id=last) as viewer:
+            hello, gone, _ = await viewer.until("seen")
+        assert (hello.facts, gone.kind, gone.facts) == ({"is_new": False}, "gone", {"stream": "otter"})
+
+    run(scene())
+
+
+def test_an_authorize_that_raises_is_a_no_that_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    def authorize(_request: Request, stream: str) -> bool:
+        if stream == "broken":
+            raise RuntimeError("the password of the database is 1234")
+        return True
+
+    gallery, app = page_of(authorize=authorize)
+    shown(gallery, samples.partial(), name="broken")
+    shown(gallery, samples.partial(), name="whole")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            told = await viewer.batch()
+            assert {event.facts["stream"] for event in told} == {"whole"}
+            shown(gallery, name="later")
+            assert [event.facts["stream"] for event in await viewer.batch()] == ["later"]
+        answer = await asked(app, address_in(gallery, "broken"))
+        assert answer.status == 404
+        assert b"1234" not in answer.body
+
+    with caplog.at_level(logging.ERROR):
+        run(scene())
+    assert {record.getMessage() for record in caplog.records} == {
+        "authorize failed on stream 'broken', which is not shown to this viewer"
+    }
+    assert all(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize("answer", [None, 0, "", []])
+def test_whatever_is_not_true_is_a_no(answer: Any) -> None:
+    gallery, app = page_of(samples.done(content=samples.png()), authorize=lambda _request, _stream: answer)
+    assert ask(app, address_in(gallery)).status == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/events", "frame"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://testserver.evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "http://testserver", "sec-fetch-site": "cross-site"},
+    ],
+)
+def test_a_page_of_another_origin_gets_nothing(path: str, headers: Headers) -> None:
+    gallery, app = page_of(samples.done(content=samples.png()))
+    answer = ask(app, address_in(gallery) if path == "frame" else path, headers=headers)
+    assert answer.status == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": "http://testserver"},
+        {"origin": "https://testserver", "sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none", "sec-fetch-dest": "document"},
+        {"sec-fetch-site": "same-origin", "sec-fetch-dest": "image"},
+    ],
+)
+def test_the_page_itself_gets_all(headers: Headers) -> None:
+    gallery, app = page_of(samples.done(content=samples.png()))
+    assert ask(app, "/", headers=headers).status == 200
+    assert ask(app, address_in(gallery), headers=headers).status == 200
+
+
+def test_a_link_from_elsewhere_may_lead_to_the_page_and_to_nothing_else() -> None:
+    gallery, app = page_of(samples.done(content=samples.png()))
+    link = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
+    assert ask(app, "/", headers=link).status == 200
+    assert ask(app, address_in(gallery), headers=link).status == 403
+    assert ask(app, "/events", headers=link).status == 403
+    assert ask(app, "/", headers=link | {"sec-fetch-dest": "iframe"}).status == 403
+
+
+@pytest.mark.parametrize("host", ["", "[", "[::1", "a b", "\xff", "x" * 5_000, "evil:port", "@", "//"])
+@pytest.mark.parametrize("path", ["/", "/events/", "/static/page.css", "/nothing"])
+def test_no_host_makes_it_fail(host: str, path: str) -> None:
+    _, app = page_of()
+    answer = ask(app, path, headers={"host": host, "sec-fetch-site": "cross-site"})
+    assert answer.status in (200, 403, 404)
+    assert "location" not in answer.headers
+
+
+# ---- frames
+
+
+@pytest.mark.parametrize(
+    ("form", "media_type"),
+    [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp"), ("GIF", "image/gif")],
+)
+def test_a_frame_is_served_as_it_was_received(form: str, media_type: str) -> None:
+    gallery, app = page_of(samples.done(content=samples.picture(form)))
+    answer = ask(app, address_in(gallery))
+    assert (answer.status, answer.body) == (200, samples.picture(form))
+    assert answer.headers["content-type"] == media_type
+    assert answer.headers["content-length"] == str(len(answer.body))
+    assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_large_frame_arrives_whole_and_in_pieces_that_a_slow_viewer_holds_one_of() -> None:
+    picture = samples.png(700, 700)
+    big = picture[:-12] + samples.png_chunk(b"tEXt", bytes(2_000_000)) + picture[-12:]
+    gallery, app = page_of(samples.done(content=big))
+
+    async def scene() -> None:
+        connection = Connection(app, address_in(gallery))
+        start = await connection.message()
+        assert dict(start["headers"])[b"content-length"] == str(len(big)).encode()
+        pieces = [await connection.message()]
+        while pieces[-1].get("more_body"):
+            pieces.append(await connection.message())
+        await connection.leave()
+        assert b"".join(piece["body"] for piece in pieces) == big
+        assert max(len(piece["body"]) for piece in pieces) <= 256 * 1024
+
+    run(scene())
+
+
+@pytest.mark.parametrize("given", ["{}", "W/{}", '"other", {}', "*", '"other",W/{}'])
+def test_a_frame_that_a_viewer_has_is_not_sent_again(given: str) -> None:
+    gallery, app = page_of(samples.done(content=samples.png()))
+    etag = ask(app, address_in(gallery)).headers["etag"]
+    answer = ask(app, address_in(gallery), headers={"if-none-match": given.format(etag)})
+    assert (answer.status, answer.body, answer.headers["etag"]) == (304, b"", etag)
+
+
+@pytest.mark.parametrize("given", ["", '"other"', "W/", "garbage", '""'])
+def test_a_frame_that_a_viewer_does_not_have_is_sent(given: str) -> None:
+    gallery, app = page_of(samples.done(content=samples.png()))
+    assert ask(app, address_in(gallery), headers={"if-none-match": given}).status == 200
+
+
+def test_frames_that_differ_have_tags_that_differ() -> None:
+    gallery, app = page_of(samples.partial(), samples.done("ig_1", samples.png(2, 2)))
+    facts = gallery.changes(0)[1][1].facts
+    tags = [ask(app, f"/{each['url']}").headers["etag"] for each in (*facts["partials"], facts["final"])]
+    assert len(set(tags)) == 2
+
+
+def test_a_drawing_is_an_attachment_that_may_run_nothing() -> None:
+    drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><script>alert(1)</script></svg>'
+    gallery = Gallery()
+    shown(gallery, samples.done(content=drawing), limits=Limits(formats=("PNG", "SVG")))
+    app = create_app(gallery, authorize=everyone)
+    answer = ask(app, address_in(gallery))
+    assert (answer.status, answer.body) == (200, drawing)
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+
+
+def test_a_frame_of_a_stream_that_went_is_gone() -> None:
+    gallery, app = page_of(samples.done(content=samples.png()))
+    address = address_in(gallery)
+    gallery.remove("otter")
+    assert ask(app, address).status == 404
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "/frames/{key}/",
+        "/frames/{key}/..",
+        "/frames/{key}/../{name}",
+        "/frames/{key}/%2e%2e%2f{name}",
+        "/frames/{key}/{name}%00",
+        "/frames/{key}/%00{name}",
+        "/frames/{key}/{name}/",
+        "/frames/{key}/{name}%0a",
+        "/frames/{key}/./{name}",
+        "/frames//{name}",
+        "/frames/{key}/x{name}",
+        "/frames/{upper}/{name}",
+        "/frames/{key}/%252e%252e",
+        "/frames/{key}/\u2025",
+        "/{key}/{name}",
+    ],
+)
+def test_no_path_leads_out_of_the_frames(changed: str) -> None:
+    gallery, app = page_of(samples.done(content=samples.png()))
+    _, _, key, name = address_in(gallery).split("/")
+    path = changed.format(key=key, upper=key.swapcase(), name=name)
+    assert ask(app, path.encode().decode("latin-1")).status == 404
+
+
+def test_an_address_of_one_stream_and_a_name_of_another_lead_nowhere() -> None:
+    gallery, app = page_of()
+    for name, picture in (("mine", samples.png()), ("yours", samples.png(2, 2))):
+        shown(gallery, samples.done(content=picture), name=name)
+    key = address_in(gallery, "mine").split("/")[2]
+    name = address_in(gallery, "yours").split("/")[3]
+    assert ask(app, f"/frames/{key}/{name}").status == 404
+
+
+# ---- mounted
+
+
+def mounted_in_starlette(app: Any) -> Application:
+    return Starlette(routes=[Mount("/pictures", app)])
+
+
+def mounted_in_fastapi(app: Any) -> Application:
+    fastapi = pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install fastapi")
+    host = fastapi.FastAPI()
+    host.mount("/pictures", app)
+    return host  # type: ignore[no-any-return]
+
+
+HOSTS = pytest.mark.parametrize("mounted", [mounted_in_starlette, mounted_in_fastapi])
+
+
+@HOSTS
+def test_mounted_under_a_prefix_every_address_is_found_from_the_page(mounted: Callable[[Any], Application]) -> None:
+    host = mounted(page_of(samples.done(content=samples.png()))[1])
+
+    async def scene() -> None:
+        html = (await asked(host, "/pictures/")).body.decode()
+        for name in re.findall(r'(?:src|href)="([^"]+)"', html):
+            assert (await asked(host, urljoin("/pictures/", name))).status == 200, name
+        async with viewing(host, urljoin("/pictures/", "events")) as viewer:
+            _, item = await viewer.batch()
+        answer = await asked(host, urljoin("/pictures/", item.facts["shown"]))
+        assert answer.body == samples.png()
+
+    run(scene())
+
+
+@HOSTS
+def test_mounted_a_link_from_elsewhere_may_lead_to_the_page(mounted: Callable[[Any], Application]) -> None:
+    host = mounted(page_of()[1])
+    link = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
+    assert ask(host, "/pictures/", headers=link).status == 200
+    assert ask(host, "/pictures/events", headers=link).status == 403
+
+
+@HOSTS
+def test_mounted_what_is_not_there_is_a_404(mounted: Callable[[Any], Application]) -> None:
+    host = mounted(page_of()[1])
+    assert ask(host, "/pictures/nothing").status == ask(host, "/events").status == 404
+
+
+def test_what_the_page_exports_is_there() -> None:
+    web = importlib.import_module("imgassemble.web")
+    assert set(dir(web)) == set(web.__all__) == {"Gallery", "create_app", "everyone"}
+    assert all(getattr(web, name) for name in web.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = web.nothing

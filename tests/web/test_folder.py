@@ -1,0 +1,239 @@
+"""A folder that `save` writes, watched: what stands there, what is added, and what somebody else has put there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import samples
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import responses_streams
+
+from imgassemble import Assembler, DirectorySink, FinalReady, Result, State, assemble
+from imgassemble.web.folder import folder_events
+
+IDS = st.sampled_from(("ig_1", "ig_2", "../../x"))
+EVENTFUL = st.one_of(
+    st.builds(samples.partial, IDS, st.sampled_from((0, 1, 2, 0.5, 0.00001, 2**53))),
+    st.builds(
+        samples.done, IDS, st.sampled_from((samples.png(2, 2), samples.picture("JPEG"), samples.picture("WEBP")))
+    ),
+    st.builds(samples.done, IDS, status=st.sampled_from(("failed", "incomplete"))),
+    st.builds(samples.call, st.sampled_from(("generating", "completed")), IDS),
+)
+STREAMS = st.one_of(st.lists(EVENTFUL, max_size=8), responses_streams())
+
+
+def saved(events: Iterable[Any], folder: Path) -> Result:
+    return assemble(events, sinks=[DirectorySink(folder)])
+
+
+def looked_at(folder: Path) -> Result:
+    """What one look at the folder finds."""
+    return assemble(folder_events(folder, is_over=lambda: True))
+
+
+def pictures(result: Result) -> dict[str, Any]:
+    return {
+        item_id: (item.state, item.is_provisional, item.partials, item.final) for item_id, item in result.items.items()
+    }
+
+
+def put(path: Path, data: bytes = b"", facts: Any = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(json.dumps(facts).encode() if facts is not None else data)
+    return path
+
+
+@given(STREAMS)
+def test_a_folder_that_is_finished_shows_what_the_stream_gave(events: list[samples.Wire]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        assert pictures(saved(events, Path(folder))) == pictures(looked_at(Path(folder)))
+
+
+@given(STREAMS)
+def test_a_folder_that_is_watched_shows_in_the_end_what_the_stream_gave(events: list[samples.Wire]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, assembler = Path(name), Assembler()
+        sink, left = DirectorySink(folder), list(events)
+        sink.open(assembler)
+        assembler.subscribe(sink)
+
+        def write_on(_seconds: float) -> None:
+            assembler.feed(left.pop(0)) if left else assembler.close()
+            if assembler.outcome:
+                sink.close()
+
+        watched = assemble(folder_events(folder, is_over=lambda: assembler.outcome is not None, wait=write_on))
+        assert assembler.result is not None
+        assert pictures(watched) == pictures(assembler.result)
+
+
+def test_what_is_added_is_told_once_and_as_it_comes(tmp_path: Path) -> None:
+    assembler, sink = Assembler(), DirectorySink(tmp_path)
+    sink.open(assembler)
+    assembler.subscribe(sink)
+    written = [samples.partial(index=0), samples.partial(index=1), {}, samples.done(content=samples.png(2, 2))]
+    told: list[list[str]] = [[]]
+
+    def wait(seconds: float) -> None:
+        assert 0 < seconds < 5
+        told.append([])
+        assembler.feed(written.pop(0))
+
+    for event in folder_events(tmp_path, is_over=lambda: not written, wait=wait):
+        told[-1].append(event["type"].rpartition(".")[2])
+    assert told == [[], ["partial_image"], ["partial_image"], [], ["done"]]
+
+
+def test_what_was_written_until_it_was_over_is_found(tmp_path: Path) -> None:
+    def is_over() -> bool:
+        saved([samples.done(content=samples.png())], tmp_path)
+        return True
+
+    assert len(list(folder_events(tmp_path, is_over=is_over))) == 1
+
+
+@pytest.mark.parametrize("make", [lambda folder: None, lambda folder: folder.mkdir()], ids=["missing", "empty"])
+def test_a_folder_without_anything_is_waited_for(make: Callable[[Path], object], tmp_path: Path) -> None:
+    folder, waits = tmp_path / "out", list[float]()
+    make(folder)
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        saved([samples.done(content=samples.png())], folder)
+
+    result = assemble(folder_events(folder, is_over=lambda: bool(waits), wait=wait))
+    assert result.items["ig_1"].final
+
+
+@pytest.mark.parametrize("key_by", ["item_id", "output_index"])
+def test_a_draft_that_stands_in_a_folder_is_told_as_one_until_a_result_is_added(key_by: Any, tmp_path: Path) -> None:
+    def save(*events: samples.Wire) -> None:
+        sink = DirectorySink(tmp_path, overwrite=True)
+        assemble(events, assembler=Assembler(key_by=key_by), sinks=[sink])
+
+    draft, assembler = (samples.partial(), samples.call("completed")), Assembler(key_by=key_by)
+    save(*draft)
+    later = [lambda: save(*draft, samples.done(content=samples.png(2, 2)))]
+    watched = folder_events(tmp_path, is_over=lambda: not later, wait=lambda _seconds: later.pop()())
+    told = [update for event in watched for update in assembler.feed(event)]
+    assert [update.is_provisional for update in told if isinstance(update, FinalReady)] == [True, False]
+    assert not assembler.anomalies
+
+
+# ---- what somebody else has put there
+
+SECRET = samples.png(7, 7)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"ig_1"',
+        b'{"id": 7}',
+        b'{"id": null}',
+        b"{}",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"9" * 10_000,
+    ],
+    ids=["empty", "cut", "list", "null", "text", "number", "no id", "nothing", "no UTF-8", "deep", "long number"],
+)
+def test_facts_that_are_none_are_passed_over(facts: bytes, tmp_path: Path) -> None:
+    saved([samples.done("ig_1", samples.png())], tmp_path)
+    put(tmp_path / "broken" / "item.json", facts)
+    put(tmp_path / "broken" / "final.png", samples.png())
+    assert set(looked_at(tmp_path).items) == {"ig_1"}
+
+
+@pytest.mark.parametrize(
+    "name", ["state", "error", "revised_prompt", "is_provisional", "output_index", "usage", "partials"]
+)
+@pytest.mark.parametrize("value", [None, 7, "x", [], {}, {"a": [1]}, "\ud800", [[[]]], True, -1e300])
+def test_facts_of_any_kind_do_no_harm(name: str, value: Any, tmp_path: Path) -> None:
+    put(tmp_path / "a" / "item.json", facts={"id": "ig_1", "state": "failed", name: value})
+    put(tmp_path / "a" / "partial-000.png", samples.png())
+    assert looked_at(tmp_path).items["ig_1"].partials
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["partial-.png", "partial-x.png", "partial--1.png", "partial-1e999.png", "partial-nan.png", "partial-0", "final",
+     "x.png", "partial-0.png.tmp", ".imgassemble-x.tmp", "partial-9" + "9" * 200 + ".png", "partial-\u0663.png"],
+)  # fmt: skip
+def test_other_names_do_no_harm(name: str, tmp_path: Path) -> None:
+    put(tmp_path / "a" / "item.json", facts={"id": "ig_1"})
+    put(tmp_path / "a" / name, SECRET)
+    put(tmp_path / "a" / "partial-000.png", samples.png())
+    assert looked_at(tmp_path).items["ig_1"].partials[0].data == samples.png()
+
+
+def test_a_picture_that_is_none_is_an_anomaly(tmp_path: Path) -> None:
+    put(tmp_path / "a" / "item.json", facts={"id": "ig_1"})
+    put(tmp_path / "a" / "final.png", b"no picture")
+    item = looked_at(tmp_path).items["ig_1"]
+    assert (item.state, item.final) == (State.INCOMPLETE, None)
+    assert item.anomalies
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="only an administrator makes links there")
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    put(elsewhere / "item.json", facts={"id": "secret"})
+    put(elsewhere / "final.png", SECRET)
+    put(folder / "a" / "item.json", facts={"id": "ig_1"})
+    (folder / "a" / "final.png").symlink_to(elsewhere / "final.png")
+    (folder / "a" / "partial-000.png").symlink_to(elsewhere / "final.png")
+    (folder / "whole").symlink_to(elsewhere)
+    (folder / "b").mkdir()
+    (folder / "b" / "item.json").symlink_to(elsewhere / "item.json")
+    put(folder / "b" / "final.png", samples.png())
+    (folder / "round").symlink_to(folder)
+    (folder / "broken").symlink_to(folder / "nowhere")
+    assert list(folder_events(folder, is_over=lambda: True)) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_no_pipe_is_waited_for(tmp_path: Path) -> None:
+    put(tmp_path / "a" / "item.json", facts={"id": "ig_1"})
+    os.mkfifo(tmp_path / "a" / "final.png")
+    (tmp_path / "b").mkdir()
+    os.mkfifo(tmp_path / "b" / "item.json")
+    (tmp_path / "c" / "item.json").mkdir(parents=True)
+    (tmp_path / "a" / "partial-000.png").mkdir()
+    assert list(folder_events(tmp_path, is_over=lambda: True)) == []
+
+
+def test_a_file_that_is_too_large_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path / "a" / "item.json", facts={"id": "ig_1"})
+    for name in ("final.png", "../b/item.json"):
+        path = put(tmp_path / "a" / name) if name[0] != "." else put(tmp_path / "b" / "item.json")
+        os.truncate(path, 10 * 2**30)  # with holes: it takes no room
+    assert list(folder_events(tmp_path, is_over=lambda: True)) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="whoever runs this may read all files")
+def test_what_may_not_be_read_is_passed_over(tmp_path: Path) -> None:
+    saved([samples.done("ig_1", samples.png())], tmp_path)
+    put(tmp_path / "b" / "item.json", facts={"id": "ig_2"}).chmod(0)
+    (tmp_path / "c").mkdir(mode=0)
+    assert set(looked_at(tmp_path).items) == {"ig_1"}
+
+
+def test_two_folders_of_one_id_are_one_item(tmp_path: Path) -> None:
+    for name in "ab":
+        put(tmp_path / name / "item.json", facts={"id": "ig_1"})
+        put(tmp_path / name / "final.png", samples.png())
+    assert set(looked_at(tmp_path).items) == {"ig_1"}

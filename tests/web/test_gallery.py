@@ -1,0 +1,924 @@
+"""What viewers are shown of many streams, as facts and frames: the present, told once, and let go of in time."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import re
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import samples
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import images_streams, responses_streams
+
+from imgassemble import Assembler, Frame, FrameAdded, ItemEnded, State, StreamEnded, UsageError
+from imgassemble.assembly.updates import Outcome
+from imgassemble.web import Gallery
+from imgassemble.web import gallery as gallery_module
+from imgassemble.web.gallery import Change
+
+
+@dataclass(slots=True)
+class Viewer:
+    """What somebody has made of the changes that were told."""
+
+    gallery: Gallery
+    seen: int = 0
+    streams: dict[str, dict[str, Any]] = field(default_factory=dict)
+    items: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    told: list[Change] = field(default_factory=list)
+
+    def look(self) -> Viewer:
+        self.seen, self.told = self.gallery.changes(self.seen)
+        for change in self.told:
+            match change.kind:
+                case "anew":
+                    self.streams, self.items = {}, {}
+                case "stream":
+                    self.streams[change.stream] = change.facts
+                case "item":
+                    self.items[change.stream, change.facts["id"]] = change.facts
+                case "gone":
+                    self.streams.pop(change.stream, None)
+                    self.items = {key: facts for key, facts in self.items.items() if key[0] != change.stream}
+                case other:
+                    raise AssertionError(other)
+        return self
+
+    def knows(self) -> tuple[object, object]:
+        return self.streams, self.items
+
+
+def fresh(gallery: Gallery) -> Viewer:
+    return Viewer(gallery).look()
+
+
+def the_item(gallery: Gallery, item_id: str = "ig_1", stream: str = "otter") -> dict[str, Any]:
+    return fresh(gallery).items[stream, item_id]
+
+
+def shown(gallery: Gallery, *events: samples.Wire, name: str = "otter", is_over: bool = False) -> Assembler:
+    assembler = Assembler()
+    gallery.add(name, assembler)
+    for event in events:
+        assembler.feed(event)
+    if is_over:
+        assembler.close()
+    return assembler
+
+
+def frames_of(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """All frames of an item: the partials by index, then the final."""
+    return [*facts["partials"], *([facts["final"]] if facts["has_final"] else [])]
+
+
+def told_again(frame: dict[str, Any]) -> dict[str, Any]:
+    """What stays of a frame's facts when it comes again, which is no news; without its address, which is random."""
+    return {name: frame[name] for name in ("index", "is_final", "format", "size", "bytes", "sha256")}
+
+
+def frame_at(gallery: Gallery, address: str) -> Frame | None:
+    folder, key, name = address.split("/")
+    assert folder == "frames"
+    found = gallery.frame(key, name)
+    return found[1] if found else None
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# ---- the laws
+
+NAMES = ("a", "b")
+IDS = st.sampled_from(("ig_1", "ig_2"))
+PICTURES = st.sampled_from((samples.png(), samples.png(2, 2), samples.picture("JPEG")))
+EVENTFUL = st.one_of(
+    st.builds(samples.partial, IDS, st.integers(0, 3), PICTURES),
+    st.builds(samples.partial, IDS, st.integers(0, 40)),
+    st.builds(samples.done, IDS, PICTURES),
+    st.builds(samples.done, IDS, status=st.sampled_from(("failed", "incomplete", "completed"))),
+    st.builds(samples.call, st.sampled_from(("generating", "completed")), IDS),
+    st.just(samples.error()),
+    st.builds(samples.snapshot, st.sampled_from(("completed", "failed", "incomplete"))),
+    st.builds(
+        lambda kind, item_id, status: samples.snapshot(kind, [samples.member(item_id, status=status)]),
+        st.sampled_from(("completed", "failed", "incomplete")),
+        IDS,
+        st.sampled_from(("failed", "incomplete", "completed")),
+    ),
+)
+STREAMS = st.one_of(st.lists(EVENTFUL, max_size=12), responses_streams(), images_streams())
+
+
+@st.composite
+def days(draw: st.DrawFn) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    """Bounds of a gallery, and what happens in it: streams begin, go on, end and are removed; viewers look."""
+    bounds = {
+        "max_bytes": draw(st.sampled_from((1, 150, 10_000))),
+        "max_streams": draw(st.sampled_from((1, 2, 9))),
+        "keep_s": draw(st.sampled_from((0.0, 10.0))),
+    }
+    happenings = st.one_of(
+        st.tuples(st.just("feed"), st.tuples(st.sampled_from(NAMES), st.lists(EVENTFUL, min_size=1, max_size=4))),
+        st.tuples(st.sampled_from(("add", "again", "end", "remove")), st.sampled_from(NAMES)),
+        st.tuples(st.just("wait"), st.sampled_from((1.0, 10.0))),
+        st.tuples(st.just("look"), st.integers(0, 2)),
+    )
+    return bounds, [("add", name) for name in NAMES] + draw(st.lists(happenings, max_size=16))
+
+
+def lived(bounds: dict[str, Any], happenings: list[tuple[str, Any]]) -> Iterator[tuple[Gallery, list[Viewer]]]:
+    """The gallery and three viewers, after each thing that happened."""
+    clock = Clock()
+    gallery = Gallery(clock=clock, **bounds)
+    viewers = [Viewer(gallery) for _ in range(3)]
+    assemblers: dict[str, Assembler] = {}
+    for kind, what in happenings:
+        match kind, what:
+            case (("add" | "again"), name):
+                if kind == "again":
+                    gallery.remove(name)
+                try:
+                    assembler = Assembler()
+                    gallery.add(name, assembler)
+                    assemblers[name] = assembler
+                except UsageError:
+                    pass  # it is there, or there are too many
+            case "feed", (name, events) if name in assemblers and not assemblers[name].outcome:
+                for event in events:
+                    assemblers[name].feed(event)
+            case "end", name if name in assemblers:
+                assemblers[name].close()
+            case "remove", name:
+                gallery.remove(name)
+            case "wait", seconds:
+                clock.now += seconds
+            case "look", number:
+                viewers[number].look()
+        yield gallery, viewers
+
+
+@given(days())
+def test_whoever_looks_now_and_then_knows_what_a_newcomer_sees(day: tuple[dict[str, Any], list[Any]]) -> None:
+    for gallery, viewers in lived(*day):
+        for viewer in copy.deepcopy([(each.seen, each.streams, each.items) for each in viewers]):
+            late = Viewer(gallery, *viewer).look()
+            assert late.knows() == fresh(gallery).knows()
+
+
+@given(days())
+def test_every_address_that_is_told_leads_to_its_frame(day: tuple[dict[str, Any], list[Any]]) -> None:
+    for gallery, _ in lived(*day):
+        for facts in fresh(gallery).items.values():
+            frames = frames_of(facts)
+            assert facts["shown"] == (frames[-1]["url"] if frames else None)
+            for each in frames:
+                frame = frame_at(gallery, each["url"])
+                assert frame is not None
+                assert (len(frame.data), frame.format) == (each["bytes"], each["format"])
+                assert f"{frame.sha256}{frame.suffix}" in each["url"]  # the last partial and the final may be one
+
+
+@given(days())
+def test_only_the_newest_picture_of_each_item_may_be_over_the_bound(day: tuple[dict[str, Any], list[Any]]) -> None:
+    for gallery, _ in lived(*day):
+        now = fresh(gallery)
+        sizes = {each["url"]: each["bytes"] for facts in now.items.values() for each in frames_of(facts)}
+        if sum(sizes.values()) > day[0]["max_bytes"]:
+            assert all(stream["outcome"] is None for stream in now.streams.values())
+            assert all(len(frames_of(facts)) <= 1 for facts in now.items.values())
+
+
+@given(STREAMS, st.booleans())
+def test_an_item_is_shown_as_the_assembler_has_it(events: list[samples.Wire], is_closed: bool) -> None:
+    gallery, assembler = Gallery(), Assembler()
+    gallery.add("otter", assembler)
+    for step in [*events, *([None] if is_closed else [])]:
+        if step is None:
+            assembler.close()
+        else:
+            assembler.feed(step)
+        now = fresh(gallery)
+        assert {item_id for _, item_id in now.items} == set(assembler.items)
+        for item_id, item in assembler.items.items():
+            facts = now.items["otter", item_id]
+            result = None if item.is_provisional else item.final
+            frames = [*item.partials, *([result] if result else [])]
+            assert facts["state"] == item.state
+            assert facts["has_ended"] == item.state.is_end
+            assert facts["has_final"] == (result is not None)
+            assert (facts["kind"] == "final") == facts["has_final"]
+            assert (facts["final_s"] is not None) == facts["has_final"]
+            assert [told_again(each) for each in frames_of(facts)] == [told_again(each.as_dict()) for each in frames]
+            assert (facts["error"] is None) == (item.error is None)
+            assert facts["anomalies"] == item.as_dict()["anomalies"]
+            if item.latest is None:
+                assert facts["shown"] is None
+            else:
+                latest = frame_at(gallery, facts["shown"])
+                assert latest is not None
+                assert latest.data == item.latest.data
+            if item.state is State.FAILED:
+                assert facts["kind"] == "failed"
+            elif item.state is State.INCOMPLETE:
+                assert facts["kind"] == ("draft" if item.latest else "failed")
+        if is_closed and step is None:
+            assert now.streams["otter"]["outcome"] == assembler.outcome
+
+
+@given(STREAMS)
+def test_facts_are_json_without_base64(events: list[samples.Wire]) -> None:
+    gallery = Gallery()
+    shown(gallery, *events, is_over=True)
+    text = json.dumps([change.facts for change in gallery.changes(0)[1]], allow_nan=False)
+    assert text.isascii()
+    assert not re.search("iVBOR|data:image|[A-Za-z0-9+/=]{100}", text)
+
+
+# ---- what is told
+
+
+def test_facts_have_the_names_and_the_form_that_the_item_gives_them() -> None:
+    gallery = Gallery()
+    events = [
+        samples.partial(index=0),
+        samples.partial(index=1, content="%%%"),
+        samples.done(content=samples.png(2, 2)),
+    ]
+    item = shown(gallery, *events)["ig_1"].as_dict()
+    facts = the_item(gallery)
+    for frame in (*facts["partials"], facts["final"]):
+        assert frame.pop("url").endswith(frame.pop("suffix"))
+    told = {name: facts[name] for name in item if name in facts}
+    assert told == {name: item[name] for name in told}
+    assert set(item) - set(told) == {"reason", "output_index", "revised_prompt", "url", "usage"}  # no update tells them
+
+
+def test_a_draft_is_told_as_the_item_tells_it() -> None:
+    gallery = Gallery()
+    shown(gallery, samples.partial(), samples.call("completed"), is_over=True)
+    facts = the_item(gallery)
+    assert (facts["is_provisional"], facts["final"]) == (True, facts["partials"][-1])
+
+
+def test_an_error_is_told_without_what_has_no_end() -> None:
+    gallery = Gallery()
+    shown(
+        gallery,
+        samples.done(status="failed", error={"code": "moderation_blocked", "message": "no", "more": "x" * 9_999}),
+    )
+    assert the_item(gallery)["error"] == {"type": "ProviderError", "code": "moderation_blocked", "message": "no"}
+
+
+def test_a_stream_is_there_before_its_first_frame() -> None:
+    gallery = Gallery()
+    gallery.add("otter", size=(1536, 1024))
+    assert fresh(gallery).streams["otter"]["size"] == [1536, 1024]
+    assert gallery.names == ("otter",)
+
+
+def test_a_viewer_who_has_seen_all_is_told_nothing() -> None:
+    gallery = Gallery()
+    shown(gallery, samples.partial())
+    viewer = fresh(gallery)
+    assert gallery.changes(viewer.seen) == (viewer.seen, [])
+
+
+def test_a_slow_viewer_is_told_once_of_an_item_that_changed_often() -> None:
+    gallery = Gallery()
+    assembler = shown(gallery, samples.partial(index=0))
+    viewer = fresh(gallery)
+    for index in range(1, 20):
+        assembler.feed(samples.partial(index=index))
+    assert [change.kind for change in viewer.look().told] == ["item"]
+    assert len(frames_of(viewer.items["otter", "ig_1"])) == 20
+
+
+def test_what_has_gone_is_told_first_then_the_streams_and_then_their_items() -> None:
+    gallery = Gallery()
+    first, second = shown(gallery, name="first"), shown(gallery, name="second")
+    viewer = fresh(gallery)
+    second.feed(samples.partial("ig_2"))
+    first.feed(samples.partial("ig_1"))
+    first.close()
+    gallery.remove("second")
+    shown(gallery, samples.partial("ig_2"), name="second")
+    assert [(change.stream, change.kind) for change in viewer.look().told] == [
+        ("second", "gone"),
+        ("first", "stream"),
+        ("second", "stream"),
+        ("first", "item"),
+        ("second", "item"),
+    ]
+
+
+def test_what_was_told_once_stays_as_it_was_told() -> None:
+    gallery = Gallery()
+    assembler = shown(gallery, samples.partial(index=0))
+    told = gallery.changes(0)[1]
+    before = copy.deepcopy(told)
+    for event in (
+        samples.partial(index=1),
+        samples.partial(index=2, content="%%%"),
+        samples.done(content=samples.png(2, 2)),
+        {},
+    ):
+        assembler.feed(event)
+    assembler.close()
+    assert told == before
+
+
+def test_a_late_preview_hides_no_final() -> None:
+    gallery = Gallery()
+    shown(gallery, samples.partial(index=0), samples.done(content=samples.png(2, 2)), samples.partial(index=1))
+    facts = the_item(gallery)
+    assert (facts["kind"], facts["caption"], facts["has_final"]) == ("final", "final", True)
+    assert [each["index"] for each in frames_of(facts)] == [0, 1, None]
+    assert facts["shown"] == frames_of(facts)[-1]["url"]
+
+
+def test_a_late_preview_with_a_lower_index_hides_no_better_one() -> None:
+    gallery = Gallery()
+    shown(gallery, samples.partial(index=2), samples.partial(index=1))
+    facts = the_item(gallery)
+    assert facts["caption"] == "preview 3"
+    assert facts["shown"] == frames_of(facts)[-1]["url"]
+
+
+def test_a_failed_item_stays_failed_when_one_more_preview_comes() -> None:
+    gallery = Gallery()
+    shown(gallery, samples.partial(index=0), samples.error(), samples.partial(index=1))
+    facts = the_item(gallery)
+    assert facts["kind"] == "failed"
+    assert "it broke" in facts["caption"]
+    assert len(frames_of(facts)) == 2
+
+
+def test_a_final_that_is_withdrawn_can_be_had_no_more() -> None:
+    gallery = Gallery()
+    assembler = shown(gallery, samples.partial(index=0), samples.done(content=samples.png(2, 2), seq=1))
+    address = the_item(gallery)["shown"]
+    assembler.feed(samples.snapshot("failed", [samples.member(status="failed")], seq=2))
+    facts = the_item(gallery)
+    assert (facts["kind"], facts["has_final"], facts["final_s"]) == ("failed", False, None)
+    assert [each["index"] for each in frames_of(facts)] == [0]
+    assert frame_at(gallery, address) is None
+
+
+def test_a_draft_is_no_final() -> None:
+    gallery = Gallery()
+    shown(gallery, samples.partial(index=0), samples.call("completed"), is_over=True)
+    facts = the_item(gallery)
+    assert (facts["kind"], facts["has_final"], facts["final_s"]) == ("draft", False, None)
+    assert facts["has_ended"]
+
+
+def test_of_many_previews_the_newest_can_be_had() -> None:
+    gallery = Gallery()
+    shown(gallery, *(samples.partial(index=index) for index in range(40)))
+    facts = the_item(gallery)
+    assert [each["index"] for each in frames_of(facts)] == list(range(8, 40))
+
+
+def test_previews_beyond_those_are_not_kept() -> None:
+    gallery = Gallery()
+    assembler = shown(gallery, samples.partial(index=0))
+    oldest = frames_of(the_item(gallery))[0]["url"]
+    for index in range(1, 40):
+        assembler.feed(samples.partial(index=index))
+    assert frame_at(gallery, oldest) is None
+
+
+def test_times_are_told_in_seconds_since_the_stream_was_added() -> None:
+    clock = Clock()
+    gallery = Gallery(clock=clock)
+    assembler = shown(gallery)
+    for seconds, event in (
+        (1.5, samples.partial(index=0)),
+        (2.5, samples.partial(index=1)),
+        (4.0, samples.done("ig_1", samples.png())),
+    ):
+        clock.now = seconds
+        assembler.feed(event)
+    facts = the_item(gallery)
+    assert (facts["preview_s"], facts["final_s"]) == (1.5, 4.0)
+
+
+def test_trouble_is_told_where_it_belongs_and_not_without_end() -> None:
+    gallery = Gallery()
+    assembler = shown(gallery)
+    for _ in range(50):
+        assembler.feed("{")
+        assembler.feed(samples.partial(content="%%%"))
+    now = fresh(gallery)
+    assert len(now.streams["otter"]["anomalies"]) == len(now.items["otter", "ig_1"]["anomalies"]) == 20
+
+
+def test_a_stream_without_an_image_tells_how_it_ended() -> None:
+    gallery = Gallery()
+    shown(gallery, samples.snapshot("completed", [{"type": "message", "id": "msg_1"}]), is_over=True)
+    assert fresh(gallery).streams["otter"]["outcome"] == "no_image"
+
+
+def test_equal_names_are_refused_until_one_has_gone() -> None:
+    gallery = Gallery()
+    gallery.add("otter")
+    with pytest.raises(UsageError, match="'otter' is shown already"):
+        gallery.add("otter")
+    gallery.remove("otter")
+    gallery.add("otter")
+
+
+def test_a_viewer_of_the_old_stream_keeps_nothing_of_it_when_its_name_comes_again() -> None:
+    gallery = Gallery()
+    shown(gallery, samples.partial("ig_old"))
+    viewer = fresh(gallery)
+    gallery.remove("otter")
+    shown(gallery, samples.partial("ig_new"))
+    assert set(viewer.look().items) == {("otter", "ig_new")}
+
+
+def test_a_listener_of_a_stream_that_went_tells_nothing() -> None:
+    gallery = Gallery()
+    old = shown(gallery)
+    gallery.remove("otter")
+    shown(gallery)
+    old.feed(samples.partial("ig_old"))
+    assert not fresh(gallery).items
+
+
+# ---- who has seen what
+
+
+@pytest.mark.parametrize("since", [-1, 999])
+def test_whoever_comes_with_a_version_that_never_was_is_told_all_anew(since: int) -> None:
+    gallery = Gallery()
+    shown(gallery, samples.partial())
+    viewer = Viewer(gallery, seen=since, items={("ghost", ""): {}}).look()
+    assert viewer.told[0].kind == "anew"
+    assert viewer.knows() == fresh(gallery).knows()
+
+
+def test_whoever_slept_while_more_names_went_than_are_remembered_is_told_all_anew() -> None:
+    gallery = Gallery(max_streams=2)
+    shown(gallery, samples.partial(), name="first")
+    sleeper, viewer = fresh(gallery), fresh(gallery)
+    for name in ("first", "second", "third", "fourth"):
+        if name != "first":
+            gallery.add(name)
+        gallery.remove(name)
+        viewer.look()
+    assert sleeper.look().told[0].kind == "anew"
+    assert sleeper.knows() == viewer.knows() == ({}, {})
+    assert viewer.told[0].kind == "gone"
+
+
+def test_a_newcomer_is_not_told_what_has_gone() -> None:
+    gallery = Gallery()
+    gallery.add("otter")
+    gallery.remove("otter")
+    assert fresh(gallery).told == []
+
+
+# ---- an assembler that is under way, or has ended
+
+
+def without_seconds(gallery: Gallery) -> tuple[object, ...]:
+    """What a newcomer sees, but for what cannot be known of a stream that had begun before; addresses are random."""
+    now = fresh(gallery)
+    shown = [now.items[key] for key in sorted(now.items)]
+    secret = {"preview_s", "final_s", "shown", "partials", "final"}
+    secret |= {"caption", "error"}  # they say how an item stood when it ended
+    items = [{name: fact for name, fact in facts.items() if name not in secret} for facts in shown]
+    frames = [
+        [told_again(each) | {"name": each["url"].rpartition("/")[2]} for each in frames_of(facts)] for facts in shown
+    ]
+    return items, frames, now.streams
+
+
+@given(STREAMS, st.booleans(), st.integers(0, 12))
+def test_what_was_fed_before_is_shown_as_if_it_had_been_listened_to(
+    events: list[samples.Wire], is_closed: bool, at: int
+) -> None:
+    early, late, assembler = Gallery(), Gallery(), Assembler()
+    early.add("otter", assembler)
+    for event in events[:at]:
+        assembler.feed(event)
+    if is_closed:
+        assembler.close()
+    late.add("otter", assembler)
+    for event in [] if is_closed else events[at:]:
+        assembler.feed(event)
+        assert without_seconds(late)[1] == without_seconds(early)[1]
+    assembler.close()
+    assert without_seconds(late) == without_seconds(early)
+
+
+def test_an_assembler_that_is_closed_is_shown_with_its_end_and_let_go_of_in_time() -> None:
+    clock = Clock()
+    gallery, assembler = Gallery(keep_s=60, clock=clock), Assembler()
+    for event in (samples.partial(), samples.done(content=samples.png())):
+        assembler.feed(event)
+    assembler.close()
+    gallery.add("otter", assembler)
+    now = fresh(gallery)
+    assert now.streams["otter"]["outcome"] == "completed"
+    assert [each["is_final"] for each in frames_of(now.items["otter", "ig_1"])] == [False, True]
+    clock.now = 60
+    assert gallery.names == ()
+
+
+def test_how_long_it_took_is_not_told_of_a_stream_that_had_begun_before() -> None:
+    clock = Clock()
+    gallery, assembler = Gallery(clock=clock), Assembler()
+    assembler.feed(samples.partial())
+    gallery.add("otter", assembler)
+    clock.now = 3
+    assembler.feed(samples.partial(index=1))
+    assembler.feed(samples.done(content=samples.png()))
+    facts = the_item(gallery)
+    assert (facts["has_final"], facts["preview_s"], facts["final_s"]) == (True, None, None)
+
+
+def test_an_assembler_that_is_fed_by_another_thread_is_shown_as_it_is_in_the_end() -> None:
+    for _ in range(20):
+        gallery, assembler = Gallery(), Assembler()
+
+        def feed(assembler: Assembler = assembler) -> None:
+            for number in range(30):
+                assembler.feed(samples.partial(index=number, content=samples.shade(number)))
+                assembler.feed(samples.partial(index=number, content=b"no picture"))
+            assembler.feed(samples.done(content=samples.png()))
+            assembler.close()
+
+        feeding = threading.Thread(target=feed)
+        feeding.start()
+        while not assembler.items:
+            pass
+        gallery.add("otter", assembler)
+        feeding.join()
+        facts = the_item(gallery)
+        assert (facts["kind"], facts["state"], len(frames_of(facts))) == ("final", "completed", 31)
+        assert len(facts["anomalies"]) == 20
+        assert fresh(gallery).streams["otter"]["outcome"] == "completed"
+
+
+def test_an_anomaly_that_is_just_being_told_is_shown_once() -> None:
+    gallery, assembler = Gallery(), Assembler()
+    assembler.subscribe(lambda update: gallery.names or gallery.add("otter", assembler))
+    assembler.feed(samples.partial(content=b"no picture"))
+    assert len(the_item(gallery)["anomalies"]) == 1
+
+
+# ---- letting go
+
+
+def test_what_has_ended_goes_after_its_time_and_viewers_are_told() -> None:
+    clock = Clock()
+    gallery = Gallery(keep_s=60, clock=clock)
+    shown(gallery, samples.done(content=samples.png()), is_over=True)
+    viewer = fresh(gallery)
+    address = viewer.items["otter", "ig_1"]["shown"]
+    clock.now = 59
+    assert frame_at(gallery, address)
+    clock.now = 60
+    assert frame_at(gallery, address) is None
+    assert [(change.stream, change.kind) for change in viewer.look().told] == [("otter", "gone")]
+    assert gallery.names == ()
+
+
+@dataclass(slots=True)
+class Alarm:
+    """A timer that goes off when a test says so."""
+
+    seconds: float
+    ring: Callable[[], object]
+    daemon: bool = False
+    is_cancelled: bool = False
+
+    def start(self) -> None:
+        ALARMS.append(self)
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+ALARMS: list[Alarm] = []
+
+
+@pytest.fixture
+def alarms(monkeypatch: pytest.MonkeyPatch) -> list[Alarm]:
+    monkeypatch.setattr(gallery_module, "Timer", Alarm)
+    ALARMS.clear()
+    return ALARMS
+
+
+def test_what_has_ended_goes_after_its_time_also_where_nobody_asks(alarms: list[Alarm]) -> None:
+    clock, rings = Clock(), []
+    gallery = Gallery(keep_s=60, clock=clock)
+    gallery.watch(lambda: rings.append(clock.now))
+    shown(gallery, samples.partial(), name="goes on")
+    assert not alarms
+    for at, name in ((10, "first"), (30, "second")):
+        clock.now = at
+        shown(gallery, samples.partial(), name=name, is_over=True)
+    clock.now = 70
+    assert [(alarm.seconds, alarm.daemon) for alarm in alarms] == [(60, True)]
+    alarms[-1].ring()
+    assert list(gallery._streams) == ["goes on", "second"]
+    assert rings[-1] == 70
+    assert [alarm.seconds for alarm in alarms] == [60, 20]
+    clock.now = 90
+    alarms[-1].ring()
+    assert list(gallery._streams) == ["goes on"]
+    assert len(gallery._frames) == 1
+    assert len(alarms) == 2
+
+
+@pytest.mark.parametrize("keep_s", [float("inf"), 1e300])
+def test_what_is_kept_for_ever_needs_no_timer(alarms: list[Alarm], keep_s: float) -> None:
+    gallery = Gallery(keep_s=keep_s)
+    shown(gallery, is_over=True)
+    assert gallery.names == ("otter",)
+    assert not alarms
+
+
+def test_a_timer_keeps_no_gallery_alive(alarms: list[Alarm]) -> None:
+    gallery = Gallery()
+    held = weakref.ref(gallery)
+    shown(gallery, samples.partial(), is_over=True)
+    del gallery
+    gc.collect()
+    assert held() is None
+    assert alarms[0].is_cancelled
+    alarms[0].ring()
+
+
+def test_the_timer_is_a_real_one() -> None:
+    gallery, has_gone = Gallery(keep_s=0.05), threading.Event()
+    shown(gallery, samples.partial(), is_over=True)
+
+    def look() -> None:
+        if not gallery._streams:
+            has_gone.set()
+
+    gallery.watch(look)
+    look()
+    assert has_gone.wait(30)
+    assert not gallery._frames
+
+
+def test_where_no_thread_can_be_had_the_stream_is_shown_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_alarm: Alarm) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(gallery_module, "Timer", Alarm)
+    monkeypatch.setattr(Alarm, "start", refuse)
+    clock = Clock()
+    gallery = Gallery(keep_s=60, clock=clock)
+    shown(gallery, samples.partial(), is_over=True)
+    assert the_item(gallery)["kind"]
+    clock.now = 60
+    assert gallery.names == ()
+
+
+def test_what_goes_on_never_goes_for_its_age() -> None:
+    clock = Clock()
+    gallery = Gallery(keep_s=0, clock=clock)
+    shown(gallery, samples.partial())
+    clock.now = 10**9
+    assert gallery.names == ("otter",)
+
+
+def test_the_name_of_a_stream_whose_time_is_over_is_free() -> None:
+    clock = Clock()
+    gallery = Gallery(keep_s=60, clock=clock)
+    shown(gallery, is_over=True)
+    clock.now = 60
+    gallery.add("otter")
+
+
+def test_over_the_bound_of_bytes_the_stream_that_ended_first_goes_first() -> None:
+    picture = samples.png()
+    gallery = Gallery(max_bytes=2 * len(picture))
+    for name in ("first", "second"):
+        shown(gallery, name=name)
+    for name in ("b", "a"):
+        shown(gallery, samples.done(content=picture), name=name, is_over=True)
+    shown(gallery, samples.done(content=picture), name="c")
+    assert gallery.names == ("first", "second", "a", "c")
+
+
+def test_over_the_bound_of_bytes_previews_go_before_any_stream_that_has_ended() -> None:
+    picture = samples.png()
+    gallery = Gallery(max_bytes=3 * len(picture))
+    for name in ("first", "second"):
+        shown(
+            gallery, samples.partial(content=samples.shade(0)), samples.done(content=picture), name=name, is_over=True
+        )
+    shown(
+        gallery,
+        samples.partial(content=samples.shade(0)),
+        samples.partial(index=1, content=samples.shade(1)),
+        name="live",
+    )
+    left = {name: [each["index"] for each in frames_of(the_item(gallery, stream=name))] for name in gallery.names}
+    assert left == {"first": [None], "second": [None], "live": [1]}
+
+
+def test_previews_are_thinned_and_never_the_newest_picture_of_an_item() -> None:
+    gallery = Gallery(max_bytes=1)
+    shown(gallery, *(samples.partial(f"ig_{item}", index) for index in range(3) for item in range(3)))
+    for item in range(3):
+        (left,) = frames_of(the_item(gallery, f"ig_{item}"))
+        assert left["index"] == 2
+
+
+def test_the_oldest_previews_are_thinned_first() -> None:
+    gallery = Gallery(max_bytes=3 * len(samples.shade(0)))
+    shown(gallery, *(samples.partial("ig_1", index) for index in range(2)), name="first")
+    shown(gallery, *(samples.partial("ig_1", index) for index in range(2)), name="second")
+    assert [len(frames_of(the_item(gallery, stream=name))) for name in ("first", "second")] == [1, 2]
+
+
+def test_equal_bytes_count_once_for_an_item() -> None:
+    picture = samples.png()
+    gallery = Gallery(max_bytes=len(picture))
+    shown(gallery, samples.partial(content=picture), samples.done(content=picture))
+    first, final = frames_of(the_item(gallery))
+    assert first["url"] == final["url"]
+
+
+def test_over_the_bound_of_streams_the_oldest_that_has_ended_goes() -> None:
+    gallery = Gallery(max_streams=2)
+    shown(gallery, name="open")
+    shown(gallery, name="ended", is_over=True)
+    assert gallery.names == ("open", "ended")
+    shown(gallery, name="new")
+    assert gallery.names == ("open", "new")
+    with pytest.raises(UsageError, match="2 streams are under way"):
+        gallery.add("one more")
+
+
+def test_a_name_that_is_taken_lets_nothing_go() -> None:
+    gallery = Gallery(max_streams=2)
+    shown(gallery, name="ended", is_over=True)
+    shown(gallery, name="open")
+    with pytest.raises(UsageError, match="is shown already"):
+        gallery.add("open")
+    assert gallery.names == ("ended", "open")
+
+
+def test_nothing_is_held_of_what_was_removed() -> None:
+    gallery = Gallery()
+    assembler = Assembler()
+    assembler.feed(samples.partial())
+    (frame,) = assembler["ig_1"].partials
+    before = sys.getrefcount(frame)
+    listen = gallery.add("otter")
+    listen(FrameAdded("ig_1", frame, True))
+    shown_then = sys.getrefcount(frame)
+    gallery.remove("otter")
+    listen(FrameAdded("ig_1", frame, True))
+    after = sys.getrefcount(frame)
+    assert before == after < shown_then
+
+
+def test_the_bytes_of_a_thinned_preview_are_not_held() -> None:
+    gallery = Gallery(max_bytes=1)
+    assembler = Assembler()
+    assembler.feed(samples.partial())
+    (frame,) = assembler["ig_1"].partials
+    held = sys.getrefcount(frame.data)
+    listen = gallery.add("otter")
+    listen(FrameAdded("ig_1", frame, True))
+    assembler.feed(samples.partial(index=1))
+    listen(FrameAdded("ig_1", assembler["ig_1"].partials[1], True))
+    now = sys.getrefcount(frame.data)
+    assert now == held
+
+
+# ---- frames
+
+
+def test_a_frame_is_the_bytes_that_were_received() -> None:
+    picture = samples.picture("JPEG")
+    gallery = Gallery()
+    shown(gallery, samples.done(content=picture))
+    frame = frame_at(gallery, the_item(gallery)["shown"])
+    assert frame is not None
+    assert frame.data == picture
+
+
+def test_an_address_of_one_stream_leads_to_no_frame_of_another() -> None:
+    gallery = Gallery()
+    shown(gallery, samples.done(content=samples.png()), name="mine")
+    shown(gallery, samples.done(content=samples.png(2, 2)), name="yours")
+    _, my_key, my_name = the_item(gallery, stream="mine")["shown"].split("/")
+    _, your_key, your_name = the_item(gallery, stream="yours")["shown"].split("/")
+    assert my_key != your_key
+    assert gallery.frame(my_key, your_name) is gallery.frame(your_key, my_name) is None
+
+
+def test_equal_frames_of_two_streams_have_two_addresses() -> None:
+    gallery = Gallery()
+    for name in ("mine", "yours"):
+        shown(gallery, samples.done(content=samples.png()), name=name)
+    assert the_item(gallery, stream="mine")["shown"] != the_item(gallery, stream="yours")["shown"]
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "\0", "ig_1", "x" * 9_999])
+def test_a_name_that_was_never_told_leads_nowhere(name: str) -> None:
+    gallery = Gallery()
+    shown(gallery, samples.done(content=samples.png()))
+    key = the_item(gallery)["shown"].split("/")[1]
+    assert gallery.frame(key, name) is None
+    assert gallery.frame(name, key) is None
+
+
+# ---- watching, and threads
+
+
+def test_a_watcher_is_called_after_each_change_until_it_stops() -> None:
+    gallery = Gallery()
+    versions: list[int] = []
+    stop = gallery.watch(lambda: versions.append(gallery.changes(0)[0]))
+    listen = gallery.add("otter")
+    listen(ItemEnded("ig_1", State.FAILED, None))
+    gallery.remove("otter")
+    assert versions == sorted(set(versions))
+    assert len(versions) == 3
+    stop()
+    stop()
+    gallery.add("otter")
+    assert len(versions) == 3
+
+
+def test_many_threads_feed_and_many_look_and_all_know_the_same_in_the_end() -> None:
+    gallery = Gallery(max_bytes=20_000, max_streams=50)
+    gate, is_over = threading.Barrier(10), threading.Event()
+    troubles: list[BaseException] = []
+
+    def careful(work: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                gate.wait()
+                work()
+            except BaseException as error:  # noqa: BLE001 - it is told below
+                troubles.append(error)
+
+        return threading.Thread(target=run)
+
+    def feed(number: int) -> None:
+        for turn in range(20):
+            assembler = shown(gallery, name=f"{number}-{turn}")
+            for index in range(10):
+                assembler.feed(samples.partial("ig_1", index))
+            assembler.feed(samples.done("ig_1", samples.png(2, 2)))
+            assembler.close()
+            if turn % 3 == 0:
+                gallery.remove(f"{number}-{turn}")
+
+    viewers = [Viewer(gallery) for _ in range(5)]
+
+    def look(viewer: Viewer) -> None:
+        while not is_over.is_set():
+            viewer.look()
+            for facts in tuple(viewer.items.values())[-3:]:
+                frame_at(gallery, frames_of(facts)[-1]["url"]) if frames_of(facts) else None
+
+    feeders = [careful(lambda number=number: feed(number)) for number in range(5)]  # type: ignore[misc]
+    lookers = [careful(lambda viewer=viewer: look(viewer)) for viewer in viewers]  # type: ignore[misc]
+    for thread in (*feeders, *lookers):
+        thread.start()
+    for thread in feeders:
+        thread.join()
+    is_over.set()
+    for thread in lookers:
+        thread.join()
+    assert not troubles
+    for viewer in viewers:
+        assert viewer.look().knows() == fresh(gallery).knows()
+
+
+def test_whoever_listens_may_be_told_the_end_twice() -> None:
+    gallery = Gallery()
+    listen = gallery.add("otter")
+    for outcome in (Outcome.FAILED, Outcome.COMPLETED):
+        listen(StreamEnded(outcome, None))
+    assert fresh(gallery).streams["otter"]["outcome"] == "completed"
+    gallery.remove("otter")
+    assert gallery.names == ()
