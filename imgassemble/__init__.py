@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .assembly.assembler import Assembler
-    from .assembly.items import Cursor, Item, Result
+    from .assembly.items import Cursor, Item
+    from .assembly.results import ResponseSummary, Result
     from .assembly.sink import Sink
     from .assembly.updates import (
         Anomaly,
@@ -96,6 +97,7 @@ __all__ = [
     "Refresher",
     "Response",
     "ResponseEvent",
+    "ResponseSummary",
     "Result",
     "Sink",
     "SinkError",
@@ -124,7 +126,8 @@ _HOMES = {
     "wire.events": ("ChatEvent", "ErrorEvent", "Event", "ImageData", "ImageCallEvent", "ImageEvent", "ImagesEvent",
         "OutputItem", "OutputItemEvent", "Response", "ResponseEvent", "parse_event"),
     "frames.frame": ("Frame",),
-    "assembly.items": ("Cursor", "Item", "Result"),
+    "assembly.items": ("Cursor", "Item"),
+    "assembly.results": ("ResponseSummary", "Result"),
     "states": ("State",),
     "limits": ("Limits",),
     "screens.refresher": ("Refresher",),

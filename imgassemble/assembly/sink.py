@@ -1,6 +1,6 @@
 """The protocol of a sink: a listener that stores frames.
 
-Knows: when a sink is opened, called and closed. Must not know: where frames are stored.
+Must not know: where frames are stored.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from .updates import Update
 
 @runtime_checkable
 class Sink(Protocol):
-    """A listener that keeps frames. A sink that fails raises SinkError, at the latest from `close()`."""
+    """A listener that stores frames. A sink that fails raises SinkError, at the latest from `close()`."""
 
     def open(self, assembler: Assembler) -> None:
-        """Begin to keep the frames of this assembler."""
+        """Begin to store the frames of this assembler."""
 
     def __call__(self, update: Update) -> None:
-        """Keep what `update` tells."""
+        """Store the frame of `update`, if it has one."""
 
     def close(self) -> None:
-        """All has been told."""
+        """Finish: no update follows."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files that stand now."""
+        """Return the files that exist now."""

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..assembly.assembler import Assembler
-from ..assembly.items import Item, Result
+from ..assembly.items import Item
+from ..assembly.results import Result
 from ..assembly.updates import (
     Anomaly,
     FinalReady,

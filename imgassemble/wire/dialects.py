@@ -13,7 +13,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ..errors import ProviderError
+from ..errors import EventError, ProviderError
 from ..frames.frame import Payload
 from ..states import Ending, State, Witness
 
@@ -31,6 +31,7 @@ class Shape(Enum):
     RUN = "the pictures in `result.response.parts`"
     CONTENT = "the pictures in `content`"
     ERROR = "none: it concerns them all"
+    TEXT = "none: it is a piece of the answer in words"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +45,30 @@ class Row:
     is_partial: bool = False  # it brings a partial
     ending: Ending | None = None  # what the type says of the response
     heeds_status: bool = False  # the response's own `status` says it better
+    begins: bool = False  # a response, if it names one that is not known
+    is_numbered: bool = True  # False: neither its events nor its images have numbers
 
 
 _RESPONSES, _IMAGES, _CHAT = "Responses API", "Images API", "chat completions"
 _DELTA = Row(who=_RESPONSES, shape=Shape.RESPONSE)
+_BEGINNING = Row(who=_RESPONSES, shape=Shape.RESPONSE, begins=True)
+_TEXT = Row(who=_RESPONSES, shape=Shape.TEXT)
 _PARTIAL_IMAGE = Row(who=_IMAGES, shape=Shape.IMAGE, is_partial=True)
 _COMPLETED_IMAGE = Row(who=_IMAGES, shape=Shape.IMAGE, witness=Witness.OWN)
 _FAILED_IMAGE = Row(who="grok2api", shape=Shape.IMAGE, witness=Witness.OWN, word=State.FAILED)
 
 
-def _response(ending: Ending | None, who: str = _RESPONSES, *, heeds_status: bool = False) -> Row:
-    return Row(who=who, shape=Shape.RESPONSE, witness=Witness.SNAPSHOT, ending=ending, heeds_status=heeds_status)
+def _response(
+    ending: Ending | None, who: str = _RESPONSES, *, heeds_status: bool = False, begins: bool = False
+) -> Row:
+    return Row(
+        who=who,
+        shape=Shape.RESPONSE,
+        witness=Witness.SNAPSHOT,
+        ending=ending,
+        heeds_status=heeds_status,
+        begins=begins,
+    )
 
 
 # fmt: off
@@ -68,14 +82,18 @@ ROWS: Mapping[str, Row] = MappingProxyType({
     "response.output_item.added":                   Row(who=_RESPONSES, shape=Shape.ITEM),
     "response.output_item.done":                    Row(who=_RESPONSES, shape=Shape.ITEM, witness=Witness.DONE),
     # The response as a whole
-    "response.created":                             _DELTA,
-    "response.queued":                              _DELTA,
+    "response.created":                             _BEGINNING,
+    "response.queued":                              _BEGINNING,
     "response.in_progress":                         _DELTA,
     "response.completed":                           _response(Ending.COMPLETED),
     "response.incomplete":                          _response(Ending.INCOMPLETE),
     "response.failed":                              _response(Ending.FAILED),
     "response.done":                                _response(Ending.COMPLETED, "OpenRouter", heeds_status=True),
-    "response":                                     _response(None, "Responses API, not streamed", heeds_status=True),
+    "response":                                     _response(None, "Responses API, not streamed", heeds_status=True,
+                                                              begins=True),
+    # The answer in words
+    "response.output_text.delta":                   _TEXT,
+    "response.refusal.delta":                       _TEXT,
     # Errors
     "error":                                        Row(who="all", shape=Shape.ERROR, ending=Ending.ERROR),
     "response.error":                               Row(who="OpenRouter", shape=Shape.ERROR, ending=Ending.ERROR),
@@ -92,9 +110,10 @@ ROWS: Mapping[str, Row] = MappingProxyType({
     "images":                                       Row(who="Images API, not streamed", shape=Shape.IMAGES,
                                                         witness=Witness.OWN),
     # Chat completions with images
-    "chat.completion.chunk":                        Row(who=_CHAT, shape=Shape.CHAT, witness=Witness.OWN),
+    "chat.completion.chunk":                        Row(who=_CHAT, shape=Shape.CHAT, witness=Witness.OWN,
+                                                        is_numbered=False),
     "chat.completion":                              Row(who="chat completions, not streamed", shape=Shape.CHAT,
-                                                        witness=Witness.OWN),
+                                                        witness=Witness.OWN, is_numbered=False),
     # Relays with words of their own
     "partial":                                      Row(who="exo", shape=Shape.IMAGE, is_partial=True),
     "final":                                        Row(who="exo", shape=Shape.IMAGE, witness=Witness.OWN),
@@ -114,6 +133,12 @@ PARTS: Mapping[str, Row] = MappingProxyType({
     "file":                 Row(who="pydantic-ai", shape=Shape.PART, is_partial=True),
     "builtin-tool-call":    Row(who="pydantic-ai", shape=Shape.PART, word=State.IN_PROGRESS),
     "builtin-tool-return":  Row(who="pydantic-ai", shape=Shape.PART, witness=Witness.OWN),
+})
+
+# How an `error` is read beside a type that is not known: (the type names an error) -> row
+UNKNOWN_ERRORS: Mapping[bool, Row] = MappingProxyType({
+    True:  Row(who="all", shape=Shape.ERROR, ending=Ending.ERROR),
+    False: Row(who="all", shape=Shape.ERROR, ending=Ending.STRAY_ERROR),
 })
 
 # Objects that only carry the service's own event: the field that tells, its value (None: any), and the event in it.
@@ -137,11 +162,9 @@ TYPE_NAMES = ("type", "Type", "event_kind")  # where a message says what it is; 
 
 GREATEST_NUMBER = 2**53  # of an index or a sequence number: beyond it a JSON number may stand for its neighbour
 
-# Which members of `output` are images; all others are text, reasoning and tools. For some an id is optional: such an
-# item without one goes by its place.
+# Which members of `output` are images; all others are text, reasoning and tools.
 ITEM_TYPES = frozenset({"image_generation_call", "openrouter:image_generation"})
 CONTENT_TYPES = ITEM_TYPES | {"image"}  # of LangChain's blocks
-ID_IS_OPTIONAL = frozenset({"openrouter:image_generation"})
 
 # Words of `status`. Whatever else stands there says nothing.
 STATUSES: Mapping[str, State] = MappingProxyType({
@@ -176,6 +199,9 @@ OTHER_NAMES: Mapping[str, tuple[Path, ...]] = MappingProxyType({
     "status":              (("content", "status"),),                             # pydantic-ai
 })
 
+# The fields in which a service reports how it made an image.
+SETTINGS = ("size", "quality", "background", "output_format", "action", "model")
+
 # The fields in which a picture may stand, as base64, as a data: URL, or as a URL; the first that is not empty counts.
 PICTURE_NAMES = (
     "partial_image_b64",  # a partial only
@@ -187,9 +213,9 @@ PICTURE_NAMES = (
 
 
 class Signal(NamedTuple):
-    """What an event means for one item."""
+    """The meaning of an event for one item."""
 
-    details: Mapping[str, Any]  # output_index, revised_prompt, usage, url, as far as they were said
+    details: Mapping[str, Any]  # output_index, revised_prompt, usage, url, and the settings, as far as reported
     item_id: str | None = None
     is_unnamed: bool = False  # the item has no name: it is the image under way …
     number: int | None = None  # … or the one of this number, counted from 0
@@ -197,10 +223,11 @@ class Signal(NamedTuple):
     witness: Witness | None = None
     payload: Payload | None = None
     error: ProviderError | None = None
+    is_unnumbered: bool = False  # neither events nor images have numbers: equal image data is a repeat
 
 
 class Reading(NamedTuple):
-    """What an event means: for each of its items, and for the response."""
+    """The meaning of an event: for each of its items, and for its response."""
 
     event_type: str
     sequence_number: float | None = None
@@ -210,3 +237,15 @@ class Reading(NamedTuple):
     ending: Ending | None = None
     error: ProviderError | None = None
     reason: str | None = None
+    lane: str | None = None  # its `stream_id`
+    begins: bool = False  # a response, if it names one that is not known
+    details: Mapping[str, Any] | None = None  # of the response: model, usage, image_usage, text
+    piece: str | None = None  # of the answer in words
+    is_known: bool = True  # False: its type does not concern images
+    is_bare_body: bool = False  # an error only if nothing else of its response came
+    anomaly: EventError | None = None  # a whole answer without a picture that can be used
+
+    @property
+    def concerns_response(self) -> bool:
+        """Return whether the event tells anything about a response or an item."""
+        return bool(self.signals or self.begins or self.piece or self.details) or self.ending is not None

@@ -41,6 +41,7 @@ from .dialects import (
     WRAPPERS,
     Shape,
 )
+from .failures import error_in, error_of_body, has_content
 
 _MOST_MEMBERS = 1_000  # of `usage` or `error`, at all depths; real ones have a dozen
 _LONGEST_ID = 4_096  # characters; real ids have up to 83, and two that were cut would be one
@@ -179,6 +180,10 @@ class Said(_Message):
 
     status: Text = None
     output_format: Text = None
+    quality: Text = None
+    background: Text = None
+    action: Text = None
+    model: Text = None
     media_type: Text = None
     size: Text = None
     revised_prompt: Text = None
@@ -193,6 +198,10 @@ class Said(_Message):
     image_result_b64: Base64 = None
     url: Base64 = None
     image_url: Base64 = None
+
+    def has_picture_field(self, *, counts_empty: bool = True) -> bool:
+        """Return whether a field for a picture is there. null is none, and "" is one if `counts_empty`."""
+        return any(given is not None and (given or counts_empty) for given in _given_in(self))
 
     def picture_and_link(self, *, is_partial: bool = False) -> tuple[str | Decoded | None, str | None]:
         """The base64 of the picture and its URL, as far as the message has them. Nothing is fetched."""
@@ -218,6 +227,7 @@ class Event(_Message):
     type: Text = None
     sequence_number: Number = None
     response_id: Identifier = None
+    stream_id: Identifier = None
 
 
 class ImageCallEvent(Event, Said):
@@ -233,6 +243,12 @@ class OutputItem(Said):
 
     id: Identifier = None
     type: Text = None
+    content: Anything = None
+
+    def text(self) -> str:
+        """The words of a message, or of its refusal."""
+        parts = self.content if isinstance(self.content, list) and self.type == "message" else ()
+        return "".join(str(part.get("text") or part.get("refusal") or "") for part in parts if isinstance(part, dict))
 
 
 class OutputItemEvent(Event):
@@ -250,6 +266,8 @@ class Response(_Message):
     error: Anything = None
     incomplete_details: Plain = None
     tool_usage: Plain = None
+    usage: Plain = None
+    model: Text = None
     output: Annotated[tuple[OutputItem | None, ...], _at_most(_MOST_ITEMS)] = ()
 
 
@@ -266,10 +284,23 @@ class ErrorEvent(Event):
     message: Text = None
     param: Anything = None
     error: Anything = None
+    is_bare_body: bool = Field(default=False, validation_alias="is_bare_body")
+
+
+class TextEvent(Event):
+    """A piece of the answer in words."""
+
+    delta: Text = None
 
 
 class ImageData(Said):
     """One picture of the Images API, or of a chat message."""
+
+
+class AnswerImage(ImageData):
+    """One member of `data`: a picture, an error in its place, or how far it is."""
+
+    progress: Number = None
 
 
 class ImageEvent(Event, ImageData):
@@ -284,7 +315,7 @@ class ImageEvent(Event, ImageData):
 class ImagesEvent(Event, Said):
     """The Images API's answer that was not streamed."""
 
-    data: Annotated[tuple[ImageData | None, ...], _at_most(_MOST_ITEMS)] = ()
+    data: Annotated[tuple[AnswerImage | None, ...], _at_most(_MOST_ITEMS)] = ()
 
 
 def _images_in_text(content: Any) -> list[Any]:
@@ -302,6 +333,8 @@ class ChatMessage(_Message):
 
     images: Annotated[tuple[ImageData | None, ...], _at_most(_MOST_PICTURES)] = ()
     content: Annotated[tuple[ImageData | None, ...], BeforeValidator(_images_in_text)] = ()
+    text: Annotated[str | None, _ReadBy(_words), Field(validation_alias="content")] = None
+    refusal: Text = None
 
     def pictures(self) -> tuple[ImageData, ...]:
         """Its pictures in order."""
@@ -322,6 +355,8 @@ class ChatEvent(Event):
     id: Identifier = None
     choices: Annotated[tuple[ChatChoice | None, ...], _at_most(_MOST_CHOICES)] = ()
     error: Anything = None
+    model: Text = None
+    usage: Plain = None
 
 
 class Part(Said):
@@ -366,6 +401,7 @@ _MODELS: dict[Shape, type[Event]] = {
     Shape.RUN: RunEvent,
     Shape.CONTENT: ContentEvent,
     Shape.ERROR: ErrorEvent,
+    Shape.TEXT: TextEvent,
 }
 
 
@@ -400,6 +436,10 @@ def _parsed(event: object, load: Load) -> Event:
     event = _unwrapped(event)
     kind = _type_of(event)
     row = ROWS.get(kind)
+    if row is None and (failure := _failure_in(event, kind)):
+        return ErrorEvent.model_validate(failure)
+    if not kind:
+        raise EventError("a message has no type, and is no answer that is known; it is skipped")
     if kind == "response":  # not streamed: the message is the response
         event = {"type": kind, "response": event}
     parsed = (_MODELS[row.shape] if row else Event).model_validate(event)
@@ -440,8 +480,20 @@ def _type_of(event: object) -> str:
         if kind := _text(member(name)):
             return kind
     for name, value, kind in WITHOUT_TYPE:
-        if _is_said(member(name), value):
+        if _is_said(found := member(name), value) and (name != "error" or has_content(found)):
             return kind
-    if kind := _text(member("object")):
-        return kind
-    raise EventError("a message has no type, and is no answer that is known; it is skipped")
+    return _text(member("object")) or ""
+
+
+def _failure_in(event: object, kind: str) -> dict[str, Any] | None:
+    """An error event made of a message of an unknown type that reports an error."""
+    member = _members_of(event)
+    error, is_bare_body = error_in(event, member, kind), False
+    if error is None:
+        error, is_bare_body = error_of_body(event, kind), True
+    if error is None:
+        return None
+    kept = ("sequence_number", "response_id", "stream_id", "message")
+    return {name: member(name) for name in kept} | {
+        "type": kind or "error", "error": error, "is_bare_body": is_bare_body
+    }  # fmt: skip

@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..errors import ProviderError
+from ..errors import EventError, ProviderError
 from ..frames.base64_json import Decoded, url_prefix
 from ..frames.frame import Payload
 from ..states import Ending, State
 from .dialects import (
     CONTENT_TYPES,
     ENDINGS,
-    ID_IS_OPTIONAL,
     ITEM_TYPES,
     PARTS,
     ROWS,
+    SETTINGS,
     STATUSES,
+    UNKNOWN_ERRORS,
     Reading,
     Row,
     Shape,
@@ -33,64 +34,124 @@ from .events import (
     ImageCallEvent,
     ImageEvent,
     ImagesEvent,
-    OutputItem,
     OutputItemEvent,
     Part,
     PartEvent,
-    Response,
     ResponseEvent,
     RunEvent,
     Said,
+    TextEvent,
 )
+from .failures import has_content, names_error
 
 
 def read(event: Event) -> Reading:
-    """What `event` means for its items and for its response."""
+    """Return the meaning of `event` for its items and for its response."""
     kind = event.type or ""
     row = ROWS.get(kind)
+    if row is None and isinstance(event, ErrorEvent):
+        row = UNKNOWN_ERRORS[names_error(kind)]
     if row is None:
-        return Reading(
-            event_type=kind,
-            sequence_number=event.sequence_number,
-            response_id=event.response_id,
-            is_for_us=False,
-        )
+        return Reading(kind, event.sequence_number, event.response_id, False, lane=event.stream_id, is_known=False)
     signals = tuple(_SIGNALS[row.shape](event, row))
     reading = Reading(
-        event_type=kind,
-        sequence_number=event.sequence_number,
-        response_id=_response_id_of(event),
-        is_for_us=bool(signals) or row.shape not in _MAY_BE_TEXT,
-        signals=signals,
-        ending=row.ending,
+        kind,
+        event.sequence_number,
+        _response_id_of(event),
+        bool(signals) or row.shape not in _MAY_BE_TEXT,
+        signals,
+        row.ending,
+        lane=event.stream_id,
+        begins=row.begins,
     )
-    match event:
-        case ErrorEvent():
-            said = event.error or {"code": event.code, "message": event.message, "param": event.param}
-            if isinstance(said, dict) and event.message and not said.get("message"):
-                said = {**said, "message": event.message}
-            return reading._replace(error=_provider_error(said))
-        case ChatEvent(error=said) if said:
-            return reading._replace(ending=Ending.ERROR, error=_provider_error(said), is_for_us=True)
-        case ResponseEvent(response=Response() as response) if row.witness:
-            return _with_response(reading, response, row)
+    about_response = _ABOUT_RESPONSE.get(row.shape)
+    return about_response(reading, event, row) if about_response else reading
+
+
+def _with_error(reading: Reading, event: ErrorEvent, _row: Row) -> Reading:
+    said = event.error
+    if not has_content(said):
+        said = {"code": event.code, "message": event.message, "param": event.param}
+    elif event.message and isinstance(said, dict) and not said.get("message"):
+        said = {**said, "message": event.message}
+    elif event.message and isinstance(said, str) and event.message != said:
+        said = {"message": f"{said}: {event.message}", "code": event.code}
+    return reading._replace(error=_provider_error(said), is_bare_body=event.is_bare_body)
+
+
+def _with_text(reading: Reading, event: TextEvent, _row: Row) -> Reading:
+    return reading._replace(piece=event.delta) if event.delta else reading
+
+
+def _with_image_error(reading: Reading, event: ImageEvent, _row: Row) -> Reading:
+    if reading.signals:
+        return reading
+    if has_content(event.error):
+        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
+    return reading._replace(is_for_us=False)
+
+
+def _with_answer_error(reading: Reading, event: ImagesEvent, _row: Row) -> Reading:
+    if has_content(event.error):
+        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
+    if not reading.signals and not any(image and image.progress is not None for image in event.data):
+        return reading._replace(anomaly=_no_picture_in(event))
     return reading
 
 
-def _response_id_of(event: Event) -> str | None:
-    own = event.response.id if isinstance(event, ResponseEvent) and event.response else None
-    return own or event.response_id
+def _with_chat(reading: Reading, event: ChatEvent, _row: Row) -> Reading:
+    if has_content(event.error):
+        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
+    messages = [each for choice in event.choices if choice for each in (choice.delta or choice.message,) if each]
+    text = "".join(each.text or each.refusal or "" for each in messages)
+    details = {name: value for name, value in (("model", event.model), ("usage", event.usage)) if value is not None}
+    if event.type == "chat.completion" and not (reading.signals or text):
+        reading = reading._replace(anomaly=_no_picture_in(event))
+    return reading._replace(piece=text or None, details=details or None)
 
 
-def _with_response(reading: Reading, response: Response, row: Row) -> Reading:
+def _with_response(reading: Reading, event: ResponseEvent, row: Row) -> Reading:
+    response = event.response
+    if response is None:
+        return reading
+    image_usage = (response.tool_usage or {}).get("image_gen")
+    text = "".join(item.text() for item in response.output if item) if row.witness else ""
+    reported = (("model", response.model), ("usage", response.usage), ("image_usage", image_usage), ("text", text or None))
+    details = {name: value for name, value in reported if value is not None}
+    reading = reading._replace(details=details or None)
+    if not row.witness:
+        return reading
     status = STATUSES.get(response.status or "") if row.heeds_status else None
-    error = _provider_error(response.error) if response.error else None
+    error = _provider_error(response.error) if has_content(response.error) else None
     reason = (response.incomplete_details or {}).get("reason") or (error and error.message)
-    return reading._replace(
+    reading = reading._replace(
         ending=(ENDINGS.get(status) if status else None) or row.ending or (Ending.FAILED if error else None),
         error=error,
         reason=str(reason) if reason else None,
     )
+    is_whole = event.type == "response" and reading.ending in (None, Ending.COMPLETED)
+    if is_whole and not (reading.signals or text):
+        return reading._replace(anomaly=_no_picture_in(event))
+    return reading
+
+
+_ABOUT_RESPONSE: dict[Shape, Callable[[Reading, Any, Row], Reading]] = {
+    Shape.ERROR: _with_error,
+    Shape.TEXT: _with_text,
+    Shape.IMAGE: _with_image_error,
+    Shape.IMAGES: _with_answer_error,
+    Shape.CHAT: _with_chat,
+    Shape.RESPONSE: _with_response,
+}
+
+
+def _no_picture_in(event: Event) -> EventError:
+    return EventError("the answer holds no picture; nothing in it can be used", event_type=event.type)
+
+
+def _response_id_of(event: Event) -> str | None:
+    own = event.response.id if isinstance(event, ResponseEvent) and event.response else None
+    return own if own is not None else event.response_id
 
 
 def _call_signals(event: ImageCallEvent, row: Row) -> Iterable[Signal]:
@@ -100,14 +161,7 @@ def _call_signals(event: ImageCallEvent, row: Row) -> Iterable[Signal]:
 
 def _item_signals(event: OutputItemEvent, row: Row) -> Iterable[Signal]:
     if event.item and event.item.type in ITEM_TYPES:
-        item_id = _id_of(event.item, event.output_index)
-        yield _signal(event, row, event.item, item_id=item_id, output_index=event.output_index)
-
-
-def _id_of(item: OutputItem, output_index: float | None) -> str | None:
-    if item.id is None and item.type in ID_IS_OPTIONAL and output_index is not None:
-        return f"output-{output_index}"
-    return item.id
+        yield _signal(event, row, event.item, item_id=event.item.id, output_index=event.output_index)
 
 
 def _response_signals(event: ResponseEvent, row: Row) -> Iterable[Signal]:
@@ -117,11 +171,14 @@ def _response_signals(event: ResponseEvent, row: Row) -> Iterable[Signal]:
     # The usage is that of all images together: with one it is that one's, with several it is nobody's.
     usage = (event.response.tool_usage or {}).get("image_gen") if len(images) == 1 else None
     for output_index, item in images:
-        yield _signal(event, row, item, item_id=_id_of(item, output_index), output_index=output_index, usage=usage)
+        yield _signal(event, row, item, item_id=item.id, output_index=output_index, usage=usage)
 
 
 def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
     number = None if event.image_index is None else int(event.image_index)
+    names_none = event.item_id is None and number is None and row.word is None
+    if names_none and not (event.has_picture_field() or _is_failed(event, row)):
+        return  # progress, or a total
     yield _signal(
         event,
         row,
@@ -137,6 +194,8 @@ def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
 def _images_signals(event: ImagesEvent, row: Row) -> Iterable[Signal]:
     usage = event.usage if len(event.data) == 1 else None
     for image in filter(None, event.data):
+        if not (image.has_picture_field(counts_empty=False) or _is_failed(image, row)):
+            continue
         claims = {"output_format": image.output_format or event.output_format, "size": image.size or event.size}
         yield _signal(event, row, image.model_copy(update=claims), is_unnamed=True, usage=usage)
 
@@ -186,8 +245,9 @@ _SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
     Shape.RUN: _run_signals,
     Shape.CONTENT: _content_signals,
     Shape.ERROR: lambda event, row: (),
+    Shape.TEXT: lambda event, row: (),
 }
-_MAY_BE_TEXT = frozenset({Shape.ITEM, Shape.CHAT, Shape.PART, Shape.CONTENT})
+_MAY_BE_TEXT = frozenset({Shape.TEXT, Shape.ITEM, Shape.CHAT, Shape.PART, Shape.CONTENT})
 
 
 def _signal(
@@ -202,9 +262,7 @@ def _signal(
     index: float | None = None,
     usage: Mapping[str, Any] | None = None,
 ) -> Signal:
-    status = STATUSES.get(said.status or "")
-    if not (status is State.FAILED and row.witness):
-        status = row.word or status
+    status = State.FAILED if _is_failed(said, row) else row.word or STATUSES.get(said.status or "")
     picture, link = said.picture_and_link(is_partial=row.is_partial)
     details = {
         "output_index": output_index,
@@ -212,6 +270,7 @@ def _signal(
         "usage": usage or said.usage,
         "url": link,
     }
+    details |= {name: getattr(said, name) for name in SETTINGS} if row.witness or row.is_partial else {}
     # A message that exists to bring a picture and has none is trouble; others may have one.
     is_missing = (row.is_partial or (is_unnamed and row.witness is not None)) and not link
     payload = None
@@ -232,9 +291,20 @@ def _signal(
         word=status if row.witness or status is State.GENERATING else None,
         witness=row.witness,
         payload=payload if row.is_partial or row.witness else None,
-        error=_provider_error(said.error) if said.error else None,
+        error=_provider_error(said.error) if has_content(said.error) else None,
+        is_unnumbered=not row.is_numbered,
         details={name: value for name, value in details.items() if value is not None},
     )
+
+
+def _is_failed(said: Said, row: Row) -> bool:
+    """Return whether a witness says that the item failed, by its status or by an error in the place of a picture."""
+    if not row.witness:
+        return False
+    status = STATUSES.get(said.status or "")
+    if status is State.FAILED or row.word is State.FAILED:
+        return True
+    return status is not State.INCOMPLETE and has_content(said.error) and not any(said.picture_and_link())
 
 
 def _media_type(picture: str | Decoded | None) -> str | None:
