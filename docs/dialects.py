@@ -4,7 +4,6 @@ from pathlib import Path
 
 from imgassemble.states import Ending, Witness
 from imgassemble.wire.dialects import (
-    ID_IS_OPTIONAL,
     ITEM_TYPES,
     OTHER_NAMES,
     PICTURE_NAMES,
@@ -25,8 +24,8 @@ again and compares. Types that are not here are counted (`Assembler.skipped`) an
 
 A message without a `type` is told by another field: {without_type}.
 
-Members of `response.output` that are images: {item_types}. Where a member's id is optional ({optional}), an item without
-one is `output-0`, `output-1`, … by its place. Images without names are `image-0`, `image-1`, …; only the end of one begins
+Members of `response.output` that are images: {item_types}. An item without an id goes by its place: `output-0`,
+`output-1`, …. Images without names are `image-0`, `image-1`, …; only the end of one begins
 the next.
 
 `status` says: {statuses}. Any other word says nothing.
@@ -88,7 +87,6 @@ def page() -> str:
             f"`{name}`{f' = `{value}`' if value else ''} is `{kind}`" for name, value, kind in WITHOUT_TYPE
         ),
         item_types=", ".join(f"`{kind}`" for kind in sorted(ITEM_TYPES)),
-        optional=", ".join(f"`{kind}`" for kind in sorted(ID_IS_OPTIONAL)),
         statuses=", ".join(f"`{word}` {state.name}" for word, state in STATUSES.items()),
         names=_table(names),
         pictures=", ".join(f"`{name}`" for name in PICTURE_NAMES),

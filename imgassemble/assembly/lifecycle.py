@@ -178,6 +178,7 @@ TABLE: tuple[EvidenceRow, ...] = (
 
 
 CALLED_INCOMPLETE = "the service called it incomplete"
+URL_ALONE = "the service sent a URL in place of the picture, and nothing is fetched"
 CUT_AFTER_PARTIALS = "the stream ended before its final picture"
 CUT_WITHOUT_PICTURE = "no usable picture came"
 
@@ -203,7 +204,7 @@ def reason_of(verdict: Verdict, facts: Facts, response: ResponseFacts) -> str | 
     if State.INCOMPLETE in facts.words or Ending.INCOMPLETE in response.endings:
         return CALLED_INCOMPLETE
     if facts.detail("url"):
-        return f"the service sent a URL in place of the picture, and nothing is fetched: {facts.detail('url')}"
+        return URL_ALONE
     return CUT_AFTER_PARTIALS if facts.partials else CUT_WITHOUT_PICTURE
 
 
@@ -216,7 +217,7 @@ def error_of(item_id: str, verdict: Verdict, facts: Facts, response: ResponseFac
     if reason is None:
         return None
     if facts.detail("url"):
-        advice = "its URL is kept, fetch the picture there"
+        advice = f"fetch the picture there: {facts.detail('url')}"
     elif facts.partials:
         advice = "its previews are kept, resume the stream for the result"
     else:
