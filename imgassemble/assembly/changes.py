@@ -8,7 +8,6 @@ Must not know: events, listeners.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..errors import ImgassembleError
@@ -27,32 +26,33 @@ class Journal:
     __slots__ = ("_steps",)
 
     def __init__(self) -> None:
-        self._steps: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self._steps: list[tuple[Any, Any, Any]] = []  # the mapping or object, the key or name, and the value before
 
     def put(self, mapping: dict[Any, Any], key: Any, value: Any) -> None:
         """Set `mapping[key]`."""
-        before = mapping.get(key, _MISSING)
-        if before is _MISSING:
-            self._steps.append((mapping.pop, (key, None)))
-        else:
-            self._steps.append((mapping.__setitem__, (key, before)))
+        self._steps.append((mapping, key, mapping.get(key, _MISSING)))
         mapping[key] = value
 
     def remove(self, mapping: dict[Any, Any], key: Any) -> None:
         """Remove `key`, if it is there."""
         if key in mapping:
-            self._steps.append((mapping.__setitem__, (key, mapping.pop(key))))
+            self._steps.append((mapping, key, mapping.pop(key)))
 
-    def set(self, owner: Any, name: str, value: Any) -> None:
+    def set(self, owner: object, name: str, value: Any) -> None:
         """Set an attribute."""
-        self._steps.append((setattr, (owner, name, getattr(owner, name))))
+        self._steps.append((owner, name, getattr(owner, name)))
         setattr(owner, name, value)
 
     def undo(self) -> None:
         """Take all steps back, the last one first."""
         while self._steps:
-            step, arguments = self._steps.pop()
-            step(*arguments)
+            owner, name, before = self._steps.pop()
+            if not isinstance(owner, dict):
+                setattr(owner, name, before)
+            elif before is _MISSING:
+                owner.pop(name, None)
+            else:
+                owner[name] = before
 
 
 class Change:
@@ -101,5 +101,5 @@ class Change:
             held.unreadable = held.unreadable or self.unreadable
         if self.new_marks:
             held.oldest_marks.extend(self.new_marks)
-        if self.new_marks or len(held.empty_responses) > 1:
+        if held.is_full:
             held.forget_oldest()

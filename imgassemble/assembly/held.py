@@ -112,6 +112,11 @@ class Held:
             self.empty_responses[record.number] = None
         self.forget_oldest()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a memory of the past may be beyond its bound. An event that is dropped has a mark."""
+        return len(self.oldest_marks) > _MAX_MARKS or len(self.empty_responses) > _MAX_EMPTY_RESPONSES
+
     def forget_oldest(self) -> None:
         """Keep each memory of the past within its bound."""
         for memory, most in ((self.discarded, _MAX_DISCARDED), (self.discarded_names, _MAX_DISCARDED),

@@ -79,8 +79,8 @@ def remember(mark: Mark, item_id: str, signal: Signal, held: Held, change: Chang
 
 def remember_dropped(before: Facts, after: Facts, frame: Frame | None, held: Held, change: Change) -> None:
     """Remember pictures that were held, or that just came, and are not in `after`."""
-    if not held.marks or (after.partials is before.partials and after.claims is before.claims and frame is None):
-        return
+    if not held.marks or len(after.partials) + len(after.claims) > len(before.partials) + len(before.claims):
+        return  # as nearly always: a picture was added, and none was replaced
     kept = {id(each.data) for each in after.pictures()}
     for each in (*before.pictures(), *([frame] if frame else [])):
         if id(each.data) not in kept and not any(each.data == other.data for other in after.pictures()):

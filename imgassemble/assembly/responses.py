@@ -56,11 +56,15 @@ def with_report(held: Mapping[_Key, _Report], key: _Key, report: _Report) -> Map
 
 def with_details(held: Mapping[str, Heard], reported: Mapping[str, Any], number: float | None) -> Mapping[str, Heard]:
     """Return `held` with each of the `reported` values that is not older than its predecessor."""
+    if not held:
+        return {name: Heard(value, number) for name, value in reported.items()}
     newer = {}
     for name, value in reported.items():
         before = held.get(name)
-        if before is None or is_newer(number, before.sequence_number):
+        if before is None or (number is not None and is_newer(number, before.sequence_number)):
             newer[name] = Heard(value, number)
+        elif number is None and value != before.value:
+            newer[name] = Heard(value)
     return {**held, **newer} if newer else held
 
 
@@ -112,7 +116,8 @@ class ResponseFacts(NamedTuple):
         return heard.value if heard else None
 
     def with_details(self, reported: Mapping[str, Any], number: float | None) -> ResponseFacts:
-        return self._replace(details=with_details(self.details, reported, number))
+        details = with_details(self.details, reported, number)
+        return self if details is self.details else self._replace(details=details)
 
     def with_ending(
         self, ending: Ending, *, error: ProviderError | None, reason: str | None, number: float | None

@@ -6,7 +6,8 @@ Knows: where in each shape of message its items stand. Must not know: pydantic, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from ..errors import EventError, ProviderError
 from ..frames.base64_json import Decoded, url_prefix
@@ -48,23 +49,23 @@ from .failures import has_content, names_error
 def read(event: Event) -> Reading:
     """Return the meaning of `event` for its items and for its response."""
     kind = event.type or ""
-    row = ROWS.get(kind)
-    if row is None and isinstance(event, ErrorEvent):
-        row = UNKNOWN_ERRORS[names_error(kind)]
-    if row is None:
-        return Reading(kind, event.sequence_number, event.response_id, False, lane=event.stream_id, is_known=False)
-    signals = tuple(_SIGNALS[row.shape](event, row))
+    reader = _READERS.get(kind)
+    if reader is None:
+        if not isinstance(event, ErrorEvent):
+            return Reading(kind, event.sequence_number, event.response_id, False, lane=event.stream_id, is_known=False)
+        reader = _reader_of(UNKNOWN_ERRORS[names_error(kind)])
+    row, signals_in, about_response, may_be_text = reader
+    signals = tuple(signals_in(event, row))
     reading = Reading(
         kind,
         event.sequence_number,
         _response_id_of(event),
-        bool(signals) or row.shape not in _MAY_BE_TEXT,
+        not may_be_text or bool(signals),
         signals,
         row.ending,
         lane=event.stream_id,
         begins=row.begins,
     )
-    about_response = _ABOUT_RESPONSE.get(row.shape)
     return about_response(reading, event, row) if about_response else reading
 
 
@@ -80,7 +81,7 @@ def _with_error(reading: Reading, event: ErrorEvent, _row: Row) -> Reading:
 
 
 def _with_text(reading: Reading, event: TextEvent, _row: Row) -> Reading:
-    return reading._replace(piece=event.delta) if event.delta else reading
+    return reading._replace(piece=event.delta or None)
 
 
 def _with_image_error(reading: Reading, event: ImageEvent, _row: Row) -> Reading:
@@ -112,7 +113,7 @@ def _with_chat(reading: Reading, event: ChatEvent, _row: Row) -> Reading:
 
 def _with_response(reading: Reading, event: ResponseEvent, row: Row) -> Reading:
     response = event.response
-    if response is None:
+    if response is None or not (row.witness or row.begins):
         return reading
     image_usage = (response.tool_usage or {}).get("image_gen")
     text = "".join(item.text() for item in response.output if item) if row.witness else ""
@@ -133,16 +134,6 @@ def _with_response(reading: Reading, event: ResponseEvent, row: Row) -> Reading:
     if is_whole and not (reading.signals or text):
         return reading._replace(anomaly=_no_picture_in(event))
     return reading
-
-
-_ABOUT_RESPONSE: dict[Shape, Callable[[Reading, Any, Row], Reading]] = {
-    Shape.ERROR: _with_error,
-    Shape.TEXT: _with_text,
-    Shape.IMAGE: _with_image_error,
-    Shape.IMAGES: _with_answer_error,
-    Shape.CHAT: _with_chat,
-    Shape.RESPONSE: _with_response,
-}
 
 
 def _no_picture_in(event: Event) -> EventError:
@@ -177,7 +168,7 @@ def _response_signals(event: ResponseEvent, row: Row) -> Iterable[Signal]:
 def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
     number = None if event.image_index is None else int(event.image_index)
     names_none = event.item_id is None and number is None and row.word is None
-    if names_none and not (event.has_picture_field() or _is_failed(event, row)):
+    if names_none and not (event.has_picture_field() or _has_failed(event, row)):
         return  # progress, or a total
     yield _signal(
         event,
@@ -194,7 +185,7 @@ def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
 def _images_signals(event: ImagesEvent, row: Row) -> Iterable[Signal]:
     usage = event.usage if len(event.data) == 1 else None
     for image in filter(None, event.data):
-        if not (image.has_picture_field(counts_empty=False) or _is_failed(image, row)):
+        if not (image.has_picture_field(counts_empty=False) or _has_failed(image, row)):
             continue
         claims = {"output_format": image.output_format or event.output_format, "size": image.size or event.size}
         yield _signal(event, row, image.model_copy(update=claims), is_unnamed=True, usage=usage)
@@ -248,6 +239,33 @@ _SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
     Shape.TEXT: lambda event, row: (),
 }
 _MAY_BE_TEXT = frozenset({Shape.TEXT, Shape.ITEM, Shape.CHAT, Shape.PART, Shape.CONTENT})
+_ABOUT_RESPONSE: dict[Shape, Callable[[Reading, Any, Row], Reading]] = {
+    Shape.ERROR: _with_error,
+    Shape.TEXT: _with_text,
+    Shape.IMAGE: _with_image_error,
+    Shape.IMAGES: _with_answer_error,
+    Shape.CHAT: _with_chat,
+    Shape.RESPONSE: _with_response,
+}
+
+
+class _Reader(NamedTuple):
+    """The functions that read the events of one row."""
+
+    row: Row
+    signals_in: Callable[[Any, Row], Iterable[Signal]]
+    about_response: Callable[[Reading, Any, Row], Reading] | None
+    may_be_text: bool
+
+
+def _reader_of(row: Row) -> _Reader:
+    return _Reader(row, _SIGNALS[row.shape], _ABOUT_RESPONSE.get(row.shape), row.shape in _MAY_BE_TEXT)
+
+
+_READERS = {kind: _reader_of(row) for kind, row in ROWS.items()}  # to look up by shape with every event takes longer
+
+
+_settings_in: Callable[[Said], tuple[Any, ...]] = attrgetter(*SETTINGS)
 
 
 def _signal(
@@ -262,19 +280,12 @@ def _signal(
     index: float | None = None,
     usage: Mapping[str, Any] | None = None,
 ) -> Signal:
-    status = State.FAILED if _is_failed(said, row) else row.word or STATUSES.get(said.status or "")
+    error = _provider_error(said.error) if said.error is not None and has_content(said.error) else None
     picture, link = said.picture_and_link(is_partial=row.is_partial)
-    details = {
-        "output_index": output_index,
-        "revised_prompt": said.revised_prompt,
-        "usage": usage or said.usage,
-        "url": link,
-    }
-    details |= {name: getattr(said, name) for name in SETTINGS} if row.witness or row.is_partial else {}
-    # A message that exists to bring a picture and has none is trouble; others may have one.
-    is_missing = (row.is_partial or (is_unnamed and row.witness is not None)) and not link
+    word = _word_of(said, row, has_failed=error is not None and not (picture or link))
+    is_wanted = row.is_partial or (is_unnamed and row.witness is not None)
     payload = None
-    if picture or is_missing:
+    if picture or (not link and (is_wanted or _is_left_empty(said, row, word))):
         payload = Payload(
             base64=picture or "",
             event_type=event.type or "",
@@ -288,23 +299,53 @@ def _signal(
         item_id=item_id,
         is_unnamed=is_unnamed,
         number=number,
-        word=status if row.witness or status is State.GENERATING else None,
+        word=word,
         witness=row.witness,
         payload=payload if row.is_partial or row.witness else None,
-        error=_provider_error(said.error) if has_content(said.error) else None,
+        error=error,
         is_unnumbered=not row.is_numbered,
-        details={name: value for name, value in details.items() if value is not None},
+        details=_details_of(said, row, output_index, usage or said.usage, link),
     )
 
 
-def _is_failed(said: Said, row: Row) -> bool:
-    """Return whether a witness says that the item failed, by its status or by an error in the place of a picture."""
-    if not row.witness:
-        return False
+def _word_of(said: Said, row: Row, *, has_failed: bool) -> State | None:
+    """Return the word about the item, as far as the sender can know. has_failed: an error stands in place of a picture."""
     status = STATUSES.get(said.status or "")
-    if status is State.FAILED or row.word is State.FAILED:
-        return True
-    return status is not State.INCOMPLETE and has_content(said.error) and not any(said.picture_and_link())
+    if row.witness is None:
+        return State.GENERATING if State.GENERATING is (row.word or status) else None
+    word = status if status is State.FAILED else row.word or status
+    return State.FAILED if has_failed and word is not State.INCOMPLETE else word
+
+
+def _is_left_empty(said: Said, row: Row, word: State | None) -> bool:
+    """Return whether a message that ends an item has an empty picture field. null is no field."""
+    return bool(row.witness) and word in (None, State.COMPLETED) and said.has_picture_field()
+
+
+def _details_of(
+    said: Said, row: Row, output_index: float | None, usage: Mapping[str, Any] | None, link: str | None
+) -> dict[str, Any]:
+    details: dict[str, Any] = {}
+    if output_index is not None:
+        details["output_index"] = output_index
+    if said.revised_prompt is not None:
+        details["revised_prompt"] = said.revised_prompt
+    if usage is not None:
+        details["usage"] = usage
+    if link is not None:
+        details["url"] = link
+    if row.witness or row.is_partial:
+        for name, value in zip(SETTINGS, _settings_in(said), strict=True):
+            if value is not None:
+                details[name] = value
+    return details
+
+
+def _has_failed(said: Said, row: Row) -> bool:
+    """Return whether a message of a witness reports that its item failed."""
+    if row.witness is None:
+        return False
+    return _word_of(said, row, has_failed=has_content(said.error) and not any(said.picture_and_link())) is State.FAILED
 
 
 def _media_type(picture: str | Decoded | None) -> str | None:
