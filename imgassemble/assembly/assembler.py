@@ -290,10 +290,10 @@ class Assembler:
     def _store(self, change: Change) -> list[Update]:
         """Store `change`, and return its updates."""
         held = self._held
-        change.store(held)
-        moved: Iterable[str] = change.facts
+        moved = [name for name, facts in change.facts.items() if held.facts.get(name) is not facts]
         if change.ended:  # an ending can move every item of its response; that happens a few times in a stream
             moved = [*change.facts, *(name for record in change.ended for name in record.items if name not in change.facts)]
+        change.store(held)
         updates: list[Update] = []
         for item_id in moved:
             self._built.pop(item_id, None)  # it holds frames that may not be held any more
