@@ -29,8 +29,24 @@ PLACES = {name: (group, at) for group, names in enumerate(GROUPS) for at, name i
 # The members of a folder, in the order of the data: each imports only those before it. Other folders have no circle.
 ORDERS = {
     "frames": ("base64_json", "containers", "frame"),
-    "wire": ("sse", "dialects", "events", "signals"),
-    "assembly": ("lifecycle", "updates", "items", "changes", "assembler", "sink"),
+    "wire": ("sse", "dialects", "failures", "events", "signals"),
+    "assembly": (
+        "options",
+        "responses",
+        "lifecycle",
+        "updates",
+        "held",
+        "changes",
+        "response_lookup",
+        "repeats",
+        "item_names",
+        "weighing",
+        "items",
+        "results",
+        "stream_errors",
+        "assembler",
+        "sink",
+    ),
 }
 # Which rooms may import a third-party package.
 GUESTS = {

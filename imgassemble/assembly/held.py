@@ -44,6 +44,12 @@ class ResponseRecord:
     usage: tuple[str, Any] | None = None  # the usage reported last for an image without a name, and its item
 
 
+def is_of_interest(record: ResponseRecord) -> bool:
+    """Return whether anything was heard of a response apart from the numbers of its events."""
+    facts = record.facts
+    return bool(facts.id is not None or facts.has_items or facts.endings or facts.details or str(record.text))
+
+
 class Lane(NamedTuple):
     """The responses of one lane: the current one, and earlier ones that are still open."""
 
@@ -119,10 +125,9 @@ class Held:
 
     def forget_oldest(self) -> None:
         """Keep each memory of the past within its bound."""
-        for memory, most in ((self.discarded, _MAX_DISCARDED), (self.discarded_names, _MAX_DISCARDED),
-                             (self.dropped, _MAX_MARKS)):  # fmt: skip
-            while len(memory) > most:
-                del memory[next(iter(memory))]  # type: ignore[attr-defined]
+        _keep_newest(self.discarded, _MAX_DISCARDED)
+        _keep_newest(self.discarded_names, _MAX_DISCARDED)
+        _keep_newest(self.dropped, _MAX_MARKS)
         while len(self.oldest_marks) > _MAX_MARKS:
             mark = self.oldest_marks.popleft()
             if len(self.marks[mark]) == 1:
@@ -149,3 +154,8 @@ class Held:
         """Count an event that does not concern images."""
         if kind in self.types or len(self.types) < _MAX_TYPES:
             self.types[kind] = self.types.get(kind, 0) + 1
+
+
+def _keep_newest(memory: dict[Any, Any], most: int) -> None:
+    while len(memory) > most:
+        del memory[next(iter(memory))]

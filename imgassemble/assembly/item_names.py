@@ -1,8 +1,8 @@
 """Which item a signal belongs to.
 
-An item has the id that the service gives it. Without an id it is the item at its place in the response, else a new item
-`output-N`. The Images API and chats give neither: their items are `image-0`, `image-1`, … in the order of arrival. An id
-that another response already used gives a new item, `ID@RESPONSE`.
+An item has the id that the service gives it. Without an id it is the item at its place in the response, else a new
+item `output-N`. The Images API and chats give neither: their items are `image-0`, `image-1`, … in the order of arrival.
+An id that another response already used gives a new item, `ID@RESPONSE`.
 
 Must not know: what the pictures show, limits, listeners.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from ..errors import EventError, LimitError, clean, quoted
 from ..frames.frame import Frame
@@ -65,7 +66,7 @@ class ItemNames:
         if name is None:
             if (record.number, item_id) in held.discarded:
                 return None
-            name = self._of_place_without_id(item_id, place) or self._of_open_response(item_id)
+            name = self._of_place_without_id(item_id, place) or self._of_parallel_response(item_id)
             if name is None:
                 self._look_for_changing_ids(item_id, place)
                 name = self._new(item_id)
@@ -87,8 +88,8 @@ class ItemNames:
         journal.remove(record.places_without_id, place)
         return name
 
-    def _of_open_response(self, item_id: str) -> str | None:
-        """Return the item of this id that was taken for one of another open response of the lane.
+    def _of_parallel_response(self, item_id: str) -> str | None:
+        """Return the item of this id that was taken for one of another response that ran side by side in the lane.
 
         Responses can run side by side without lanes. Then an event that does not name its response is taken for one of
         the current response, until an event that does says better.
@@ -97,7 +98,8 @@ class ItemNames:
         other = held.owners.get(item_id)
         if other is None or other is record or self._reading.response_id is None or item_id not in other.assumed:
             return None
-        if not other.facts.is_open or other.facts.lane != record.facts.lane:
+        ran_side_by_side = other.facts.is_open or record.number < other.number
+        if not ran_side_by_side or other.facts.lane != record.facts.lane:
             return None
         for wire_id in [wire_id for wire_id, name in other.names.items() if name == item_id]:
             journal.remove(other.names, wire_id)
@@ -128,7 +130,7 @@ class ItemNames:
 
     # Items without an id
 
-    def _by_place(self, signal: Signal, place: float) -> str | None:
+    def _by_place(self, signal: Signal, place: Any) -> str | None:
         record, held = self._record, self._held
         name = record.places.get(place)
         facts = held.facts.get(name) if name is not None else None

@@ -1,7 +1,9 @@
 """An item as a user sees it, and the cursor of a stream.
 
-Must not know: events, and how the verdict on an item came about. Items are immutable, and safe in any thread. The pixels
-of a picture are decoded on demand, and kept for the frame that was asked for last.
+Items are immutable, and safe in any thread. The pixels of a picture are decoded on demand, and kept for the frame that
+was asked for last.
+
+Must not know: events, the facts behind an item.
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ class Item:
     def image(self) -> Image | None:
         """Return `latest` as a Pillow image, decoded once and kept: copy it to draw on it.
 
-        If a partial cannot be decoded, the one before it is used. Raises FrameDecodeError if a result cannot be decoded.
+        If a partial cannot be decoded, the one before it is used. Raises FrameDecodeError if a result cannot be.
         """
         if self.final and self.final.is_final:
             return self._pixels.of(self.final)

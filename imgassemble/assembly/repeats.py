@@ -18,7 +18,7 @@ from ..limits import Limits
 from ..states import State
 from ..wire.dialects import Reading, Signal
 from .changes import Change
-from .held import Held, HeardImage, Mark, ResponseRecord
+from .held import HeardImage, Held, Mark, ResponseRecord
 from .lifecycle import Facts
 
 

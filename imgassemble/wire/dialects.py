@@ -58,9 +58,7 @@ _COMPLETED_IMAGE = Row(who=_IMAGES, shape=Shape.IMAGE, witness=Witness.OWN)
 _FAILED_IMAGE = Row(who="grok2api", shape=Shape.IMAGE, witness=Witness.OWN, word=State.FAILED)
 
 
-def _response(
-    ending: Ending | None, who: str = _RESPONSES, *, heeds_status: bool = False, begins: bool = False
-) -> Row:
+def _response(ending: Ending | None, who: str = _RESPONSES, *, heeds_status: bool = False, begins: bool = False) -> Row:
     return Row(
         who=who,
         shape=Shape.RESPONSE,

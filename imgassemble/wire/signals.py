@@ -52,7 +52,9 @@ def read(event: Event) -> Reading:
     reader = _READERS.get(kind)
     if reader is None:
         if not isinstance(event, ErrorEvent):
-            return Reading(kind, event.sequence_number, event.response_id, False, lane=event.stream_id, is_known=False)
+            return Reading(
+                kind, event.sequence_number, event.response_id, is_for_us=False, lane=event.stream_id, is_known=False
+            )
         reader = _reader_of(UNKNOWN_ERRORS[names_error(kind)])
     row, signals_in, about_response, may_be_text = reader
     signals = tuple(signals_in(event, row))
@@ -117,7 +119,12 @@ def _with_response(reading: Reading, event: ResponseEvent, row: Row) -> Reading:
         return reading
     image_usage = (response.tool_usage or {}).get("image_gen")
     text = "".join(item.text() for item in response.output if item) if row.witness else ""
-    reported = (("model", response.model), ("usage", response.usage), ("image_usage", image_usage), ("text", text or None))
+    reported = (
+        ("model", response.model),
+        ("usage", response.usage),
+        ("image_usage", image_usage),
+        ("text", text or None),
+    )
     details = {name: value for name, value in reported if value is not None}
     reading = reading._replace(details=details or None)
     if not row.witness:
@@ -309,7 +316,10 @@ def _signal(
 
 
 def _word_of(said: Said, row: Row, *, has_failed: bool) -> State | None:
-    """Return the word about the item, as far as the sender can know. has_failed: an error stands in place of a picture."""
+    """Return the state that the message reports of its item.
+
+    has_failed: an error stands in the place of a picture.
+    """
     status = STATUSES.get(said.status or "")
     if row.witness is None:
         return State.GENERATING if State.GENERATING is (row.word or status) else None
@@ -335,9 +345,8 @@ def _details_of(
     if link is not None:
         details["url"] = link
     if row.witness or row.is_partial:
-        for name, value in zip(SETTINGS, _settings_in(said), strict=True):
-            if value is not None:
-                details[name] = value
+        settings = zip(SETTINGS, _settings_in(said), strict=True)
+        details |= {name: value for name, value in settings if value is not None}
     return details
 
 
