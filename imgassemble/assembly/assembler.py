@@ -85,8 +85,8 @@ class Assembler:
     def feed(self, event: object) -> tuple[Update, ...]:
         """Return the updates that `event` caused, in the order in which the listeners received them.
 
-        event: a mapping, JSON text or bytes, or an SDK's own object. An ImgassembleError that a source gives in the place
-            of an event is reported as an anomaly.
+        event: a mapping, JSON text or bytes, or an SDK's own object. An ImgassembleError, which a source gives in the
+            place of an event that it cannot read, is reported as an anomaly.
 
         Raises UsageError after `close()` and inside a listener. With strict=True it also raises the error of the first
         anomaly, and the event then changes nothing.
@@ -204,7 +204,8 @@ class Assembler:
 
     def __getitem__(self, item_id: str) -> Item:
         """Return the item as it is now. Raises KeyError if no event has named it."""
-        facts, response = self._held.facts[item_id], self._held.response_of(item_id)
+        facts, record = self._held.facts[item_id], self._held.owners[item_id]
+        response = record.facts
         anomalies = self._anomalies.get(item_id, ())
         built = self._built.get(item_id)
         if built and built[0] is facts and built[1] is response and built[2] is anomalies:
@@ -223,6 +224,7 @@ class Assembler:
             revised_prompt=facts.detail("revised_prompt"),
             usage=facts.detail("usage"),
             url=facts.detail("url"),
+            wire_id=record.items[item_id],
             response_id=response.id,
             settings=ReadOnly({name: facts.details[name].value for name in SETTINGS if name in facts.details}),
             _pixels=self._pixels.setdefault(item_id, Pixels()),

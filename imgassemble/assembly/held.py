@@ -34,7 +34,7 @@ class ResponseRecord:
     highest: float | None = None  # the highest sequence number
     begun_at: float | None = None  # the sequence number of `response.created`
     ids: dict[str, None] = field(default_factory=dict)  # all its ids on the wire
-    items: dict[str, None] = field(default_factory=dict)  # the names of its items
+    items: dict[str, str] = field(default_factory=dict)  # the names of its items -> their ids on the wire
     names: dict[str, str] = field(default_factory=dict)  # the id on the wire -> the name of the item
     assumed: dict[str, None] = field(default_factory=dict)  # items whose events did not name this response
     places: dict[float, str] = field(default_factory=dict)  # output_index -> the item that came last there

@@ -85,6 +85,7 @@ class ItemNames:
             return None
         name = record.places[place]
         journal.put(record.names, item_id, name)
+        journal.put(record.items, name, item_id)
         journal.remove(record.places_without_id, place)
         return name
 
@@ -241,7 +242,7 @@ class ItemNames:
     def _own(self, item_id: str, name: str) -> None:
         record, journal = self._record, self._change.journal
         journal.put(record.names, item_id, name)
-        journal.put(record.items, name, None)
+        journal.put(record.items, name, item_id)
         journal.put(self._held.owners, name, record)
         journal.remove(self._held.empty_responses, record.number)
         if self._reading.response_id is None:

@@ -75,6 +75,8 @@ class Item:
     """The tokens that this image took, in the words of the service."""
     url: str | None = None
     """The URL that the service sent in place of the picture."""
+    wire_id: str | None = None
+    """The id in the events of the item: `id` without the name of the response."""
     response_id: str | None = None
     """The id of the response to which the item belongs."""
     settings: Mapping[str, Any] = field(default_factory=lambda: ReadOnly({}))
@@ -138,6 +140,7 @@ class Item:
             "revised_prompt": self.revised_prompt,
             "url": self.url,
             "usage": plain(self.usage),
+            "wire_id": self.wire_id,
             "response_id": self.response_id,
             "settings": plain(self.settings),
         }

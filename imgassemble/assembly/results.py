@@ -178,7 +178,7 @@ def _response_ended_how(items: Mapping[str, Item], record: ResponseRecord) -> tu
 
 def _by_state(items: Mapping[str, Item]) -> dict[State, list[str]]:
     named: dict[State, list[str]] = {state: [] for state in State}
-    for name in sorted(items):
+    for name in sorted(items, key=lambda name: (items[name].wire_id or "", name)):
         named[items[name].state].append(name)
     return named
 
