@@ -1,156 +1,78 @@
-"""`imgassemble view` and `imgassemble demo`: the live page of a stream on a port of this machine.
+"""Serve the live page of a gallery until Ctrl-C, for the commands `view` and `demo`.
 
-Knows: uvicorn, threads, the browser. Must not know: what is on the page, how a stream is read.
+The server needs the extra `web`; importing it is a UsageError without that.
+Must not know: what is on the page, how a stream is read.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import threading
-import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-from ..assembly.assembler import Assembler
-from ..console import INTERRUPTED, say
+from ..console import say
 from ..errors import UsageError
-from ..limits import Limits
-from ..serving import listen, url_of
-from ..simulator import Order, Pace, play
-from ..streams.drivers import assemble
-from ..streams.sources import open_chunks
-from ..web.folder import folder_events
 from ..web.gallery import Gallery
+from .exit_codes import INTERRUPTED, OK
+from .options import option
 
-_PACE = Pace(delay_s=0.9, jitter_s=0.4)
-# What the demonstration plays, and how many seconds after its beginning.
-_SHOWS: tuple[tuple[float, Order], ...] = (
-    (0.0, Order(prompt="an otter on a lake at dusk", partials=3)),
-    (0.8, Order(prompt="a lighthouse at night", size=(1536, 1024), partials=3, format="JPEG", seed=2)),
-    (1.6, Order(prompt="pines in the morning", size=(1024, 1536), partials=2, format="WEBP", seed=3)),
-    (2.4, Order(prompt="two islands", items=2, size=(1024, 768), seed=4, api="responses")),
-    (3.2, Order(prompt="a harbour in the rain", faults=("error-nested",), seed=5)),
-    (4.0, Order(prompt="a field in winter", faults=("no-final",), dialect="openai-2025", seed=6)),
+PAGE_OPTIONS = (
+    option(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen on; if other machines can reach it, the page asks for a token (127.0.0.1)",
+    ),
+    option("--port", type=int, default=0, metavar="N", help="the port; 0, the default, takes a free one"),
+    option("--no-browser", action="store_true", help="do not open the page, only print its address"),
 )
 
 
-def add_command(name: str, parser: argparse.ArgumentParser) -> None:
-    """The arguments of `view` or `demo`, and what runs it."""
-    if name == "view":
-        parser.add_argument("source", metavar="SOURCE", help="a recorded stream, a folder that save writes, or - for "
-            "standard input")  # fmt: skip
-        parser.add_argument("--key-by", choices=("item_id", "output_index"), default="item_id",
-            help="what names an image; output_index for services whose item ids change with every event")  # fmt: skip
-    parser.set_defaults(run={"view": view, "demo": demo}[name])
-    parser.add_argument("--host", default="127.0.0.1",
-        help="where to listen; anywhere but on this machine a token is asked for (127.0.0.1)")  # fmt: skip
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="0, which is the default, takes a free one")
-    parser.add_argument("--no-browser", action="store_true", help="do not open the page, only print its address")
+def serve_page(gallery: Gallery, feeders: Iterable[Callable[[], object]], options: argparse.Namespace) -> int:
+    """Serve the page of `gallery` until Ctrl-C and return the exit code.
 
-
-def view(options: argparse.Namespace) -> int:
-    """Show a stream, or a folder that `save` writes, until interrupted."""
-    gallery, assembler = (
-        Gallery(keep_s=float("inf"), max_bytes=Limits().max_total_bytes),
-        Assembler(key_by=options.key_by),
-    )
-    stream = _stream_of(options.source)
-    gallery.add("standard input" if options.source == "-" else str(options.source), assembler)
-
-    def run() -> None:
-        try:
-            assemble(stream, assembler=assembler)
-        finally:
-            assembler.close()  # also where it cannot be read on: nothing more comes
-
-    return _show(gallery, [run], options)
-
-
-def demo(options: argparse.Namespace) -> int:
-    """Show streams that are made here, until interrupted; in the terminal where the extra `web` is missing."""
-    gallery = Gallery(keep_s=float("inf"))
-    try:
-        from ..web import server  # noqa: F401 - is it there, with all that it needs?
-    except UsageError as missing:
-        say(f"{missing}; here it is in the terminal")
-        return _in_terminal()
-    return _show(gallery, [_player(gallery, after_s, order) for after_s, order in _SHOWS], options)
-
-
-def _player(gallery: Gallery, after_s: float, order: Order) -> Callable[[], object]:
-    def run() -> object:
-        body = _paced(order, after_s)
-        return assemble(body, on_update=gallery.add(order.prompt, size=order.size))
-
-    return run
-
-
-def _paced(order: Order, after_s: float = 0.0) -> Iterator[bytes]:
-    body = play(order).body
-    time.sleep(after_s)
-    for wait_s, chunk in _PACE.chunks(body, seed=order.seed):
-        time.sleep(wait_s)
-        yield chunk
-
-
-def _in_terminal() -> int:
-    from ..screens import TerminalScreen
-
-    _, order = _SHOWS[0]
-    with TerminalScreen(size=order.size) as screen:
-        assemble(_paced(order), on_update=screen)
-    return 0
-
-
-def _stream_of(source: str) -> Iterator[Any]:
-    if source == "-" and sys.stdin is not None:
-        # Without a buffer: a thread that waits in a buffered read holds its lock, and then Ctrl-C is a fatal error.
-        return open_chunks(open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
-    return folder_events(Path(source)) if source != "-" and Path(source).is_dir() else open_chunks(source)
-
-
-def _show(gallery: Gallery, feeders: list[Callable[[], object]], options: argparse.Namespace) -> int:
-    from ..web.server import Server, guarded
+    Each of `feeders` runs in a thread of its own, which starts when the server answers.
+    Raises UsageError if the extra `web` is missing or the address cannot be used.
+    """
+    from ..serving import listen, url_of
+    from ..web.server import guarded, page_server
 
     listener = listen(options.host, options.port)
     url = url_of(listener)
-    links: list[str] = []  # the newest last
+    links: list[str] = []  # each has a token that is valid once; the last is the valid one
 
-    def link(token: str) -> None:
+    def print_link(token: str) -> None:
         links.append(f"{url}/?token={token}")
-        say(f"one viewer: {links[-1]}")
+        say(f"link for one viewer: {links[-1]}")
 
-    def started() -> None:
+    def start() -> None:
         say(f"the page is at {url}/ (Ctrl-C ends it)")
         for feed in feeders:
-            _in_background(partial(_feed, feed))
+            _run_in_background(partial(_feed, feed))
         if not options.no_browser:
-            _in_background(partial(_open, links[-1] if links else f"{url}/"))
+            _run_in_background(partial(_open_browser, links[-1] if links else f"{url}/"))
 
     try:
-        Server(guarded(gallery, options.host, link=link), on_started=started).run([listener])
+        page_server(guarded(gallery, options.host, link=print_link), on_started=start).run([listener])
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
         listener.close()
-    return 0
+    return OK
 
 
-def _in_background(work: Callable[[], object]) -> None:
+def _run_in_background(work: Callable[[], object]) -> None:
     threading.Thread(target=work, daemon=True).start()
 
 
-def _open(url: str) -> None:
+def _open_browser(url: str) -> None:
     if not webbrowser.open(url):
-        say("there is no browser to open it with: open the address yourself")
+        say("no browser was found: open the address yourself")
 
 
 def _feed(feed: Callable[[], object]) -> None:
     try:
         feed()
     except (OSError, UsageError) as error:
-        say(f"the stream cannot be read on: {error}")
+        say(f"reading the stream failed: {error}")

@@ -22,10 +22,11 @@ import pytest
 import samples
 
 from imgassemble import DirectorySink, assemble
-from imgassemble.serving import url_of
 
 pytest.importorskip("starlette", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("uvicorn", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
+
+from imgassemble.serving import url_of
 
 PATIENCE_S = 30  # how long a test waits for what must come; the machine may be busy
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "openai-2025-10-png.sse"
@@ -33,16 +34,9 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent in an
 
 RUN = """
 import sys
-from argparse import Namespace
-from imgassemble.errors import UsageError
-from imgassemble.web import command
+from imgassemble.cli.main import main
 
-name, options = sys.argv[1], Namespace(**eval(sys.argv[2]))
-try:
-    sys.exit(getattr(command, name)(options))
-except UsageError as error:
-    sys.stderr.write(f"imgassemble: {error}\\n")
-    sys.exit(2)
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -60,22 +54,21 @@ sys.meta_path.insert(0, Nobody())
 
 QUICKLY = """
 from dataclasses import replace
-from imgassemble.web import command
-command._PACE = command.Pace()
-command._SHOWS = tuple((0.0, replace(order, size=(48, 32))) for _, order in command._SHOWS)
+from imgassemble.cli import demo
+demo._PACE = demo.Pace()
+demo._STREAMS = tuple((0.0, replace(order, size=(48, 32))) for _, order in demo._STREAMS)
 """
 WITHOUT_A_BROWSER = "import webbrowser\nwebbrowser.open = lambda url: print(url, flush=True)\n"
 
 
-def command(
-    name: str, source: object = None, *, before: str = "", warnings: str = "error", **options: Any
-) -> list[str]:
-    chosen = {"host": "127.0.0.1", "port": 0, "no_browser": True, "source": str(source), "key_by": "item_id"} | options
-    return [sys.executable, "-W", warnings, "-c", before + RUN, name, repr(chosen)]
+def command(name: str, *arguments: object, before: str = "", warnings: str = "error") -> list[str]:
+    """The command line of `imgassemble NAME ARGUMENTS`, which runs the Python `before` first and opens no browser."""
+    program = [sys.executable, "-W", warnings, "-c", before + RUN, name, *map(str, arguments)]
+    return program if before == WITHOUT_A_BROWSER else [*program, "--no-browser"]
 
 
-def done(name: str, source: object = None, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(name, source, **options), capture_output=True, text=True, timeout=PATIENCE_S)
+def done(name: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(name, *arguments, **options), capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 @dataclass(slots=True)
@@ -108,9 +101,9 @@ class Showing:
 
 
 @contextlib.contextmanager
-def showing(name: str, source: object = None, *, stdin: Any = subprocess.DEVNULL, **options: Any) -> Iterator[Showing]:
+def showing(name: str, *arguments: object, stdin: Any = subprocess.DEVNULL, **options: Any) -> Iterator[Showing]:
     process = subprocess.Popen(
-        command(name, source, **options), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command(name, *arguments, **options), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     lines: queue.Queue[str] = queue.Queue()
     assert process.stderr
@@ -233,23 +226,23 @@ def test_the_demonstration_shows_streams_side_by_side() -> None:
 
 @POSIX
 def test_elsewhere_than_on_this_machine_each_viewer_needs_a_token() -> None:
-    with showing("view", FIXTURE, host="0.0.0.0") as running:
-        link = running.line(r"one viewer: http://([^:/]+):(\d+)(/\?token=\S+)")
+    with showing("view", FIXTURE, "--host", "0.0.0.0") as running:
+        link = running.line(r"link for one viewer: http://([^:/]+):(\d+)(/\?token=\S+)")
         assert not link[1].startswith(("127.", "0."))
         assert get(int(link[2]), "/")[0] == 401
         assert get(int(link[2]), link[3])[0] == 200
-        assert running.line(r"one viewer: \S+(/\?token=\S+)")[1] != link[2]
+        assert running.line(r"link for one viewer: \S+(/\?token=\S+)")[1] != link[2]
 
 
 @POSIX
 @pytest.mark.parametrize(("host", "ending"), [("127.0.0.1", "/"), ("0.0.0.0", r"/\?token=\S+")])
 def test_the_browser_is_opened_at_an_address_that_shows_the_page(host: str, ending: str) -> None:
-    with showing("view", FIXTURE, host=host, no_browser=False, before=WITHOUT_A_BROWSER) as running:
+    with showing("view", FIXTURE, "--host", host, before=WITHOUT_A_BROWSER) as running:
         assert running.process.stdout
         opened = running.process.stdout.readline().decode()
         assert re.fullmatch(rf"http://[\w.-]+:\d+{ending}\n", opened)
         assert opened.startswith("http://127.0.0.1:") == (host == "127.0.0.1")
-        running.line("there is no browser to open it with: open the address yourself")
+        running.line("no browser was found: open the address yourself")
 
 
 @POSIX
@@ -257,12 +250,12 @@ def test_a_stream_that_cannot_be_read_on_is_told_and_ends(tmp_path: Path) -> Non
     source = tmp_path / "stream.sse"
     source.write_bytes(FIXTURE.read_bytes())
     before = "def fail(*_): raise OSError('the disk is gone')\n"
-    before += "import imgassemble.streams.sources\nimgassemble.sources._read = fail\n"
+    before += "import imgassemble.streams.sources\nimgassemble.streams.sources._read = fail\n"
     with showing("view", source, before=before) as running:
         _, port = running.address()
         with events(port) as told:
             first(told, stream=str(source), outcome="no_image")
-        running.line("the stream cannot be read on: the disk is gone")
+        running.line("reading the stream failed: the disk is gone")
         assert get(port, "/")[0] == 200
 
 
@@ -339,7 +332,7 @@ def test_a_source_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
 def test_a_port_in_use_is_wrong_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = one_line(done("view", FIXTURE, port=port))
+        said = one_line(done("view", FIXTURE, "--port", port))
     assert f"cannot listen on 127.0.0.1:{port}" in said
     assert "choose another address or port" in said
 
@@ -347,7 +340,7 @@ def test_a_port_in_use_is_wrong_use() -> None:
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", -1), ("127.0.0.1", 70_000), ("203.0.113.9", 0)])
 def test_an_address_that_cannot_be_had_is_wrong_use(host: str, port: int) -> None:
     # Python's own create_server leaves its socket open where the port is none.
-    assert "cannot listen on" in one_line(done("view", FIXTURE, host=host, port=port, warnings="ignore"))
+    assert "cannot listen on" in one_line(done("view", FIXTURE, "--host", host, "--port", port, warnings="ignore"))
 
 
 MISSING = pytest.mark.parametrize("missing", [("starlette",), ("uvicorn",), ("h11",), ("starlette", "uvicorn")])
@@ -363,7 +356,7 @@ def test_without_the_extra_view_says_what_to_install(missing: tuple[str, ...]) -
 def test_without_the_extra_the_demonstration_is_in_the_terminal(missing: tuple[str, ...]) -> None:
     answer = done("demo", before=without(*missing) + QUICKLY)
     assert answer.returncode == 0
-    assert "pip install 'imgassemble[web]'; here it is in the terminal" in answer.stderr
+    assert "pip install 'imgassemble[web]'; until then the demo runs in the terminal" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 

@@ -391,7 +391,7 @@ def test_a_source_that_breaks_off_is_told_with_a_tee_and_without(
     body, tee = samples.sse(WHOLE[:4]), tmp_path / "tee"
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=_BreaksOff(body)))
     assert main(["save", "-", "-o", str(tmp_path / "out"), *(["--tee", str(tee)] if is_tee else [])]) == 3
-    assert capsys.readouterr().err.count("the stream cannot be read on: Input/output error") == 1
+    assert capsys.readouterr().err.count("reading the stream failed: Input/output error") == 1
     assert not is_tee or tee.read_bytes() == body
     assert list(_pictures(tmp_path / "out")) == ["ig_1/partial-000.png", "ig_1/partial-001.png"]
 
@@ -485,7 +485,7 @@ def test_inspect_tells_items_states_frames_sizes_timings_and_anomalies(tmp_path:
 def test_inspect_writes_nothing_and_tells_of_an_empty_stream(tmp_path: Path) -> None:
     ended = _run("inspect", _stream(tmp_path, b""))
     assert ended.returncode == 6
-    assert ended.stderr == "imgassemble: nothing came: the stream is empty\n"
+    assert ended.stderr == "imgassemble: the stream is empty\n"
 
 
 def test_inspect_tells_of_a_failure_its_reason(tmp_path: Path) -> None:
@@ -616,7 +616,7 @@ def test_an_interrupt_keeps_what_came(saving: subprocess.Popen[str], tmp_path: P
     saving.send_signal(signal.SIGINT)
     rest = saving.stderr.read()
     assert saving.wait() == 130
-    assert rest.endswith("imgassemble: interrupted; what came is kept\n")
+    assert rest.endswith("imgassemble: interrupted; everything received so far is kept\n")
     assert "Traceback" not in rest
     assert _pictures(tmp_path / "out") == {"ig_1/partial-000.png": samples.shade(0)}
     facts = json.loads((tmp_path / "out" / "ig_1" / "item.json").read_text())
