@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .errors import UsageError
 
@@ -21,9 +21,7 @@ try:
 except ModuleNotFoundError as missing:
     raise UsageError(f"a server needs {missing.name}: pip install 'imgassemble[web]'") from missing
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
+Application = Callable[[Any, Any, Any], Awaitable[None]]  # an ASGI application
 STOP_S = 1  # seconds that a server waits for its clients when it is stopped
 
 # The addresses that mean "all of this machine's", and for each an address that routes to the network. These are
@@ -69,7 +67,7 @@ class QuietServer(uvicorn.Server):
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Application,
         *,
         on_started: Callable[[], object] | None = None,
         on_stopping: Callable[[], object] | None = None,

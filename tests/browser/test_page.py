@@ -115,7 +115,7 @@ def test_a_link_with_a_token_works_from_another_site(browser: Any, site: Site) -
 
 def test_an_empty_page_says_what_it_waits_for(view: View) -> None:
     viewer = view()
-    assert "waits for a stream" in viewer.page.locator("#empty").inner_text()
+    assert "is waiting for a stream" in viewer.page.locator("#empty").inner_text()
     assert viewer.page.locator(".tile").count() == 0
 
 
@@ -125,7 +125,7 @@ def test_a_stream_without_items_has_a_tile_that_waits(site: Site, view: View) ->
     viewer.wait_for_tiles(1)
     assert viewer.text(".name") == "an otter"
     assert viewer.text(".badge") == "Waiting"
-    assert viewer.text(".words") == "waiting for the first preview"
+    assert viewer.text(".caption") == "waiting for the first preview"
     assert not viewer.page.locator("#empty").is_visible()
 
 
@@ -246,12 +246,12 @@ def test_a_picture_that_the_browser_cannot_decode_leaves_the_one_before(site: Si
     first = stream.shown
     viewer.page.route("**/frames/**", lambda route: route.fulfill(body=b"no picture", content_type="image/png"))
     stream.step()
-    viewer.wait_for_text(".words", "This picture cannot be shown here.")
+    viewer.wait_for_text(".caption", "This browser cannot show this picture.")
     assert viewer.evaluate("window.shown") == [first]
     viewer.page.unroute_all(behavior="wait")
     stream.step()
     viewer.wait_for_picture(stream.shown)
-    viewer.wait_for_text(".words", "")
+    viewer.wait_for_text(".caption", "")
 
 
 # ---- ends
@@ -301,7 +301,7 @@ def test_a_failure_without_a_picture_is_told_in_its_place(site: Site, view: View
     site.stream(Order(prompt="forbidden", size=SMALL, faults=("moderation-stream",))).finish()
     viewer = view()
     viewer.wait_for_text(".badge", "Failed")
-    assert "moderation_blocked" in viewer.text(".words")
+    assert "moderation_blocked" in viewer.text(".caption")
     assert not viewer.tile().locator(".save").is_visible()
 
 
@@ -309,7 +309,7 @@ def test_a_stream_that_ends_without_an_item_says_so(site: Site, view: View) -> N
     stream, viewer = site.stream(Order(prompt="a refusal", size=SMALL, faults=("refusal",))), view()
     viewer.wait_for_tiles(1)
     stream.finish()
-    viewer.wait_for("() => document.querySelector('.words').textContent.startsWith('ended without a picture')")
+    viewer.wait_for("() => document.querySelector('.caption').textContent.startsWith('ended without a picture')")
 
 
 def test_anomalies_are_told_in_words(site: Site, view: View) -> None:
@@ -330,7 +330,7 @@ def test_only_ends_are_announced_and_none_that_was_there_before(site: Site, view
         if not stream.items[0]["has_final"]:
             assert viewer.evaluate(said) == ""
     viewer.wait_for("() => document.querySelector('[aria-live]').textContent !== ''")
-    assert viewer.evaluate(said) == "The final picture of “an otter” is there."
+    assert viewer.evaluate(said) == "The final picture of “an otter” has arrived."
 
 
 def test_the_seconds_to_the_first_preview_and_to_the_final_are_told(site: Site, view: View) -> None:
@@ -390,7 +390,7 @@ def test_the_page_recovers_by_itself_where_another_process_serves_it(site: Site,
     viewer.allowed = re.compile("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|RESET")
     viewer.wait_for_text(".badge", "Final")
     site.stop()
-    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    viewer.wait_for_text("#connection", "Connection lost. Trying again…")
     site.gallery = Gallery()
     same, other = site.stream(OTTER), site.stream(OTTER, "another")
     other.step()
@@ -409,7 +409,7 @@ def test_the_page_is_empty_where_another_process_shows_nothing(site: Site, view:
     viewer.allowed = re.compile("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|RESET")
     viewer.wait_for_tiles(1)
     site.stop()
-    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    viewer.wait_for_text("#connection", "Connection lost. Trying again…")
     site.gallery = Gallery()
     site.start()
     viewer.wait_for_tiles(0)
@@ -422,7 +422,7 @@ def test_the_page_recovers_where_the_same_process_comes_back(site: Site, view: V
     stream.step()
     viewer.wait_for_picture(first := stream.shown)
     site.stop()
-    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    viewer.wait_for_text("#connection", "Connection lost. Trying again…")
     stream.step()
     site.start()
     viewer.wait_for_picture(stream.shown)
@@ -444,7 +444,7 @@ def test_an_answer_that_is_no_stream_is_not_the_end(site: Site, view: View) -> N
 
     viewer.page.route("**/events", answer)
     viewer.page.goto(site.url)
-    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    viewer.wait_for_text("#connection", "Connection lost. Trying again…")
     viewer.wait_for_tiles(1)
     viewer.wait_for_text("#connection", "")
 
@@ -586,7 +586,7 @@ def test_hostile_ids_and_errors_are_shown_as_text(site: Site, view: View) -> Non
         stream.feed({"type": "response.output_item.done", "output_index": at, "sequence_number": at, "item": item})
     viewer.wait_for_tiles(len(HOSTILE))
     assert viewer.text(".id") == f"{HOSTILE[0]}0"
-    assert "<img src=x" in viewer.text(".words")
+    assert "<img src=x" in viewer.text(".caption")
     assert "<img src=x" in str(viewer.page.locator("#announcer").text_content())
     assert viewer.page.title() == "imgassemble"
     assert viewer.page.locator("#tiles script, #tiles img, #announcer *").count() == 0

@@ -937,7 +937,7 @@ def test_an_authorize_that_raises_is_a_no_that_is_logged_and_not_told(caplog: py
     with caplog.at_level(logging.ERROR):
         run(scene())
     assert {record.getMessage() for record in caplog.records} == {
-        "authorize failed on stream 'broken', which is not shown to this viewer"
+        "authorize failed for stream 'broken', which is not shown to this viewer"
     }
     assert all(record.exc_info for record in caplog.records)
 

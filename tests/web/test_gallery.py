@@ -23,7 +23,7 @@ from imgassemble import Assembler, Frame, FrameAdded, ItemEnded, State, StreamEn
 from imgassemble.assembly.updates import Outcome
 from imgassemble.web import Gallery
 from imgassemble.web import gallery as gallery_module
-from imgassemble.web.gallery import Change
+from imgassemble.web.changes import PageChange
 
 
 @dataclass(slots=True)
@@ -34,13 +34,13 @@ class Viewer:
     seen: int = 0
     streams: dict[str, dict[str, Any]] = field(default_factory=dict)
     items: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    told: list[Change] = field(default_factory=list)
+    told: list[PageChange] = field(default_factory=list)
 
     def look(self) -> Viewer:
         self.seen, self.told = self.gallery.changes(self.seen)
         for change in self.told:
             match change.kind:
-                case "anew":
+                case "reset":
                     self.streams, self.items = {}, {}
                 case "stream":
                     self.streams[change.stream] = change.facts
@@ -468,7 +468,7 @@ def test_whoever_comes_with_a_version_that_never_was_is_told_all_anew(since: int
     gallery = Gallery()
     shown(gallery, samples.partial())
     viewer = Viewer(gallery, seen=since, items={("ghost", ""): {}}).look()
-    assert viewer.told[0].kind == "anew"
+    assert viewer.told[0].kind == "reset"
     assert viewer.knows() == fresh(gallery).knows()
 
 
@@ -481,7 +481,7 @@ def test_whoever_slept_while_more_names_went_than_are_remembered_is_told_all_ane
             gallery.add(name)
         gallery.remove(name)
         viewer.look()
-    assert sleeper.look().told[0].kind == "anew"
+    assert sleeper.look().told[0].kind == "reset"
     assert sleeper.knows() == viewer.knows() == ({}, {})
     assert viewer.told[0].kind == "gone"
 
@@ -769,7 +769,7 @@ def test_over_the_bound_of_streams_the_oldest_that_has_ended_goes() -> None:
     assert gallery.names == ("open", "ended")
     shown(gallery, name="new")
     assert gallery.names == ("open", "new")
-    with pytest.raises(UsageError, match="2 streams are under way"):
+    with pytest.raises(UsageError, match="2 streams have not ended"):
         gallery.add("one more")
 
 

@@ -308,7 +308,7 @@ def test_a_name_that_somebody_points_at_this_machine_leads_nowhere(page: Running
     for target in ("/", "/events", "/events/"):
         answer = page.get(target, host=host)
         assert answer.status == 421
-        assert b"not served under this name" in answer.body
+        assert b"not served under this host name" in answer.body
 
 
 @pytest.mark.parametrize("host", [*NAMES_OF_THIS_MACHINE, "192.168.1.2:80", "[2001:db8::1]", socket.gethostname()])
