@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import samples
 
+from imgassemble import Assembler, Limits
 from imgassemble.simulator import Order, base64_text, pictures_of
 
 pytest.importorskip("starlette", reason="the page needs the extra web: pip install 'imgassemble[web]'")
@@ -611,3 +613,28 @@ def test_a_picture_is_saved_under_a_safe_name(site: Site, view: View, name: str,
     with viewer.page.expect_download() as coming:
         viewer.tile().locator(".save").click()
     assert coming.value.suggested_filename == saved
+
+
+SVG = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><script>document.title = "taken"</script>'
+    b'<image href="http://elsewhere.example/x.png"/><rect width="8" height="8" style="fill: red"/></svg>'
+)
+
+
+def test_an_svg_is_shown_as_an_image_that_runs_and_loads_nothing(site: Site, view: View) -> None:
+    viewer = view()
+    assembler = Assembler(limits=Limits(formats=("PNG", "SVG")))
+    site.gallery.add("an otter", assembler)
+    assembler.feed(samples.done(content=SVG))
+    (_, facts) = (change.facts for change in site.gallery.changes(0)[1])
+    viewer.wait_for_picture(facts["shown"])
+    assert viewer.evaluate("document.querySelectorAll('svg, object, embed, iframe').length") == 0
+    assert viewer.page.title() == "imgassemble"
+    assert viewer.text(".times").startswith("final ")
+
+
+def test_the_facts_of_a_picture_without_a_size_have_no_size(view: View) -> None:
+    facts = "import('./static/sentences.js').then((sentences) => sentences.frameFacts(%s))"
+    viewer = view()
+    assert viewer.evaluate(facts % "{format: 'SVG', size: null, bytes: 120}") == "SVG, 120 bytes"
+    assert viewer.evaluate(facts % "{format: 'SVG', size: [8, 9], bytes: 120}") == "SVG, 8\u00a0×\u00a09, 120 bytes"
