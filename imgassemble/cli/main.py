@@ -31,7 +31,8 @@ _ENDING_WITH_A_VERDICT = ("save", "watch", "inspect")  # their help lists the ex
 def main(arguments: list[str] | None = None) -> int:
     """Run the command that `arguments` (default: `sys.argv`) name and return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    options = _build_parser(words[0] if words else "").parse_args(words)
+    chosen = next((word for word in words if not word.startswith("-")), "")
+    options = _build_parser(chosen).parse_args(words)
     try:
         return int(options.run(options))
     except UsageError as error:

@@ -69,7 +69,7 @@ def byte_count(text: str) -> int:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
+    return tuple(name.strip().upper() for name in text.split(","))
 
 
 # ---- the options
@@ -98,6 +98,7 @@ LOOKS = (
     ),
 )
 
+_LIMITS_TITLE = "limits (BYTES is a number like 250000 or 256MiB)"
 # The help of each field of `Limits`.
 _LIMIT_HELP = {
     "max_event_bytes": "largest message",
@@ -119,7 +120,7 @@ def _limit_option(name: str, default: Any) -> Option:
     else:
         kind, metavar, shown = whole_number, "N", str(default)
     about = f"{_LIMIT_HELP.get(name, name)} (default: {shown})"
-    return option(f"--{name.replace('_', '-')}", group="limits", metavar=metavar, type=kind, help=about)
+    return option(f"--{name.replace('_', '-')}", group=_LIMITS_TITLE, metavar=metavar, type=kind, help=about)
 
 
 def _in_units(n_bytes: int) -> str:

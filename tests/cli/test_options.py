@@ -31,7 +31,7 @@ def test_each_limit_has_an_option(name: str) -> None:
 
 
 def test_the_formats_are_separated_by_commas() -> None:
-    assert limits_of("--formats", "PNG, JPEG").formats == ("PNG", "JPEG")
+    assert limits_of("--formats", "PNG, jpeg").formats == ("PNG", "JPEG")
 
 
 @pytest.mark.parametrize("command", ["save", "watch", "inspect", "view"])
