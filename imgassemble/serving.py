@@ -19,7 +19,7 @@ from .errors import UsageError
 try:
     import uvicorn
 except ModuleNotFoundError as missing:
-    raise UsageError(f"a server needs {missing.name}: pip install 'imgassemble[web]'") from missing
+    raise UsageError(f"the server needs {missing.name}: pip install 'imgassemble[web]'") from missing
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]  # an ASGI application
 STOP_S = 1  # seconds that a server waits for its clients when it is stopped

@@ -48,7 +48,7 @@ OPTIONS = (
     option("prompt", nargs="?", metavar="PROMPT", default=_USUAL.prompt, help="what the picture shows (%(default)s)"),
     option("--api", choices=list(APIS), default=_USUAL.api, help="the API that answers (%(default)s)"),
     option("--dialect", choices=list(DIALECTS), default=_USUAL.dialect, help="its message format (%(default)s)"),
-    option("--format", type=str.upper, default=_USUAL.format, help="PNG, JPEG, WEBP; SVG of router-images (%(default)s)"),
+    option("--format", type=str.upper, default=_USUAL.format, help="PNG, JPEG, WEBP; router-images: SVG (%(default)s)"),
     option("--size", type=image_size, metavar="WxH", help="in pixels (1024x1024, or the size of --picture)"),
     option("--partials", type=int, metavar="N", default=_USUAL.partials, help="previews, 0 to 3 (%(default)s)"),
     option("--items", type=int, metavar="N", default=_USUAL.items, help="number of images, 1 to 10 (%(default)s)"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import samples
+
 from cli.running import (
     BAD_PICTURE,
     CODES,
@@ -15,7 +16,6 @@ from cli.running import (
     run,
     stream_file,
 )
-
 from imgassemble.cli.main import main
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import samples
+
 from cli.running import (
     FAILED,
     FINAL,
@@ -18,7 +19,6 @@ from cli.running import (
     run,
     stream_file,
 )
-
 from imgassemble.cli.main import main
 
 

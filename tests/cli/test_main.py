@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+
+import imgassemble
 from cli.running import (
     WHOLE,
     environment,
     run,
     stream_file,
 )
-
-import imgassemble
 from imgassemble.cli.main import main
 from imgassemble.screens.graphics import Graphics
 

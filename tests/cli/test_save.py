@@ -12,6 +12,8 @@ from typing import IO
 
 import pytest
 import samples
+
+import imgassemble
 from cli.running import (
     FINAL,
     JPEG,
@@ -24,8 +26,6 @@ from cli.running import (
     run,
     stream_file,
 )
-
-import imgassemble
 from imgassemble.cli.main import main
 
 

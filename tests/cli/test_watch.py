@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import samples
+
 from cli.running import (
     FAILED,
     FINAL,
