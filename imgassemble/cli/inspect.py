@@ -21,9 +21,10 @@ from ..readonly import plain
 from ..screens.progress import facts
 from ..streams.drivers import assemble
 from ..streams.sources import open_chunks
-from .exit_codes import STORAGE, StreamTally
+from .exit_codes import STORAGE
 from .options import KEY_BY, LIMITS, SOURCE, limits_from, option
 from .output import ResultPrinter, call_each
+from .tally import StreamTally
 
 OPTIONS = (
     SOURCE,

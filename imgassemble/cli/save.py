@@ -18,9 +18,10 @@ from ..storage.directory import DirectorySink
 from ..storage.saved import saved_events
 from ..streams.drivers import assemble
 from ..streams.sources import open_chunks
-from .exit_codes import STORAGE, StreamTally
+from .exit_codes import STORAGE
 from .options import KEY_BY, LIMITS, LOOKS, SOURCE, limits_from, option
 from .output import ResultPrinter, call_each, open_screens, progress_on_stderr
+from .tally import StreamTally
 from .tee import Tee, check_tee
 
 OPTIONS = (

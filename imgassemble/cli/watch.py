@@ -12,9 +12,10 @@ from ..assembly.assembler import Assembler
 from ..assembly.updates import Anomaly
 from ..streams.drivers import assemble
 from ..streams.sources import open_chunks
-from .exit_codes import STORAGE, StreamTally
+from .exit_codes import STORAGE
 from .options import KEY_BY, LIMITS, LOOKS, SOURCE, limits_from
 from .output import ResultPrinter, call_each, open_screens, progress_on_stderr
+from .tally import StreamTally
 
 OPTIONS = (SOURCE, *LOOKS, KEY_BY, *LIMITS)
 

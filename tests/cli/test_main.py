@@ -121,3 +121,15 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"imgassemble {imgassemble.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["unheard-of"]])
+def test_the_list_of_commands_is_printed_without_their_modules(arguments: list[str]) -> None:
+    program = (
+        "import sys; from imgassemble.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: print(*sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    heavy = ("imgassemble.assembly", "imgassemble.frames", "imgassemble.streams", "imgassemble.simulator", "pydantic")
+    assert not [name for name in ended.stdout.split() if name.startswith(heavy)]
