@@ -225,7 +225,7 @@ def paint(tile: Tile, size: tuple[int, int]) -> Image.Image:
     """
     if tile.frame is None:
         return placeholder(size)
-    image = tile.frame.preview(size)
+    image = tile.frame.thumbnail(size)
     return image if image.mode in ("RGB", "RGBA") else image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
