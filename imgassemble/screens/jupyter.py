@@ -21,7 +21,8 @@ from PIL import Image
 
 from ..assembly.updates import StreamEnded, Update
 from ..errors import FrameDecodeError, UsageError, clean
-from .refresher import Refresher, running_loop
+from .event_loop import running_loop
+from .refresher import Refresher
 from .tiles import Kind, Tile, Tiles, check_size, fitted, paint, placeholder
 
 _PATIENCE_S = 10.0  # as long as a Refresher waits for what is under way when it is closed

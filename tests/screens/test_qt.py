@@ -299,7 +299,8 @@ def test_a_screen_shows_one_stream_after_the_other(window: Callable[..., Window]
 
 
 DENSE = """
-import sys, threading, wire
+import sys, threading
+import samples
 from io import BytesIO
 from PIL import Image
 from PySide6.QtWidgets import QApplication
@@ -499,7 +500,8 @@ def test_a_screen_goes_with_its_last_reference_and_needs_no_collector(window: Ca
 @pytest.mark.parametrize("ending", ["app.exec()", "screen.close()", "del screen", "app.processEvents()", "app.quit()"])
 def test_a_stream_that_hangs_lets_the_program_end(ending: str) -> None:
     code = f"""
-import threading, wire
+import threading
+import samples
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 from imgassemble import assemble

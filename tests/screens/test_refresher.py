@@ -38,10 +38,10 @@ from imgassemble import (
     iter_updates,
 )
 from imgassemble.screens.mailbox import MOST_WAITING, Mailbox, Policy
-from imgassemble.screens.refresher import Refresher
+from imgassemble.screens.refresher import Refresher, _Phase
 
 PATIENCE_S = 30  # what a test waits for comes at once; a shared machine may take longer
-OWED = (FinalReady, FinalWithdrawn, ItemEnded, StreamEnded)
+REQUIRED = (FinalReady, FinalWithdrawn, ItemEnded, StreamEnded)
 FINAL = samples.png(5, 4)
 EVENTS = [
     samples.call("generating", seq=1),
@@ -63,12 +63,12 @@ def failed_then_good(times: int) -> list[Wire]:
 
 def wanted(updates: Iterable[Update], policy: Policy) -> list[Update]:
     """Those of the updates that a policy shows."""
-    previews = (each for each in updates if isinstance(each, (FrameAdded, *OWED)))
+    previews = (each for each in updates if isinstance(each, (FrameAdded, *REQUIRED)))
     return [each for each in previews if policy == "all" or not isinstance(each, FrameAdded) or each.is_latest]
 
 
-def owed(updates: Iterable[Update]) -> list[Update]:
-    return [each for each in updates if isinstance(each, OWED)]
+def required(updates: Iterable[Update]) -> list[Update]:
+    return [each for each in updates if isinstance(each, REQUIRED)]
 
 
 def of_item(updates: Iterable[Update], item_id: str) -> list[Update]:
@@ -103,16 +103,18 @@ class Play:
 
     def tell(self, *updates: Update) -> None:
         for update in wanted(updates, self.policy):
-            assert self.mailbox.wants(update)
+            assert self.mailbox.accepts(update)
             self.mailbox.put(update)
             self.put.append(update)
 
     def take(self) -> bool:
         """Take what is due now, if anything is."""
-        due = self.mailbox.next(self.now)
+        due = self.mailbox.take_due(self.now)
         if isinstance(due, float):
             assert due > 0
-            assert self.policy == "all" or len(owed(self.shown)) == len(owed(self.put)), "what is owed waited"
+            assert self.policy == "all" or len(required(self.shown)) == len(required(self.put)), (
+                "what is required waited"
+            )
         elif due is not None:
             self.taken.append((self.now, due))
         return not isinstance(due, float | None)
@@ -121,13 +123,13 @@ class Play:
         """Take all that waits, each as soon as it is due."""
         before = len(self.taken)
         while len(self.mailbox):
-            due = self.mailbox.next(self.now)
+            due = self.mailbox.take_due(self.now)
             assert due is not None
             if isinstance(due, float):
                 self.now += due
             else:
                 self.taken.append((self.now, due))
-        assert self.mailbox.next(self.now) is None
+        assert self.mailbox.take_due(self.now) is None
         return self.shown[before:]
 
 
@@ -154,7 +156,7 @@ def plays(draw: st.DrawFn) -> Play:
 @given(plays())
 def test_what_is_owed_is_shown_in_the_order_told(play: Play) -> None:
     play.drain()
-    assert owed(play.shown) == owed(play.put)
+    assert required(play.shown) == required(play.put)
 
 
 @given(plays())
@@ -206,7 +208,7 @@ def test_when_previews_are_skipped_what_is_owed_is_still_shown(play: Play) -> No
     skipped = play.mailbox.skip_previews()
     assert play.mailbox.skipped == before + skipped
     assert len(play.drain()) == waiting - skipped
-    assert owed(play.shown) == owed(play.put)
+    assert required(play.shown) == required(play.put)
 
 
 @given(plays(), st.sampled_from((0.0, 0.5, 3.0)))
@@ -278,10 +280,10 @@ def test_a_final_overtakes_previews_that_wait_for_the_interval() -> None:
 def test_the_interval_counts_from_when_a_preview_is_begun() -> None:
     play = Play(min_interval_s=2.0)
     play.tell(*Assembler().feed(samples.partial("ig_1", 0)), *Assembler().feed(samples.partial("ig_2", 0)))
-    assert play.mailbox.next(0.0)
-    play.mailbox.began(5.0)  # it was prepared until then
-    assert play.mailbox.next(6.0) == 1.0
-    assert isinstance(play.mailbox.next(7.0), FrameAdded)
+    assert play.mailbox.take_due(0.0)
+    play.mailbox.restart_interval(5.0)  # it was prepared until then
+    assert play.mailbox.take_due(6.0) == 1.0
+    assert isinstance(play.mailbox.take_due(7.0), FrameAdded)
 
 
 def test_with_all_what_was_told_after_a_preview_waits_for_it() -> None:
@@ -304,16 +306,16 @@ def test_a_partial_that_came_late_is_shown_by_all_alone() -> None:
     updates = [update for index in (1, 0) for update in Assembler().feed(samples.partial(index=index))]
     late = [each for each in told([samples.partial(index=1), samples.partial(index=0)]) if isinstance(each, FrameAdded)]
     assert [each.is_latest for each in late] == [True, False]
-    assert [Mailbox("latest", 0).wants(each) for each in late] == [True, False]
-    assert [Mailbox("all", 0).wants(each) for each in late] == [True, True]
-    assert not any(Mailbox("all", 0).wants(each) for each in updates if not isinstance(each, FrameAdded))
+    assert [Mailbox("latest", 0).accepts(each) for each in late] == [True, False]
+    assert [Mailbox("all", 0).accepts(each) for each in late] == [True, True]
+    assert not any(Mailbox("all", 0).accepts(each) for each in updates if not isinstance(each, FrameAdded))
 
 
 def test_all_skips_the_oldest_previews_above_its_bound() -> None:
     play = Play("all")
     (first, *_) = (each for each in told(partials(1)) if isinstance(each, FrameAdded))
     play.tell(*[FrameAdded("ig_1", first.frame, is_latest=True) for _ in range(MOST_WAITING + 10)])
-    play.tell(*(each for each in told(EVENTS) if isinstance(each, OWED)))
+    play.tell(*(each for each in told(EVENTS) if isinstance(each, REQUIRED)))
     assert len(play.mailbox) == MOST_WAITING
     shown = play.drain()
     assert play.mailbox.skipped == 13
@@ -660,7 +662,7 @@ def test_closing_in_the_thread_of_the_window_skips_previews_at_once(caplog: pyte
     assembler.feed(samples.partial("ig_2", 0))
     assert not refresher.close(timeout_s=1e6)
     assert (screen.kinds, refresher.skipped) == (["FrameAdded"], 1)
-    assert lines(caplog) == ["a Refresher was closed before all was shown: 1 updates are given up"]
+    assert lines(caplog) == ["a Refresher was closed before all was shown: 1 updates are abandoned"]
 
 
 def test_a_callback_that_raises_is_logged_and_the_rest_is_shown(caplog: pytest.LogCaptureFixture) -> None:
@@ -949,7 +951,7 @@ def test_closing_gives_up_with_one_warning(caplog: pytest.LogCaptureFixture) -> 
     (worker,) = workers_of(refresher)
     assert not refresher.close(timeout_s=0.01)
     assert not refresher.close()
-    assert lines(caplog) == ["a Refresher was closed before all was shown: 5 updates are given up"]
+    assert lines(caplog) == ["a Refresher was closed before all was shown: 5 updates are abandoned"]
     screen.release()
     worker.join(PATIENCE_S)
     assert not worker.is_alive()
@@ -1079,7 +1081,7 @@ def test_when_the_time_is_up_previews_are_skipped_and_what_is_owed_is_shown_last
     assert not close(refresher, 0.2)
     assert screen.kinds == ["FrameAdded", *ENDS]
     assert (refresher.shown, refresher.skipped) == (4, 99)
-    assert lines(caplog) == ["a Refresher was closed before all was shown: 99 updates are given up"]
+    assert lines(caplog) == ["a Refresher was closed before all was shown: 99 updates are abandoned"]
 
 
 @closings
@@ -1088,7 +1090,7 @@ def test_a_slow_callback_is_waited_for_while_it_returns(close: Callable[[Refresh
 
     def show(update: Update) -> None:
         kinds.append(type(update).__name__)
-        while not refresher._is_closed or (len(kinds) == 2 and not refresher.skipped):  # until the time is up
+        while refresher._phase is _Phase.OPEN or (len(kinds) == 2 and not refresher.skipped):  # until the time is up
             threading.Event().wait(0.001)
 
     refresher = Refresher(show, policy="all")
