@@ -19,7 +19,7 @@ from PIL import Image
 
 from imgassemble import FinalReady, Frame, FrameAdded, ItemEnded, ProviderError, State, UsageError
 from imgassemble.screens import JupyterScreen
-from imgassemble.screens.jupyter import _Gallery
+from imgassemble.screens.jupyter import _NotebookTiles
 
 PATIENCE_S = 60  # what a test waits for comes at once; a kernel on a shared machine may take longer
 TESTS = Path(__file__).parents[1]
@@ -155,7 +155,7 @@ paint, go = jupyter.paint, threading.Event()
 
 def held(*arguments):
     assert go.wait(5), "the loop is held up"
-    return paint(*arguments)
+    return paint_tile(*arguments)
 
 async def finals():
     yield EVENTS[-1]
@@ -304,12 +304,12 @@ def framed(data: bytes, size: tuple[int, int] = (8, 6), **more: Any) -> Frame:
     return Frame(data=data, format=more.pop("format", "PNG"), size=size, **more)
 
 
-def page(gallery: _Gallery) -> str:
+def page(gallery: _NotebookTiles) -> str:
     return gallery.bundle()["text/html"]
 
 
 def test_before_the_first_frame_there_is_a_placeholder_with_the_room_of_the_picture() -> None:
-    gallery = _Gallery((1536, 1024), None)
+    gallery = _NotebookTiles((1536, 1024), None)
     (url,) = urls(page(gallery))
     width, height = picture(url).size
     assert width / height == pytest.approx(1.5, rel=0.02)
@@ -321,7 +321,7 @@ def test_before_the_first_frame_there_is_a_placeholder_with_the_room_of_the_pict
 
 
 def test_without_a_width_the_bytes_are_those_received() -> None:
-    gallery = _Gallery((8, 6), None)
+    gallery = _NotebookTiles((8, 6), None)
     frame = framed(samples.picture("WEBP"), format="WEBP")
     assert gallery.take(FinalReady("ig_1", frame, is_provisional=False))
     assert urls(page(gallery)) == [frame.data_url]
@@ -340,7 +340,7 @@ def test_without_a_width_the_bytes_are_those_received() -> None:
 def test_with_a_width_there_is_a_smaller_copy(mode: str, colour: Any, form: str) -> None:
     file = BytesIO()
     Image.new(mode, (80, 60), colour).save(file, "PNG")
-    gallery = _Gallery((80, 60), 20)
+    gallery = _NotebookTiles((80, 60), 20)
     gallery.take(FinalReady("ig_1", framed(file.getvalue(), (80, 60)), is_provisional=False))
     shown = picture(urls(page(gallery))[0])
     assert (shown.size, shown.format) == ((20, 15), form)
@@ -348,14 +348,14 @@ def test_with_a_width_there_is_a_smaller_copy(mode: str, colour: Any, form: str)
 
 
 def test_a_picture_that_is_small_enough_stays_as_it_was_received() -> None:
-    gallery = _Gallery((80, 60), 20)
+    gallery = _NotebookTiles((80, 60), 20)
     frame = framed(samples.picture("PNG"))
     gallery.take(FinalReady("ig_1", frame, is_provisional=False))
     assert urls(page(gallery)) == [frame.data_url]
 
 
 def test_a_picture_that_cannot_be_decoded_leaves_the_one_before_it() -> None:
-    gallery = _Gallery((8, 6), None)
+    gallery = _NotebookTiles((8, 6), None)
     good = framed(samples.picture("PNG"), index=0)
     gallery.take(FrameAdded("ig_1", good, is_latest=True))
     gallery.take(FrameAdded("ig_1", framed(samples.png(8, 6)[:60], index=1), is_latest=True))
@@ -367,7 +367,7 @@ def test_a_picture_that_cannot_be_decoded_leaves_the_one_before_it() -> None:
 
 
 def test_a_damaged_picture_that_is_shown_in_full_is_found_out_whatever_its_size() -> None:
-    gallery = _Gallery((8, 6), 8)
+    gallery = _NotebookTiles((8, 6), 8)
     before = urls(page(gallery))
     gallery.take(FrameAdded("ig_1", framed(samples.png(1, 1)[:50], (1, 1), index=0), is_latest=True))
     assert urls(page(gallery)) == before
@@ -376,13 +376,13 @@ def test_a_damaged_picture_that_is_shown_in_full_is_found_out_whatever_its_size(
 def test_an_icc_profile_stays_where_it_tells_the_colours_that_are_shown() -> None:
     file, profile = BytesIO(), b"\0" * 16 + b"RGB " + b"\0" * 108
     Image.new("RGB", (80, 60)).save(file, "JPEG", icc_profile=profile)
-    gallery = _Gallery((80, 60), 20)
+    gallery = _NotebookTiles((80, 60), 20)
     gallery.take(FinalReady("a", framed(file.getvalue(), (80, 60), format="JPEG"), is_provisional=False))
     assert picture(urls(page(gallery))[0]).info["icc_profile"] == profile
 
 
 def test_what_a_service_says_is_text_and_never_html() -> None:
-    gallery = _Gallery((8, 6), None)
+    gallery = _NotebookTiles((8, 6), None)
     error = ProviderError('<script>alert("1")</script>')
     assert gallery.take(ItemEnded('"><script>', State.FAILED, error))
     assert "<script" not in page(gallery)
@@ -390,7 +390,7 @@ def test_what_a_service_says_is_text_and_never_html() -> None:
 
 
 def test_several_items_stand_side_by_side_in_the_order_of_their_first_pictures() -> None:
-    gallery = _Gallery((8, 6), None)
+    gallery = _NotebookTiles((8, 6), None)
     for name, index in (("a", 0), ("b", 0), ("a", 1)):
         gallery.take(FrameAdded(name, framed(samples.picture("PNG"), index=index), is_latest=True))
     assert gallery.bundle()["text/plain"] == "preview 2\npreview 1"
@@ -398,7 +398,7 @@ def test_several_items_stand_side_by_side_in_the_order_of_their_first_pictures()
 
 
 def test_what_has_ended_is_not_interrupted() -> None:
-    gallery = _Gallery((8, 6), None)
+    gallery = _NotebookTiles((8, 6), None)
     gallery.take(FinalReady("a", framed(samples.picture("PNG")), is_provisional=False))
     assert not gallery.interrupt(KeyboardInterrupt)
     gallery.take(FrameAdded("b", framed(samples.picture("PNG"), index=0), is_latest=True))

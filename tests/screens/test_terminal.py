@@ -1,4 +1,4 @@
-"""Pictures in a terminal: what is written byte for byte, what a terminal makes of it, and sessions in real ones."""
+"""Pictures in a terminal: the bytes that are written, their effect in a terminal, and sessions in real terminals."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ from imgassemble.screens import TerminalScreen
 from imgassemble.screens.graphics import (
     Block,
     Graphics,
-    cells_for,
-    cut,
-    graphics_of,
-    half_blocks,
-    inline_picture,
-    kitty_picture,
-    kitty_removal,
-    png_of,
-    redrawn,
-    width_of,
-    wrapped,
+    choose_graphics,
+    cut_to_columns,
+    draw_half_blocks,
+    encode_inline,
+    encode_kitty,
+    encode_kitty_removal,
+    encode_png,
+    fit_cells,
+    measure_columns,
+    redraw,
+    wrap_to_columns,
 )
 from imgassemble.screens.terminal import printing_above
 from imgassemble.simulator import Order, pictures_of, play
@@ -102,13 +102,13 @@ _SAID: list[tuple[dict[str, str], Graphics]] = [
 
 @pytest.mark.parametrize(("environment", "graphics"), _SAID)
 def test_the_environment_tells_which_graphics(environment: dict[str, str], graphics: Graphics) -> None:
-    assert graphics_of(environment, is_terminal=True, encoding="utf-8") == graphics
-    assert graphics_of(environment, is_terminal=False, encoding="utf-8") == "text"
+    assert choose_graphics(environment, is_terminal=True, encoding="utf-8") == graphics
+    assert choose_graphics(environment, is_terminal=False, encoding="utf-8") == "text"
 
 
 @pytest.mark.parametrize(("encoding", "graphics"), [("ascii", "text"), ("latin-1", "text"), (None, "blocks-256")])
 def test_where_half_blocks_cannot_be_written_there_are_lines(encoding: str | None, graphics: Graphics) -> None:
-    assert graphics_of({"TERM": "xterm"}, is_terminal=True, encoding=encoding) == graphics
+    assert choose_graphics({"TERM": "xterm"}, is_terminal=True, encoding=encoding) == graphics
 
 
 # ---- half blocks, byte for byte
@@ -127,7 +127,7 @@ RED, BLUE, GREY = (255, 0, 0), (0, 0, 255), (128, 128, 128)
 
 def test_a_cell_is_two_pixels_and_a_colour_is_named_where_it_changes() -> None:
     image = image_of([[RED, RED, BLUE], [BLUE, BLUE, BLUE], [GREY] * 3, [GREY] * 3])
-    assert half_blocks(image, (3, 2)) == (
+    assert draw_half_blocks(image, (3, 2)) == (
         "\x1b[38;2;255;0;0;48;2;0;0;255m▀▀\x1b[38;2;0;0;255m▀\x1b[0m",
         "\x1b[38;2;128;128;128;48;2;128;128;128m▀▀▀\x1b[0m",
     )
@@ -135,7 +135,7 @@ def test_a_cell_is_two_pixels_and_a_colour_is_named_where_it_changes() -> None:
 
 def test_with_256_colours_the_nearest_is_named() -> None:
     image = image_of([[RED, GREY, (1, 2, 3)], [(0, 95, 175), (190, 188, 186), (254, 255, 255)]])
-    assert half_blocks(image, (3, 1), has_all_colours=False) == (
+    assert draw_half_blocks(image, (3, 1), has_all_colours=False) == (
         "\x1b[38;5;196;48;5;25m▀\x1b[38;5;244;48;5;250m▀\x1b[38;5;16;48;5;231m▀\x1b[0m",
     )
 
@@ -143,12 +143,12 @@ def test_with_256_colours_the_nearest_is_named() -> None:
 def test_where_a_picture_is_transparent_the_terminal_shows() -> None:
     seen, gone = (255, 0, 0, 255), (0, 0, 255, 0)
     image = image_of([[gone, seen, gone, seen], [gone, gone, seen, seen]], "RGBA")
-    assert half_blocks(image, (4, 1)) == (" \x1b[38;2;255;0;0m▀▄\x1b[48;2;255;0;0m▀\x1b[0m",)
+    assert draw_half_blocks(image, (4, 1)) == (" \x1b[38;2;255;0;0m▀▄\x1b[48;2;255;0;0m▀\x1b[0m",)
 
 
 def test_a_picture_is_averaged_to_its_cells() -> None:
     image = image_of([[(0, 0, 0), (100, 100, 100)] * 2] * 4)
-    assert half_blocks(image, (1, 1)) == ("\x1b[38;2;50;50;50;48;2;50;50;50m▀\x1b[0m",)
+    assert draw_half_blocks(image, (1, 1)) == ("\x1b[38;2;50;50;50;48;2;50;50;50m▀\x1b[0m",)
 
 
 sides = st.integers(1, 300)
@@ -156,28 +156,28 @@ sides = st.integers(1, 300)
 
 @given(st.tuples(sides, sides), st.tuples(sides, sides), st.sampled_from((1.0, 1.9, 2.0, 2.4)))
 def test_cells_fit_their_room(aspect: tuple[int, int], room: tuple[int, int], cell_aspect: float) -> None:
-    columns, rows = cells_for(aspect, room, cell_aspect)
+    columns, rows = fit_cells(aspect, room, cell_aspect)
     assert 1 <= columns <= room[0]
     assert 1 <= rows <= room[1]
 
 
 def test_cells_keep_the_aspect_of_a_picture() -> None:
-    assert cells_for((1024, 1024), (79, 20)) == (40, 20)
-    assert cells_for((1536, 1024), (79, 50)) == (79, 26)
-    assert cells_for((1024, 1024), (79, 20), 2.5) == (50, 20)
+    assert fit_cells((1024, 1024), (79, 20)) == (40, 20)
+    assert fit_cells((1536, 1024), (79, 50)) == (79, 26)
+    assert fit_cells((1024, 1024), (79, 20), 2.5) == (50, 20)
 
 
 # ---- protocols, byte for byte
 
 
 def test_a_small_png_is_one_kitty_command() -> None:
-    assert kitty_picture(b"PNG", (4, 2), 7) == "\x1b_Ga=T,f=100,i=7,p=1,c=4,r=2,C=1,q=2,m=0;UE5H\x1b\\"
-    assert kitty_removal(7) == "\x1b_Ga=d,d=I,i=7,q=2\x1b\\"
+    assert encode_kitty(b"PNG", (4, 2), 7) == "\x1b_Ga=T,f=100,i=7,p=1,c=4,r=2,C=1,q=2,m=0;UE5H\x1b\\"
+    assert encode_kitty_removal(7) == "\x1b_Ga=d,d=I,i=7,q=2\x1b\\"
 
 
 def test_a_large_png_is_sent_in_chunks_of_4096_characters() -> None:
     data = bytes(range(256)) * 30
-    chunks = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", kitty_picture(data, (4, 2), 7))
+    chunks = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", encode_kitty(data, (4, 2), 7))
     assert [keys for keys, _ in chunks] == ["a=T,f=100,i=7,p=1,c=4,r=2,C=1,q=2,m=1", "m=1", "m=0"]
     assert [len(text) for _, text in chunks] == [4096, 4096, 2048]
     assert b64decode("".join(text for _, text in chunks)) == data
@@ -185,7 +185,7 @@ def test_a_large_png_is_sent_in_chunks_of_4096_characters() -> None:
 
 def test_an_inline_picture_is_one_command_of_iterm2() -> None:
     said = "inline=1;size=3;width=4;height=2;preserveAspectRatio=1;doNotMoveCursor=1"
-    assert inline_picture(b"GIF", (4, 2)) == f"\x1b]1337;File={said}:R0lG\x07"
+    assert encode_inline(b"GIF", (4, 2)) == f"\x1b]1337;File={said}:R0lG\x07"
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
@@ -193,7 +193,7 @@ def test_a_png_is_sent_as_received_and_another_format_becomes_one(form: str) -> 
     data = samples.picture(form)
     frame = assemble([samples.done(content=data)]).final
     assert frame is not None
-    sent = png_of(frame, frame.decode().convert("RGB"))
+    sent = encode_png(frame, frame.decode().convert("RGB"))
     assert (sent == data) == (form == "PNG")
     with Image.open(io.BytesIO(sent), formats=["PNG"]) as image:
         assert image.size == frame.size
@@ -204,52 +204,52 @@ def test_a_png_is_sent_as_received_and_another_format_becomes_one(form: str) -> 
 
 @given(st.text(), st.integers(0, 40))
 def test_what_is_cut_fits(text: str, columns: int) -> None:
-    assert width_of(cut(text, columns)) <= columns
-    assert width_of(text) > columns or cut(text, columns) == text
+    assert measure_columns(cut_to_columns(text, columns)) <= columns
+    assert measure_columns(text) > columns or cut_to_columns(text, columns) == text
 
 
 @given(st.text(), st.integers(1, 40), st.integers(1, 5))
 def test_what_is_wrapped_fits(text: str, columns: int, most_lines: int) -> None:
-    lines = wrapped(text, columns, most_lines)
+    lines = wrap_to_columns(text, columns, most_lines)
     assert 1 <= len(lines) <= most_lines
-    assert all(width_of(line) <= columns for line in lines)
+    assert all(measure_columns(line) <= columns for line in lines)
 
 
 def test_wide_letters_fill_two_columns_and_marks_none() -> None:
-    assert [width_of(text) for text in ("otter", "猫", "🦦", "e\u0301")] == [5, 2, 2, 1]
-    assert cut("猫猫猫", 5) == "猫猫…"
-    assert wrapped("one two three four", 9, 2) == ["one two", "three fo…"]
+    assert [measure_columns(text) for text in ("otter", "猫", "🦦", "e\u0301")] == [5, 2, 2, 1]
+    assert cut_to_columns("猫猫猫", 5) == "猫猫…"
+    assert wrap_to_columns("one two three four", 9, 2) == ["one two", "three fo…"]
 
 
-# ---- what is redrawn
+# ---- redrawing
 
 BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"
 
 
 def test_the_first_drawing_goes_down_from_the_cursor() -> None:
-    assert redrawn([], [Block(("one", "two"))]) == f"{BEGIN}\rone\x1b[K\r\ntwo\x1b[K\r\n{END}"
+    assert redraw([], [Block(("one", "two"))]) == f"{BEGIN}\rone\x1b[K\r\ntwo\x1b[K\r\n{END}"
 
 
 def test_lines_that_have_not_changed_are_passed_over() -> None:
-    assert redrawn([Block(("one", "two"))], [Block(("one", "2"))]) == f"{BEGIN}\x1b[2A\r\r\n2\x1b[K\r\n{END}"
+    assert redraw([Block(("one", "two"))], [Block(("one", "2"))]) == f"{BEGIN}\x1b[2A\r\r\n2\x1b[K\r\n{END}"
 
 
 def test_what_stood_lower_goes() -> None:
-    assert redrawn([Block(("one", "two"))], [Block(("1",))]) == f"{BEGIN}\x1b[2A\r1\x1b[K\r\n\x1b[J{END}"
+    assert redraw([Block(("one", "two"))], [Block(("1",))]) == f"{BEGIN}\x1b[2A\r1\x1b[K\r\n\x1b[J{END}"
 
 
 def test_what_is_above_stays_there_and_the_rest_moves_down() -> None:
     stands = [Block(("one",))]
-    assert redrawn(stands, stands, [Block(("said",))]) == f"{BEGIN}\x1b[1A\rsaid\x1b[K\r\none\x1b[K\r\n{END}"
+    assert redraw(stands, stands, [Block(("said",))]) == f"{BEGIN}\x1b[1A\rsaid\x1b[K\r\none\x1b[K\r\n{END}"
 
 
 def test_a_picture_is_drawn_once_its_lines_are_there() -> None:
     block = Block(("", "", "caption"), "PICTURE", (4, 2))
-    assert redrawn([], [block]) == f"{BEGIN}\r\x1b[K\r\n\x1b[K\r\n\x1b7\x1b[2APICTURE\x1b8caption\x1b[K\r\n{END}"
+    assert redraw([], [block]) == f"{BEGIN}\r\x1b[K\r\n\x1b[K\r\n\x1b7\x1b[2APICTURE\x1b8caption\x1b[K\r\n{END}"
     again = Block(("", "", "other"), "PICTURE", (4, 2))
-    assert redrawn([block], [again]) == f"{BEGIN}\x1b[3A\r\r\n\r\nother\x1b[K\r\n{END}"
+    assert redraw([block], [again]) == f"{BEGIN}\x1b[3A\r\r\n\r\nother\x1b[K\r\n{END}"
     new = Block(("", "", "caption"), "NEW", (4, 2))
-    assert redrawn([block], [new]) == f"{BEGIN}\x1b[3A\r\r\n\r\n\x1b7\x1b[2ANEW\x1b8\r\n{END}"
+    assert redraw([block], [new]) == f"{BEGIN}\x1b[3A\r\r\n\r\n\x1b7\x1b[2ANEW\x1b8\r\n{END}"
 
 
 # ---- a screen whose output is looked at
@@ -302,7 +302,7 @@ def test_where_there_is_no_terminal_every_change_is_a_plain_line() -> None:
 def test_drafts_and_failures_are_told_as_such() -> None:
     assert lines_of([samples.partial(), samples.call("completed")]) == [
         "ig_1: preview 1",
-        "ig_1: draft: the last preview, for no final picture came",
+        "ig_1: draft: the last preview, because no final picture came",
     ]
     *_, last = lines_of([samples.partial(), samples.error("moderation_blocked", "not that")])
     assert last.startswith("ig_1: failed: ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgassemble.screens.tile_grid import GAP, rows_and_columns, tile_of
+from imgassemble.screens.tile_grid import GAP, assign_tile, count_rows_and_columns
 
 LONGEST_SIDE = 32_767  # of a window, in pixels: X11 has 16 bits for it, and a sign
 
@@ -14,7 +14,7 @@ def tiles_of(item_ids: str, most_tiles: int) -> dict[str, int]:
     """The number of each item's tile, when items have changed in this order."""
     tiles = {"": 0}
     for item_id in item_ids:
-        tile_of(tiles, item_id, most_tiles, lambda number: number)
+        assign_tile(tiles, item_id, most_tiles, lambda number: number)
     return tiles
 
 
@@ -39,11 +39,11 @@ sides = st.integers(1, 30_000)
 
 @given(st.tuples(sides, sides), st.integers(1, 10_000))
 def test_no_side_of_a_window_is_longer_than_it_can_be(size: tuple[int, int], columns: int) -> None:
-    rows, fitting = rows_and_columns(size, columns)
+    rows, fitting = count_rows_and_columns(size, columns)
     assert 1 <= fitting <= columns
     assert fitting * (size[0] + 2 * GAP) <= LONGEST_SIDE
     assert rows == 1 or rows * (size[1] + 3 * GAP) <= LONGEST_SIDE
 
 
 def test_two_columns_of_the_usual_size_have_a_hundred_tiles() -> None:
-    assert rows_and_columns((512, 512), 2) == (51, 2)
+    assert count_rows_and_columns((512, 512), 2) == (51, 2)

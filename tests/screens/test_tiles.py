@@ -26,7 +26,7 @@ from imgassemble import (
     Update,
     iter_updates,
 )
-from imgassemble.screens.tiles import Kind, Painter, Shown, Tile, Tiles, fitted, paint, placeholder
+from imgassemble.screens.tiles import Kind, Painter, Shown, Tile, Tiles, fit_into, make_placeholder, paint_tile
 
 FINAL = samples.png(5, 4)
 OWED = (FinalReady, FinalWithdrawn, ItemEnded)
@@ -57,7 +57,7 @@ def test_previews_are_counted_from_one_and_a_final_is_called_so() -> None:
 
 def test_a_draft_is_called_a_draft() -> None:
     *_, last = tiles_of([samples.partial(), samples.call("completed")])
-    assert (last.kind, last.caption) == (Kind.DRAFT, "draft: the last preview, for no final picture came")
+    assert (last.kind, last.caption) == (Kind.DRAFT, "draft: the last preview, because no final picture came")
     assert last.frame is not None
     assert last.frame.data == samples.shade(0)
 
@@ -259,16 +259,16 @@ def test_an_update_that_changes_nothing_paints_nothing() -> None:
 @pytest.mark.parametrize("size", [(2, 2), (100, 100)])
 def test_damaged_pixels_are_found_when_they_are_painted(size: tuple[int, int]) -> None:
     with pytest.raises(FrameDecodeError):
-        paint(tiles_of([samples.done(content=UNDECODABLE)])[0], size)
+        paint_tile(tiles_of([samples.done(content=UNDECODABLE)])[0], size)
 
 
 def test_a_tile_without_a_frame_is_a_placeholder_of_exactly_that_size() -> None:
-    assert paint(Tile(), (7, 9)).size == (7, 9)
-    assert placeholder((1, 1)).size == (1, 1)
+    assert paint_tile(Tile(), (7, 9)).size == (7, 9)
+    assert make_placeholder((1, 1)).size == (1, 1)
 
 
 def test_a_placeholder_is_quiet() -> None:
-    image = placeholder((4, 64))
+    image = make_placeholder((4, 64))
     colours: list[Any] = [image.getpixel((0, y)) for y in range(64)]
     assert colours == sorted(colours, reverse=True)
     assert isinstance(image, Image.Image)
@@ -280,7 +280,7 @@ sides = st.integers(1, 5_000)
 
 @given(st.tuples(sides, sides), st.tuples(sides, sides))
 def test_what_is_fitted_fits_and_fills_one_side(aspect: tuple[int, int], room: tuple[int, int]) -> None:
-    width, height = fitted(aspect, room)
+    width, height = fit_into(aspect, room)
     assert 1 <= width <= room[0]
     assert 1 <= height <= room[1]
     assert width == room[0] or height == room[1]
