@@ -53,24 +53,24 @@ _PAGE = '<div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
 class JupyterScreen:
     """A listener that shows all pictures of a stream in one output of a notebook's cell, and updates it in place.
 
-            with JupyterScreen() as screen:              # or: async with JupyterScreen() as screen:
-                assemble(stream, on_update=screen)       #         await aassemble(stream, on_update=screen)
+        with JupyterScreen() as screen:              # or: async with JupyterScreen() as screen:
+            assemble(stream, on_update=screen)       #         await aassemble(stream, on_update=screen)
 
-    '    width: the width of each picture in pixels, from 1. The output then holds a smaller copy of a larger picture,
-            encoded as JPEG (as PNG if it is transparent), so that the notebook's file stays small. A picture that is small
-            already, and with `width=None` every picture, is in the output as received.
-        size: the expected (width, height) in pixels, each from 1. The output keeps room for it (with `width`: for its
-            aspect) from the beginning, so that the page does not jump. A picture of another aspect is fitted into it.
-        min_interval_s: the least time between the beginnings of two previews, in seconds, from 0.
+    width: the width of each picture in pixels, from 1. The output then holds a smaller copy of a larger picture,
+        encoded as JPEG (as PNG if it is transparent), so that the notebook's file stays small. A smaller picture, and
+        with `width=None` every picture, is in the output as received.
+    size: the expected (width, height) in pixels, each from 1. The output keeps room for it (with `width`: for its
+        aspect) from the beginning, so that the page does not jump. A picture of another aspect is fitted into it.
+    min_interval_s: the least time between the beginnings of two previews, in seconds, from 0.
 
-        The output is made when the `with` block is entered, or when the first update arrives. Another cell needs another
-        screen. A thread of the screen updates it and never delays the stream. At the end the output shows the finals, the
-        failures and the drafts. Leaving the block after an exception or the stop button marks interrupted items as drafts.
-        The cell ends after everything is shown, so that an executed notebook contains it. `async with` waits for that at
-        the end of the block without blocking the kernel. Without a block, the end of the cell waits; in a thread of your
-        own, the call with the end of the stream waits.
-        An SVG drawing is shown inside <img>, which runs no scripts.
-        Raises UsageError outside a notebook, and for invalid arguments.
+    The output is made when the `with` block is entered, or when the first update arrives. Another cell needs another
+    screen. A thread of the screen updates it and never delays the stream. At the end it shows the finals, the failures
+    and the drafts. Leaving the block after an exception or the stop button marks interrupted items as drafts.
+    The cell ends after everything is shown, so that an executed notebook contains it. `async with` waits for that at
+    the end of the block without blocking the kernel. Without a block, the end of the cell waits; in your own thread,
+    the call with the end of the stream waits.
+    An SVG drawing is shown inside <img>, which runs no scripts.
+    Raises UsageError outside a notebook, and for invalid arguments.
     """
 
     def __init__(

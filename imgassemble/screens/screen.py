@@ -87,11 +87,13 @@ class Screen:
 
     async def __aenter__(self) -> Self:
         await self._refresher.__aenter__()
-        if not iscoroutinefunction(self.show):
+        if self._dispatch and not iscoroutinefunction(self.show):
             self._dispatch_placeholder()
             return self
         try:
-            await self.show(self._placeholder())
+            answer = self.show(self._placeholder())
+            if isawaitable(answer):
+                await answer
         except Exception:  # noqa: BLE001 - show is the caller's code
             _log.exception(PLACEHOLDER_FAILED)
         return self

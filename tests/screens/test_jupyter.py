@@ -272,7 +272,7 @@ def test_after_its_block_a_screen_shows_nothing_more(kernel: Kernel) -> None:
 
 
 def test_outside_a_notebook_it_says_what_to_do() -> None:
-    with pytest.raises(UsageError, match=r"^a JupyterScreen shows in a notebook, .* or use TerminalScreen\(\)$"):
+    with pytest.raises(UsageError, match=r"^a JupyterScreen works in a notebook, .* or use TerminalScreen\(\)$"):
         JupyterScreen()
 
 
@@ -282,7 +282,7 @@ def test_ipython_in_a_terminal_is_no_notebook(tmp_path: Path) -> None:
     code = "from imgassemble.screens import JupyterScreen; JupyterScreen()"
     command = [sys.executable, "-m", "IPython", "--ipython-dir", str(tmp_path), "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert "UsageError: a JupyterScreen shows in a notebook" in re.sub("\x1b\\[[0-9;]*m", "", run.stdout + run.stderr)
+    assert "UsageError: a JupyterScreen works in a notebook" in re.sub("\x1b\\[[0-9;]*m", "", run.stdout + run.stderr)
 
 
 @pytest.mark.parametrize("size", [(0, 4), (5,), "5x4", (5.0, 4), (True, 4), None])
@@ -325,6 +325,17 @@ def test_without_a_width_the_bytes_are_those_received() -> None:
     frame = framed(samples.picture("WEBP"), format="WEBP")
     assert gallery.take(FinalReady("ig_1", frame, is_provisional=False))
     assert urls(page(gallery)) == [frame.data_url]
+
+
+@pytest.mark.parametrize("width", [None, 20])
+@pytest.mark.parametrize("size", [None, (30, 20)])
+def test_an_svg_drawing_is_shown_only_inside_an_img_element(width: int | None, size: Any) -> None:
+    gallery = _NotebookTiles((80, 60), width)
+    frame = framed(b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", size, format="SVG")
+    gallery.take(FinalReady("ig_1", frame, is_provisional=False))
+    assert re.findall('<img src="([^"]*)"', page(gallery)) == [frame.data_url]
+    assert "<svg" not in page(gallery)
+    assert set(gallery.bundle()) == {"text/html", "text/plain"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import runpy
@@ -150,6 +151,26 @@ def test_asyncio_saves_the_placeholder_and_what_came(
     assert (tmp_path / "otter.png").read_bytes() == final.data
     assert (tmp_path / "waiting for the first preview.png").exists()
     assert pixels((tmp_path / "final.png").read_bytes()) == pixels(final.data)
+
+
+def test_an_own_screen_keeps_the_final_in_its_file(
+    image_server: Any, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    needs("openai")
+    printed = run([str(PROGRAMS / "own_screen.py")], tmp_path, environment)
+    _, final = sent(image_server)
+    assert (tmp_path / "otter.png").read_bytes() == final.data
+    assert pixels((tmp_path / "newest.png").read_bytes()) == pixels(final.data)
+    assert printed.splitlines()[0] == "ok waiting for the first preview"
+    assert printed.splitlines()[-1] == "ok final"
+
+
+def test_an_own_screen_is_made_of_public_names() -> None:
+    tree = ast.parse((PROGRAMS / "own_screen.py").read_text())
+    found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    ours = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name for name in ours if name and name.startswith("imgassemble")} == {"imgassemble", "imgassemble.screens"}
+    assert not {name for name in found if name.startswith("_")}
 
 
 def test_the_terminal_is_told_in_lines_where_it_is_none(

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import pytest
 import samples
@@ -33,7 +33,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgassemble import Assembler, UsageError, assemble
+from imgassemble import Assembler, FinalReady, Frame, UsageError, assemble
 from imgassemble.screens import TerminalScreen
 from imgassemble.screens.graphics import (
     Block,
@@ -310,6 +310,19 @@ def test_drafts_and_failures_are_told_as_such() -> None:
     *_, last = lines_of([samples.partial()])
     assert last.startswith("ig_1: draft: ")
     assert lines_of([samples.created(), samples.snapshot("completed")])[0].startswith("no image")
+
+
+@pytest.mark.parametrize(("size", "fact"), [(None, "SVG"), ((30, 20), "30x20 SVG")])
+@pytest.mark.parametrize("graphics", get_args(Graphics))
+def test_an_svg_drawing_is_named_with_the_size_that_it_has(
+    graphics: Graphics, size: tuple[int, int] | None, fact: str
+) -> None:
+    frame = Frame(data=b"<svg xmlns='http://www.w3.org/2000/svg'/>", format="SVG", size=cast(Any, size), is_final=True)
+    glass = Glass()
+    with TerminalScreen(glass, graphics=graphics) as screen:
+        screen(FinalReady("ig_1", frame, is_provisional=False))
+    assert f"final {fact}" in glass.getvalue()
+    assert ("an SVG drawing is not shown here" in glass.getvalue()) == (graphics != "text")
 
 
 def test_no_line_is_printed_for_a_preview_that_comes_too_late() -> None:

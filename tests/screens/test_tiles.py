@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import samples
@@ -26,7 +26,18 @@ from imgassemble import (
     Update,
     iter_updates,
 )
-from imgassemble.screens.tiles import Kind, Painter, Shown, Tile, Tiles, fit_into, make_placeholder, paint_tile
+from imgassemble.screens.tiles import (
+    LONGEST_CAPTION,
+    Kind,
+    Painter,
+    Shown,
+    Tile,
+    Tiles,
+    append_note,
+    fit_into,
+    make_placeholder,
+    paint_tile,
+)
 
 FINAL = samples.png(5, 4)
 OWED = (FinalReady, FinalWithdrawn, ItemEnded)
@@ -203,6 +214,29 @@ def test_a_preview_that_was_skipped_stays_where_the_final_cannot_be_decoded() ->
     (shown,) = (shown for update in told if isinstance(update, FinalReady) and (shown := painter(update)))
     assert shown.frame is not None
     assert shown.frame.data == samples.shade(0)
+
+
+def drawing(size: tuple[int, int] | None = None) -> FinalReady:
+    """A final that is an SVG drawing, with a size or without one."""
+    frame = Frame(data=b"<svg xmlns='http://www.w3.org/2000/svg'/>", format="SVG", size=cast(Any, size), is_final=True)
+    return FinalReady("ig_1", frame, is_provisional=False)
+
+
+@pytest.mark.parametrize("size", [None, (30, 20)])
+def test_an_svg_drawing_is_a_placeholder_with_a_sentence(size: tuple[int, int] | None) -> None:
+    painter = Painter((100, 80))
+    for update in iter_updates([samples.partial()]):
+        painter(update)
+    shown = painter(drawing(size))
+    assert shown is not None
+    assert (shown.image.size, shown.frame, shown.tile.kind) == ((100, 80), None, Kind.FINAL)
+    assert shown.tile.caption == "final; an SVG drawing is not shown here: save it and open it in a browser"
+
+
+def test_a_note_keeps_a_caption_within_its_length() -> None:
+    caption = append_note(Tile(caption="words " * 40), "; a note").caption
+    assert len(caption) <= LONGEST_CAPTION
+    assert caption.endswith("; a note")
 
 
 def test_without_a_picture_before_it_there_is_a_placeholder() -> None:
