@@ -7,7 +7,7 @@ from imgassemble.screens import Kind, Screen, Shown
 
 
 class FileScreen(Screen):
-    """Keeps the newest picture in a PNG file, for a program that displays this file."""
+    """Keeps the newest picture in a PNG file and its caption beside it, for a program that displays these files."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(size=(512, 512), min_interval_s=0.2)
@@ -17,7 +17,8 @@ class FileScreen(Screen):
         unfinished = self._path.with_suffix(".part")
         shown.image.save(unfinished, "PNG")  # a Pillow image, at most 512x512
         unfinished.replace(self._path)
-        print("ERROR" if shown.tile.kind is Kind.FAILED else "ok", shown.tile.caption)
+        status = "error" if shown.tile.kind is Kind.FAILED else "ok"
+        self._path.with_suffix(".txt").write_text(f"{status}: {shown.tile.caption}\n")
 
 
 stream = OpenAI().images.generate(

@@ -9,7 +9,7 @@ def decode(update):
             return frame.thumbnail((512, 512))
 
 
-def show(update, image):  # as slowly as it likes
+def show(update, image):  # may be slow
     if image:
         image.save("newest.png")
 

@@ -151,11 +151,11 @@ def test_one_display_of_the_cell_is_updated_in_order_until_it_shows_the_final(ke
 HELD_FINAL = """
 import asyncio
 from imgassemble.screens import jupyter
-paint, go = jupyter.paint, threading.Event()
+paint, go = jupyter.paint_tile, threading.Event()
 
 def held(*arguments):
     assert go.wait(5), "the loop is held up"
-    return paint_tile(*arguments)
+    return paint(*arguments)
 
 async def finals():
     yield EVENTS[-1]
@@ -164,7 +164,7 @@ async def later():
     await asyncio.sleep(0)
     go.set()
 
-jupyter.paint = held
+jupyter.paint_tile = held
 """
 
 
@@ -180,7 +180,7 @@ jupyter.paint = held
 def test_the_end_of_a_stream_holds_up_no_loop_and_the_cell_ends_when_it_is_shown(kernel: Kernel, cell: str) -> None:
     kernel.run(HELD_FINAL)
     ran = kernel.run(cell)
-    kernel.run("jupyter.paint = paint")
+    kernel.run("jupyter.paint_tile = paint")
     assert ran.captions == ["waiting for the first preview", "final"]
 
 
