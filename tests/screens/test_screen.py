@@ -24,7 +24,7 @@ EVENTS = [samples.partial(index=0, seq=1), samples.partial(index=1, seq=2), samp
 
 
 class ListScreen(Screen):
-    """Keeps what it is shown in a list."""
+    """Keeps its pictures in a list."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -41,7 +41,7 @@ class ListScreen(Screen):
 
 
 class AwaitedScreen(ListScreen):
-    """Is shown pictures on an event loop."""
+    """Receives its pictures on an event loop."""
 
     async def show(self, shown: Shown) -> None:  # type: ignore[override]
         await asyncio.sleep(0)
@@ -153,7 +153,7 @@ def test_an_exception_of_show_is_logged_and_the_next_pictures_are_shown(
     assert len([record for record in caplog.records if record.exc_info]) == len(screen.shown)
 
 
-def test_a_screen_without_show_says_what_to_define(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_screen_without_show_logs_that_it_must_be_defined(caplog: pytest.LogCaptureFixture) -> None:
     with Screen() as screen:
         assemble(EVENTS, on_update=screen)
     assert "an own screen defines show(self, shown)" in caplog.text

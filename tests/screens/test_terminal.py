@@ -53,7 +53,7 @@ from imgassemble.screens.graphics import (
 from imgassemble.screens.terminal import printing_above
 from imgassemble.simulator import Order, pictures_of, play
 
-PATIENCE_S = 30  # what a test waits for comes at once; a shared machine may take longer
+PATIENCE_S = 30  # each wait takes milliseconds; a busy machine may need longer
 FINAL = samples.png(8, 8, (0, 200, 0))
 UNDECODABLE = b"".join([samples.png(3, 3)[:33], samples.png_chunk(b"IDAT", b"no pixels"), samples.png_chunk(b"IEND")])
 EVIL = "\x1b[2J\x1b]0;pwned\x07\r\n\u202e\x9b31m\x00"
@@ -67,14 +67,14 @@ WHOLE = [
 
 @pytest.fixture(autouse=True)
 def _a_terminal_of_80_by_24(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is found where an output does not say how large it is."""
+    """Set the size of an output that does not report its own."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "24")
     for name in ("NO_COLOR", "TMUX", "KITTY_WINDOW_ID", "TERM_PROGRAM", "LC_TERMINAL", "COLORTERM"):
         monkeypatch.delenv(name, raising=False)
 
 
-# ---- which graphics
+# ---- the choice of graphics
 
 _SAID: list[tuple[dict[str, str], Graphics]] = [
     ({"TERM": "xterm-kitty"}, "kitty"),
@@ -101,13 +101,13 @@ _SAID: list[tuple[dict[str, str], Graphics]] = [
 
 
 @pytest.mark.parametrize(("environment", "graphics"), _SAID)
-def test_the_environment_tells_which_graphics(environment: dict[str, str], graphics: Graphics) -> None:
+def test_the_environment_variables_choose_the_graphics(environment: dict[str, str], graphics: Graphics) -> None:
     assert choose_graphics(environment, is_terminal=True, encoding="utf-8") == graphics
     assert choose_graphics(environment, is_terminal=False, encoding="utf-8") == "text"
 
 
 @pytest.mark.parametrize(("encoding", "graphics"), [("ascii", "text"), ("latin-1", "text"), (None, "blocks-256")])
-def test_where_half_blocks_cannot_be_written_there_are_lines(encoding: str | None, graphics: Graphics) -> None:
+def test_lines_are_printed_if_half_blocks_cannot_be_encoded(encoding: str | None, graphics: Graphics) -> None:
     assert choose_graphics({"TERM": "xterm"}, is_terminal=True, encoding=encoding) == graphics
 
 
@@ -125,7 +125,7 @@ def image_of(rows: list[list[Any]], mode: Literal["RGB", "RGBA"] = "RGB") -> Ima
 RED, BLUE, GREY = (255, 0, 0), (0, 0, 255), (128, 128, 128)
 
 
-def test_a_cell_is_two_pixels_and_a_colour_is_named_where_it_changes() -> None:
+def test_a_cell_is_two_pixels_and_a_colour_is_sent_only_when_it_changes() -> None:
     image = image_of([[RED, RED, BLUE], [BLUE, BLUE, BLUE], [GREY] * 3, [GREY] * 3])
     assert draw_half_blocks(image, (3, 2)) == (
         "\x1b[38;2;255;0;0;48;2;0;0;255m▀▀\x1b[38;2;0;0;255m▀\x1b[0m",
@@ -140,7 +140,7 @@ def test_with_256_colours_the_nearest_is_named() -> None:
     )
 
 
-def test_where_a_picture_is_transparent_the_terminal_shows() -> None:
+def test_the_terminal_is_visible_behind_transparent_pixels() -> None:
     seen, gone = (255, 0, 0, 255), (0, 0, 255, 0)
     image = image_of([[gone, seen, gone, seen], [gone, gone, seen, seen]], "RGBA")
     assert draw_half_blocks(image, (4, 1)) == (" \x1b[38;2;255;0;0m▀▄\x1b[48;2;255;0;0m▀\x1b[0m",)
@@ -189,7 +189,7 @@ def test_an_inline_picture_is_one_command_of_iterm2() -> None:
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_a_png_is_sent_as_received_and_another_format_becomes_one(form: str) -> None:
+def test_a_png_is_sent_as_received_and_another_format_is_encoded_as_png(form: str) -> None:
     data = samples.picture(form)
     frame = assemble([samples.done(content=data)]).final
     assert frame is not None
@@ -203,13 +203,13 @@ def test_a_png_is_sent_as_received_and_another_format_becomes_one(form: str) -> 
 
 
 @given(st.text(), st.integers(0, 40))
-def test_what_is_cut_fits(text: str, columns: int) -> None:
+def test_shortened_text_fits(text: str, columns: int) -> None:
     assert measure_columns(cut_to_columns(text, columns)) <= columns
     assert measure_columns(text) > columns or cut_to_columns(text, columns) == text
 
 
 @given(st.text(), st.integers(1, 40), st.integers(1, 5))
-def test_what_is_wrapped_fits(text: str, columns: int, most_lines: int) -> None:
+def test_wrapped_text_fits(text: str, columns: int, most_lines: int) -> None:
     lines = wrap_to_columns(text, columns, most_lines)
     assert 1 <= len(lines) <= most_lines
     assert all(measure_columns(line) <= columns for line in lines)
@@ -230,15 +230,15 @@ def test_the_first_drawing_goes_down_from_the_cursor() -> None:
     assert redraw([], [Block(("one", "two"))]) == f"{BEGIN}\rone\x1b[K\r\ntwo\x1b[K\r\n{END}"
 
 
-def test_lines_that_have_not_changed_are_passed_over() -> None:
+def test_unchanged_lines_are_not_sent() -> None:
     assert redraw([Block(("one", "two"))], [Block(("one", "2"))]) == f"{BEGIN}\x1b[2A\r\r\n2\x1b[K\r\n{END}"
 
 
-def test_what_stood_lower_goes() -> None:
+def test_lower_lines_are_erased() -> None:
     assert redraw([Block(("one", "two"))], [Block(("1",))]) == f"{BEGIN}\x1b[2A\r1\x1b[K\r\n\x1b[J{END}"
 
 
-def test_what_is_above_stays_there_and_the_rest_moves_down() -> None:
+def test_the_blocks_above_stay_and_the_rest_moves_down() -> None:
     stands = [Block(("one",))]
     assert redraw(stands, stands, [Block(("said",))]) == f"{BEGIN}\x1b[1A\rsaid\x1b[K\r\none\x1b[K\r\n{END}"
 
@@ -252,11 +252,11 @@ def test_a_picture_is_drawn_once_its_lines_are_there() -> None:
     assert redraw([block], [new]) == f"{BEGIN}\x1b[3A\r\r\n\r\n\x1b7\x1b[2ANEW\x1b8\r\n{END}"
 
 
-# ---- a screen whose output is looked at
+# ---- the output of a screen
 
 
 class Glass(io.StringIO):
-    """An output that keeps what is written, and can be waited for."""
+    """An output that keeps the written text, and can be waited for."""
 
     encoding = "utf-8"
 
@@ -295,11 +295,11 @@ def drawn(events: Iterable[Any], graphics: Graphics, **options: Any) -> str:
     return glass.getvalue()
 
 
-def test_where_there_is_no_terminal_every_change_is_a_plain_line() -> None:
+def test_without_a_terminal_every_change_is_a_plain_line() -> None:
     assert lines_of(WHOLE) == ["ig_1: generating", "ig_1: preview 1", "ig_1: preview 2", "ig_1: final 8x8 PNG"]
 
 
-def test_drafts_and_failures_are_told_as_such() -> None:
+def test_drafts_and_failures_are_named_in_lines() -> None:
     assert lines_of([samples.partial(), samples.call("completed")]) == [
         "ig_1: preview 1",
         "ig_1: draft: the last preview, because no final picture came",
@@ -325,7 +325,7 @@ def test_an_svg_drawing_is_named_with_the_size_that_it_has(
     assert ("an SVG drawing is not shown here" in glass.getvalue()) == (graphics != "text")
 
 
-def test_no_line_is_printed_for_a_preview_that_comes_too_late() -> None:
+def test_no_line_is_printed_for_a_late_preview() -> None:
     assert lines_of([samples.partial(index=1), samples.partial(index=0), samples.done(content=FINAL)]) == [
         "ig_1: preview 2",
         "ig_1: final 8x8 PNG",
@@ -333,7 +333,7 @@ def test_no_line_is_printed_for_a_preview_that_comes_too_late() -> None:
 
 
 @given(some.responses_streams(indexed=False) | some.images_streams())
-def test_whatever_comes_lines_are_plain(stream: list[samples.Wire]) -> None:
+def test_lines_are_plain_for_every_stream(stream: list[samples.Wire]) -> None:
     assert all(line.isprintable() for line in lines_of(stream))
 
 
@@ -351,7 +351,7 @@ def test_a_terminal_that_wants_no_codes_gets_lines(
     assert "\x1b" not in glass.getvalue()
 
 
-def test_what_is_asked_for_is_drawn_also_where_there_is_no_terminal() -> None:
+def test_the_requested_graphics_are_drawn_without_a_terminal_too() -> None:
     assert "▀" in drawn(WHOLE, "blocks")
 
 
@@ -375,7 +375,7 @@ def test_the_cursor_is_never_hidden_and_the_terminal_never_cleared(graphics: Gra
     assert said.count(BEGIN) == said.count(END)
 
 
-def test_the_placeholder_is_there_before_anything_comes() -> None:
+def test_the_placeholder_is_drawn_before_the_first_update() -> None:
     glass = Glass()
     with TerminalScreen(glass, graphics="blocks", size=(1536, 1024)):
         assert "waiting for the first preview" in glass.getvalue()
@@ -383,7 +383,7 @@ def test_the_placeholder_is_there_before_anything_comes() -> None:
         assert glass.getvalue().split("\r\n")[0].count("▀") == 60
 
 
-def test_a_placeholder_that_nothing_came_for_goes() -> None:
+def test_a_placeholder_without_a_picture_is_removed() -> None:
     glass = Glass()
     with pytest.raises(ConnectionError), TerminalScreen(glass, graphics="blocks") as screen:
         assemble(samples.cut_off([]), on_update=screen, assembler=Assembler())  # the stream may go on
@@ -396,7 +396,7 @@ def test_seconds_count_from_when_the_screen_is_entered() -> None:
 
 
 def apc(said: str) -> list[tuple[int, bytes]]:
-    """The pictures that were sent to kitty, with their ids, in order."""
+    """Return the pictures that were sent to kitty, with their ids, in order."""
     found: list[tuple[int, str]] = []
     for keys, text in re.findall(r"\x1b_G([^;\x1b]*);([^\x1b]*)\x1b\\", said):
         if image_id := re.search(r"i=(\d+)", keys):
@@ -443,7 +443,7 @@ def test_a_picture_that_cannot_be_decoded_is_not_sent(graphics: Graphics) -> Non
 
 
 def feed(screen: TerminalScreen, glass: Glass, *steps: tuple[samples.Wire, str]) -> Assembler:
-    """Feed each event, and wait for its words."""
+    """Feed each event, and wait for its text."""
     assembler = Assembler()
     assembler.subscribe(screen)
     for event, words in steps:
@@ -485,7 +485,7 @@ def test_an_output_that_was_closed_or_is_none_disturbs_nothing(
             assert assemble(WHOLE, on_update=screen).final is not None
 
 
-def test_whoever_interrupts_a_drawing_leaves_the_terminal_as_it_was() -> None:
+def test_an_interrupted_drawing_leaves_the_terminal_in_order() -> None:
     class Interrupted(io.StringIO):
         has_begun = False
 
@@ -533,7 +533,7 @@ def test_a_screen_that_is_not_entered_shows_all_the_same() -> None:
         {"min_interval_s": -1}, {"min_interval_s": "1"},
     ],
 )  # fmt: skip
-def test_arguments_that_cannot_work_are_wrong_use(options: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
         TerminalScreen(io.StringIO(), **options)
 
@@ -542,11 +542,11 @@ def test_it_says_how_it_shows() -> None:
     assert repr(TerminalScreen(io.StringIO(), graphics="blocks")) == "<TerminalScreen of blocks>"
 
 
-# ---- what a terminal makes of it
+# ---- the effect in a terminal
 
 
 class Terminal:
-    """A terminal of so many columns and lines, with what stands on it."""
+    """A terminal with a number of columns and lines, and its contents."""
 
     def __init__(self, columns: int = 80, lines: int = 24) -> None:
         pyte = pytest.importorskip("pyte", reason="a terminal to look at is missing: pip install pyte")
@@ -557,7 +557,7 @@ class Terminal:
         self._stream.feed(data)
 
     def resize(self, columns: int, lines: int) -> None:
-        """As real ones are resized: the line of the cursor stays in sight."""
+        """Resize as real terminals do: the line of the cursor stays visible."""
         gone = max(0, self.screen.lines - lines)
         self.screen.resize(lines, columns)
         self.screen.cursor.y = max(0, self.screen.cursor.y - gone)
@@ -568,7 +568,7 @@ class Terminal:
 
     @property
     def above(self) -> list[str]:
-        """What has been scrolled out."""
+        """Return the lines that were scrolled out."""
         return ["".join(line[x].data for x in sorted(line)).rstrip() for line in self.screen.history.top]
 
     @property
@@ -576,7 +576,7 @@ class Terminal:
         return [line for line in self.lines if line and "▀" not in line]
 
     def colour(self, x: int, y: int) -> str:
-        """The colour of the upper half of a cell, in hexadecimal."""
+        """Return the colour of the upper half of a cell in hexadecimal."""
         return str(self.screen.buffer[y][x].fg)
 
     def rows_of(self, colour: str) -> int:
@@ -587,7 +587,7 @@ GREEN = "00c800"  # of FINAL
 
 
 class Looked(Glass):
-    """An output that a terminal shows."""
+    """An output whose text a terminal shows."""
 
     def __init__(self, terminal: Terminal) -> None:
         super().__init__()
@@ -596,14 +596,14 @@ class Looked(Glass):
 
     def resize(self, columns: int, lines: int) -> None:
         self.terminal.resize(columns, lines)
-        os.environ.update(COLUMNS=str(columns), LINES=str(lines))  # the fixture above puts them back
+        os.environ.update(COLUMNS=str(columns), LINES=str(lines))  # the fixture above restores them
 
     def write(self, text: str) -> int:
         self.terminal.feed(text.encode())
         return super().write(text)
 
 
-def test_a_picture_stands_where_the_placeholder_stood() -> None:
+def test_a_picture_replaces_the_placeholder() -> None:
     terminal = Terminal()
     glass = Looked(terminal)
     with TerminalScreen(glass, graphics="blocks", min_interval_s=0) as screen:
@@ -615,7 +615,7 @@ def test_a_picture_stands_where_the_placeholder_stood() -> None:
     assert terminal.rows_of("010000") == 21 - len(terminal.captions)
 
 
-def test_the_final_is_the_last_thing_and_stands_alone() -> None:
+def test_the_final_is_drawn_last_and_alone() -> None:
     terminal = Terminal()
     glass = Looked(terminal)
     with TerminalScreen(glass, graphics="blocks", min_interval_s=0, clock=clock_of(count())) as screen:
@@ -625,7 +625,7 @@ def test_the_final_is_the_last_thing_and_stands_alone() -> None:
     assert (terminal.screen.cursor.x, terminal.screen.cursor.y) == (0, 21)
 
 
-def test_a_failure_without_a_picture_is_told_in_words_alone() -> None:
+def test_a_failure_without_a_picture_is_shown_as_text() -> None:
     terminal = Terminal(columns=40)
     glass = Looked(terminal)
     with TerminalScreen(glass, graphics="blocks") as screen:
@@ -635,7 +635,7 @@ def test_a_failure_without_a_picture_is_told_in_words_alone() -> None:
     assert all(len(line) < 40 for line in terminal.lines)
 
 
-def test_what_has_ended_is_left_above_when_another_one_changes() -> None:
+def test_an_ended_item_is_left_above_when_another_one_changes() -> None:
     terminal = Terminal(lines=30)
     glass = Looked(terminal)
     with TerminalScreen(glass, graphics="blocks", min_interval_s=0) as screen:
@@ -683,7 +683,7 @@ def test_no_terminal_is_too_small(columns: int, lines: int, graphics: Graphics) 
         assert "ig_3" in " ".join(terminal.captions) or "failed" in " ".join(terminal.captions)
 
 
-def test_after_a_resize_it_is_drawn_anew_below() -> None:
+def test_after_a_resize_the_items_are_drawn_again_below() -> None:
     terminal = Terminal(80, 24)
     glass = Looked(terminal)
     with TerminalScreen(glass, graphics="blocks", min_interval_s=0) as screen:
@@ -700,7 +700,7 @@ def test_after_a_resize_it_is_drawn_anew_below() -> None:
 
 
 @pytest.mark.parametrize("graphics", ["blocks", "text"])
-def test_a_line_that_is_printed_stands_above_the_pictures(graphics: Graphics) -> None:
+def test_a_printed_line_is_above_the_pictures(graphics: Graphics) -> None:
     terminal = Terminal()
     glass = Looked(terminal)
     glass.isatty = lambda: True  # type: ignore[method-assign]
@@ -711,7 +711,7 @@ def test_a_line_that_is_printed_stands_above_the_pictures(graphics: Graphics) ->
     assert terminal.captions[-1].strip().startswith("ig_1")
 
 
-def test_what_is_printed_on_the_terminal_meanwhile_stands_above(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_is_printed_meanwhile_is_above_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     glass = Looked(terminal)
     glass.isatty = lambda: True  # type: ignore[method-assign]
@@ -739,7 +739,7 @@ REACHED = ("waiting for the first preview", "generating", "preview 1", "preview 
 
 
 class Session:
-    """A command in a pseudo-terminal, fed through a pipe and read until something stands on its screen."""
+    """A command in a pseudo-terminal, fed through a pipe and read until its screen shows something."""
 
     def __init__(self, *arguments: str, folder: Path | None = None, **environment: str) -> None:
         self.terminal = Terminal()
@@ -781,7 +781,7 @@ class Session:
             assert self._read(), f"it ended without {words!r}: {self.terminal.lines}"
 
     def end(self) -> int:
-        """Feed no more, read all that is left, and give the exit code."""
+        """Close the input, read the rest, and return the exit code."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         while self._read():
@@ -801,7 +801,7 @@ class Session:
 
 
 def steps_of(order: Order) -> Iterator[tuple[bytes, str]]:
-    """The pieces of a stream, and what stands on the screen once each has come: "" where that is nothing new."""
+    """Return the pieces of a stream, each with the text that it brings to the screen; "" for no new text."""
     answer = play(order)
     previews = count(1)
     for event, piece in zip(answer.events, answer.body, strict=False):
@@ -816,12 +816,12 @@ def steps_of(order: Order) -> Iterator[tuple[bytes, str]]:
 
 
 def stages_of(captions: list[str]) -> list[int]:
-    """Which of what is reached stands in each caption, in order."""
+    """Return, in order, the parts of `reached` that the captions contain."""
     return [at for caption in captions for at, words in enumerate(REACHED) if words in caption]
 
 
 @pytest.mark.parametrize("colours", ["truecolor", ""])
-def test_watch_shows_a_stream_in_a_terminal_as_it_comes(colours: str) -> None:
+def test_watch_shows_a_stream_in_a_terminal_while_it_arrives(colours: str) -> None:
     with Session("watch", "-", COLORTERM=colours) as session:
         session.until("waiting for the first preview")
         assert "▀" in session.terminal.lines[0]
@@ -839,7 +839,7 @@ def test_watch_shows_a_stream_in_a_terminal_as_it_comes(colours: str) -> None:
     assert b"?25" not in session.written
 
 
-def test_what_stands_there_in_the_end_is_the_picture_itself() -> None:
+def test_at_the_end_the_picture_itself_is_shown() -> None:
     with Session("watch", "-") as session:
         session.feed(*play(ORDER).body)
         assert session.end() == 0
@@ -898,7 +898,7 @@ def test_save_shows_the_pictures_beside_the_saving(tmp_path: Path) -> None:
     assert told.index("anomaly") < told.index("final 64x64 PNG") < told.index("completed") < told.index("final.png")
 
 
-def test_a_failure_is_told_and_the_last_preview_stays() -> None:
+def test_a_failure_is_reported_and_the_last_preview_stays() -> None:
     with Session("watch", "-") as session:
         session.feed(*play(Order(size=(64, 64), faults=("response-failed",))).body)
         assert session.end() == 5
@@ -907,7 +907,7 @@ def test_a_failure_is_told_and_the_last_preview_stays() -> None:
     assert "final 64x64" not in told
 
 
-def test_whoever_interrupts_it_is_told_so_below_the_picture() -> None:
+def test_an_interruption_is_reported_below_the_picture() -> None:
     with Session("watch", "-") as session:
         for piece, words in steps_of(ORDER):
             session.feed(piece)
@@ -932,7 +932,7 @@ def test_watch_in_tmux_shows_half_blocks_and_ends_with_the_truth() -> None:
         tmux = Tmux(folder)
         watch = shlex.join([sys.executable, "-m", "imgassemble", "watch", str(pipe)])
         try:
-            tmux.run("new-session", "-d", "-x", "80", "-y", "24", f"{watch}; cat")  # cat: it stays to be looked at
+            tmux.run("new-session", "-d", "-x", "80", "-y", "24", f"{watch}; cat")  # cat keeps the session open
             with pipe.open("wb", buffering=0) as stream:
                 tmux.until("waiting for the first preview")
                 for piece, words in steps_of(ORDER):
@@ -950,7 +950,7 @@ def test_watch_in_tmux_shows_half_blocks_and_ends_with_the_truth() -> None:
 
 
 class Tmux:
-    """A tmux of its own, apart from any other."""
+    """A tmux server that is separate from all others."""
 
     def __init__(self, folder: str) -> None:
         self.seen: list[str] = []

@@ -1,4 +1,4 @@
-"""What the windows of Tk and Qt have in common: which tile an item has, and how many there are."""
+"""The grid of the windows of Tk and Qt: the tile of each item, and the number of tiles."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 
 from imgassemble.screens.tile_grid import GAP, assign_tile, count_rows_and_columns
 
-LONGEST_SIDE = 32_767  # of a window, in pixels: X11 has 16 bits for it, and a sign
+LONGEST_SIDE = 32_767  # of a window, in pixels: X11 stores it in 16 bits with a sign
 
 
 def tiles_of(item_ids: str, most_tiles: int) -> dict[str, int]:
-    """The number of each item's tile, when items have changed in this order."""
+    """Return the number of each item's tile after items have changed in this order."""
     tiles = {"": 0}
     for item_id in item_ids:
         assign_tile(tiles, item_id, most_tiles, lambda number: number)
     return tiles
 
 
-def test_the_first_item_takes_the_tile_that_stands_there_before_there_is_any() -> None:
+def test_the_first_item_takes_the_tile_of_the_placeholder() -> None:
     assert tiles_of("ab", 9) == {"a": 0, "b": 1}
 
 
@@ -26,11 +26,11 @@ def test_an_item_keeps_its_tile() -> None:
     assert tiles_of("abab", 9) == {"a": 0, "b": 1}
 
 
-def test_where_there_is_no_room_an_item_takes_the_tile_that_changed_longest_ago() -> None:
+def test_without_room_an_item_takes_the_tile_that_changed_longest_ago() -> None:
     assert tiles_of("abcad", 3) == {"c": 2, "a": 0, "d": 1}
 
 
-def test_an_item_whose_tile_was_taken_has_another_with_its_next_change() -> None:
+def test_an_item_whose_tile_was_taken_gets_another_with_its_next_change() -> None:
     assert tiles_of("abca", 2) == {"c": 0, "a": 1}
 
 
