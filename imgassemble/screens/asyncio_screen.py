@@ -32,7 +32,7 @@ class LoopScreen:
     min_interval_s: the least time between the beginnings of two previews, in seconds, from 0.
 
     Pictures are decoded in a thread and never on the loop. Leaving the block waits until the last picture was shown.
-    What `show` raises is logged, and the next pictures are shown. Raises UsageError for invalid arguments.
+    An exception of `show` is logged, and the next pictures are shown. Raises UsageError for invalid arguments.
     """
 
     def __init__(

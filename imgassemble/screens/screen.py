@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
-from typing import Any, Self
+from typing import Self
 
 from ..assembly.updates import Outcome, StreamEnded, Update
 from ..errors import UsageError
@@ -36,8 +36,8 @@ class Screen:
 
     The calling code is never delayed: pictures are decoded in another thread, and a slow `show` skips previews, but no
     final, failure or end. A `show` that is a coroutine function is awaited on the event loop; use `async with` then.
-    Entering the block shows a placeholder of exactly `size`; leaving it waits until the last picture was shown. What
-    `show` raises is logged, and the next pictures are shown. Raises UsageError for invalid arguments.
+    Entering the block shows a placeholder of exactly `size`; leaving it waits until the last picture was shown. An
+    exception of `show` is logged, and the next pictures are shown. Raises UsageError for invalid arguments.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Screen:
         raise NotImplementedError("an own screen defines show(self, shown)")
 
     def end(self, outcome: Outcome) -> object:
-        """Do what is left to do after the last picture of a stream was shown. The default does nothing."""
+        """React to the end of a stream, after its last picture was shown. The default does nothing."""
         return None
 
     def __call__(self, update: Update) -> None:
@@ -91,9 +91,7 @@ class Screen:
             self._dispatch_placeholder()
             return self
         try:
-            answer = self.show(self._placeholder())
-            if isawaitable(answer):
-                await answer
+            await _await_if_needed(self.show(self._placeholder()))
         except Exception:  # noqa: BLE001 - show is the caller's code
             _log.exception(PLACEHOLDER_FAILED)
         return self
@@ -111,13 +109,21 @@ class Screen:
     def _placeholder(self) -> Shown:
         return Shown(tile=Tile(), image=make_placeholder(self._size))
 
-    def _show_update(self, update: Update, shown: Shown | None) -> Any:
-        answer = self.show(shown) if shown else None
+    def _show_update(self, update: Update, shown: Shown | None) -> object:
         if not isinstance(update, StreamEnded):
-            return answer
-        return (
-            _end_after(answer, partial(self.end, update.outcome)) if isawaitable(answer) else self.end(update.outcome)
-        )
+            return self.show(shown) if shown else None
+        if iscoroutinefunction(self.show) or iscoroutinefunction(self.end):
+            return self._show_and_end_async(shown, update.outcome)
+        try:
+            return self.show(shown) if shown else None
+        finally:
+            self.end(update.outcome)
+
+    async def _show_and_end_async(self, shown: Shown | None, outcome: Outcome) -> None:
+        try:
+            await _await_if_needed(self.show(shown) if shown else None)
+        finally:
+            await _await_if_needed(self.end(outcome))
 
 
 PLACEHOLDER_FAILED = "a screen failed to show the placeholder; the stream goes on"
@@ -130,8 +136,6 @@ def _show_placeholder(show: Callable[[Shown], object], placeholder: Shown) -> No
         _log.exception(PLACEHOLDER_FAILED)
 
 
-async def _end_after(answer: Any, end: Callable[[], object]) -> None:
-    await answer
-    ended = end()
-    if isawaitable(ended):
-        await ended
+async def _await_if_needed(answer: object) -> None:
+    if isawaitable(answer):
+        await answer

@@ -153,6 +153,18 @@ def test_an_exception_of_show_is_logged_and_the_next_pictures_are_shown(
     assert len([record for record in caplog.records if record.exc_info]) == len(screen.shown)
 
 
+@pytest.mark.parametrize("kind", [FailingScreen, FailingAwaitedScreen])
+def test_the_outcome_is_reported_after_an_exception_of_show(kind: type[ListScreen]) -> None:
+    async def main() -> ListScreen:
+        async with kind() as screen:
+            await aassemble(streamed([samples.error()]), on_update=screen)
+        return screen
+
+    screen = asyncio.run(main())
+    assert screen.shown[-1].tile.kind is Kind.FAILED
+    assert screen.outcomes == [Outcome.FAILED]
+
+
 def test_a_screen_without_show_logs_that_it_must_be_defined(caplog: pytest.LogCaptureFixture) -> None:
     with Screen() as screen:
         assemble(EVENTS, on_update=screen)
