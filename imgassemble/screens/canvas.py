@@ -80,29 +80,26 @@ def _describe(tile: Tile) -> str:
 class Output:
     """The text file of a terminal screen. Text is flushed at once. After an error nothing is written any more."""
 
-    def __init__(self, output: TextIO | None) -> None:
+    def __init__(self, file: TextIO | None) -> None:
         self.error: Exception | None = None
-        self._output = output
+        self._file = file
 
     def graphics(self) -> Graphics:
-        encoding = getattr(self._output, "encoding", None)
+        encoding = getattr(self._file, "encoding", None)
         return choose_graphics(os.environ, is_terminal=self.is_terminal(), encoding=encoding)
 
     def is_terminal(self) -> bool:
         with suppress(OSError, ValueError, AttributeError):  # it was closed, or there is no file
-            return self._output is not None and self._output.isatty()
+            return self._file is not None and self._file.isatty()
         return False
 
     def write(self, text: str) -> None:
-        if self._output is None or self.error:
+        if self._file is None or self.error:
             return
-        encoding = getattr(self._output, "encoding", None) or "utf-8"
+        encoding = getattr(self._file, "encoding", None) or "utf-8"
         try:
             self._send(text.encode(encoding, "backslashreplace").decode(encoding))
-        except (
-            OSError,
-            ValueError,
-        ) as cause:  # the reader went away, the disk is full; ValueError: the file was closed
+        except (OSError, ValueError) as cause:  # ValueError: the file was closed
             self.error = cause
         except BaseException:  # interrupted in the middle of a picture
             with suppress(Exception):
@@ -110,14 +107,14 @@ class Output:
             raise
 
     def _send(self, text: str) -> None:
-        assert self._output is not None
-        self._output.write(text)
-        self._output.flush()
+        assert self._file is not None
+        self._file.write(text)
+        self._file.flush()
 
     def _fileno(self) -> int:
-        if self._output is None:
-            raise OSError("there is no output")
-        return self._output.fileno()
+        if self._file is None:
+            raise OSError("there is no output file")
+        return self._file.fileno()
 
     def size(self) -> tuple[int, int]:
         """Return the (columns, lines) of the terminal."""
