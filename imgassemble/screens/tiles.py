@@ -29,7 +29,7 @@ _ONLY_DRAFT = "; only a draft is left"
 UNDECODABLE_NOTE = "; it cannot be decoded"
 DRAWING_NOTE = "; an SVG drawing is not shown here: save it and open it in a browser"
 # The beginning and the end of the error sentence of an incomplete item, which a tile does not repeat.
-_INCOMPLETE, _KEPT = "the image {} is incomplete: ", "; its previews are kept, ask again for a result"
+_INCOMPLETE, _KEPT = "the image {} is incomplete: ", "; its previews are kept"
 # The memory for received frames: forty results of 1024x1024, more than are made at once. Each item counts for its
 # frames and for some objects, so that many small items are bounded too.
 _MOST_BYTES, _ITEM_BYTES = 64 * 2**20, 2_000
@@ -167,7 +167,7 @@ class Tiles:
 
 def _reason(item_id: str, error: Exception | None) -> str:
     """Return why an item has no final, without the parts of the sentence that every tile would repeat."""
-    return str(error or "").removeprefix(_INCOMPLETE.format(quoted(item_id))).removesuffix(_KEPT)
+    return str(error or "").removeprefix(_INCOMPLETE.format(quoted(item_id))).partition(_KEPT)[0]
 
 
 def _sentence(end: str, reason: object, ending: str = "") -> str:
