@@ -1,4 +1,4 @@
-"""Draws docs/clients.md from the programs in docs/clients and from what was measured: `python docs/clients.py`."""
+"""Draw docs/clients.md from the programs in docs/clients and from the measured results: `python docs/clients.py`."""
 
 import json
 from pathlib import Path
@@ -6,25 +6,25 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 TEXT = """\
-# The clients
+# Clients
 
-imgassemble imports no client: it recognises events by their shape. Hand over what yours gives, as it is: mappings, its own
-objects, lines of JSON, or the bytes of the body. Where a client loses something on the way, the bytes have it: they are the
-tap that works with all of them.
+imgassemble imports no client. It recognises events by their shape. Pass what your client gives you, as it is: mappings, its own
+objects, JSON text, or the bytes of the body. If a client drops something, the bytes still have it; every client gives access
+to them.
 
-Every program here was run by a test against `imgassemble simulate` (that with Last-Event-ID against a server of its own), with
-a real client over a real socket, unchanged but for the address and the key in the environment. This page is drawn by
-`python docs/clients.py` from them and from what `.ci/clients --measure` found.
+A test runs every program of this page with the real client over a real socket, against `imgassemble simulate` (the program with
+Last-Event-ID against a server of its own). Only the address and the key in the environment differ. `python docs/clients.py`
+draws this page from the programs and from the results of `.ci/clients --measure`.
 
-## What each one passes on
+## What each client passes on
 
-- **partials**: whether all previews come, under their index.
-- **format, size**: whether what the service says of its pictures comes (the bytes say it anyway; a false claim is an anomaly).
-- **final**: whether the result comes, byte for byte.
-- **refused**, **blocked**, **failed**, **cut**: what a user sees where the request is refused (HTTP 400), the stream says
-  `moderation_blocked`, says `response.failed`, or breaks off. A `ProviderError` is imgassemble's, with the service's code;
-  others are the client's own, and pass through. What was received before is still in the assembler.
-- **price**: the time from the body to assembled pictures (1024x1024), in that of `urllib` and the body's bytes. One run on
+- **partials**: whether all previews arrive, with their index.
+- **format, size**: whether the service's claims about its pictures arrive. (The bytes contain both. A false claim is an anomaly.)
+- **final**: whether the result arrives, byte for byte.
+- **refused**, **blocked**, **failed**, **cut**: the error that you see if the request is refused (HTTP 400), if the stream says
+  `moderation_blocked` or `response.failed`, or if the connection breaks. `ProviderError` is an error of imgassemble with the
+  service's code. Other errors are the client's own, and pass through. The assembler keeps what it received before.
+- **price**: the time from the body to assembled pictures (1024x1024), relative to `urllib` and the bytes of the body. One run on
   two shared cores.
 
 {table}
@@ -37,14 +37,14 @@ a real client over a real socket, unchanged but for the address and the key in t
 """
 
 NOTES = """\
-- LangChain refuses `partial_images` ("not yet supported"), and hands on results only.
-- pydantic-ai hands on drafts and the result alike, as files without an index, and the result once more with the end of the
-  run: only that is a final. Each draft is an anomaly of its missing index.
-- OpenRouter's clients know no images in chats, and drop them: tap the bytes, or use `images.generate`.
-- Where an event does not fit the schema of OpenRouter's clients (its nested `error`), they hand it on as `UNKNOWN` with the
-  original in `raw`; that is read.
-- `litellm` raises its own error for whatever the stream says of a failure, and streams no Images API.
-- An `http.client` response that is iterated does not tell that it was cut, and the items are INCOMPLETE then; `read1` does."""
+- LangChain refuses `partial_images` ("not yet supported"), and passes on results only.
+- pydantic-ai passes on drafts and the result as files without an index, and the result again at the end of the run. Only this
+  one is a final. Each draft causes an anomaly, because it has no index.
+- OpenRouter's clients drop images in chats. Pass the bytes, or use `images.generate`.
+- If an event does not fit the schema of OpenRouter's clients (for example a nested `error`), they pass it on as `UNKNOWN`, with
+  the original in `raw`. imgassemble reads the original.
+- `litellm` raises its own error for each failure that the stream reports, and does not stream the Images API.
+- If you iterate an `http.client` response, a cut looks like a normal end, and the items are INCOMPLETE. `read1` raises."""
 
 PROGRAMS = {
     "openai": ("with_openai.py", "with_openai_async.py"),
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     measured = json.loads((HERE / "clients.json").read_text())
     return TEXT.format(table=_table(measured), notes=NOTES, programs="\n\n".join(map(_chapter, PROGRAMS)))
 

@@ -1,4 +1,4 @@
-"""Makes docs/page.png: the live page in the middle of a run, as a browser shows it.
+"""Make docs/page.png: the live page in the middle of a run, in a browser.
 
 The streams are simulated, the server and the browser are real: `python docs/page.py`. It needs the extra `web`,
 playwright and a Chromium: pip install playwright; apt-get install chromium.
@@ -20,13 +20,13 @@ from imgassemble import Assembler
 from imgassemble.serving import listen, url_of
 from imgassemble.simulator import Order, Pace, play
 from imgassemble.web import Gallery
-from imgassemble.web.server import Server, guarded
+from imgassemble.web.server import guarded, page_server
 
 SIZE = (1280, 1000)  # (width, height) of the window in pixels
-MOMENT_S = 8.0  # of the run that is shown
-MAX_BYTES = 400_000  # of the screenshot
+MOMENT_S = 8.0  # seconds after the beginning of the run
+MAX_BYTES = 400_000  # size of the screenshot
 PACE = Pace(delay_s=0.8, jitter_s=0.4)
-# What is asked for, and how many seconds after the beginning.
+# Seconds after the beginning, and the stream that then starts.
 ORDERS = (
     (0.0, Order(prompt="an otter on a lake at dusk", partials=3)),
     (0.0, Order(prompt="a lighthouse at night", size=(1536, 1024), partials=3, format="JPEG", seed=2)),
@@ -40,7 +40,7 @@ ORDERS = (
 
 
 class Clock:
-    """The seconds of the run, which need not be waited for."""
+    """The seconds of the run. They pass without waiting."""
 
     now_s = 0.0
 
@@ -53,7 +53,7 @@ def main() -> None:
     gallery = Gallery(clock=clock)
     feed(gallery, clock)
     listener = listen("127.0.0.1", 0)
-    server = Server(guarded(gallery, "127.0.0.1", link=lambda token: None))
+    server = page_server(guarded(gallery, "127.0.0.1", link=lambda token: None))
     serving = threading.Thread(target=server.run, args=([listener],))
     serving.start()
     try:
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def feed(gallery: Gallery, clock: Clock) -> None:
-    """All streams, up to the moment."""
+    """Feed all streams up to the moment."""
     assemblers = [Assembler() for _ in ORDERS]
     for assembler, (_, order) in zip(assemblers, ORDERS, strict=True):
         gallery.add(order.prompt, assembler, size=order.size)
@@ -81,7 +81,7 @@ def feed(gallery: Gallery, clock: Clock) -> None:
 
 
 def events(at: int) -> Iterator[tuple[float, int, Any]]:
-    """When each event of a stream is due, and in the end None."""
+    """Yield when each event of a stream is due, the stream, and the event; None at the end of the stream."""
     due_s, order = ORDERS[at]
     answer = play(order)
     for (wait_s, _), event in zip(PACE.chunks(answer.body, seed=at), answer.events, strict=False):
@@ -107,7 +107,7 @@ def photographed(url: str) -> bytes:
 
 
 def small(screenshot: bytes) -> bytes:
-    """The screenshot as a PNG that is packed well."""
+    """Return the screenshot as an optimized PNG."""
     file = BytesIO()
     Image.open(BytesIO(screenshot)).convert("RGB").save(file, "PNG", optimize=True)
     if file.tell() > MAX_BYTES:

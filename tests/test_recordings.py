@@ -1,4 +1,4 @@
-"""Real streams, recorded by others (../shared/recordings): through the library and through the command."""
+"""Recorded streams of real services, through the library and through the command."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared import MISSING
+from shared import RECORDINGS as ROOT
 
 from imgassemble import (
     Anomaly,
@@ -26,7 +28,6 @@ from imgassemble import (
 )
 from imgassemble.cli.main import main
 
-ROOT = Path(__file__).parent.parent.parent / "shared" / "recordings"
 CODES = {
     "streams/openai-2025-06-jpeg-two-partials.sse": 0,
     "streams/openai-2025-10-png-no-completed.sse": 0,
@@ -44,7 +45,7 @@ CODES = {
 }
 OUTCOMES = {0: Outcome.COMPLETED, 4: Outcome.NO_IMAGE, 5: Outcome.FAILED, 6: Outcome.INCOMPLETE}
 
-pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="the recordings are not at hand: ../shared/recordings")
+pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason=MISSING)
 
 
 def _assembled(name: str) -> tuple[Result, list[Update]]:

@@ -16,8 +16,7 @@ async def main():
     client = OpenAIChatClient(model="gpt-5")
     agent = Agent(client=client, tools=[client.get_image_generation_tool(partial_images=2)])
     result = await aassemble(agent.run("An otter on a lake at dusk", stream=True), on_update=show)
-    result.raise_for_outcome()
-    print(result.final.save(f"otter{result.final.suffix}"))
+    print(result.require_final().save("otter"))
 
 
 asyncio.run(main())

@@ -20,8 +20,7 @@ async def main():
     async with aiohttp.ClientSession(headers=KEY, raise_for_status=True) as session:
         async with session.post(URL, json=ASKED) as response:
             result = await aassemble(response.content.iter_any(), on_update=show)
-    result.raise_for_outcome()
-    print(result.final.save(f"otter{result.final.suffix}"))
+    print(result.require_final().save("otter"))
 
 
 asyncio.run(main())

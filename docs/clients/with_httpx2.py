@@ -18,5 +18,4 @@ def show(update):
 with httpx2.stream("POST", URL, json=ASKED, headers=KEY, timeout=300) as response:
     response.raise_for_status()
     result = assemble(response.iter_bytes(), on_update=show)
-result.raise_for_outcome()
-print(result.final.save(f"otter{result.final.suffix}"))
+print(result.require_final().save("otter"))

@@ -10,5 +10,4 @@ def show(update):
 
 model = ChatOpenAI(model="gpt-5", use_responses_api=True).bind_tools([{"type": "image_generation"}])
 result = assemble(model.stream("An otter on a lake at dusk"), on_update=show)
-result.raise_for_outcome()
-print(result.final.save(f"otter{result.final.suffix}"))
+print(result.require_final().save("otter"))

@@ -16,5 +16,4 @@ stream = OpenAI().responses.create(
     stream=True,
 )
 result = assemble(stream, on_update=show)
-result.raise_for_outcome()
-print(result.final.save(f"otter{result.final.suffix}"))
+print(result.require_final().save("otter"))

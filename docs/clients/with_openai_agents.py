@@ -16,8 +16,7 @@ async def main():
     agent = Agent(name="Painter", instructions="Draw what you are asked for.", model="gpt-5", tools=[tool])
     run = Runner.run_streamed(agent, "An otter on a lake at dusk")
     result = await aassemble(run.stream_events(), on_update=show)
-    result.raise_for_outcome()
-    print(result.final.save(f"otter{result.final.suffix}"))
+    print(result.require_final().save("otter"))
 
 
 asyncio.run(main())

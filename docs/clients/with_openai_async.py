@@ -16,8 +16,7 @@ async def main():
         model="gpt-image-1", prompt="An otter on a lake at dusk", partial_images=2, stream=True
     )
     result = await aassemble(stream, on_update=show)
-    result.raise_for_outcome()
-    print(result.final.save(f"otter{result.final.suffix}"))
+    print(result.require_final().save("otter"))
 
 
 asyncio.run(main())

@@ -11,7 +11,7 @@ def open_stream(cursor):
             model="gpt-5",
             input="An otter on a lake at dusk",
             tools=[{"type": "image_generation", "partial_images": 2}],
-            background=True,  # only such a response can be gone on with
+            background=True,  # the service can resume only these
             stream=True,
         )
     return client.responses.retrieve(cursor.response_id, stream=True, starting_after=cursor.sequence_number)
@@ -24,5 +24,4 @@ def show(update):
 
 
 result = assemble(resuming(open_stream), on_update=show)
-result.raise_for_outcome()
-print(result.final.save(f"otter{result.final.suffix}"))
+print(result.require_final().save("otter"))

@@ -14,5 +14,4 @@ def show(update):
 client = OpenRouter(api_key=os.environ["OPENROUTER_API_KEY"], server_url=os.environ.get("OPENROUTER_BASE_URL"))
 with client.images.generate(model="openai/gpt-image-1", prompt="An otter on a lake at dusk", stream=True) as events:
     result = assemble(events, on_update=show)
-result.raise_for_outcome()
-print(result.final.save(f"otter{result.final.suffix}"))
+print(result.require_final().save("otter"))

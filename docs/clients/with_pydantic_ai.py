@@ -17,8 +17,7 @@ async def main():
     agent = Agent("openai-responses:gpt-5", capabilities=[NativeTool(tool)])
     async with agent.run_stream_events("An otter on a lake at dusk") as events:
         result = await aassemble(events, on_update=show)
-    result.raise_for_outcome()
-    print(result.final.save(f"otter{result.final.suffix}"))
+    print(result.require_final().save("otter"))
 
 
 asyncio.run(main())

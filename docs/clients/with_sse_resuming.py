@@ -19,5 +19,4 @@ def show(update):
 
 
 result = assemble(resuming(open_stream), on_update=show)
-result.raise_for_outcome()
-print(result.final.save(f"otter{result.final.suffix}"))
+print(result.require_final().save("otter"))

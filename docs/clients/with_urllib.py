@@ -17,5 +17,4 @@ def show(update):
 
 with urlopen(Request(URL, json.dumps(ASKED).encode(), KEY | {"Content-Type": "application/json"})) as body:
     result = assemble(iter(lambda: body.read1(65_536), b""), on_update=show)
-result.raise_for_outcome()
-print(result.final.save(f"otter{result.final.suffix}"))
+print(result.require_final().save("otter"))

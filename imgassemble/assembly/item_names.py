@@ -20,7 +20,7 @@ from ..wire.dialects import Reading, Signal
 from .changes import Change
 from .held import Held, ResponseRecord
 from .options import Rules
-from .repeats import frame_in, is_same_image, mark_of, picture_of, remember, repeated_item
+from .repeats import frame_in, shows_same_image, mark_of, picture_of, remember, repeated_item
 
 _UNNAMED = re.compile("image-(0|[1-9][0-9]{0,15})")
 
@@ -200,7 +200,7 @@ class ItemNames:
     def _has_image_of(self, signal: Signal) -> bool:
         """Return whether the response holds the image of the signal. Its service numbers neither images nor events."""
         frame = frame_in(picture_of(signal), self._rules.limits)
-        return frame is not None and self._item_with(partial(is_same_image, frame)) is not None
+        return frame is not None and self._item_with(partial(shows_same_image, frame)) is not None
 
     def _is_repeat_of(self, name: str, signal: Signal, position: int) -> bool:
         """Return whether a partial without an index came before."""

@@ -7,8 +7,6 @@ with the extra `web`; without it, importing this module is a UsageError.
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
 import sys
 import threading
 import time
@@ -17,14 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ..errors import UsageError
-from ..serving import listen, url_of
 from .answers import Order, Pace
 
 try:
     import python_multipart  # noqa: F401  (starlette asks for it when the first form comes; it is wanted before)
-    import uvicorn
     from starlette.applications import Starlette
 
+    from ..serving import STOP_S, QuietServer, listen, url_of
     from .delivery import Clock, Sleep
     from .service import Asked, Service, create_server_app
 except ModuleNotFoundError as missing:
@@ -32,62 +29,12 @@ except ModuleNotFoundError as missing:
 
 __all__ = ["Asked", "Running", "Service", "create_server_app", "running_server", "serve"]
 
-_STOP_S = 1  # seconds that stopping waits for clients that do not read
 
-
-class _Server(uvicorn.Server):
-    """A server that does not wait for answers that are under way when it is stopped."""
-
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=_STOP_S,
-            )
-        )
-        self._service: Service = app.state.service
-
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        quiet, loggers = _Quiet(), [logging.getLogger(name) for name in ("uvicorn.error", "python_multipart.multipart")]
-        for logger in loggers:
-            logger.addFilter(quiet)
-        try:
-            super().run(sockets)
-        finally:
-            for logger in loggers:
-                logger.removeFilter(quiet)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self.loop = asyncio.get_running_loop()
-        await super().startup(sockets)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._service.release()
-        await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()  # a client that does not read what it was sent
-        await asyncio.sleep(0)
-
-
-class _Quiet(logging.Filter):
-    """Keeps back what is done on purpose here and is an error to uvicorn: a cut answer, an impatient stop.
-
-    What is wrong with a form is in the answer already.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is news."""
-        if record.name.startswith("python_multipart"):
-            return False
-        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
-            return False
-        return not str(record.msg).startswith(("ASGI callable returned without", "Cancel %s running task"))
+def _make_server(app: Starlette) -> QuietServer:
+    """Return a server that does not wait for answers that are under way when it is stopped."""
+    service: Service = app.state.service
+    # python_multipart logs what is wrong with a form; the answer says that already.
+    return QuietServer(app, on_stopping=service.release, quiet_loggers=("python_multipart.multipart",))
 
 
 def serve(host: str = "127.0.0.1", port: int = 8080, order: Order | None = None, *, pace: Pace | None = None) -> int:
@@ -103,7 +50,7 @@ def serve(host: str = "127.0.0.1", port: int = 8080, order: Order | None = None,
     try:
         url = url_of(listener)
         _say(f'the simulated services are at base_url="{url}/v1" (OpenRouter\'s: "{url}/api/v1"); Ctrl-C stops them')
-        _Server(create_server_app(order, pace=pace)).run([listener])
+        _make_server(create_server_app(order, pace=pace)).run([listener])
     except KeyboardInterrupt:
         return 130
     finally:
@@ -122,11 +69,11 @@ class Running:
 
     url: str
     service: Service
-    _server: _Server = field(repr=False)
+    _server: QuietServer = field(repr=False)
 
     def release(self) -> None:
         """Cut every answer that is being sent; from any thread."""
-        self._server.loop.call_soon_threadsafe(self.service.release)
+        self._server.call_soon(self.service.release)
 
 
 @contextmanager
@@ -141,7 +88,7 @@ def running_server(
     """A server on a free port of the loopback interface, in a thread of its own, until the block is left."""
     app = create_server_app(order, pace=pace, clock=clock, sleep=sleep, keep_requests=keep_requests)
     listener = listen("127.0.0.1", 0)
-    server = _Server(app)
+    server = _make_server(app)
     thread = threading.Thread(target=server.run, args=([listener],), name="imgassemble-server", daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
@@ -152,5 +99,5 @@ def running_server(
         yield Running(url=url_of(listener), service=app.state.service, _server=server)
     finally:
         server.should_exit = True
-        thread.join(_STOP_S + 5)
+        thread.join(STOP_S + 5)
         listener.close()

@@ -274,9 +274,7 @@ class _Sinks:
             raise UsageError(f"sinks is a list of sinks, not {type(sinks).__name__}: sinks=[DirectorySink(folder)]")
         self.sinks = tuple(sinks)
         if strangers := [sink for sink in self.sinks if not isinstance(sink, Sink)]:
-            raise UsageError(
-                f"a sink has open, close and paths and is called with updates; {strangers[0]!r:.80} is none"
-            )
+            raise UsageError(f"a sink has open and close and can be called with updates; {strangers[0]!r:.80} does not")
         self._opened: list[Sink] = []
         self._errors: list[SinkError] = []
 

@@ -1,10 +1,10 @@
-"""The live page: previews that sharpen in a browser, on its own or mounted in a FastAPI or Starlette application.
+"""The live page: previews that sharpen in a browser, served alone or mounted in a FastAPI or Starlette application.
 
     gallery = Gallery()
     app.mount("/pictures", create_app(gallery, authorize=may_see))
     result = await aassemble(stream, on_update=gallery.add("an otter"))
 
-Knows: where its parts live. Must not know: starlette, before the application is asked for.
+Starlette, of the extra `web`, is imported only when the application is asked for.
 """
 
 from __future__ import annotations

@@ -1,102 +1,38 @@
-"""What is shown of many streams: their items as facts, and their frames as the bytes received.
+"""The streams that the page shows: their facts as changes, and their frames as the bytes received.
 
-A fact that an update tells has the name and the form that `Item.as_dict` and `Frame.as_dict` give it, in `item.json`
-and in `--json`, too; beside these stands what only the page needs.
-
-Knows: what each update changed, which change a viewer has not seen yet, and what is let go of. Must not know: HTTP,
-event loops, who may see what. It is told by the threads that feed, and asked by those that serve; a timer wakes it when
-something has been kept for long enough, also where nobody asks.
+Threads that feed call it, and threads that serve ask it. A timer removes a stream that has been kept long enough, even
+if no thread asks.
+Must not know: HTTP, event loops, which viewer may see a stream.
 """
 
 from __future__ import annotations
 
-import json
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from secrets import token_urlsafe
 from threading import TIMEOUT_MAX, Lock, Timer
-from typing import Any
 
 from ..assembly.assembler import Assembler, updates_so_far
-from ..assembly.updates import (
-    Anomaly,
-    FinalReady,
-    FinalWithdrawn,
-    FrameAdded,
-    ItemEnded,
-    StateChanged,
-    StreamEnded,
-    Update,
-)
-from ..errors import ImgassembleError, UsageError, clean
+from ..assembly.updates import Anomaly, FinalReady, FrameAdded, StreamEnded, Update
+from ..errors import UsageError, clean
 from ..frames.frame import Frame
-from ..screens.tiles import Tile, Tiles
-from ..states import State
-
-_MOST_FRAMES = 32  # of an item: what a scrubber can show; of more, the newest
-_MOST_ANOMALIES = 20  # of a stream: the newest
-_MOST_LETTERS = 2_000  # of a sentence from outside
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What a viewer is told: `kind` is the name of the event, `facts` are JSON-able.
-
-    "stream" and "item" tell how it stands now; "gone" that a stream is let go of, with its items; "anew" that what the
-    viewer has is nothing worth: all that is shown follows.
-    """
-
-    stream: str
-    kind: str
-    facts: dict[str, Any]
-    _json: list[str] = field(default_factory=list, init=False, compare=False, repr=False)
-
-    @property
-    def json(self) -> str:
-        """The facts and the name of their stream, in ASCII; made once for all viewers."""
-        if not self._json:
-            self._json.append(json.dumps({"stream": self.stream} | self.facts))
-        return self._json[0]
-
-
-ANEW = Change(stream="", kind="anew", facts={})
-_KINDS = ("anew", "gone", "stream", "item")  # in this order they are told, so that an item comes after its stream
-
-
-@dataclass(slots=True, kw_only=True)
-class _Shown:
-    """One item, as a viewer has it."""
-
-    id: str
-    facts: dict[str, Any]
-    frames: list[Frame] = field(default_factory=list)  # partials by index, then the final
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Stream:
-    name: str
-    number: int
-    began_at: float | None  # None where it had begun before it was added: nobody knows when
-    size: tuple[int, int] | None
-    key: str = field(default_factory=lambda: token_urlsafe(18))  # of its frames' addresses: nobody can guess it
-    items: dict[str, _Shown] = field(default_factory=dict)
-    tiles: Tiles = field(default_factory=Tiles)
-    anomalies: list[dict[str, Any]] = field(default_factory=list)
-    known: tuple[Update, ...] = ()  # told when it was added; the thread that feeds may be about to tell it, too
-    outcome: str | None = None
-    error: dict[str, Any] | None = None
+from .changes import ChangeLog, PageChange
+from .shown_streams import ShownItem, ShownStream
 
 
 class Gallery:
-    """What viewers see: streams under their names, each with its items and frames; safe in any thread.
+    """The streams that viewers see, each under its name with its items and frames. Safe in any thread.
 
-    keep_s: seconds for which a stream that has ended stays, whether or not anybody looks. max_bytes: of all frames
-    together; over it the oldest previews go, never the newest picture of an item, and where that is not enough the
-    streams that ended first. max_streams: over it the oldest that have ended go. clock: seconds, as `time.monotonic`
-    has them.
+        gallery = Gallery()
+        result = assemble(stream, on_update=gallery.add("an otter"))
+
+    keep_s: seconds for which a stream that has ended is kept.
+    max_bytes: all frames together. Above it the oldest previews are removed, but never the newest picture of an item;
+        if that is not enough, the streams that ended first are removed.
+    max_streams: above it the streams that ended first are removed.
+    clock: returns seconds, as `time.monotonic` does.
     """
 
     def __init__(
@@ -107,120 +43,78 @@ class Gallery:
         max_streams: int = 1_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.epoch = token_urlsafe(6)  # another process counts anew
+        self.epoch = token_urlsafe(6)  # identifies this gallery: versions of another process mean nothing here
         self._keep_s, self._max_bytes, self._max_streams, self._clock = keep_s, max_bytes, max_streams, clock
         self._lock = Lock()
-        self._version = 0
-        # Of each stream, item and name that went: what was told last of it, and when. The newest stands at the end, so
-        # that a viewer who has nearly all is told the rest at once, however much is shown.
-        self._news: dict[tuple[str, str, str], tuple[int, Change]] = {}
-        self._gone: dict[str, int] = {}  # the names among them, and when they went
-        self._forgotten = 0  # the last time that a name went of which nothing is known any more
-        self._numbers = 0
-        self._streams: dict[str, _Stream] = {}
-        self._ended: dict[str, float] = {}  # the names of those that have ended, and when
+        self._log = ChangeLog(max_streams)
+        self._n_added = 0
+        self._streams: dict[str, ShownStream] = {}
+        self._ended: dict[str, float] = {}  # the names of the streams that have ended, and when
         self._frames: dict[str, tuple[str, Frame]] = {}  # by address; with the name of its stream
         self._n_bytes = 0
-        self._thick: dict[tuple[int, str], tuple[_Stream, _Shown]] = {}  # items that have frames to spare
+        self._prunable: dict[tuple[int, str], tuple[ShownStream, ShownItem]] = {}  # items with more than one frame
         self._watchers: dict[object, Callable[[], object]] = {}
-        self._timers: list[Timer] = []  # at most one, for when the stream that ended first has been kept long enough
+        self._timers: list[Timer] = []  # at most one: for the stream that ended first
         weakref.finalize(self, _cancel, self._timers).atexit = False
 
     def add(
         self, name: str, assembler: Assembler | None = None, *, size: tuple[int, int] | None = None
     ) -> Callable[[Update], None]:
-        """A listener that shows a stream under `name`; it is subscribed where an `assembler` is given.
+        """Show a stream under `name`, and return the listener for its updates.
 
-        What the assembler holds already is shown at once, also where it is closed. How long that took is not known, and
-        so of such a stream no seconds are told.
-        size: (width, height) in pixels that were asked for, so that a tile has its shape before the first frame.
-        Raises UsageError where a stream of this name is shown already, or there are too many that have not ended.
+        assembler: the listener is subscribed to it, and the items that it holds already are shown at once, also if it
+            is closed. Of a stream that had begun before, the page shows no seconds.
+        size: the requested (width, height) in pixels, so that a tile has its shape before the first frame.
+        Raises UsageError if a stream of this name is shown, or if max_streams are shown that have not ended.
         """
         for frame in _frames_of(assembler) if assembler else ():
-            _ = frame.sha256  # it takes milliseconds, for which nobody else need wait
+            _ = frame.sha256  # computed before the lock is taken: it takes milliseconds
         with self._lock:
-            self._prune()
-            if name in self._streams:
-                raise UsageError(f"a stream {clean(name, 60)!r} is shown already: choose another name, or remove() it")
-            self._prune(new_streams=1)
-            if len(self._streams) >= self._max_streams:
-                raise UsageError(f"{self._max_streams:,} streams are under way, the most that max_streams allows")
-            stream = _Stream(name=name, number=self._numbers, began_at=self._clock(), size=size)
-            self._numbers += 1
+            self._check_room(name)
+            stream = ShownStream(name=name, number=self._n_added, began_at=self._clock(), size=size)
+            self._n_added += 1
             self._streams[name] = stream
-            self._publish("stream", name, _facts(stream))
-            listen = self._listener(stream)
+            self._log.add("stream", name, stream.facts())
+            listener = self._listener_of(stream)
             if assembler is not None:
-                assembler.subscribe(listen)  # what it hears meanwhile waits for the lock, and is told after this
+                assembler.subscribe(listener)  # it waits for the lock, so it continues after the following
                 self._catch_up(stream, assembler)
                 self._prune()
-        self._ring()
-        return listen
-
-    def _listener(self, stream: _Stream) -> Callable[[Update], None]:
-        def listen(update: Update) -> None:
-            if isinstance(update, FrameAdded | FinalReady):
-                _ = update.frame.sha256  # here, so that neither the others nor a viewer's event loop wait for it
-            with self._lock:
-                if self._streams.get(stream.name) is not stream:
-                    return  # it was let go of
-                if not (isinstance(update, Anomaly) and any(update is each for each in stream.known)):
-                    self._tell(stream, update)
-                self._prune()
-            self._ring()
-
-        return listen
-
-    def _catch_up(self, stream: _Stream, assembler: Assembler) -> None:
-        """Tell what is so already. To be told of a state or of a frame twice does no harm; of an anomaly it would."""
-        updates = list(updates_so_far(assembler))
-        if updates:
-            stream.began_at = None
-        stream.known = tuple(update for update in updates if isinstance(update, Anomaly))
-        for update in updates:
-            self._tell(stream, update)
+        self._call_watchers()
+        return listener
 
     def remove(self, name: str) -> None:
-        """Let go of a stream and its frames; nothing where there is none."""
+        """Remove a stream and its frames. Without a stream of this name, nothing happens."""
         with self._lock:
-            self._let_go(name)
-        self._ring()
+            self._remove(name)
+        self._call_watchers()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The streams that are shown, the oldest first."""
+        """The names of the streams that are shown, the oldest first."""
         with self._lock:
             self._prune()
             return tuple(self._streams)
 
-    def changes(self, since: int) -> tuple[int, list[Change]]:
-        """What a viewer does not have yet who has seen `since` (0: nothing), and what it has then seen.
+    def changes(self, since: int) -> tuple[int, list[PageChange]]:
+        """Return the present version, and the changes since another one (0: everything that is shown).
 
-        An item that changed many times meanwhile is told once, as it is now: a slow viewer skips what was between.
-        What has gone comes first, then the streams, then the items, each in the order of the changes. Where nobody
-        knows any more what has changed `since`, all is told anew.
+        An item that has changed many times is in it once, as it is now: a slow viewer skips what was between.
+        Removals come first, then streams, then items, each in the order of the changes. If the changes since that
+        version are not known, the first change has the kind "reset", and everything that is shown follows.
         """
         with self._lock:
             self._prune()
-            is_known = self._forgotten <= since <= self._version
-            seen = since if is_known else 0
-            changes = [] if is_known or not since else [ANEW]
-            for version, change in reversed(self._news.values()):
-                if version <= seen:
-                    break
-                if seen or change.kind != "gone":
-                    changes.append(change)
-            changes.reverse()
-            return self._version, sorted(changes, key=lambda change: _KINDS.index(change.kind))
+            return self._log.version, self._log.since(since)
 
     def frame(self, key: str, name: str) -> tuple[str, Frame] | None:
-        """The stream and the frame of an address; None where there is none."""
+        """Return the name of the stream and the frame at the address `frames/{key}/{name}`; None if there is none."""
         with self._lock:
             self._prune()
             return self._frames.get(f"frames/{key}/{name}")
 
     def watch(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Have `callback` called after each change, in whatever thread made it. Returns a function that ends it."""
+        """Call `callback` after each change, in the thread that made it. Return a function that ends this."""
         key = object()
 
         def stop() -> None:
@@ -231,101 +125,111 @@ class Gallery:
             self._watchers[key] = callback
         return stop
 
-    def _ring(self) -> None:
+    def _call_watchers(self) -> None:
         with self._lock:
             callbacks = tuple(self._watchers.values())
         for callback in callbacks:
             callback()
 
-    def _publish(self, kind: str, stream: str, facts: dict[str, Any], item_id: str = "") -> None:
-        self._version += 1
-        self._news.pop((kind, stream, item_id), None)
-        self._news[kind, stream, item_id] = self._version, Change(stream=stream, kind=kind, facts=facts)
+    # ---- adding a stream
 
-    def _tell(self, stream: _Stream, update: Update) -> None:
-        match update:
-            case StreamEnded(outcome=outcome, error=error):
-                stream.outcome, stream.error = str(outcome), _error_facts(error)
-                self._ended.pop(stream.name, None)
-                self._ended[stream.name] = self._clock()
-            case Anomaly(item_id=None):
-                stream.anomalies = _newest(stream.anomalies, update)
-            case _:
-                self._tell_item(stream, update, update.item_id or "")
-                return
-        self._publish("stream", stream.name, _facts(stream))
+    def _check_room(self, name: str) -> None:
+        self._prune()
+        if name in self._streams:
+            raise UsageError(f"a stream {clean(name, 60)!r} is shown already: choose another name, or remove() it")
+        self._prune(new_streams=1)
+        if len(self._streams) >= self._max_streams:
+            raise UsageError(f"{self._max_streams:,} streams have not ended, and max_streams allows no more")
 
-    def _tell_item(self, stream: _Stream, update: Update, item_id: str) -> None:
-        item = stream.items.get(item_id) or _Shown(id=item_id, facts=_blank(stream, item_id))
-        stream.items[item_id] = item
-        seconds = None if stream.began_at is None else round(self._clock() - stream.began_at, 3)
-        facts = item.facts
-        match update:
-            case StateChanged(state=state):
-                facts |= {"state": str(state), "has_ended": state.is_end, "error": None}
-            case FrameAdded(frame=frame):
-                self._hold(stream, item, _placed(item.frames, frame))
-                facts["preview_s"] = seconds if facts["preview_s"] is None else facts["preview_s"]
-            case FinalReady(frame=frame, is_provisional=is_draft):
-                self._hold(stream, item, _placed(_partials(item), frame))
-                facts |= {
-                    "is_provisional": is_draft,
-                    "has_final": not is_draft,
-                    "final_s": None if is_draft else seconds,
-                }
-            case FinalWithdrawn():
-                self._hold(stream, item, _partials(item))
-                facts |= {"is_provisional": False, "has_final": False, "final_s": None}
-            case ItemEnded(error=error):
-                facts["error"] = _error_facts(error)
-            case Anomaly():
-                facts["anomalies"] = _newest(facts["anomalies"], update)
-        if tile := _tile(stream, update):
-            facts |= {"kind": str(tile.kind), "caption": tile.caption}
-        self._publish_item(stream, item)
+    def _listener_of(self, stream: ShownStream) -> Callable[[Update], None]:
+        def listen(update: Update) -> None:
+            if isinstance(update, FrameAdded | FinalReady):
+                _ = update.frame.sha256  # computed here, so that no event loop and no other thread waits for it
+            with self._lock:
+                if self._streams.get(stream.name) is not stream:
+                    return  # it was removed
+                if not any(update is each for each in stream.caught_up):
+                    self._take(stream, update)
+                self._prune()
+            self._call_watchers()
 
-    def _publish_item(self, stream: _Stream, item: _Shown) -> None:
-        facts, frames = item.facts, [_frame_facts(stream, item, frame) for frame in item.frames]
-        facts["partials"] = [frame for frame in frames if not frame["is_final"]]
-        facts["final"] = frames[-1] if facts["has_final"] or facts["is_provisional"] else None
-        facts["shown"] = frames[-1]["url"] if frames else None
-        self._publish("item", stream.name, dict(item.facts), item.id)  # what viewers were given stays as it is
+        return listen
 
-    def _hold(self, stream: _Stream, item: _Shown, frames: list[Frame]) -> None:
-        """Have `frames` be those of the item; no other one can be had any more."""
+    def _catch_up(self, stream: ShownStream, assembler: Assembler) -> None:
+        """Show the items that `assembler` holds. Only an anomaly must not be taken twice; other updates may."""
+        updates = list(updates_so_far(assembler))
+        if updates:
+            stream.began_at = None
+        stream.caught_up = tuple(update for update in updates if isinstance(update, Anomaly))
+        for update in updates:
+            self._take(stream, update)
+
+    # ---- taking updates
+
+    def _take(self, stream: ShownStream, update: Update) -> None:
+        if isinstance(update, StreamEnded):
+            self._ended.pop(stream.name, None)
+            self._ended[stream.name] = self._clock()
+        if isinstance(update, StreamEnded) or (isinstance(update, Anomaly) and update.item_id is None):
+            stream.take(update)
+            self._log.add("stream", stream.name, stream.facts())
+        else:
+            item = stream.item(update.item_id or "")
+            self._set_frames(stream, item, stream.take_item_update(item, update, self._clock()))
+            self._log.add("item", stream.name, stream.item_facts(item), item.id)
+
+    def _set_frames(self, stream: ShownStream, item: ShownItem, frames: list[Frame]) -> None:
+        """Make `frames` the frames of an item. Other frames of it have no address any more."""
+        if frames is item.frames:
+            return
         for frame in item.frames:
-            if self._frames.pop(_address(stream, item, frame), None):
+            if self._frames.pop(stream.address(item, frame), None):
                 self._n_bytes -= len(frame.data)
         for frame in frames:
-            address = _address(stream, item, frame)
-            if address not in self._frames:  # the last partial and the final may be one
+            address = stream.address(item, frame)
+            if address not in self._frames:  # the last partial and the final may be the same picture
                 self._n_bytes += len(frame.data)
                 self._frames[address] = stream.name, frame
         item.frames = frames
         if len(frames) > 1:
-            self._thick.setdefault((stream.number, item.id), (stream, item))
+            self._prunable.setdefault((stream.number, item.id), (stream, item))
         else:
-            self._thick.pop((stream.number, item.id), None)
+            self._prunable.pop((stream.number, item.id), None)
+
+    # ---- removing
 
     def _prune(self, *, new_streams: int = 0) -> None:
-        """Let go of what ended long ago, and of what is too much with so many streams more."""
+        """Remove what exceeds keep_s, max_streams (with `new_streams` more) and max_bytes."""
         now = self._clock()
         while self._ended:
             name, ended_at = next(iter(self._ended.items()))
             if now - ended_at < self._keep_s and len(self._streams) + new_streams <= self._max_streams:
                 break
-            self._let_go(name)
-        while self._thick and self._n_bytes > self._max_bytes:
-            stream, item = next(iter(self._thick.values()))
-            while len(item.frames) > 1 and self._n_bytes > self._max_bytes:
-                self._hold(stream, item, item.frames[1:])
-            self._publish_item(stream, item)
-        while self._ended and self._n_bytes > self._max_bytes:
-            self._let_go(next(iter(self._ended)))
+            self._remove(name)
+        self._prune_bytes()
         if self._ended and not self._timers and self._keep_s < TIMEOUT_MAX:
-            self._wake_in(next(iter(self._ended.values())) + self._keep_s - now)
+            self._wake_after(next(iter(self._ended.values())) + self._keep_s - now)
 
-    def _wake_in(self, seconds: float) -> None:
+    def _prune_bytes(self) -> None:
+        while self._prunable and self._n_bytes > self._max_bytes:
+            stream, item = next(iter(self._prunable.values()))
+            while len(item.frames) > 1 and self._n_bytes > self._max_bytes:
+                self._set_frames(stream, item, item.frames[1:])
+            self._log.add("item", stream.name, stream.item_facts(item), item.id)
+        while self._ended and self._n_bytes > self._max_bytes:
+            self._remove(next(iter(self._ended)))
+
+    def _remove(self, name: str) -> None:
+        stream = self._streams.pop(name, None)
+        if stream is None:
+            return
+        self._ended.pop(name, None)
+        for item in stream.items.values():
+            self._set_frames(stream, item, [])
+        self._log.remove(name, list(stream.items))
+        stream.items.clear()  # its listener still holds the stream
+
+    def _wake_after(self, seconds: float) -> None:
         """Prune after so many seconds. The timer keeps neither the gallery nor the process alive."""
         gallery = weakref.ref(self)
 
@@ -335,7 +239,7 @@ class Gallery:
 
         timer = Timer(seconds, wake)
         timer.daemon = True
-        with suppress(RuntimeError):  # there are no threads here, or no more: it is pruned when somebody asks
+        with suppress(RuntimeError):  # no thread can be started: the next call of a method prunes
             timer.start()
             self._timers.append(timer)
 
@@ -343,25 +247,7 @@ class Gallery:
         with self._lock:
             self._timers.clear()
             self._prune()
-        self._ring()
-
-    def _let_go(self, name: str) -> None:
-        stream = self._streams.pop(name, None)
-        if stream is None:
-            return
-        self._ended.pop(name, None)
-        for item in stream.items.values():
-            self._hold(stream, item, [])
-            del self._news["item", name, item.id]
-        del self._news["stream", name, ""]
-        stream.items.clear()  # its listener still holds the stream
-        self._publish("gone", name, {})
-        self._gone.pop(name, None)
-        self._gone[name] = self._version
-        while len(self._gone) > self._max_streams:
-            oldest = next(iter(self._gone))
-            self._forgotten = self._gone.pop(oldest)
-            del self._news["gone", oldest, ""]
+        self._call_watchers()
 
 
 def _cancel(timers: list[Timer]) -> None:
@@ -374,76 +260,3 @@ def _frames_of(assembler: Assembler) -> Iterator[Frame]:
         yield from item.partials
         if item.final:
             yield item.final
-
-
-def _blank(stream: _Stream, item_id: str) -> dict[str, Any]:
-    tile = Tile()
-    return {
-        # As `Item.as_dict` has it, as far as updates tell.
-        "id": item_id,
-        "state": str(State.IN_PROGRESS),
-        "is_provisional": False,
-        "final": None,
-        "partials": [],
-        "error": None,
-        "anomalies": [],
-        # What only the page needs.
-        "number": len(stream.items),
-        "kind": str(tile.kind),
-        "caption": tile.caption,
-        "size": list(stream.size) if stream.size else None,
-        "shown": None,
-        "has_final": False,
-        "has_ended": False,
-        "preview_s": None,
-        "final_s": None,
-    }
-
-
-def _tile(stream: _Stream, update: Update) -> Tile | None:
-    """What a tile says after `update`; None where it says what it said."""
-    if isinstance(update, FrameAdded | FinalReady | FinalWithdrawn):
-        update = replace(update, frame=replace(update.frame, data=b""))  # its words need no bytes that would be kept
-    return stream.tiles.take(update)
-
-
-def _placed(frames: list[Frame], frame: Frame) -> list[Frame]:
-    """`frames` with one more: partials by index, the final last; another for the same place goes."""
-    others = [each for each in frames if (each.is_final, each.index) != (frame.is_final, frame.index)]
-    return sorted([*others, frame], key=lambda each: (each.is_final, each.index or 0))[-_MOST_FRAMES:]
-
-
-def _partials(item: _Shown) -> list[Frame]:
-    return [frame for frame in item.frames if not frame.is_final]
-
-
-def _newest(anomalies: list[dict[str, Any]], anomaly: Anomaly) -> list[dict[str, Any]]:
-    facts = {"code": anomaly.code, "message": clean(anomaly.message, _MOST_LETTERS)}
-    return [*anomalies, facts][-_MOST_ANOMALIES:]
-
-
-def _address(stream: _Stream, item: _Shown, frame: Frame) -> str:
-    return f"frames/{stream.key}/{item.facts['number']}-{frame.sha256}{frame.suffix}"
-
-
-def _frame_facts(stream: _Stream, item: _Shown, frame: Frame) -> dict[str, Any]:
-    return frame.as_dict() | {"url": _address(stream, item, frame), "suffix": frame.suffix}
-
-
-def _facts(stream: _Stream) -> dict[str, Any]:
-    return {
-        "name": stream.name,
-        "number": stream.number,
-        "size": list(stream.size) if stream.size else None,
-        "outcome": stream.outcome,
-        "error": stream.error,
-        "anomalies": stream.anomalies,
-    }
-
-
-def _error_facts(error: ImgassembleError | None) -> dict[str, Any] | None:
-    """What went wrong, in few words: the lists in it, and all that the service said, have no end."""
-    if error is None:
-        return None
-    words = {name: value for name, value in error.as_dict().items() if not isinstance(value, dict | list)}
-    return {name: clean(value, _MOST_LETTERS) if isinstance(value, str) else value for name, value in words.items()}

@@ -1,8 +1,8 @@
-"""Who may speak to a page that is served on its own: the right host, a known viewer, a modest request.
+"""Protect a page that is served on its own: check the host name, the viewer's token, and the size of a request.
 
-Knows: hosts, tokens, cookies, ASGI. Must not know: what is served behind it.
-A page on a loopback address asks for no token: whoever reaches it is on this machine. `Host` is checked all the same,
-so that a name that somebody else points at this machine leads nowhere.
+A page on a loopback address needs no token, because only programs of this machine reach it. The host name is checked
+there too: another site's name that points at this machine (DNS rebinding) is refused.
+Must not know: what is served.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .app import SECURITY_HEADERS
 
-MAX_TARGET_BYTES = 2_048  # of path and query; the longest address here has 130
-MAX_HEADER_BYTES = 16_384  # of all headers; a browser sends about 1,000
-_MOST_SESSIONS = 64  # cookies that are valid at once; the oldest goes
+MAX_TARGET_BYTES = 2_048  # path and query; the longest address of the page has 130
+MAX_HEADER_BYTES = 16_384  # all headers; a browser sends about 1,000
+_MAX_SESSIONS = 64  # cookies that are valid at once; a new one replaces the oldest
 _NO_STORE = SECURITY_HEADERS | {"cache-control": "no-store"}
-_REFUSED = _NO_STORE | {"connection": "close"}  # whatever follows on this connection is not read
-# The page comes after this one and not by a redirect: one that began on another site is sent no SameSite=Strict cookie.
+_REFUSED = _NO_STORE | {"connection": "close"}  # the rest of the connection is not read
+# This document leads to the page, and not a redirect: browsers send no SameSite=Strict cookie with a redirect that
+# began on another site.
 _WELCOME = """<!doctype html>
 <html lang="en">
   <meta charset="utf-8">
@@ -44,7 +45,7 @@ _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s\[\]:/@]+))(?::\d{1,5})?")  # [ad
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there."""
+    """Return whether `host` is an address that only this machine can reach."""
     if host == "localhost":
         return True
     try:
@@ -54,16 +55,16 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """An application that lets modest requests of known viewers through to `app`.
+    """An application that passes valid requests of known viewers on to `app`, and refuses all others.
 
-    host: where it listens. link: called with each new one-time token, to be shown to who may see the page; None on a
-    loopback address, where no token is asked for.
+    host: the address that the server listens on.
+    link: called with each new one-time token, which is to be shown to the next viewer; None if no token is needed.
     """
 
     def __init__(self, app: ASGIApp, *, host: str, link: Callable[[str], object] | None) -> None:
         self._app, self._host, self._link = app, host.lower(), link
         self._token = ""
-        self._sessions: deque[str] = deque(maxlen=_MOST_SESSIONS)
+        self._sessions: deque[str] = deque(maxlen=_MAX_SESSIONS)
         self._new_token()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,34 +76,34 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         for is_so, status, sentence in (
-            (scope["method"] not in ("GET", "HEAD"), 405, "This page is only read: GET."),
-            (_has_body(headers), 413, "This page takes no bodies."),
+            (scope["method"] not in ("GET", "HEAD"), 405, "Only GET and HEAD are allowed here."),
+            (_has_body(headers), 413, "Requests must have no body."),
             (len(scope["raw_path"]) + len(scope["query_string"]) > MAX_TARGET_BYTES, 414, "The address is too long."),
             (sum(len(k) + len(v) for k, v in scope["headers"]) > MAX_HEADER_BYTES, 431, "The headers are too long."),
-            (not self._is_our_name(headers), 421, "This page is not served under this name."),
+            (not self._is_own_name(headers), 421, "This page is not served under this host name."),
         ):
             if is_so:
-                return PlainTextResponse(
-                    f"{sentence}\n", status, _REFUSED | ({"allow": "GET, HEAD"} if status == 405 else {})
-                )
-        return None if self._link is None else self._unknown(scope, headers)
+                headers_of_refusal = _REFUSED | ({"allow": "GET, HEAD"} if status == 405 else {})
+                return PlainTextResponse(f"{sentence}\n", status, headers_of_refusal)
+        return None if self._link is None or self._is_known(scope, headers) else self._admission(scope)
 
-    def _unknown(self, scope: Scope, headers: Headers) -> Response | None:
-        """What somebody gets who is not known; None for who is."""
-        cookie = f"imgassemble-{(scope['server'] or ('', 0))[1]}"  # browsers send a host's cookies to all of its ports
-        if any(compare_digest(given, known) for given in _cookies(headers, cookie) for known in self._sessions):
-            return None
+    def _is_known(self, scope: Scope, headers: Headers) -> bool:
+        given = _cookies(headers, _cookie_name(scope))
+        return any(compare_digest(cookie, known) for cookie in given for known in self._sessions)
+
+    def _admission(self, scope: Scope) -> Response:
+        """Return the answer to an unknown viewer: a cookie in exchange for the token, else a refusal."""
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if not compare_digest(given.encode(), self._token.encode()):
-            sentence = "Open the address that the terminal shows: it has a token that is good for one viewer.\n"
+            sentence = "Open the address that the terminal shows. Its token is valid for one viewer.\n"
             return PlainTextResponse(sentence, 401, _NO_STORE)
         response = HTMLResponse(_WELCOME, headers=_WELCOME_HEADERS)
         if scope["method"] == "HEAD":
-            return response  # whoever only looks what the link leads to uses nothing up
-        self._new_token()  # it was good for one viewer
+            return response  # a program that checks the link does not use up the token
+        self._new_token()
         session = token_urlsafe(24)
         self._sessions.append(session)
-        response.set_cookie(cookie, session, httponly=True, samesite="strict", path="/")
+        response.set_cookie(_cookie_name(scope), session, httponly=True, samesite="strict", path="/")
         return response
 
     def _new_token(self) -> None:
@@ -110,7 +111,7 @@ class Guard:
             self._token = token_urlsafe(24)
             self._link(self._token)
 
-    def _is_our_name(self, headers: Headers) -> bool:
+    def _is_own_name(self, headers: Headers) -> bool:
         given = _HOST.fullmatch(headers.get("host", "").lower())
         name = (given[1] or given[2]) if given else ""
         if is_loopback(name) or (name and name == self._host):
@@ -118,6 +119,10 @@ class Guard:
         if self._link is None:
             return False
         return _is_address(name) or name in (socket.gethostname().lower(), f"{socket.gethostname().lower()}.local")
+
+
+def _cookie_name(scope: Scope) -> str:
+    return f"imgassemble-{(scope['server'] or ('', 0))[1]}"  # with the port: a host's cookies are sent to all its ports
 
 
 def _cookies(headers: Headers, wanted: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the tests of the page play with: a site, streams that are fed step by step, and viewers who look at it.
+"""The set-up of the page's tests: a site, streams that are fed step by step, and viewers.
 
 Knows: the server, the browser's page as a test sees it. Must not know: what a test expects.
 """
@@ -15,9 +15,9 @@ from imgassemble import Assembler
 from imgassemble.serving import listen, url_of
 from imgassemble.simulator import Order, play
 from imgassemble.web import Gallery
-from imgassemble.web.server import Server, guarded
+from imgassemble.web.server import guarded, page_server
 
-# Notes what was shown, what moved, what was forbidden; in the page before its own scripts.
+# Runs before the page's own scripts and records which pictures were shown and how far elements moved.
 WITNESS = """
 window.shown = [];
 window.moved = 0;
@@ -30,7 +30,7 @@ new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) window.moved += entry.value;
 }).observe({ type: "layout-shift", buffered: true });
 """
-# The address of the picture on top of a tile, once it has come out of its fade.
+# Whether the picture of this address is the only one of a tile, and its fade has ended.
 ON_TOP = """([at, url]) => {
   const images = document.querySelectorAll(".tile")[at]?.querySelectorAll(".picture img") ?? [];
   return images.length === 1 && images[0].getAttribute("src") === url && getComputedStyle(images[0]).opacity === "1";
@@ -38,7 +38,7 @@ ON_TOP = """([at, url]) => {
 
 
 class Site:
-    """A gallery with its page on a port, which can be taken away and come back."""
+    """A gallery with its page on a port. The server can be stopped and started again."""
 
     def __init__(self) -> None:
         self.gallery = Gallery()
@@ -49,7 +49,7 @@ class Site:
     def start(self, app: Any = None) -> None:
         listener = listen("127.0.0.1", self.port)
         self.url, self.port = f"{url_of(listener)}/", listener.getsockname()[1]
-        server = Server(app or guarded(self.gallery, "127.0.0.1", link=lambda token: None))
+        server = page_server(app or guarded(self.gallery, "127.0.0.1", link=lambda token: None))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
 
@@ -69,7 +69,7 @@ class Site:
 
 
 class Feeding:
-    """A stream that is fed as far as a test says."""
+    """A stream of which a test feeds one event after the other."""
 
     def __init__(self, gallery: Gallery, order: Order, name: str, *, is_sized: bool) -> None:
         self._gallery, self._name = gallery, name
@@ -84,14 +84,14 @@ class Feeding:
 
     @property
     def shown(self) -> str:
-        """The address of the picture that is to be shown of the first item; "" where there is none."""
+        """The address of the picture of the first item that the page is to show; "" if it has none."""
         return str(self.items[0]["shown"] or "") if self.items else ""
 
     def feed(self, event: dict[str, Any]) -> None:
         self._assembler.feed(event)
 
     def step(self) -> bool:
-        """Feed until another picture is to be shown; False where none came any more."""
+        """Feed until there is another picture to show. Return False if there is none."""
         before = self.shown
         while self._rest:
             self.feed(self._rest.pop(0))
@@ -109,12 +109,12 @@ class Feeding:
 
 
 class Viewer:
-    """A page that a test looks at; whatever is wrong with it is remembered."""
+    """A page in a browser. Its errors are recorded."""
 
     def __init__(self, context: Any, url: str) -> None:
         self.context, self.page = context, context.new_page()
         self.trouble: list[str] = []
-        self.allowed = re.compile("(?!)")  # trouble that a test makes itself
+        self.allowed = re.compile("(?!)")  # errors that a test causes itself
         self._host = urlsplit(url).netloc
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.trouble.append(str(error)))

@@ -1,6 +1,6 @@
-"""The live page in a real browser: what is shown when, to whom, and that nothing from outside gets out of its place.
+"""The live page in a real browser: which picture is shown when, and that text from outside stays text.
 
-A stream is fed event by event by the test, which waits for what must then be so. It needs playwright and a Chromium:
+A test feeds a stream event by event and waits for the expected page. It needs playwright and a Chromium:
 pip install playwright; apt-get install chromium.
 """
 
@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import samples
 
+from imgassemble import Assembler, Limits
 from imgassemble.simulator import Order, base64_text, pictures_of
 
 pytest.importorskip("starlette", reason="the page needs the extra web: pip install 'imgassemble[web]'")
@@ -32,13 +34,15 @@ from imgassemble.web.server import guarded
 
 PLAYWRIGHT: Any = importlib.import_module("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SWITCHES = (  # it asks nobody for updates, and runs as root in a container
+SWITCHES = (  # no requests for updates; can run as root in a container
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
 AXE = Path(os.environ.get("IMGASSEMBLE_AXE") or Path(__file__).parent / "node_modules/axe-core/axe.min.js")
 SMALL = (96, 64)
-OTTER = Order(prompt="an otter", size=SMALL, partials=3, faults=("final-unlike-partial",))  # the final is another one
+OTTER = Order(
+    prompt="an otter", size=SMALL, partials=3, faults=("final-unlike-partial",)
+)  # the final differs from the last preview
 DRAFT = Order(prompt="a field", size=SMALL, faults=("no-final",), dialect="openai-2025")
 HOSTILE = (
     "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>",
@@ -87,7 +91,7 @@ def view(browser: Any, site: Site) -> Iterator[Callable[..., Viewer]]:
 View = Callable[..., Viewer]
 
 
-# ---- the way to it
+# ---- opening the page
 
 
 def test_a_link_with_a_token_works_from_another_site(browser: Any, site: Site) -> None:
@@ -113,19 +117,19 @@ def test_a_link_with_a_token_works_from_another_site(browser: Any, site: Site) -
 # ---- previews
 
 
-def test_an_empty_page_says_what_it_waits_for(view: View) -> None:
+def test_an_empty_page_says_that_it_is_waiting(view: View) -> None:
     viewer = view()
-    assert "waits for a stream" in viewer.page.locator("#empty").inner_text()
+    assert "is waiting for a stream" in viewer.page.locator("#empty").inner_text()
     assert viewer.page.locator(".tile").count() == 0
 
 
-def test_a_stream_without_items_has_a_tile_that_waits(site: Site, view: View) -> None:
+def test_a_stream_without_items_has_a_waiting_tile(site: Site, view: View) -> None:
     viewer = view()
     site.stream(OTTER)
     viewer.wait_for_tiles(1)
     assert viewer.text(".name") == "an otter"
     assert viewer.text(".badge") == "Waiting"
-    assert viewer.text(".words") == "waiting for the first preview"
+    assert viewer.text(".caption") == "waiting for the first preview"
     assert not viewer.page.locator("#empty").is_visible()
 
 
@@ -150,7 +154,7 @@ TOPS = "[...document.querySelectorAll('.tile')].map(tile => tile.getBoundingClie
 
 
 @pytest.mark.parametrize("width", [1280, 360])
-def test_no_tile_moves_another_while_it_comes_to_its_end(
+def test_no_tile_moves_another_until_its_end(
     site: Site, view: View, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     now = 0.0
@@ -161,7 +165,7 @@ def test_no_tile_moves_another_while_it_comes_to_its_end(
     viewer = view(viewport={"width": width, "height": 800})
     viewer.wait_for_tiles(7)
     tops = viewer.evaluate(TOPS)
-    now = 88.8  # seconds with as many digits as there can be
+    now = 88.8  # the longest text that seconds can have
     for at, stream in enumerate(streams):
         while stream.step():
             assert viewer.evaluate(TOPS) == tops
@@ -170,7 +174,7 @@ def test_no_tile_moves_another_while_it_comes_to_its_end(
         assert viewer.evaluate(TOPS) == tops
 
 
-def test_each_picture_is_called_what_it_is(site: Site, view: View) -> None:
+def test_each_picture_has_its_name(site: Site, view: View) -> None:
     stream, viewer = site.stream(OTTER), view()
     said = []
     while stream.step():
@@ -206,7 +210,7 @@ def test_a_preview_that_loads_slowly_is_not_shown_after_a_newer_one(site: Site, 
     viewer.page.route("**/frames/**", lambda route: route.continue_() if held else held.append(route))
     with viewer.page.expect_request("**/frames/**"):
         stream.step()
-    with viewer.page.expect_event("requestfailed"):  # it is let go of as soon as the newer one is there
+    with viewer.page.expect_event("requestfailed"):  # it is cancelled as soon as the newer one is decoded
         stream.step()
         viewer.wait_for_picture(stream.shown)
     assert viewer.evaluate("window.shown") == [first, stream.shown]
@@ -214,7 +218,7 @@ def test_a_preview_that_loads_slowly_is_not_shown_after_a_newer_one(site: Site, 
     viewer.page.unroute_all(behavior="ignoreErrors")
 
 
-def test_pictures_that_follow_each_other_at_once_do_not_flicker(site: Site, view: View) -> None:
+def test_pictures_in_quick_succession_do_not_flicker(site: Site, view: View) -> None:
     stream, viewer = site.stream(OTTER), view()
     stream.step()
     viewer.wait_for_picture(stream.shown)
@@ -239,19 +243,19 @@ def test_pictures_that_follow_each_other_at_once_do_not_flicker(site: Site, view
     assert brightest < 1.03
 
 
-def test_a_picture_that_the_browser_cannot_decode_leaves_the_one_before(site: Site, view: View) -> None:
+def test_a_picture_that_the_browser_cannot_decode_does_not_replace_the_one_before(site: Site, view: View) -> None:
     stream, viewer = site.stream(OTTER), view()
     stream.step()
     viewer.wait_for_picture(stream.shown)
     first = stream.shown
     viewer.page.route("**/frames/**", lambda route: route.fulfill(body=b"no picture", content_type="image/png"))
     stream.step()
-    viewer.wait_for_text(".words", "This picture cannot be shown here.")
+    viewer.wait_for_text(".caption", "This browser cannot show this picture.")
     assert viewer.evaluate("window.shown") == [first]
     viewer.page.unroute_all(behavior="wait")
     stream.step()
     viewer.wait_for_picture(stream.shown)
-    viewer.wait_for_text(".words", "")
+    viewer.wait_for_text(".caption", "")
 
 
 # ---- ends
@@ -275,7 +279,7 @@ def late_result(item_id: str) -> dict[str, Any]:
     return {"type": "response.output_item.done", "output_index": 0, "sequence_number": 1_000, "item": item}
 
 
-def test_a_draft_that_never_became_final_is_called_a_draft(site: Site, view: View) -> None:
+def test_a_draft_without_a_result_is_called_a_draft(site: Site, view: View) -> None:
     stream, viewer = site.stream(DRAFT), view()
     stream.finish()
     viewer.wait_for_picture(stream.shown)
@@ -287,7 +291,7 @@ def test_a_draft_that_never_became_final_is_called_a_draft(site: Site, view: Vie
     assert "no final picture came" in viewer.tile().locator(".notes li").inner_text()
 
 
-def test_a_failure_is_told_in_words_beside_the_last_preview(site: Site, view: View) -> None:
+def test_a_failure_is_described_beside_the_last_preview(site: Site, view: View) -> None:
     stream, viewer = site.stream(Order(prompt="a harbour", size=SMALL, faults=("error-nested",))), view()
     stream.finish()
     viewer.wait_for_text(".badge", "Failed")
@@ -297,22 +301,22 @@ def test_a_failure_is_told_in_words_beside_the_last_preview(site: Site, view: Vi
     assert "server_error" in viewer.tile().locator(".notes li").inner_text()
 
 
-def test_a_failure_without_a_picture_is_told_in_its_place(site: Site, view: View) -> None:
+def test_a_failure_without_a_picture_is_described_in_its_place(site: Site, view: View) -> None:
     site.stream(Order(prompt="forbidden", size=SMALL, faults=("moderation-stream",))).finish()
     viewer = view()
     viewer.wait_for_text(".badge", "Failed")
-    assert "moderation_blocked" in viewer.text(".words")
+    assert "moderation_blocked" in viewer.text(".caption")
     assert not viewer.tile().locator(".save").is_visible()
 
 
-def test_a_stream_that_ends_without_an_item_says_so(site: Site, view: View) -> None:
+def test_a_stream_that_ends_without_an_item_shows_its_outcome(site: Site, view: View) -> None:
     stream, viewer = site.stream(Order(prompt="a refusal", size=SMALL, faults=("refusal",))), view()
     viewer.wait_for_tiles(1)
     stream.finish()
-    viewer.wait_for("() => document.querySelector('.words').textContent.startsWith('ended without a picture')")
+    viewer.wait_for("() => document.querySelector('.caption').textContent.startsWith('ended without a picture')")
 
 
-def test_anomalies_are_told_in_words(site: Site, view: View) -> None:
+def test_anomalies_are_shown_as_notes(site: Site, view: View) -> None:
     stream, viewer = site.stream(Order(prompt="odd", size=SMALL, faults=("wrong-format",))), view()
     stream.finish()
     viewer.wait_for_text("summary", "4 notes")
@@ -320,7 +324,7 @@ def test_anomalies_are_told_in_words(site: Site, view: View) -> None:
     assert "is PNG and not webp" in viewer.tile().locator(".notes li").first.inner_text()
 
 
-def test_only_ends_are_announced_and_none_that_was_there_before(site: Site, view: View) -> None:
+def test_only_new_ends_are_announced(site: Site, view: View) -> None:
     site.stream(OTTER, "before").finish()
     stream, viewer = site.stream(OTTER), view()
     viewer.wait_for_tiles(2)
@@ -330,10 +334,10 @@ def test_only_ends_are_announced_and_none_that_was_there_before(site: Site, view
         if not stream.items[0]["has_final"]:
             assert viewer.evaluate(said) == ""
     viewer.wait_for("() => document.querySelector('[aria-live]').textContent !== ''")
-    assert viewer.evaluate(said) == "The final picture of “an otter” is there."
+    assert viewer.evaluate(said) == "The final picture of “an otter” has arrived."
 
 
-def test_the_seconds_to_the_first_preview_and_to_the_final_are_told(site: Site, view: View) -> None:
+def test_the_seconds_until_the_first_preview_and_the_final_are_shown(site: Site, view: View) -> None:
     stream, viewer = site.stream(OTTER), view()
     stream.step()
     stream.finish()
@@ -341,7 +345,7 @@ def test_the_seconds_to_the_first_preview_and_to_the_final_are_told(site: Site, 
     assert re.search(r"final \d+\.\d\u00a0s$", viewer.text(".times"))
 
 
-# ---- viewers that come late, go back, lose the connection
+# ---- late viewers, earlier frames, lost connections
 
 
 def test_a_late_viewer_sees_the_present_state(site: Site, view: View) -> None:
@@ -357,7 +361,7 @@ def test_a_late_viewer_sees_the_present_state(site: Site, view: View) -> None:
     assert viewer.tile().locator("input").get_attribute("max") == "3"
 
 
-def test_a_viewer_who_went_back_stays_there(site: Site, view: View) -> None:
+def test_an_earlier_frame_stays_chosen(site: Site, view: View) -> None:
     stream, viewer = site.stream(OTTER), view()
     stream.step()
     first = stream.shown
@@ -373,7 +377,7 @@ def test_a_viewer_who_went_back_stays_there(site: Site, view: View) -> None:
     viewer.wait_for_picture(stream.shown)
 
 
-def test_a_stream_that_is_let_go_of_leaves_the_page(site: Site, view: View) -> None:
+def test_a_removed_stream_disappears(site: Site, view: View) -> None:
     streams = [site.stream(OTTER), site.stream(OTTER, "another")]
     viewer = view()
     for at, stream in enumerate(streams):
@@ -384,13 +388,13 @@ def test_a_stream_that_is_let_go_of_leaves_the_page(site: Site, view: View) -> N
     assert viewer.text(".name") == "another"
 
 
-def test_the_page_recovers_by_itself_where_another_process_serves_it(site: Site, view: View) -> None:
+def test_the_page_recovers_when_another_process_serves_it(site: Site, view: View) -> None:
     site.stream(OTTER).finish()
     viewer = view()
     viewer.allowed = re.compile("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|RESET")
     viewer.wait_for_text(".badge", "Final")
     site.stop()
-    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    viewer.wait_for_text("#connection", "Connection lost. Trying again…")
     site.gallery = Gallery()
     same, other = site.stream(OTTER), site.stream(OTTER, "another")
     other.step()
@@ -403,33 +407,33 @@ def test_the_page_recovers_by_itself_where_another_process_serves_it(site: Site,
     viewer.wait_for_picture(same.shown)
 
 
-def test_the_page_is_empty_where_another_process_shows_nothing(site: Site, view: View) -> None:
+def test_the_page_becomes_empty_when_another_process_has_no_streams(site: Site, view: View) -> None:
     site.stream(OTTER)
     viewer = view()
     viewer.allowed = re.compile("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|RESET")
     viewer.wait_for_tiles(1)
     site.stop()
-    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    viewer.wait_for_text("#connection", "Connection lost. Trying again…")
     site.gallery = Gallery()
     site.start()
     viewer.wait_for_tiles(0)
     viewer.wait_for("() => !document.querySelector('#empty').hidden")
 
 
-def test_the_page_recovers_where_the_same_process_comes_back(site: Site, view: View) -> None:
+def test_the_page_recovers_when_the_same_process_answers_again(site: Site, view: View) -> None:
     stream, viewer = site.stream(OTTER), view()
     viewer.allowed = re.compile("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|RESET")
     stream.step()
     viewer.wait_for_picture(first := stream.shown)
     site.stop()
-    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    viewer.wait_for_text("#connection", "Connection lost. Trying again…")
     stream.step()
     site.start()
     viewer.wait_for_picture(stream.shown)
     assert viewer.evaluate("window.shown") == [first, stream.shown]
 
 
-def test_an_answer_that_is_no_stream_is_not_the_end(site: Site, view: View) -> None:
+def test_the_page_tries_again_after_an_answer_that_is_no_event_stream(site: Site, view: View) -> None:
     site.stream(OTTER)
     viewer = view(None)
     viewer.allowed = re.compile("503")
@@ -444,7 +448,7 @@ def test_an_answer_that_is_no_stream_is_not_the_end(site: Site, view: View) -> N
 
     viewer.page.route("**/events", answer)
     viewer.page.goto(site.url)
-    viewer.wait_for_text("#connection", "connection lost, trying again…")
+    viewer.wait_for_text("#connection", "Connection lost. Trying again…")
     viewer.wait_for_tiles(1)
     viewer.wait_for_text("#connection", "")
 
@@ -457,10 +461,10 @@ def test_the_page_works_under_any_prefix(site: Site, view: View) -> None:
     viewer.wait_for_picture(stream.shown)
 
 
-# ---- many, narrow, dark
+# ---- many items, narrow screens, dark systems
 
 
-def test_thirty_items_at_once_come_to_their_finals_in_order(site: Site, view: View) -> None:
+def test_thirty_items_at_once_get_their_finals_in_order(site: Site, view: View) -> None:
     viewer = view(viewport={"width": 1280, "height": 800})
     streams = [site.stream(OTTER, f"picture {at}") for at in range(30)]
     viewer.wait_for_tiles(30)
@@ -476,7 +480,7 @@ def test_thirty_items_at_once_come_to_their_finals_in_order(site: Site, view: Vi
     assert viewer.page.locator("#count").text_content() == "30 pictures"
 
 
-def test_the_items_of_a_stream_stand_side_by_side(site: Site, view: View) -> None:
+def test_the_items_of_a_stream_are_side_by_side(site: Site, view: View) -> None:
     site.stream(Order(prompt="two islands", size=SMALL, items=2)).finish()
     site.stream(OTTER).finish()
     viewer = view()
@@ -495,14 +499,14 @@ def test_nothing_is_wider_than_the_screen(site: Site, view: View, width: int) ->
     assert viewer.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_page_is_dark_where_the_system_is(site: Site, view: View) -> None:
+def test_the_page_is_dark_on_a_dark_system(site: Site, view: View) -> None:
     script = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
     dark, light = view(color_scheme="dark").evaluate(script), view(color_scheme="light").evaluate(script)
     assert max(dark) < 60
     assert min(light) > 200
 
 
-def test_nothing_fades_where_motion_is_not_wanted(site: Site, view: View) -> None:
+def test_nothing_fades_with_reduced_motion(site: Site, view: View) -> None:
     stream, viewer = site.stream(OTTER), view(reduced_motion="reduce")
     viewer.wait_for_tiles(1)
     while stream.step():
@@ -511,7 +515,7 @@ def test_nothing_fades_where_motion_is_not_wanted(site: Site, view: View) -> Non
         assert viewer.evaluate(running) == 0
 
 
-# ---- keyboard, and those who do not see the page
+# ---- keyboard and accessibility
 
 
 def test_the_keyboard_alone_is_enough(site: Site, view: View) -> None:
@@ -539,7 +543,7 @@ def test_the_keyboard_alone_is_enough(site: Site, view: View) -> None:
     not AXE.is_file(),
     reason="axe-core is missing: npm install axe-core in tests/browser, or name its axe.min.js in IMGASSEMBLE_AXE",
 )
-def test_there_is_nothing_that_shuts_anybody_out(site: Site, view: View, scheme: str) -> None:
+def test_the_page_is_accessible(site: Site, view: View, scheme: str) -> None:
     viewer = view(color_scheme=scheme, reduced_motion="reduce")
     check_with_axe(viewer)
     orders = (OTTER, DRAFT, *(Order(prompt=fault, size=SMALL, faults=(fault,)) for fault in TROUBLES))
@@ -564,7 +568,7 @@ def check_with_axe(viewer: Viewer) -> None:
     assert told == [], json.dumps(told, indent=1)
 
 
-# ---- what comes from outside
+# ---- text from outside
 
 
 def test_hostile_names_are_shown_as_text(site: Site, view: View) -> None:
@@ -586,7 +590,7 @@ def test_hostile_ids_and_errors_are_shown_as_text(site: Site, view: View) -> Non
         stream.feed({"type": "response.output_item.done", "output_index": at, "sequence_number": at, "item": item})
     viewer.wait_for_tiles(len(HOSTILE))
     assert viewer.text(".id") == f"{HOSTILE[0]}0"
-    assert "<img src=x" in viewer.text(".words")
+    assert "<img src=x" in viewer.text(".caption")
     assert "<img src=x" in str(viewer.page.locator("#announcer").text_content())
     assert viewer.page.title() == "imgassemble"
     assert viewer.page.locator("#tiles script, #tiles img, #announcer *").count() == 0
@@ -602,10 +606,35 @@ def test_hostile_ids_and_errors_are_shown_as_text(site: Site, view: View) -> Non
         ("b" * 500, f"{'b' * 60}-final.png"),
     ],
 )
-def test_a_picture_is_saved_under_a_harmless_name(site: Site, view: View, name: str, saved: str) -> None:
+def test_a_picture_is_saved_under_a_safe_name(site: Site, view: View, name: str, saved: str) -> None:
     site.stream(OTTER, name).finish()
     viewer = view()
     viewer.wait_for_text(".badge", "Final")
     with viewer.page.expect_download() as coming:
         viewer.tile().locator(".save").click()
     assert coming.value.suggested_filename == saved
+
+
+SVG = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><script>document.title = "taken"</script>'
+    b'<image href="http://elsewhere.example/x.png"/><rect width="8" height="8" style="fill: red"/></svg>'
+)
+
+
+def test_an_svg_is_shown_as_an_image_that_runs_and_loads_nothing(site: Site, view: View) -> None:
+    viewer = view()
+    assembler = Assembler(limits=Limits(formats=("PNG", "SVG")))
+    site.gallery.add("an otter", assembler)
+    assembler.feed(samples.done(content=SVG))
+    (_, facts) = (change.facts for change in site.gallery.changes(0)[1])
+    viewer.wait_for_picture(facts["shown"])
+    assert viewer.evaluate("document.querySelectorAll('svg, object, embed, iframe').length") == 0
+    assert viewer.page.title() == "imgassemble"
+    assert viewer.text(".times").startswith("final ")
+
+
+def test_the_facts_of_a_picture_without_a_size_have_no_size(view: View) -> None:
+    facts = "import('./static/sentences.js').then((sentences) => sentences.frameFacts(%s))"
+    viewer = view()
+    assert viewer.evaluate(facts % "{format: 'SVG', size: null, bytes: 120}") == "SVG, 120 bytes"
+    assert viewer.evaluate(facts % "{format: 'SVG', size: [8, 9], bytes: 120}") == "SVG, 8\u00a0×\u00a09, 120 bytes"

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 from pydantic import TypeAdapter
 
-from imgassemble.cli import simulate as command
+from imgassemble.cli import simulate
+from imgassemble.cli.options import add_options
 from imgassemble.errors import SinkError, UsageError
 from imgassemble.simulator import draw, encode, sharpen
 from imgassemble.simulator import messages as scripts
@@ -525,8 +526,8 @@ def test_jitter_is_the_same_for_the_same_seed() -> None:
 
 def _simulate(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return int(command.run(parser.parse_args(arguments)))
+    add_options(parser, simulate.OPTIONS)
+    return simulate.simulate(parser.parse_args(arguments))
 
 
 def test_the_command_writes_the_stream(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The live page as an application: events, frames, who may see what. No socket is opened here."""
+"""The live page as an application: events, frames, permissions. No socket is opened here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from starlette.routing import Mount
 from imgassemble.web import create_app, everyone
 from imgassemble.web import viewer as viewer_module
 
-PATIENCE_S = 30  # how long a test waits for what must come; the machine may be busy
+PATIENCE_S = 30  # how long a test waits for an expected event; the machine may be busy
 HOSTILE = (
     "</script><script>alert(1)</script>",
     "a\u2028b\u2029c",
@@ -74,7 +74,7 @@ def scope_of(path: str, method: str, headers: Headers) -> dict[str, Any]:
 
 
 class Connection:
-    """One request to an application, and what is sent for it. `gate` is where a slow viewer's sending waits."""
+    """One request to an application, and the messages it sends. `gate` blocks the sending to a slow viewer."""
 
     def __init__(self, app: Application, path: str, method: str = "GET", headers: Headers | None = None) -> None:
         self.gate = asyncio.Event()
@@ -137,7 +137,7 @@ def event_of(block: bytes) -> Event:
 
 
 class Viewer:
-    """Somebody who listens to the events."""
+    """A client that receives the events."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -158,7 +158,7 @@ class Viewer:
         return events
 
     async def batch(self) -> list[Event]:
-        """What is told at once, without the `hello` before and the `seen` behind."""
+        """The next batch of changes, without the `hello` before it and the `seen` after it."""
         return [event for event in await self.until("seen") if event.kind not in ("hello", "seen")]
 
 
@@ -193,13 +193,13 @@ def address_in(gallery: Gallery, stream: str = "otter") -> str:
     for change in gallery.changes(0)[1]:
         if change.kind == "item" and change.stream == stream:
             return f"/{change.facts['shown']}"
-    raise AssertionError("there is none")
+    raise AssertionError("no item of that stream")
 
 
 # ---- the page
 
 
-def test_the_page_and_all_that_it_names_are_served() -> None:
+def test_the_page_and_all_files_that_it_names_are_served() -> None:
     _, app = page_of()
     page = ask(app, "/")
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -212,7 +212,7 @@ def test_the_page_and_all_that_it_names_are_served() -> None:
             assert ask(app, urljoin(f"/{name}", other)).status == 200, other
 
 
-def test_the_page_has_neither_a_script_nor_a_style_nor_an_address_of_its_own_in_it() -> None:
+def test_the_page_has_no_inline_script_or_style_and_no_absolute_address() -> None:
     _, app = page_of()
     html = ask(app, "/").body.decode()
     assert not re.search(r"<style|<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=", html)
@@ -236,14 +236,14 @@ def test_the_page_has_neither_a_script_nor_a_style_nor_an_address_of_its_own_in_
         "/%ff",
     ],
 )
-def test_what_is_not_there_is_a_404(path: str) -> None:
+def test_an_unknown_path_is_a_404(path: str) -> None:
     _, app = page_of(samples.partial())
     assert ask(app, path).status == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/static/page.css", "/static/page.js", "/events", "/nothing", "/frames/a/b.png"])
 @pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS", "DELETE"])
-def test_every_answer_has_the_headers_that_keep_a_browser_safe(path: str, method: str) -> None:
+def test_every_answer_has_the_security_headers(path: str, method: str) -> None:
     _, app = page_of()
     headers = ask(app, path, method).headers
     assert headers["x-content-type-options"] == "nosniff"
@@ -253,7 +253,7 @@ def test_every_answer_has_the_headers_that_keep_a_browser_safe(path: str, method
 
 
 @pytest.mark.parametrize("path", ["/", "/static/page.css", "/events"])
-def test_what_is_read_cannot_be_written(path: str) -> None:
+def test_only_get_and_head_are_allowed(path: str) -> None:
     _, app = page_of()
     assert ask(app, path, "POST").status == 405
 
@@ -268,7 +268,7 @@ def test_a_head_of_the_events_ends() -> None:
 # ---- events
 
 
-def test_a_viewer_that_comes_late_sees_the_present_state_at_once() -> None:
+def test_a_late_viewer_receives_the_present_state_at_once() -> None:
     gallery, app = page_of(
         *(samples.partial(index=index) for index in range(3)), samples.done(content=samples.png(2, 2))
     )
@@ -284,7 +284,7 @@ def test_a_viewer_that_comes_late_sees_the_present_state_at_once() -> None:
     run(scene())
 
 
-def test_events_carry_addresses_and_never_pictures() -> None:
+def test_events_contain_addresses_and_no_pictures() -> None:
     _, app = page_of(
         samples.partial(content=samples.picture("JPEG", 64, 48)), samples.done(content=samples.picture("PNG", 64, 48))
     )
@@ -301,7 +301,7 @@ def test_events_carry_addresses_and_never_pictures() -> None:
     run(scene())
 
 
-def test_news_are_told_as_they_happen() -> None:
+def test_changes_are_sent_as_they_happen() -> None:
     gallery, app = page_of()
 
     async def scene() -> None:
@@ -319,7 +319,7 @@ def test_news_are_told_as_they_happen() -> None:
     run(scene())
 
 
-def test_whoever_is_connected_again_goes_on_from_where_it_was() -> None:
+def test_a_viewer_that_connects_again_receives_only_later_changes() -> None:
     gallery, app = page_of(samples.partial("ig_1"))
     shown(gallery, samples.partial("ig_2"), name="lighthouse").feed(samples.partial("ig_3"))
 
@@ -342,7 +342,7 @@ def test_whoever_is_connected_again_goes_on_from_where_it_was() -> None:
 @pytest.mark.parametrize(
     "last", ["", "7", "{}.999999", "{}.-1", "{}.x", "{}.1.5", "{}.", "{}.٣", "other.1", "{}." + "9" * 400, "\xff\xfe"]
 )
-def test_whoever_comes_with_a_foreign_or_garbled_id_is_told_all_anew(last: str) -> None:
+def test_a_viewer_with_a_foreign_or_invalid_event_id_receives_everything(last: str) -> None:
     gallery, app = page_of(samples.partial())
     last = last.format(gallery.epoch) if last.isascii() else last.encode().decode("latin-1").format(gallery.epoch)
 
@@ -356,7 +356,7 @@ def test_whoever_comes_with_a_foreign_or_garbled_id_is_told_all_anew(last: str) 
     run(scene())
 
 
-def test_another_process_counts_anew() -> None:
+def test_an_event_id_of_another_process_means_nothing() -> None:
     first, _ = page_of(samples.partial())
     second, app = page_of(samples.partial())
     assert first.epoch != second.epoch
@@ -368,7 +368,7 @@ def test_another_process_counts_anew() -> None:
     run(scene())
 
 
-def test_a_viewer_of_nothing_is_told_that_this_is_all() -> None:
+def test_a_viewer_of_an_empty_gallery_receives_the_end_of_the_batch() -> None:
     _, app = page_of()
 
     async def scene() -> None:
@@ -378,7 +378,7 @@ def test_a_viewer_of_nothing_is_told_that_this_is_all() -> None:
     run(scene())
 
 
-def test_a_long_list_is_told_in_pieces_between_which_others_have_their_turn() -> None:
+def test_a_long_batch_is_sent_in_pieces_between_which_other_tasks_run() -> None:
     _, app = page_of(*(samples.partial(f"ig_{number}") for number in range(1_000)))
 
     async def scene() -> None:
@@ -394,7 +394,7 @@ def test_a_long_list_is_told_in_pieces_between_which_others_have_their_turn() ->
     run(scene())
 
 
-def test_whoever_goes_in_the_middle_of_a_long_list_is_told_no_more_of_it() -> None:
+def test_a_viewer_that_leaves_during_a_long_batch_is_sent_no_more_of_it() -> None:
     _, app = page_of(*(samples.partial(f"ig_{number}") for number in range(5_000)))
 
     async def scene() -> None:
@@ -408,7 +408,7 @@ def test_whoever_goes_in_the_middle_of_a_long_list_is_told_no_more_of_it() -> No
     run(scene())
 
 
-def test_a_stream_without_a_name_is_asked_for_like_any_other() -> None:
+def test_a_stream_whose_name_is_empty_needs_a_permission_like_any_other() -> None:
     gallery, app = page_of(authorize=only("mine"))
     shown(gallery, samples.partial(), name="")
 
@@ -441,7 +441,7 @@ def test_a_slow_viewer_skips_previews_and_gets_the_final() -> None:
     run(scene())
 
 
-def test_nothing_waits_for_a_slow_viewer() -> None:
+def test_neither_the_stream_nor_another_viewer_waits_for_a_slow_viewer() -> None:
     gallery, app = page_of()
 
     async def scene() -> None:
@@ -457,7 +457,7 @@ def test_nothing_waits_for_a_slow_viewer() -> None:
     run(scene())
 
 
-def test_a_viewer_who_slept_too_long_is_told_all_anew() -> None:
+def test_a_viewer_that_is_too_far_behind_receives_everything() -> None:
     gallery = Gallery(max_streams=2)
     app = create_app(gallery, authorize=everyone)
 
@@ -467,7 +467,7 @@ def test_a_viewer_who_slept_too_long_is_told_all_anew() -> None:
             await viewer.until("seen")
             viewer.connection.gate.clear()
             gallery.add("second")
-            await viewer.next()  # it is stuck in this
+            await viewer.next()  # it blocks in this one
             for name in ("first", "second", "third", "fourth"):
                 if name not in gallery.names:
                     gallery.add(name)
@@ -493,7 +493,7 @@ def test_a_quiet_connection_is_kept_alive_by_comments() -> None:
     run(scene())
 
 
-def test_what_grows_old_goes_while_a_viewer_looks_on() -> None:
+def test_a_connected_viewer_is_sent_the_removal_of_an_old_stream() -> None:
     now = [0.0]
     gallery = Gallery(keep_s=60, clock=lambda: now[0])
     app = create_app(gallery, authorize=everyone, keep_alive_s=0.01)
@@ -508,7 +508,7 @@ def test_what_grows_old_goes_while_a_viewer_looks_on() -> None:
     run(scene())
 
 
-def test_many_items_and_streams_are_told_at_once() -> None:
+def test_many_items_and_streams_are_sent_in_one_batch() -> None:
     gallery, app = page_of()
 
     async def scene() -> None:
@@ -528,7 +528,7 @@ def test_many_items_and_streams_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_no_word_from_outside_leaves_its_place(text: str) -> None:
+def test_text_from_outside_cannot_break_the_event_format(text: str) -> None:
     gallery, app = page_of()
     assembler = shown(
         gallery, samples.partial(text), samples.error(text, text), samples.partial(text, 1, "%"), name=text
@@ -548,10 +548,10 @@ def test_no_word_from_outside_leaves_its_place(text: str) -> None:
     run(scene())
 
 
-# ---- how many viewers
+# ---- the number of viewers
 
 
-def test_one_viewer_too_many_is_told_to_come_back() -> None:
+def test_a_viewer_above_the_maximum_is_refused_until_later() -> None:
     _, app = page_of(max_viewers=2)
 
     async def scene() -> None:
@@ -566,7 +566,7 @@ def test_one_viewer_too_many_is_told_to_come_back() -> None:
     run(scene())
 
 
-def test_viewers_that_come_at_once_are_counted_all_the_same() -> None:
+def test_viewers_that_connect_at_the_same_time_are_all_counted() -> None:
     _, app = page_of(max_viewers=3)
 
     async def scene() -> None:
@@ -579,7 +579,7 @@ def test_viewers_that_come_at_once_are_counted_all_the_same() -> None:
     run(scene())
 
 
-def test_a_viewer_that_goes_before_it_was_told_anything_leaves_room() -> None:
+def test_a_viewer_that_leaves_before_the_first_event_is_no_longer_counted() -> None:
     _, app = page_of(max_viewers=1)
 
     async def scene() -> None:
@@ -592,7 +592,7 @@ def test_a_viewer_that_goes_before_it_was_told_anything_leaves_room() -> None:
     run(scene())
 
 
-def test_a_viewer_whose_request_is_cancelled_leaves_room() -> None:
+def test_a_viewer_whose_request_is_cancelled_is_no_longer_counted() -> None:
     gallery, app = page_of(max_viewers=1)
 
     async def scene() -> None:
@@ -607,7 +607,7 @@ def test_a_viewer_whose_request_is_cancelled_leaves_room() -> None:
     assert not gallery._watchers
 
 
-def test_one_loop_is_woken_once_however_many_viewers_it_has_and_not_when_they_have_gone() -> None:
+def test_the_gallery_has_one_watcher_for_all_viewers_of_a_loop_and_none_after_them() -> None:
     gallery, app = page_of()
 
     async def scene() -> None:
@@ -620,7 +620,7 @@ def test_one_loop_is_woken_once_however_many_viewers_it_has_and_not_when_they_ha
     run(scene())
 
 
-def test_viewers_on_several_loops_are_all_told_what_several_threads_feed() -> None:
+def test_viewers_on_several_loops_receive_the_changes_of_several_threads() -> None:
     gallery, app = page_of()
     gate = threading.Barrier(6)
     troubles: list[BaseException] = []
@@ -629,7 +629,7 @@ def test_viewers_on_several_loops_are_all_told_what_several_threads_feed() -> No
         def work_on() -> None:
             try:
                 work()
-            except BaseException as error:  # noqa: BLE001 - it is told below
+            except BaseException as error:  # noqa: BLE001 - it is reported below
                 troubles.append(error)
 
         return threading.Thread(target=work_on)
@@ -663,7 +663,7 @@ def test_viewers_on_several_loops_are_all_told_what_several_threads_feed() -> No
     assert not gallery._watchers
 
 
-# ---- who may see what
+# ---- permissions
 
 
 def only(*names: str) -> Callable[[Request, str], bool]:
@@ -676,7 +676,7 @@ async def only_mine(_request: Request, stream: str) -> bool:
 
 
 @pytest.mark.parametrize("authorize", [only("mine"), only_mine], ids=["sync", "async"])
-def test_nobody_hears_of_a_stream_that_it_may_not_see(authorize: Any) -> None:
+def test_a_viewer_receives_nothing_of_a_stream_that_it_may_not_see(authorize: Any) -> None:
     gallery, app = page_of(authorize=authorize)
     shown(gallery, samples.partial("ig_secret"), name="yours")
     shown(gallery, samples.partial("ig_mine"), name="mine")
@@ -697,7 +697,7 @@ def test_nobody_hears_of_a_stream_that_it_may_not_see(authorize: Any) -> None:
     run(scene())
 
 
-def test_a_frame_of_a_stream_that_one_may_not_see_is_as_if_it_were_not_there() -> None:
+def test_a_frame_of_a_stream_that_a_viewer_may_not_see_is_a_404() -> None:
     gallery, app = page_of(authorize=only("mine"))
     shown(gallery, samples.done(content=samples.png()), name="yours")
     address = address_in(gallery, "yours")
@@ -708,7 +708,7 @@ def test_a_frame_of_a_stream_that_one_may_not_see_is_as_if_it_were_not_there() -
     assert ask(app, address, headers={"if-none-match": etag}).status == 404
 
 
-def test_authorize_is_asked_with_the_request_of_the_viewer() -> None:
+def test_authorize_is_called_with_the_request_of_the_viewer() -> None:
     def by_cookie(request: Request, stream: str) -> bool:
         return request.cookies.get("user") == stream
 
@@ -718,7 +718,7 @@ def test_authorize_is_asked_with_the_request_of_the_viewer() -> None:
     assert ask(app, address_in(gallery, "mine"), headers={"cookie": "user=other"}).status == 404
 
 
-def test_a_permission_that_is_withdrawn_holds_from_the_next_news_on() -> None:
+def test_a_withdrawn_permission_takes_effect_at_the_next_change() -> None:
     allowed = {"otter"}
     gallery, app = page_of(authorize=lambda _request, stream: stream in allowed)
 
@@ -734,7 +734,7 @@ def test_a_permission_that_is_withdrawn_holds_from_the_next_news_on() -> None:
 
 
 class Gatekeeper:
-    """Says no, or fails, as long as a test wants it."""
+    """An `authorize` that refuses, or raises, until a test changes it."""
 
     def __init__(self, *, is_failing: bool = False) -> None:
         self.closed: set[str] = set()
@@ -748,7 +748,7 @@ class Gatekeeper:
 
 @pytest.mark.parametrize("is_failing", [False, True], ids=["no", "fails"])
 @pytest.mark.parametrize("way", ["waits", "hears more of it", "is connected again"])
-def test_what_was_withheld_for_a_moment_is_told_when_it_may_be_seen(is_failing: bool, way: str) -> None:
+def test_changes_that_were_withheld_for_a_moment_are_sent_once_allowed(is_failing: bool, way: str) -> None:
     gate = Gatekeeper(is_failing=is_failing)
     gallery, app = page_of(authorize=gate, keep_alive_s=0.05 if way == "waits" else 60)
     other = shown(gallery, samples.partial("ig_2"), name="lighthouse")
@@ -769,7 +769,7 @@ def test_what_was_withheld_for_a_moment_is_told_when_it_may_be_seen(is_failing: 
                     told = await again.batch()
             else:
                 if way == "hears more of it":
-                    assembler.close()  # of the item nothing new is told
+                    assembler.close()  # the item itself does not change
                 told = [event for event in await viewer.batch() if event.kind != ":"]
                 assert {event.facts["stream"] for event in told} == {"otter"}
         assert ("otter", True) in {(event.facts["stream"], event.facts.get("has_final")) for event in told}
@@ -777,7 +777,7 @@ def test_what_was_withheld_for_a_moment_is_told_when_it_may_be_seen(is_failing: 
     run(scene())
 
 
-def test_a_stream_that_may_be_seen_later_is_told_whole() -> None:
+def test_a_stream_that_is_allowed_later_is_sent_whole() -> None:
     gate = Gatekeeper()
     gate.closed.add("otter")
     gallery, app = page_of(authorize=gate)
@@ -801,7 +801,7 @@ def test_a_stream_that_may_be_seen_later_is_told_whole() -> None:
     run(scene())
 
 
-def test_a_stream_that_goes_while_it_is_withheld_leaves_whoever_was_told_of_it_and_nobody_else() -> None:
+def test_the_removal_of_a_withheld_stream_is_sent_only_to_viewers_that_have_it() -> None:
     gate = Gatekeeper()
     gate.closed.add("secret")
     gallery, app = page_of(authorize=gate)
@@ -817,12 +817,12 @@ def test_a_stream_that_goes_while_it_is_withheld_leaves_whoever_was_told_of_it_a
             *gone, seen = await viewer.until("seen")
             assert [(event.kind, event.facts["stream"]) for event in gone] == [("gone", "otter")]
             assert seen.id
-            assert not seen.id.endswith(".0")  # nothing is kept from it any more
+            assert not seen.id.endswith(".0")  # no stream is withheld any more
 
     run(scene())
 
 
-def test_what_is_shown_waits_for_one_question_about_what_is_not() -> None:
+def test_changes_of_shown_streams_wait_for_one_question_at_most() -> None:
     many = 20
 
     async def scene() -> None:
@@ -853,7 +853,7 @@ def test_what_is_shown_waits_for_one_question_about_what_is_not() -> None:
     run(scene())
 
 
-def test_of_many_streams_those_that_may_be_seen_are_told_before_all_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_allowed_streams_are_sent_before_all_questions_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viewer_module, "_ASKING_S", 0)
 
     async def scene() -> None:
@@ -873,8 +873,8 @@ def test_of_many_streams_those_that_may_be_seen_are_told_before_all_is_asked(mon
     run(scene())
 
 
-@pytest.mark.parametrize("way", ["while it was away", "when it is there again"])
-def test_a_stream_that_goes_with_its_permission_leaves_whoever_was_told_of_it_before(way: str) -> None:
+@pytest.mark.parametrize("way", ["while it was away", "after it is back"])
+def test_a_stream_that_is_removed_with_its_permission_disappears_from_earlier_viewers(way: str) -> None:
     gate = Gatekeeper()
     gallery, app = page_of(authorize=gate)
     shown(gallery, samples.partial(), name="otter")
@@ -889,7 +889,7 @@ def test_a_stream_that_goes_with_its_permission_leaves_whoever_was_told_of_it_be
             gallery.remove("otter")
         async with viewing(app, last_event_id=last) as viewer:
             told = await viewer.until("seen")
-            if way == "when it is there again":
+            if way == "after it is back":
                 gate.closed.add("otter")
                 gallery.remove("otter")
                 told = await viewer.until("seen")
@@ -899,7 +899,7 @@ def test_a_stream_that_goes_with_its_permission_leaves_whoever_was_told_of_it_be
     run(scene())
 
 
-def test_a_stream_that_went_while_a_viewer_was_away_leaves_it() -> None:
+def test_a_stream_that_was_removed_during_an_absence_disappears() -> None:
     gallery, app = page_of(samples.partial())
 
     async def scene() -> None:
@@ -914,7 +914,7 @@ def test_a_stream_that_went_while_a_viewer_was_away_leaves_it() -> None:
     run(scene())
 
 
-def test_an_authorize_that_raises_is_a_no_that_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_of_authorize_is_logged_and_means_no(caplog: pytest.LogCaptureFixture) -> None:
     def authorize(_request: Request, stream: str) -> bool:
         if stream == "broken":
             raise RuntimeError("the password of the database is 1234")
@@ -937,13 +937,13 @@ def test_an_authorize_that_raises_is_a_no_that_is_logged_and_not_told(caplog: py
     with caplog.at_level(logging.ERROR):
         run(scene())
     assert {record.getMessage() for record in caplog.records} == {
-        "authorize failed on stream 'broken', which is not shown to this viewer"
+        "authorize failed for stream 'broken', which is not shown to this viewer"
     }
     assert all(record.exc_info for record in caplog.records)
 
 
 @pytest.mark.parametrize("answer", [None, 0, "", []])
-def test_whatever_is_not_true_is_a_no(answer: Any) -> None:
+def test_every_false_answer_of_authorize_means_no(answer: Any) -> None:
     gallery, app = page_of(samples.done(content=samples.png()), authorize=lambda _request, _stream: answer)
     assert ask(app, address_in(gallery)).status == 404
 
@@ -960,7 +960,7 @@ def test_whatever_is_not_true_is_a_no(answer: Any) -> None:
         {"origin": "http://testserver", "sec-fetch-site": "cross-site"},
     ],
 )
-def test_a_page_of_another_origin_gets_nothing(path: str, headers: Headers) -> None:
+def test_a_page_of_another_origin_is_refused(path: str, headers: Headers) -> None:
     gallery, app = page_of(samples.done(content=samples.png()))
     answer = ask(app, address_in(gallery) if path == "frame" else path, headers=headers)
     assert answer.status == 403
@@ -977,13 +977,13 @@ def test_a_page_of_another_origin_gets_nothing(path: str, headers: Headers) -> N
         {"sec-fetch-site": "same-origin", "sec-fetch-dest": "image"},
     ],
 )
-def test_the_page_itself_gets_all(headers: Headers) -> None:
+def test_the_page_itself_is_allowed(headers: Headers) -> None:
     gallery, app = page_of(samples.done(content=samples.png()))
     assert ask(app, "/", headers=headers).status == 200
     assert ask(app, address_in(gallery), headers=headers).status == 200
 
 
-def test_a_link_from_elsewhere_may_lead_to_the_page_and_to_nothing_else() -> None:
+def test_a_link_on_another_site_may_open_only_the_page() -> None:
     gallery, app = page_of(samples.done(content=samples.png()))
     link = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
     assert ask(app, "/", headers=link).status == 200
@@ -994,7 +994,7 @@ def test_a_link_from_elsewhere_may_lead_to_the_page_and_to_nothing_else() -> Non
 
 @pytest.mark.parametrize("host", ["", "[", "[::1", "a b", "\xff", "x" * 5_000, "evil:port", "@", "//"])
 @pytest.mark.parametrize("path", ["/", "/events/", "/static/page.css", "/nothing"])
-def test_no_host_makes_it_fail(host: str, path: str) -> None:
+def test_the_application_answers_under_any_host_name(host: str, path: str) -> None:
     _, app = page_of()
     answer = ask(app, path, headers={"host": host, "sec-fetch-site": "cross-site"})
     assert answer.status in (200, 403, 404)
@@ -1018,7 +1018,7 @@ def test_a_frame_is_served_as_it_was_received(form: str, media_type: str) -> Non
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_large_frame_arrives_whole_and_in_pieces_that_a_slow_viewer_holds_one_of() -> None:
+def test_a_large_frame_is_sent_in_pieces_and_one_waits_for_a_slow_viewer() -> None:
     picture = samples.png(700, 700)
     big = picture[:-12] + samples.png_chunk(b"tEXt", bytes(2_000_000)) + picture[-12:]
     gallery, app = page_of(samples.done(content=big))
@@ -1051,14 +1051,14 @@ def test_a_frame_that_a_viewer_does_not_have_is_sent(given: str) -> None:
     assert ask(app, address_in(gallery), headers={"if-none-match": given}).status == 200
 
 
-def test_frames_that_differ_have_tags_that_differ() -> None:
+def test_different_frames_have_different_tags() -> None:
     gallery, app = page_of(samples.partial(), samples.done("ig_1", samples.png(2, 2)))
     facts = gallery.changes(0)[1][1].facts
     tags = [ask(app, f"/{each['url']}").headers["etag"] for each in (*facts["partials"], facts["final"])]
     assert len(set(tags)) == 2
 
 
-def test_a_drawing_is_an_attachment_that_may_run_nothing() -> None:
+def test_an_svg_opened_alone_is_a_download_that_may_run_nothing() -> None:
     drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><script>alert(1)</script></svg>'
     gallery = Gallery()
     shown(gallery, samples.done(content=drawing), limits=Limits(formats=("PNG", "SVG")))
@@ -1070,7 +1070,7 @@ def test_a_drawing_is_an_attachment_that_may_run_nothing() -> None:
     assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
 
 
-def test_a_frame_of_a_stream_that_went_is_gone() -> None:
+def test_a_frame_of_a_removed_stream_is_a_404() -> None:
     gallery, app = page_of(samples.done(content=samples.png()))
     address = address_in(gallery)
     gallery.remove("otter")
@@ -1104,7 +1104,7 @@ def test_no_path_leads_out_of_the_frames(changed: str) -> None:
     assert ask(app, path.encode().decode("latin-1")).status == 404
 
 
-def test_an_address_of_one_stream_and_a_name_of_another_lead_nowhere() -> None:
+def test_the_key_of_one_stream_with_the_frame_of_another_is_a_404() -> None:
     gallery, app = page_of()
     for name, picture in (("mine", samples.png()), ("yours", samples.png(2, 2))):
         shown(gallery, samples.done(content=picture), name=name)
@@ -1113,7 +1113,7 @@ def test_an_address_of_one_stream_and_a_name_of_another_lead_nowhere() -> None:
     assert ask(app, f"/frames/{key}/{name}").status == 404
 
 
-# ---- mounted
+# ---- mounted under a prefix
 
 
 def mounted_in_starlette(app: Any) -> Application:
@@ -1131,7 +1131,7 @@ HOSTS = pytest.mark.parametrize("mounted", [mounted_in_starlette, mounted_in_fas
 
 
 @HOSTS
-def test_mounted_under_a_prefix_every_address_is_found_from_the_page(mounted: Callable[[Any], Application]) -> None:
+def test_under_a_prefix_every_address_is_relative_to_the_page(mounted: Callable[[Any], Application]) -> None:
     host = mounted(page_of(samples.done(content=samples.png()))[1])
 
     async def scene() -> None:
@@ -1147,7 +1147,7 @@ def test_mounted_under_a_prefix_every_address_is_found_from_the_page(mounted: Ca
 
 
 @HOSTS
-def test_mounted_a_link_from_elsewhere_may_lead_to_the_page(mounted: Callable[[Any], Application]) -> None:
+def test_under_a_prefix_a_link_on_another_site_may_open_the_page(mounted: Callable[[Any], Application]) -> None:
     host = mounted(page_of()[1])
     link = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
     assert ask(host, "/pictures/", headers=link).status == 200
@@ -1155,12 +1155,12 @@ def test_mounted_a_link_from_elsewhere_may_lead_to_the_page(mounted: Callable[[A
 
 
 @HOSTS
-def test_mounted_what_is_not_there_is_a_404(mounted: Callable[[Any], Application]) -> None:
+def test_under_a_prefix_an_unknown_path_is_a_404(mounted: Callable[[Any], Application]) -> None:
     host = mounted(page_of()[1])
     assert ask(host, "/pictures/nothing").status == ask(host, "/events").status == 404
 
 
-def test_what_the_page_exports_is_there() -> None:
+def test_every_exported_name_exists() -> None:
     web = importlib.import_module("imgassemble.web")
     assert set(dir(web)) == set(web.__all__) == {"Gallery", "create_app", "everyone"}
     assert all(getattr(web, name) for name in web.__all__)

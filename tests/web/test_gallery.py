@@ -1,4 +1,4 @@
-"""What viewers are shown of many streams, as facts and frames: the present, told once, and let go of in time."""
+"""The gallery: facts and frames of many streams, changes for viewers, and removal in time."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from imgassemble import Assembler, Frame, FrameAdded, ItemEnded, State, StreamEn
 from imgassemble.assembly.updates import Outcome
 from imgassemble.web import Gallery
 from imgassemble.web import gallery as gallery_module
-from imgassemble.web.gallery import Change
+from imgassemble.web.changes import PageChange
 
 
 @dataclass(slots=True)
 class Viewer:
-    """What somebody has made of the changes that were told."""
+    """A viewer that applies the changes it receives."""
 
     gallery: Gallery
     seen: int = 0
     streams: dict[str, dict[str, Any]] = field(default_factory=dict)
     items: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    told: list[Change] = field(default_factory=list)
+    told: list[PageChange] = field(default_factory=list)
 
     def look(self) -> Viewer:
         self.seen, self.told = self.gallery.changes(self.seen)
         for change in self.told:
             match change.kind:
-                case "anew":
+                case "reset":
                     self.streams, self.items = {}, {}
                 case "stream":
                     self.streams[change.stream] = change.facts
@@ -80,8 +80,8 @@ def frames_of(facts: dict[str, Any]) -> list[dict[str, Any]]:
     return [*facts["partials"], *([facts["final"]] if facts["has_final"] else [])]
 
 
-def told_again(frame: dict[str, Any]) -> dict[str, Any]:
-    """What stays of a frame's facts when it comes again, which is no news; without its address, which is random."""
+def lasting_facts(frame: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a frame that do not change when it arrives again; without its address, which is random."""
     return {name: frame[name] for name in ("index", "is_final", "format", "size", "bytes", "sha256")}
 
 
@@ -141,7 +141,7 @@ def days(draw: st.DrawFn) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
 
 
 def lived(bounds: dict[str, Any], happenings: list[tuple[str, Any]]) -> Iterator[tuple[Gallery, list[Viewer]]]:
-    """The gallery and three viewers, after each thing that happened."""
+    """The gallery and three viewers, after each happening."""
     clock = Clock()
     gallery = Gallery(clock=clock, **bounds)
     viewers = [Viewer(gallery) for _ in range(3)]
@@ -156,7 +156,7 @@ def lived(bounds: dict[str, Any], happenings: list[tuple[str, Any]]) -> Iterator
                     gallery.add(name, assembler)
                     assemblers[name] = assembler
                 except UsageError:
-                    pass  # it is there, or there are too many
+                    pass  # the name is shown already, or there are too many
             case "feed", (name, events) if name in assemblers and not assemblers[name].outcome:
                 for event in events:
                     assemblers[name].feed(event)
@@ -172,7 +172,7 @@ def lived(bounds: dict[str, Any], happenings: list[tuple[str, Any]]) -> Iterator
 
 
 @given(days())
-def test_whoever_looks_now_and_then_knows_what_a_newcomer_sees(day: tuple[dict[str, Any], list[Any]]) -> None:
+def test_a_viewer_that_asks_now_and_then_has_what_a_new_viewer_receives(day: tuple[dict[str, Any], list[Any]]) -> None:
     for gallery, viewers in lived(*day):
         for viewer in copy.deepcopy([(each.seen, each.streams, each.items) for each in viewers]):
             late = Viewer(gallery, *viewer).look()
@@ -180,7 +180,7 @@ def test_whoever_looks_now_and_then_knows_what_a_newcomer_sees(day: tuple[dict[s
 
 
 @given(days())
-def test_every_address_that_is_told_leads_to_its_frame(day: tuple[dict[str, Any], list[Any]]) -> None:
+def test_every_address_in_the_facts_leads_to_its_frame(day: tuple[dict[str, Any], list[Any]]) -> None:
     for gallery, _ in lived(*day):
         for facts in fresh(gallery).items.values():
             frames = frames_of(facts)
@@ -189,11 +189,13 @@ def test_every_address_that_is_told_leads_to_its_frame(day: tuple[dict[str, Any]
                 frame = frame_at(gallery, each["url"])
                 assert frame is not None
                 assert (len(frame.data), frame.format) == (each["bytes"], each["format"])
-                assert f"{frame.sha256}{frame.suffix}" in each["url"]  # the last partial and the final may be one
+                assert (
+                    f"{frame.sha256}{frame.suffix}" in each["url"]
+                )  # the last partial and the final may be the same picture
 
 
 @given(days())
-def test_only_the_newest_picture_of_each_item_may_be_over_the_bound(day: tuple[dict[str, Any], list[Any]]) -> None:
+def test_only_the_newest_picture_of_each_item_may_exceed_max_bytes(day: tuple[dict[str, Any], list[Any]]) -> None:
     for gallery, _ in lived(*day):
         now = fresh(gallery)
         sizes = {each["url"]: each["bytes"] for facts in now.items.values() for each in frames_of(facts)}
@@ -203,7 +205,7 @@ def test_only_the_newest_picture_of_each_item_may_be_over_the_bound(day: tuple[d
 
 
 @given(STREAMS, st.booleans())
-def test_an_item_is_shown_as_the_assembler_has_it(events: list[samples.Wire], is_closed: bool) -> None:
+def test_the_facts_of_an_item_agree_with_the_assembler(events: list[samples.Wire], is_closed: bool) -> None:
     gallery, assembler = Gallery(), Assembler()
     gallery.add("otter", assembler)
     for step in [*events, *([None] if is_closed else [])]:
@@ -222,7 +224,9 @@ def test_an_item_is_shown_as_the_assembler_has_it(events: list[samples.Wire], is
             assert facts["has_final"] == (result is not None)
             assert (facts["kind"] == "final") == facts["has_final"]
             assert (facts["final_s"] is not None) == facts["has_final"]
-            assert [told_again(each) for each in frames_of(facts)] == [told_again(each.as_dict()) for each in frames]
+            assert [lasting_facts(each) for each in frames_of(facts)] == [
+                lasting_facts(each.as_dict()) for each in frames
+            ]
             assert (facts["error"] is None) == (item.error is None)
             assert facts["anomalies"] == item.as_dict()["anomalies"]
             if item.latest is None:
@@ -248,10 +252,10 @@ def test_facts_are_json_without_base64(events: list[samples.Wire]) -> None:
     assert not re.search("iVBOR|data:image|[A-Za-z0-9+/=]{100}", text)
 
 
-# ---- what is told
+# ---- facts and changes
 
 
-def test_facts_have_the_names_and_the_form_that_the_item_gives_them() -> None:
+def test_facts_have_the_names_and_the_form_of_the_items_own() -> None:
     gallery = Gallery()
     events = [
         samples.partial(index=0),
@@ -264,17 +268,17 @@ def test_facts_have_the_names_and_the_form_that_the_item_gives_them() -> None:
         assert frame.pop("url").endswith(frame.pop("suffix"))
     told = {name: facts[name] for name in item if name in facts}
     assert told == {name: item[name] for name in told}
-    assert set(item) - set(told) == {"reason", "output_index", "revised_prompt", "url", "usage"}  # no update tells them
+    assert set(item) - set(told) == {"reason", "output_index", "revised_prompt", "url", "usage"}  # no update holds them
 
 
-def test_a_draft_is_told_as_the_item_tells_it() -> None:
+def test_the_facts_of_a_draft_are_those_of_the_item() -> None:
     gallery = Gallery()
     shown(gallery, samples.partial(), samples.call("completed"), is_over=True)
     facts = the_item(gallery)
     assert (facts["is_provisional"], facts["final"]) == (True, facts["partials"][-1])
 
 
-def test_an_error_is_told_without_what_has_no_end() -> None:
+def test_the_facts_of_an_error_are_bounded() -> None:
     gallery = Gallery()
     shown(
         gallery,
@@ -283,21 +287,21 @@ def test_an_error_is_told_without_what_has_no_end() -> None:
     assert the_item(gallery)["error"] == {"type": "ProviderError", "code": "moderation_blocked", "message": "no"}
 
 
-def test_a_stream_is_there_before_its_first_frame() -> None:
+def test_a_stream_is_shown_before_its_first_frame() -> None:
     gallery = Gallery()
     gallery.add("otter", size=(1536, 1024))
     assert fresh(gallery).streams["otter"]["size"] == [1536, 1024]
     assert gallery.names == ("otter",)
 
 
-def test_a_viewer_who_has_seen_all_is_told_nothing() -> None:
+def test_a_viewer_that_has_everything_receives_no_changes() -> None:
     gallery = Gallery()
     shown(gallery, samples.partial())
     viewer = fresh(gallery)
     assert gallery.changes(viewer.seen) == (viewer.seen, [])
 
 
-def test_a_slow_viewer_is_told_once_of_an_item_that_changed_often() -> None:
+def test_a_slow_viewer_receives_one_change_of_an_item_that_changed_often() -> None:
     gallery = Gallery()
     assembler = shown(gallery, samples.partial(index=0))
     viewer = fresh(gallery)
@@ -307,7 +311,7 @@ def test_a_slow_viewer_is_told_once_of_an_item_that_changed_often() -> None:
     assert len(frames_of(viewer.items["otter", "ig_1"])) == 20
 
 
-def test_what_has_gone_is_told_first_then_the_streams_and_then_their_items() -> None:
+def test_removals_come_first_then_streams_then_items() -> None:
     gallery = Gallery()
     first, second = shown(gallery, name="first"), shown(gallery, name="second")
     viewer = fresh(gallery)
@@ -325,7 +329,7 @@ def test_what_has_gone_is_told_first_then_the_streams_and_then_their_items() -> 
     ]
 
 
-def test_what_was_told_once_stays_as_it_was_told() -> None:
+def test_changes_that_were_returned_are_not_modified_later() -> None:
     gallery = Gallery()
     assembler = shown(gallery, samples.partial(index=0))
     told = gallery.changes(0)[1]
@@ -358,7 +362,7 @@ def test_a_late_preview_with_a_lower_index_hides_no_better_one() -> None:
     assert facts["shown"] == frames_of(facts)[-1]["url"]
 
 
-def test_a_failed_item_stays_failed_when_one_more_preview_comes() -> None:
+def test_a_failed_item_stays_failed_after_a_late_preview() -> None:
     gallery = Gallery()
     shown(gallery, samples.partial(index=0), samples.error(), samples.partial(index=1))
     facts = the_item(gallery)
@@ -367,7 +371,7 @@ def test_a_failed_item_stays_failed_when_one_more_preview_comes() -> None:
     assert len(frames_of(facts)) == 2
 
 
-def test_a_final_that_is_withdrawn_can_be_had_no_more() -> None:
+def test_the_frame_of_a_withdrawn_final_has_no_address() -> None:
     gallery = Gallery()
     assembler = shown(gallery, samples.partial(index=0), samples.done(content=samples.png(2, 2), seq=1))
     address = the_item(gallery)["shown"]
@@ -378,7 +382,7 @@ def test_a_final_that_is_withdrawn_can_be_had_no_more() -> None:
     assert frame_at(gallery, address) is None
 
 
-def test_a_draft_is_no_final() -> None:
+def test_a_draft_is_not_a_final() -> None:
     gallery = Gallery()
     shown(gallery, samples.partial(index=0), samples.call("completed"), is_over=True)
     facts = the_item(gallery)
@@ -386,14 +390,14 @@ def test_a_draft_is_no_final() -> None:
     assert facts["has_ended"]
 
 
-def test_of_many_previews_the_newest_can_be_had() -> None:
+def test_the_newest_of_many_previews_are_kept() -> None:
     gallery = Gallery()
     shown(gallery, *(samples.partial(index=index) for index in range(40)))
     facts = the_item(gallery)
     assert [each["index"] for each in frames_of(facts)] == list(range(8, 40))
 
 
-def test_previews_beyond_those_are_not_kept() -> None:
+def test_the_oldest_of_many_previews_has_no_address() -> None:
     gallery = Gallery()
     assembler = shown(gallery, samples.partial(index=0))
     oldest = frames_of(the_item(gallery))[0]["url"]
@@ -402,7 +406,7 @@ def test_previews_beyond_those_are_not_kept() -> None:
     assert frame_at(gallery, oldest) is None
 
 
-def test_times_are_told_in_seconds_since_the_stream_was_added() -> None:
+def test_times_are_seconds_since_the_stream_was_added() -> None:
     clock = Clock()
     gallery = Gallery(clock=clock)
     assembler = shown(gallery)
@@ -417,7 +421,7 @@ def test_times_are_told_in_seconds_since_the_stream_was_added() -> None:
     assert (facts["preview_s"], facts["final_s"]) == (1.5, 4.0)
 
 
-def test_trouble_is_told_where_it_belongs_and_not_without_end() -> None:
+def test_anomalies_belong_to_their_item_or_stream_and_are_bounded() -> None:
     gallery = Gallery()
     assembler = shown(gallery)
     for _ in range(50):
@@ -427,13 +431,13 @@ def test_trouble_is_told_where_it_belongs_and_not_without_end() -> None:
     assert len(now.streams["otter"]["anomalies"]) == len(now.items["otter", "ig_1"]["anomalies"]) == 20
 
 
-def test_a_stream_without_an_image_tells_how_it_ended() -> None:
+def test_a_stream_without_an_image_has_its_outcome() -> None:
     gallery = Gallery()
     shown(gallery, samples.snapshot("completed", [{"type": "message", "id": "msg_1"}]), is_over=True)
     assert fresh(gallery).streams["otter"]["outcome"] == "no_image"
 
 
-def test_equal_names_are_refused_until_one_has_gone() -> None:
+def test_a_name_is_refused_while_it_is_shown() -> None:
     gallery = Gallery()
     gallery.add("otter")
     with pytest.raises(UsageError, match="'otter' is shown already"):
@@ -442,7 +446,7 @@ def test_equal_names_are_refused_until_one_has_gone() -> None:
     gallery.add("otter")
 
 
-def test_a_viewer_of_the_old_stream_keeps_nothing_of_it_when_its_name_comes_again() -> None:
+def test_a_new_stream_of_an_old_name_keeps_nothing_of_the_old_one() -> None:
     gallery = Gallery()
     shown(gallery, samples.partial("ig_old"))
     viewer = fresh(gallery)
@@ -451,7 +455,7 @@ def test_a_viewer_of_the_old_stream_keeps_nothing_of_it_when_its_name_comes_agai
     assert set(viewer.look().items) == {("otter", "ig_new")}
 
 
-def test_a_listener_of_a_stream_that_went_tells_nothing() -> None:
+def test_updates_of_a_removed_stream_are_ignored() -> None:
     gallery = Gallery()
     old = shown(gallery)
     gallery.remove("otter")
@@ -460,19 +464,19 @@ def test_a_listener_of_a_stream_that_went_tells_nothing() -> None:
     assert not fresh(gallery).items
 
 
-# ---- who has seen what
+# ---- versions
 
 
 @pytest.mark.parametrize("since", [-1, 999])
-def test_whoever_comes_with_a_version_that_never_was_is_told_all_anew(since: int) -> None:
+def test_a_viewer_with_an_impossible_version_gets_a_reset(since: int) -> None:
     gallery = Gallery()
     shown(gallery, samples.partial())
     viewer = Viewer(gallery, seen=since, items={("ghost", ""): {}}).look()
-    assert viewer.told[0].kind == "anew"
+    assert viewer.told[0].kind == "reset"
     assert viewer.knows() == fresh(gallery).knows()
 
 
-def test_whoever_slept_while_more_names_went_than_are_remembered_is_told_all_anew() -> None:
+def test_a_viewer_that_missed_too_many_removals_gets_a_reset() -> None:
     gallery = Gallery(max_streams=2)
     shown(gallery, samples.partial(), name="first")
     sleeper, viewer = fresh(gallery), fresh(gallery)
@@ -481,36 +485,36 @@ def test_whoever_slept_while_more_names_went_than_are_remembered_is_told_all_ane
             gallery.add(name)
         gallery.remove(name)
         viewer.look()
-    assert sleeper.look().told[0].kind == "anew"
+    assert sleeper.look().told[0].kind == "reset"
     assert sleeper.knows() == viewer.knows() == ({}, {})
     assert viewer.told[0].kind == "gone"
 
 
-def test_a_newcomer_is_not_told_what_has_gone() -> None:
+def test_a_new_viewer_receives_no_removals() -> None:
     gallery = Gallery()
     gallery.add("otter")
     gallery.remove("otter")
     assert fresh(gallery).told == []
 
 
-# ---- an assembler that is under way, or has ended
+# ---- an assembler that has begun before
 
 
 def without_seconds(gallery: Gallery) -> tuple[object, ...]:
-    """What a newcomer sees, but for what cannot be known of a stream that had begun before; addresses are random."""
+    """What a new viewer receives, without the facts that are unknown if a stream had begun before."""
     now = fresh(gallery)
     shown = [now.items[key] for key in sorted(now.items)]
     secret = {"preview_s", "final_s", "shown", "partials", "final"}
-    secret |= {"caption", "error"}  # they say how an item stood when it ended
+    secret |= {"caption", "error"}  # they depend on the item at its end
     items = [{name: fact for name, fact in facts.items() if name not in secret} for facts in shown]
     frames = [
-        [told_again(each) | {"name": each["url"].rpartition("/")[2]} for each in frames_of(facts)] for facts in shown
+        [lasting_facts(each) | {"name": each["url"].rpartition("/")[2]} for each in frames_of(facts)] for facts in shown
     ]
     return items, frames, now.streams
 
 
 @given(STREAMS, st.booleans(), st.integers(0, 12))
-def test_what_was_fed_before_is_shown_as_if_it_had_been_listened_to(
+def test_items_from_before_are_shown_as_if_added_at_the_beginning(
     events: list[samples.Wire], is_closed: bool, at: int
 ) -> None:
     early, late, assembler = Gallery(), Gallery(), Assembler()
@@ -527,7 +531,7 @@ def test_what_was_fed_before_is_shown_as_if_it_had_been_listened_to(
     assert without_seconds(late) == without_seconds(early)
 
 
-def test_an_assembler_that_is_closed_is_shown_with_its_end_and_let_go_of_in_time() -> None:
+def test_a_closed_assembler_is_shown_with_its_end_and_removed_in_time() -> None:
     clock = Clock()
     gallery, assembler = Gallery(keep_s=60, clock=clock), Assembler()
     for event in (samples.partial(), samples.done(content=samples.png())):
@@ -541,7 +545,7 @@ def test_an_assembler_that_is_closed_is_shown_with_its_end_and_let_go_of_in_time
     assert gallery.names == ()
 
 
-def test_how_long_it_took_is_not_told_of_a_stream_that_had_begun_before() -> None:
+def test_a_stream_that_had_begun_before_has_no_seconds() -> None:
     clock = Clock()
     gallery, assembler = Gallery(clock=clock), Assembler()
     assembler.feed(samples.partial())
@@ -553,7 +557,7 @@ def test_how_long_it_took_is_not_told_of_a_stream_that_had_begun_before() -> Non
     assert (facts["has_final"], facts["preview_s"], facts["final_s"]) == (True, None, None)
 
 
-def test_an_assembler_that_is_fed_by_another_thread_is_shown_as_it_is_in_the_end() -> None:
+def test_an_assembler_that_another_thread_feeds_is_shown_completely() -> None:
     for _ in range(20):
         gallery, assembler = Gallery(), Assembler()
 
@@ -576,17 +580,17 @@ def test_an_assembler_that_is_fed_by_another_thread_is_shown_as_it_is_in_the_end
         assert fresh(gallery).streams["otter"]["outcome"] == "completed"
 
 
-def test_an_anomaly_that_is_just_being_told_is_shown_once() -> None:
+def test_an_anomaly_that_arrives_during_add_is_shown_once() -> None:
     gallery, assembler = Gallery(), Assembler()
     assembler.subscribe(lambda update: gallery.names or gallery.add("otter", assembler))
     assembler.feed(samples.partial(content=b"no picture"))
     assert len(the_item(gallery)["anomalies"]) == 1
 
 
-# ---- letting go
+# ---- removal
 
 
-def test_what_has_ended_goes_after_its_time_and_viewers_are_told() -> None:
+def test_a_stream_that_has_ended_is_removed_after_keep_s() -> None:
     clock = Clock()
     gallery = Gallery(keep_s=60, clock=clock)
     shown(gallery, samples.done(content=samples.png()), is_over=True)
@@ -602,7 +606,7 @@ def test_what_has_ended_goes_after_its_time_and_viewers_are_told() -> None:
 
 @dataclass(slots=True)
 class Alarm:
-    """A timer that goes off when a test says so."""
+    """A timer that a test triggers."""
 
     seconds: float
     ring: Callable[[], object]
@@ -626,7 +630,7 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> list[Alarm]:
     return ALARMS
 
 
-def test_what_has_ended_goes_after_its_time_also_where_nobody_asks(alarms: list[Alarm]) -> None:
+def test_a_timer_removes_a_stream_if_no_thread_asks(alarms: list[Alarm]) -> None:
     clock, rings = Clock(), []
     gallery = Gallery(keep_s=60, clock=clock)
     gallery.watch(lambda: rings.append(clock.now))
@@ -649,14 +653,14 @@ def test_what_has_ended_goes_after_its_time_also_where_nobody_asks(alarms: list[
 
 
 @pytest.mark.parametrize("keep_s", [float("inf"), 1e300])
-def test_what_is_kept_for_ever_needs_no_timer(alarms: list[Alarm], keep_s: float) -> None:
+def test_a_gallery_that_keeps_everything_starts_no_timer(alarms: list[Alarm], keep_s: float) -> None:
     gallery = Gallery(keep_s=keep_s)
     shown(gallery, is_over=True)
     assert gallery.names == ("otter",)
     assert not alarms
 
 
-def test_a_timer_keeps_no_gallery_alive(alarms: list[Alarm]) -> None:
+def test_the_timer_does_not_keep_the_gallery_alive(alarms: list[Alarm]) -> None:
     gallery = Gallery()
     held = weakref.ref(gallery)
     shown(gallery, samples.partial(), is_over=True)
@@ -667,7 +671,7 @@ def test_a_timer_keeps_no_gallery_alive(alarms: list[Alarm]) -> None:
     alarms[0].ring()
 
 
-def test_the_timer_is_a_real_one() -> None:
+def test_the_timer_runs_in_real_time() -> None:
     gallery, has_gone = Gallery(keep_s=0.05), threading.Event()
     shown(gallery, samples.partial(), is_over=True)
 
@@ -681,7 +685,7 @@ def test_the_timer_is_a_real_one() -> None:
     assert not gallery._frames
 
 
-def test_where_no_thread_can_be_had_the_stream_is_shown_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_is_shown_although_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_alarm: Alarm) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -695,7 +699,7 @@ def test_where_no_thread_can_be_had_the_stream_is_shown_all_the_same(monkeypatch
     assert gallery.names == ()
 
 
-def test_what_goes_on_never_goes_for_its_age() -> None:
+def test_a_stream_that_has_not_ended_is_never_removed_for_its_age() -> None:
     clock = Clock()
     gallery = Gallery(keep_s=0, clock=clock)
     shown(gallery, samples.partial())
@@ -703,7 +707,7 @@ def test_what_goes_on_never_goes_for_its_age() -> None:
     assert gallery.names == ("otter",)
 
 
-def test_the_name_of_a_stream_whose_time_is_over_is_free() -> None:
+def test_the_name_of_an_expired_stream_is_free() -> None:
     clock = Clock()
     gallery = Gallery(keep_s=60, clock=clock)
     shown(gallery, is_over=True)
@@ -711,7 +715,7 @@ def test_the_name_of_a_stream_whose_time_is_over_is_free() -> None:
     gallery.add("otter")
 
 
-def test_over_the_bound_of_bytes_the_stream_that_ended_first_goes_first() -> None:
+def test_above_max_bytes_the_stream_that_ended_first_is_removed_first() -> None:
     picture = samples.png()
     gallery = Gallery(max_bytes=2 * len(picture))
     for name in ("first", "second"):
@@ -722,7 +726,7 @@ def test_over_the_bound_of_bytes_the_stream_that_ended_first_goes_first() -> Non
     assert gallery.names == ("first", "second", "a", "c")
 
 
-def test_over_the_bound_of_bytes_previews_go_before_any_stream_that_has_ended() -> None:
+def test_above_max_bytes_previews_are_removed_before_streams() -> None:
     picture = samples.png()
     gallery = Gallery(max_bytes=3 * len(picture))
     for name in ("first", "second"):
@@ -739,7 +743,7 @@ def test_over_the_bound_of_bytes_previews_go_before_any_stream_that_has_ended() 
     assert left == {"first": [None], "second": [None], "live": [1]}
 
 
-def test_previews_are_thinned_and_never_the_newest_picture_of_an_item() -> None:
+def test_the_newest_picture_of_an_item_is_never_removed_for_space() -> None:
     gallery = Gallery(max_bytes=1)
     shown(gallery, *(samples.partial(f"ig_{item}", index) for index in range(3) for item in range(3)))
     for item in range(3):
@@ -747,7 +751,7 @@ def test_previews_are_thinned_and_never_the_newest_picture_of_an_item() -> None:
         assert left["index"] == 2
 
 
-def test_the_oldest_previews_are_thinned_first() -> None:
+def test_the_oldest_previews_are_removed_first() -> None:
     gallery = Gallery(max_bytes=3 * len(samples.shade(0)))
     shown(gallery, *(samples.partial("ig_1", index) for index in range(2)), name="first")
     shown(gallery, *(samples.partial("ig_1", index) for index in range(2)), name="second")
@@ -762,18 +766,18 @@ def test_equal_bytes_count_once_for_an_item() -> None:
     assert first["url"] == final["url"]
 
 
-def test_over_the_bound_of_streams_the_oldest_that_has_ended_goes() -> None:
+def test_above_max_streams_the_stream_that_ended_first_is_removed() -> None:
     gallery = Gallery(max_streams=2)
     shown(gallery, name="open")
     shown(gallery, name="ended", is_over=True)
     assert gallery.names == ("open", "ended")
     shown(gallery, name="new")
     assert gallery.names == ("open", "new")
-    with pytest.raises(UsageError, match="2 streams are under way"):
+    with pytest.raises(UsageError, match="2 streams have not ended"):
         gallery.add("one more")
 
 
-def test_a_name_that_is_taken_lets_nothing_go() -> None:
+def test_a_refused_name_removes_nothing() -> None:
     gallery = Gallery(max_streams=2)
     shown(gallery, name="ended", is_over=True)
     shown(gallery, name="open")
@@ -782,7 +786,7 @@ def test_a_name_that_is_taken_lets_nothing_go() -> None:
     assert gallery.names == ("ended", "open")
 
 
-def test_nothing_is_held_of_what_was_removed() -> None:
+def test_the_memory_of_a_removed_stream_is_freed() -> None:
     gallery = Gallery()
     assembler = Assembler()
     assembler.feed(samples.partial())
@@ -797,7 +801,7 @@ def test_nothing_is_held_of_what_was_removed() -> None:
     assert before == after < shown_then
 
 
-def test_the_bytes_of_a_thinned_preview_are_not_held() -> None:
+def test_the_memory_of_a_removed_preview_is_freed() -> None:
     gallery = Gallery(max_bytes=1)
     assembler = Assembler()
     assembler.feed(samples.partial())
@@ -841,7 +845,7 @@ def test_equal_frames_of_two_streams_have_two_addresses() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "\0", "ig_1", "x" * 9_999])
-def test_a_name_that_was_never_told_leads_nowhere(name: str) -> None:
+def test_an_unknown_address_leads_to_no_frame(name: str) -> None:
     gallery = Gallery()
     shown(gallery, samples.done(content=samples.png()))
     key = the_item(gallery)["shown"].split("/")[1]
@@ -867,7 +871,7 @@ def test_a_watcher_is_called_after_each_change_until_it_stops() -> None:
     assert len(versions) == 3
 
 
-def test_many_threads_feed_and_many_look_and_all_know_the_same_in_the_end() -> None:
+def test_viewers_in_many_threads_agree_in_the_end() -> None:
     gallery = Gallery(max_bytes=20_000, max_streams=50)
     gate, is_over = threading.Barrier(10), threading.Event()
     troubles: list[BaseException] = []
@@ -914,7 +918,7 @@ def test_many_threads_feed_and_many_look_and_all_know_the_same_in_the_end() -> N
         assert viewer.look().knows() == fresh(gallery).knows()
 
 
-def test_whoever_listens_may_be_told_the_end_twice() -> None:
+def test_the_end_of_a_stream_may_arrive_twice() -> None:
     gallery = Gallery()
     listen = gallery.add("otter")
     for outcome in (Outcome.FAILED, Outcome.COMPLETED):

@@ -1,4 +1,4 @@
-"""Who may speak to a page that is served on its own, told to a real server over raw sockets; and who attacks it."""
+"""The guard of a page that is served on its own, tested with a real server over raw sockets; and attacks on it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import pytest
 import samples
 
 from imgassemble import Assembler
-from imgassemble.serving import listen
 from imgassemble.web import Gallery
 
 pytest.importorskip("starlette", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("uvicorn", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
 
+from imgassemble.serving import listen
 from imgassemble.web import server as server_module
 from imgassemble.web.guard import is_loopback
-from imgassemble.web.server import Server, guarded
+from imgassemble.web.server import guarded, page_server
 
-PATIENCE_S = 30  # how long a test waits for what must come; the machine may be busy
+PATIENCE_S = 30  # how long a test waits for an expected event; the machine may be busy
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Running:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
 
     def send(self, *pieces: bytes) -> bytes:
-        """All that is answered, until the server closes the connection."""
+        """Everything that the server sends until it closes the connection."""
         with self.connect() as connection:
             return told(connection, *pieces)
 
@@ -48,7 +48,7 @@ class Running:
         return read(self.send(request(target, connection="close", **headers)))
 
     def update(self, name: str) -> None:
-        """Something that every viewer is told."""
+        """Add a stream, which every viewer then receives."""
         assembler = Assembler()
         self.gallery.add(name, assembler)
         assembler.feed(samples.partial())
@@ -78,12 +78,12 @@ def told(connection: socket.socket, *pieces: bytes) -> bytes:
         while chunk := connection.recv(65_536):
             answer += chunk
     except ConnectionError:
-        pass  # it was closed while there was more to say
+        pass  # the server closed it before everything was sent
     return answer
 
 
 def one_answer(connection: socket.socket) -> Answer:
-    """One answer, with which the connection need not end."""
+    """One answer; the connection may stay open."""
     received = b""
     while True:
         head, _, body = received.partition(b"\r\n\r\n")
@@ -103,11 +103,11 @@ def read(answer: bytes) -> Answer:
 
 @contextmanager
 def serving(host: str = "127.0.0.1") -> Iterator[Running]:
-    """The page for `host`; it listens on this machine only, whatever it believes."""
+    """The page for `host`; it listens on this machine only, although it is told otherwise."""
     running = Running(0, Gallery())
     listener = listen("127.0.0.1", 0)
     running.port = listener.getsockname()[1]
-    server = Server(guarded(running.gallery, host, link=running.tokens.append), patience_s=1)
+    server = page_server(guarded(running.gallery, host, link=running.tokens.append), patience_s=1)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -132,17 +132,17 @@ def public() -> Iterator[Running]:
 
 
 class Watching:
-    """A viewer that listens all the time."""
+    """A viewer that reads all the time."""
 
     def __init__(self, running: Running, **headers: str) -> None:
         self._connection = running.connect()
         self._connection.sendall(request("/events", **headers))
         self._lines = self._connection.makefile("rb")
-        while (line := self._lines.readline()) != b"event: seen\n":  # it is told what is there already
+        while (line := self._lines.readline()) != b"event: seen\n":  # skip the streams that are shown already
             assert line, "the connection was closed"
 
     def until(self, name: str) -> None:
-        """Wait until a stream of this name is told."""
+        """Wait until a stream of this name arrives."""
         while line := self._lines.readline():
             if line.startswith(b"data: ") and json.loads(line[6:]).get("name") == name:
                 return
@@ -155,7 +155,7 @@ class Watching:
 
 @contextmanager
 def undisturbed(running: Running, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """A viewer beside what is done, who hears of all; and nothing in the log."""
+    """Check that another viewer receives everything meanwhile, and that nothing is logged."""
     watching = Watching(running)
     name = f"stream {len(running.gallery.names)}"
     try:
@@ -169,7 +169,7 @@ def undisturbed(running: Running, caplog: pytest.LogCaptureFixture) -> Iterator[
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-# ---- who is asked for a token
+# ---- tokens
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.1.2.3"])
@@ -180,16 +180,16 @@ def test_only_this_machine_reaches_a_loopback_address(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["", "0.0.0.0", "::", "192.168.1.2", "example.com", "127.0.0.1.example.com", "LOCALHOST."]
 )
-def test_whatever_else_is_no_loopback_address(host: str) -> None:
+def test_other_names_and_addresses_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 
 
-def test_on_this_machine_nobody_is_asked_for_a_token(page: Running) -> None:
+def test_a_page_on_this_machine_needs_no_token(page: Running) -> None:
     assert page.get().status == 200
     assert page.tokens == []
 
 
-def test_elsewhere_nobody_sees_anything_without_a_token(public: Running) -> None:
+def test_a_page_for_other_machines_needs_a_token(public: Running) -> None:
     for target in (
         "/",
         "/events",
@@ -225,7 +225,7 @@ def test_a_token_is_exchanged_once_for_a_cookie(public: Running) -> None:
     assert public.tokens[-1] != token
 
 
-def test_whoever_only_asks_what_a_link_leads_to_uses_up_no_token(public: Running) -> None:
+def test_a_head_request_does_not_use_up_the_token(public: Running) -> None:
     token = public.tokens[-1]
     answer = read(public.send(request(f"/?token={token}", "HEAD", connection="close")))
     assert (answer.status, answer.header("set-cookie"), answer.body) == (200, None, b"")
@@ -234,14 +234,14 @@ def test_whoever_only_asks_what_a_link_leads_to_uses_up_no_token(public: Running
     assert read(public.send(request(f"/?token={token}", "HEAD", connection="close"))).status == 401
 
 
-def test_the_next_viewer_has_a_token_of_its_own(public: Running) -> None:
+def test_the_next_viewer_gets_another_token(public: Running) -> None:
     cookies = {str(public.get(f"/?token={public.tokens[-1]}").header("set-cookie")).partition(";")[0] for _ in range(2)}
     assert len(cookies) == 2
     for cookie in cookies:
         assert public.get("/static/page.css", cookie=f"theme=dark; {cookie}").status == 200
 
 
-def test_a_viewer_with_a_cookie_hears_the_news(public: Running) -> None:
+def test_a_viewer_with_a_cookie_receives_changes(public: Running) -> None:
     cookie = str(public.get(f"/?token={public.tokens[-1]}").header("set-cookie")).partition(";")[0]
     watching = Watching(public, cookie=cookie)
     public.update("otter")
@@ -259,7 +259,7 @@ def test_the_cookies_of_pages_on_two_ports_have_two_names() -> None:
     assert len(names) == 2
 
 
-def test_of_many_cookies_the_oldest_is_forgotten(public: Running) -> None:
+def test_a_new_cookie_replaces_the_oldest_of_many(public: Running) -> None:
     cookies = [
         str(public.get(f"/?token={public.tokens[-1]}").header("set-cookie")).partition(";")[0] for _ in range(65)
     ]
@@ -268,12 +268,12 @@ def test_of_many_cookies_the_oldest_is_forgotten(public: Running) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", "\xff\xfe", '"', "=", "\u00e9" * 50, "a" * 5_000])
-def test_a_cookie_that_was_never_given_opens_nothing(public: Running, value: str) -> None:
+def test_an_unknown_cookie_is_refused(public: Running, value: str) -> None:
     name = f"imgassemble-{public.port}"
     assert public.get("/", cookie=f"{name}={value}; {name}").status == 401
 
 
-# ---- names
+# ---- host names
 
 
 NAMES_OF_THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]", "127.0.0.1:8080", "LocalHost:1", "[::1]:65535", "127.9.9.9")
@@ -304,30 +304,30 @@ def test_a_page_on_this_machine_is_served_under_its_names(page: Running, host: s
 
 
 @pytest.mark.parametrize("host", NO_NAMES)
-def test_a_name_that_somebody_points_at_this_machine_leads_nowhere(page: Running, host: str) -> None:
+def test_a_foreign_name_of_this_machine_is_refused(page: Running, host: str) -> None:
     for target in ("/", "/events", "/events/"):
         answer = page.get(target, host=host)
         assert answer.status == 421
-        assert b"not served under this name" in answer.body
+        assert b"not served under this host name" in answer.body
 
 
 @pytest.mark.parametrize("host", [*NAMES_OF_THIS_MACHINE, "192.168.1.2:80", "[2001:db8::1]", socket.gethostname()])
-def test_a_page_for_others_is_served_under_its_addresses_and_name(public: Running, host: str) -> None:
+def test_a_page_for_other_machines_is_served_under_its_addresses_and_host_name(public: Running, host: str) -> None:
     assert public.get(host=host).status == 401
 
 
 @pytest.mark.parametrize("host", ["", "evil.example", "127.0.0.1.evil.example", "[::1", "\xff"])
-def test_a_page_for_others_is_served_under_no_other_name(public: Running, host: str) -> None:
+def test_a_page_for_other_machines_is_refused_under_other_names(public: Running, host: str) -> None:
     assert public.get(host=host).status == 421
 
 
-def test_the_name_that_it_listens_under_is_its_own() -> None:
+def test_the_host_that_it_listens_on_is_a_valid_name() -> None:
     with serving("Machine.Example") as running:
         assert running.get(host="machine.example:80").status == 401
         assert running.get(host="other.example").status == 421
 
 
-def test_a_page_of_another_origin_gets_nothing(page: Running) -> None:
+def test_a_page_of_another_origin_is_refused(page: Running) -> None:
     assert page.get("/events", origin="https://evil.example").status == 403
     assert page.get("/events", sec_fetch_site="cross-site").status == 403
 
@@ -389,7 +389,9 @@ ATTACKS: dict[str, tuple[bytes, set[int]]] = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_is_refused_and_disturbs_nobody(page: Running, name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_attack_is_refused_and_other_viewers_are_served(
+    page: Running, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     sent, statuses = ATTACKS[name]
     with undisturbed(page, caplog):
         answer = page.send(sent)
@@ -399,7 +401,7 @@ def test_an_attack_is_refused_and_disturbs_nobody(page: Running, name: str, capl
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_no_attack_passes_where_a_token_is_asked_for(public: Running, name: str) -> None:
+def test_no_attack_passes_without_a_token(public: Running, name: str) -> None:
     answer = public.send(ATTACKS[name][0])
     assert not answer or 400 <= read(answer).status < 502
 
@@ -409,29 +411,29 @@ def test_no_attack_passes_where_a_token_is_asked_for(public: Running, name: str)
     [request(method="POST", content_length="5"), request(transfer_encoding="chunked")],
     ids=["POST", "chunked"],
 )
-def test_what_follows_a_refusal_is_not_read(page: Running, refused: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_after_a_refusal_is_not_read(page: Running, refused: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with undisturbed(page, caplog), page.connect() as connection:
         connection.sendall(refused)
         assert one_answer(connection).header("connection") == "close"
         assert told(connection, b"zzz\r\n" * 99, request("/events")) == b""
 
 
-def test_requests_that_come_at_once_are_answered_in_turn(page: Running, caplog: pytest.LogCaptureFixture) -> None:
+def test_pipelined_requests_are_answered_in_order(page: Running, caplog: pytest.LogCaptureFixture) -> None:
     with undisturbed(page, caplog):
         answer = page.send(request("/static/icon.svg") * 50 + request(connection="close"))
     assert answer.count(b"HTTP/1.1 200 OK\r\n") == 51
 
 
-def test_what_is_sent_behind_a_request_for_the_events_disturbs_nobody(
-    page: Running, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_bytes_after_a_request_for_events_are_ignored(page: Running, caplog: pytest.LogCaptureFixture) -> None:
     with undisturbed(page, caplog), page.connect() as connection:
         connection.sendall(request("/events") + b"\0garbage\r\n\r\n" * 99)
         assert connection.recv(12) == b"HTTP/1.1 200"
 
 
 @pytest.mark.parametrize("target", ["/", "/events"])
-def test_an_upgrade_is_passed_over(page: Running, target: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_to_upgrade_is_answered_normally(
+    page: Running, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
     upgrade = {
         "connection": "Upgrade",
         "upgrade": "websocket",
@@ -443,7 +445,7 @@ def test_an_upgrade_is_passed_over(page: Running, target: str, caplog: pytest.Lo
         assert connection.recv(12) == b"HTTP/1.1 200"
 
 
-def test_a_request_that_drips_in_is_cut_off(page: Running, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_that_arrives_too_slowly_is_closed(page: Running, caplog: pytest.LogCaptureFixture) -> None:
     with undisturbed(page, caplog), page.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n")
         end = time.monotonic() + PATIENCE_S
@@ -453,7 +455,7 @@ def test_a_request_that_drips_in_is_cut_off(page: Running, caplog: pytest.LogCap
         assert told(connection) == b""
 
 
-def test_a_second_request_that_drips_in_is_cut_off_too(page: Running) -> None:
+def test_a_second_request_that_arrives_too_slowly_is_closed(page: Running) -> None:
     with page.connect() as connection:
         connection.sendall(request("/static/icon.svg"))
         assert one_answer(connection).status == 200
@@ -461,16 +463,16 @@ def test_a_second_request_that_drips_in_is_cut_off_too(page: Running) -> None:
         assert told(connection) == b""
 
 
-def test_a_viewer_that_says_nothing_is_not_cut_off(page: Running) -> None:
+def test_a_viewer_that_only_receives_is_not_closed(page: Running) -> None:
     watching = Watching(page)
-    assert page.send(b"GET ") == b""  # it takes as long as a silent request may
+    assert page.send(b"GET ") == b""  # takes as long as a silent request may
     assert page.send(b"GET ") == b""
     page.update("after a long silence")
     watching.until("after a long silence")
     watching.close()
 
 
-def test_many_who_never_finish_their_request_shut_nobody_out(page: Running, caplog: pytest.LogCaptureFixture) -> None:
+def test_many_unfinished_requests_block_no_viewer(page: Running, caplog: pytest.LogCaptureFixture) -> None:
     with undisturbed(page, caplog):
         idle = [page.connect() for _ in range(100)]
         try:
@@ -485,7 +487,7 @@ def test_many_who_never_finish_their_request_shut_nobody_out(page: Running, capl
 
 
 @pytest.mark.parametrize("said", [request(), request("/events"), b"", b"\x16\x03\x01 no HTTP", b"GET / HTTP/1.1\r\n"])
-def test_a_connection_too_many_is_told_to_come_back(
+def test_a_connection_above_the_maximum_gets_a_refusal(
     page: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, said: bytes
 ) -> None:
     with undisturbed(page, caplog):
@@ -497,7 +499,7 @@ def test_a_connection_too_many_is_told_to_come_back(
         assert b"Try again later." in answer.body
 
 
-def test_of_connections_too_many_only_some_are_told_so(
+def test_only_some_of_the_connections_above_the_maximum_get_an_answer(
     page: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with undisturbed(page, caplog):
@@ -507,7 +509,7 @@ def test_of_connections_too_many_only_some_are_told_so(
             assert page.send(request()) == b""
 
 
-def test_a_connection_too_many_that_does_not_go_is_closed(
+def test_a_refused_connection_that_stays_is_closed(
     page: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with undisturbed(page, caplog):
@@ -522,7 +524,7 @@ def test_a_connection_too_many_that_does_not_go_is_closed(
                         time.sleep(0.05)
 
 
-def test_viewers_that_take_nothing_and_viewers_that_go_disturb_nobody(
+def test_viewers_that_read_nothing_or_leave_do_not_disturb_others(
     page: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     with undisturbed(page, caplog):
@@ -535,18 +537,18 @@ def test_viewers_that_take_nothing_and_viewers_that_go_disturb_nobody(
         for number in range(300):
             assembler.feed(samples.partial(f"ig_{number}"))
         for connection in stuck:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # it goes with a bang
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closes with a reset
             connection.close()
         page.gallery.remove("many")
 
 
-def test_stopping_waits_for_no_viewer() -> None:
+def test_the_server_stops_although_a_viewer_is_connected() -> None:
     with serving() as running:
         watching = Watching(running)
     watching.close()
 
 
-def test_what_anybody_can_send_is_not_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_requests_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), serving() as running:
         running.send(b"noise\r\n\r\n")
         watching = Watching(running)

@@ -1,8 +1,8 @@
-// A box in which one picture gives way to the next, without a flicker and never backwards.
+// A box in which one picture fades into the next, without flicker and never back to an older one.
 //
-// Knows: loading, decoding, fading. Must not know: what is in the pictures, who asks for them.
-// A picture is put on the page when it is decoded. One whose load ends after that of a later wish is never shown. At most
-// two are under way: the oldest, so that something comes on a slow line, and the latest.
+// A picture is put on the page once it is decoded. If a later request is decoded first, the older one is dropped. At most
+// two loads run: the oldest, so that a slow connection shows a picture at all, and the newest.
+// Must not know: the contents of the pictures.
 
 const FADE_MS = 450;
 const QUICK_FADE_MS = 120;
@@ -11,14 +11,14 @@ const isStill = matchMedia("(prefers-reduced-motion: reduce)");
 export class Crossfade {
   #box;
   #onChange;
-  #wishes = 0; // each wish has a number; a higher one is a later one
-  #pending = []; // {number, image, isQuick}, the oldest first
-  #next = null; // the wish that has arrived and waits for the end of a fade
-  #image = null; // what is shown
-  #fading = null; // the animation that is under way
+  #n_requests = 0; // each request has a number; a later one has a higher number
+  #loading = []; // {number, image, isQuick}, the oldest first
+  #next = null; // the request that is decoded and waits for the end of a fade
+  #image = null; // the image that is shown
+  #fading = null; // the animation that runs
   #url = null;
 
-  isBroken = false; // whether the picture that was wished for last could not be had
+  isBroken = false; // whether the last request failed
 
   constructor(box, onChange) {
     this.#box = box;
@@ -29,7 +29,7 @@ export class Crossfade {
     return this.#image === null;
   }
 
-  /** Show the picture of `url` as soon as it is decoded. `isQuick`: by the viewer's hand, who waits for it. */
+  /** Show the picture of `url` as soon as it is decoded. `isQuick`: a short fade, because the viewer waits for it. */
   show(url, alt, isQuick = false) {
     if (url === this.#url && !this.isBroken) {
       this.#rename(alt);
@@ -37,54 +37,50 @@ export class Crossfade {
     }
     this.#url = url;
     this.isBroken = false;
-    const wish = { number: ++this.#wishes, image: new Image(), isQuick };
-    if (this.#pending.length > 1) this.#letGo(this.#pending.pop());
-    this.#pending.push(wish);
-    wish.image.alt = alt;
-    wish.image.draggable = false;
-    wish.image.src = url;
-    wish.image.decode().then(
-      () => this.#arrived(wish),
-      () => this.#failed(wish),
+    const request = { number: ++this.#n_requests, image: new Image(), isQuick };
+    if (this.#loading.length > 1) cancel(this.#loading.pop());
+    this.#loading.push(request);
+    request.image.alt = alt;
+    request.image.draggable = false;
+    request.image.src = url;
+    request.image.decode().then(
+      () => this.#takeDecoded(request),
+      () => this.#takeFailed(request),
     );
   }
 
   /** Show nothing. */
   clear() {
-    for (const wish of this.#pending) this.#letGo(wish);
+    for (const request of this.#loading) cancel(request);
     this.#box.replaceChildren();
-    this.#pending = [];
+    this.#loading = [];
     this.#next = this.#image = this.#fading = this.#url = null;
     this.isBroken = false;
   }
 
   #rename(alt) {
-    const wished = (this.#pending.at(-1) ?? this.#next)?.image ?? this.#image;
-    if (wished && wished.alt !== alt) wished.alt = alt;
+    const requested = (this.#loading.at(-1) ?? this.#next)?.image ?? this.#image;
+    if (requested && requested.alt !== alt) requested.alt = alt;
   }
 
-  #arrived(wish) {
-    if (!this.#pending.includes(wish)) return; // it was let go of
-    const isOlder = (each) => each.number < wish.number;
-    for (const each of this.#pending.filter(isOlder)) this.#letGo(each);
-    this.#pending = this.#pending.filter((each) => each.number > wish.number);
-    this.#next = wish;
+  #takeDecoded(request) {
+    if (!this.#loading.includes(request)) return; // it was dropped
+    const isOlder = (each) => each.number < request.number;
+    for (const each of this.#loading.filter(isOlder)) cancel(each);
+    this.#loading = this.#loading.filter((each) => each.number > request.number);
+    this.#next = request;
     this.#swap();
   }
 
-  #failed(wish) {
-    if (!this.#pending.includes(wish)) return;
-    this.#pending = this.#pending.filter((each) => each !== wish);
-    if (wish.number !== this.#wishes) return;
+  #takeFailed(request) {
+    if (!this.#loading.includes(request)) return;
+    this.#loading = this.#loading.filter((each) => each !== request);
+    if (request.number !== this.#n_requests) return;
     this.isBroken = true;
     this.#onChange();
   }
 
-  #letGo(wish) {
-    wish.image.removeAttribute("src"); // ends the load
-  }
-
-  /** Let the next picture fade in. A fade that is under way goes on to its end, so that the box is never half empty. */
+  /** Fade to the next picture. A running fade is finished first, so that the box is never half empty. */
   #swap() {
     if (this.#fading || !this.#next) return;
     const { image, isQuick } = this.#next;
@@ -92,15 +88,15 @@ export class Crossfade {
     this.#image = image;
     this.#next = null;
     this.#box.append(image);
-    // `mix-blend-mode: plus-lighter` adds the two up: the sum is as bright as one of them all the time.
+    // With `mix-blend-mode: plus-lighter` the sum of the two is always as bright as one of them.
     const fading = (this.#fading = fade(image, 0, 1, isQuick));
     if (before) {
-      before.alt = ""; // only one of them is to be spoken of
+      before.alt = ""; // screen readers mention only one of them
       fade(before, 1, 0, isQuick);
     }
     fading.finished.finally(() => {
       before?.remove();
-      if (this.#fading !== fading) return; // all was cleared meanwhile
+      if (this.#fading !== fading) return; // the box was cleared meanwhile
       this.#fading = null;
       this.#swap();
     });
@@ -108,9 +104,14 @@ export class Crossfade {
   }
 }
 
+/** End the load of a request. */
+function cancel(request) {
+  request.image.removeAttribute("src");
+}
+
 function fade(image, from, to, isQuick) {
   const duration = isStill.matches ? 0 : isQuick ? QUICK_FADE_MS : FADE_MS;
   const fading = image.animate({ opacity: [from, to] }, { duration, easing: "ease-in-out", fill: "both" });
-  fading.startTime = document.timeline.currentTime; // both at once: each on its own would begin when it is painted
+  fading.startTime = document.timeline.currentTime; // both fades start together, not each at its first paint
   return fading;
 }

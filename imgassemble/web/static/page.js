@@ -1,26 +1,26 @@
-// The live page: what the server tells goes on the wall.
+// The live page: connects the changes from the server with the tiles.
 //
-// Knows: which part tells which. Must not know: how any of them does its work.
+// Must not know: how either of them works.
 
-import { listen } from "./news.js";
-import { Wall } from "./wall.js";
-import { counted } from "./words.js";
+import { listen } from "./changes.js";
+import { Tiles } from "./tiles.js";
+import { pictureCount } from "./sentences.js";
 
 const byId = (id) => document.getElementById(id);
 
-const wall = new Wall(byId("tiles"), ({ n_items, n_under_way, news }) => {
-  byId("count").textContent = counted(n_items, n_under_way);
+const tiles = new Tiles(byId("tiles"), ({ n_items, n_unfinished, announcements }) => {
+  byId("count").textContent = pictureCount(n_items, n_unfinished);
   byId("empty").hidden = n_items > 0;
-  if (news.length) byId("announcer").textContent = news.join(" ");
+  if (announcements.length) byId("announcer").textContent = announcements.join(" ");
 });
 
 listen("events", {
-  onBatch: (batch) => wall.take(batch),
+  onBatch: (batch) => tiles.take(batch),
   onOpen: () => {
     byId("connection").textContent = "";
-    wall.refresh(); // a picture that could not be had meanwhile is asked for again
+    tiles.refresh(); // pictures that failed to load meanwhile are requested again
   },
   onLost: () => {
-    byId("connection").textContent = "connection lost, trying again…";
+    byId("connection").textContent = "Connection lost. Trying again…";
   },
 });

@@ -1,22 +1,22 @@
-// One item on the page: its picture, what it is called, where it stands, and the frames that came before.
+// One item on the page: its picture, name and state, and its earlier frames to scrub through.
 //
-// Knows: the elements of a tile, which frame the viewer has chosen. Must not know: the other tiles, the connection.
+// Must not know: the other tiles, the connection.
 
 import { Crossfade } from "./crossfade.js";
-import * as words from "./words.js";
+import * as sentences from "./sentences.js";
 
 const template = document.getElementById("tile");
 
 export class Tile {
   element = template.content.firstElementChild.cloneNode(true);
   #parts = Object.fromEntries(
-    ["mat", "picture", "words", "name", "badge", "place", "id", "dots", "scrubber", "at", "times", "save", "notes"].map(
+    ["mat", "picture", "caption", "name", "badge", "place", "id", "dots", "scrubber", "at", "times", "save", "notes"].map(
       (name) => [name, this.element.querySelector(`.${name}`)],
     ),
   );
   #range = this.element.querySelector("input");
-  #crossfade = new Crossfade(this.#parts.picture, () => this.#tellTrouble());
-  #chosen = null; // the frame that the viewer has gone back to, by its place; null follows the newest
+  #crossfade = new Crossfade(this.#parts.picture, () => this.#showCaption());
+  #chosen = null; // the place of the frame that the viewer has chosen; null: always the newest
   #item = null;
   #frames = []; // partials by index, then the final
   #title = null;
@@ -25,7 +25,7 @@ export class Tile {
     this.#range.addEventListener("input", () => this.#choose());
   }
 
-  /** Show the facts of an item. `title`: {name, nth, of}. `isFirst`: whether it tells what its stream has to say, too. */
+  /** Show the facts of an item. `title`: {name, nth, of}. `isFirst`: whether it also shows the notes of its stream. */
   update(item, stream, title, isFirst) {
     this.#item = item;
     this.#frames = item.has_final ? [...item.partials, item.final] : item.partials;
@@ -35,26 +35,27 @@ export class Tile {
     this.#label();
     this.#shape();
     this.#scrub(false);
-    this.#note(words.notes(item, stream, isFirst));
-    this.#tellTrouble();
+    this.#showNotes(sentences.notes(item, stream, isFirst));
+    this.#showCaption();
   }
 
   #label() {
     const { name, badge, place, id, times } = this.#parts;
-    const text = words.plain(this.#title.name);
+    const text = sentences.plain(this.#title.name);
     write(name, text);
     name.title = text;
-    write(place, words.placed(this.#title));
-    write(badge, words.badge(this.#item));
-    write(times, words.times(this.#item));
-    times.title = times.textContent; // where its line is too short for it
-    write(id, this.#title.of > 1 ? words.plain(this.#item.id) : "");
+    write(place, sentences.numbered(this.#title));
+    write(badge, sentences.badge(this.#item));
+    write(times, sentences.times(this.#item));
+    times.title = times.textContent; // a tooltip, because a narrow tile cuts the line
+    write(id, this.#title.of > 1 ? sentences.plain(this.#item.id) : "");
     id.title = id.textContent;
   }
 
-  /** The box has the shape of the picture before there is one, so that nothing moves when it comes. */
+  /** Give the box the shape of the picture before it arrives, so that nothing moves then. */
   #shape() {
-    const [width, height] = this.#frames[0]?.size ?? this.#item.size ?? [1, 1];
+    const sized = this.#frames.find((frame) => frame.size); // an SVG may have no size
+    const [width, height] = sized?.size ?? this.#item.size ?? [1, 1];
     this.#parts.picture.style.setProperty("--ratio", String(width / height));
   }
 
@@ -78,26 +79,26 @@ export class Tile {
     const chosen = frames.findIndex((frame) => place(frame) === this.#chosen);
     if (chosen < 0) this.#chosen = null;
     const at = chosen < 0 ? newest : chosen;
-    this.#dot();
+    this.#showDots();
     this.#parts.scrubber.classList.toggle("is-idle", frames.length < 2);
     this.#range.max = String(Math.max(0, frames.length - 1));
     this.#range.value = String(at);
-    this.#range.setAttribute("aria-label", `Pictures of ${words.quoted(this.#title)}`);
+    this.#range.setAttribute("aria-label", `Pictures of ${sentences.quoted(this.#title)}`);
     if (frames[at]) this.#show(frames[at], newest - at, isByHand);
     else this.#showNone();
   }
 
   #show(frame, n_newer, isByHand) {
     const { at, save } = this.#parts;
-    const name = words.frameName(this.#item, frame);
-    this.#crossfade.show(frame.url, words.altText(this.#item, frame, this.#title), isByHand);
-    write(at, `${name} · ${n_newer > 0 ? `${n_newer} newer` : words.pixels(frame)}`);
+    const name = sentences.frameName(this.#item, frame);
+    this.#crossfade.show(frame.url, sentences.altText(this.#item, frame, this.#title), isByHand);
+    write(at, [name, n_newer > 0 ? `${n_newer} newer` : sentences.pixels(frame)].filter(Boolean).join(" · "));
     at.title = at.textContent;
     this.#range.setAttribute("aria-valuetext", n_newer > 0 ? at.textContent : name);
     save.href = frame.url;
-    save.download = words.fileName(this.#item, frame, this.#title);
-    save.title = words.frameFacts(frame);
-    save.setAttribute("aria-label", `Save ${words.altText(this.#item, frame, this.#title)}`);
+    save.download = sentences.fileName(this.#item, frame, this.#title);
+    save.title = sentences.frameFacts(frame);
+    save.setAttribute("aria-label", `Save ${sentences.altText(this.#item, frame, this.#title)}`);
   }
 
   #showNone() {
@@ -106,40 +107,40 @@ export class Tile {
     this.#parts.save.removeAttribute("href");
   }
 
-  #dot() {
+  #showDots() {
     const { dots } = this.#parts;
     const frames = this.#frames;
     while (dots.childElementCount > frames.length) dots.lastElementChild.remove();
     while (dots.childElementCount < frames.length) dots.append(document.createElement("i"));
     frames.forEach((frame, at) => {
-      dots.children[at].className = words.frameName(this.#item, frame).split(" ")[0];
+      dots.children[at].className = sentences.frameName(this.#item, frame).split(" ")[0];
     });
   }
 
-  // ---- what is said
+  // ---- notes and caption
 
-  #note({ summary, sentences }) {
+  #showNotes({ summary, lines }) {
     const { notes } = this.#parts;
-    notes.classList.toggle("is-idle", !sentences.length);
+    notes.classList.toggle("is-idle", !lines.length);
     write(notes.querySelector("summary"), summary);
     const list = notes.querySelector("ul");
-    const isTold = list.childElementCount === sentences.length;
-    if (isTold && sentences.every((sentence, at) => list.children[at].textContent === sentence)) return;
-    list.replaceChildren(...sentences.map(line));
+    const isEqual = list.childElementCount === lines.length;
+    if (isEqual && lines.every((line, at) => list.children[at].textContent === line)) return;
+    list.replaceChildren(...lines.map(listItem));
   }
 
-  /** Words in place of a picture, where there is none. */
-  #tellTrouble() {
+  /** Show the caption in place of the picture while there is none. */
+  #showCaption() {
     if (!this.#item) return;
     const { caption, shown } = this.#item;
     const isBroken = shown !== null && this.#crossfade.isBroken;
-    const text = isBroken ? "This picture cannot be shown here." : shown === null ? words.plain(caption) : "";
-    write(this.#parts.words.firstElementChild, text);
+    const text = isBroken ? "This browser cannot show this picture." : shown === null ? sentences.plain(caption) : "";
+    write(this.#parts.caption.firstElementChild, text);
     this.#parts.mat.classList.toggle("has-picture", !this.#crossfade.isEmpty);
   }
 }
 
-/** Where a frame stands among those of its item; another picture for the same place has the same. */
+/** The place of a frame among those of its item. A frame that replaces another has the same place. */
 function place(frame) {
   return frame.is_final ? "final" : `partial ${frame.index}`;
 }
@@ -148,10 +149,10 @@ function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function line(sentence) {
+function listItem(line) {
   const item = document.createElement("li");
   const text = document.createElement("bdi");
-  text.textContent = sentence;
+  text.textContent = line;
   item.append(text);
   return item;
 }

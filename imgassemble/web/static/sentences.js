@@ -1,32 +1,32 @@
 // The sentences, names and numbers of the page.
 //
-// Knows: how facts are said. Must not know: elements. What comes from outside is made harmless for sentences here, and is
-// put on the page as text alone.
+// Text from outside loses its invisible characters here. The tiles put it on the page as text, never as HTML.
+// Must not know: elements.
 
 const BADGES = { waiting: "Waiting", preview: "Preview", final: "Final", draft: "Draft", failed: "Failed" };
 const REASONS = { draft: "Why this is a draft", failed: "What went wrong" };
 const OUTCOMES = {
   completed: "ended without a picture",
   failed: "failed",
-  incomplete: "ended before a picture came",
+  incomplete: "ended before a picture arrived",
   no_image: "ended without a picture",
 };
-const LONGEST_NAME = 60; // letters of a file's name, before what kind of picture it is
+const LONGEST_NAME = 60; // letters of a file name, without the kind of picture and the suffix
 
-/** The text without characters that cannot be seen, or that turn the direction of what stands around it. */
+/** The text without invisible characters and without those that change the direction of the text around it. */
 export function plain(text) {
   return String(text ?? "")
     .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")
     .replace(/[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "");
 }
 
-/** The name in quotation marks, whatever direction it is written in; with its place where a stream has several items. */
+/** The name in quotation marks, isolated from the direction of its text; with its number if there are several items. */
 export function quoted(title) {
-  const place = title.of > 1 ? ` (${placed(title)})` : "";
+  const place = title.of > 1 ? ` (${numbered(title)})` : "";
   return `“\u2068${plain(title.name)}\u2069”${place}`;
 }
 
-export function placed(title) {
+export function numbered(title) {
   return title.of > 1 ? `${title.nth} of ${title.of}` : "";
 }
 
@@ -36,7 +36,7 @@ export function badge(item) {
   return BADGES[item.kind] ?? plain(item.kind);
 }
 
-/** What a frame of an item is called: final, draft, or preview with its number. */
+/** The name of a frame: final, draft, or preview with its number. */
 export function frameName(item, frame) {
   if (frame.is_final) return "final";
   if (item.kind === "draft" && frame.url === item.shown) return "draft";
@@ -48,33 +48,34 @@ export function altText(item, frame, title) {
   return `${name === "final" ? "final picture" : name} of ${quoted(title)}`;
 }
 
-/** The seconds to the first preview and to the final, as far as they are known. */
+/** The seconds until the first preview and until the final, if they are known. */
 export function times(item) {
-  const told = [];
-  if (item.preview_s !== null && item.preview_s !== item.final_s) told.push(`first preview ${seconds(item.preview_s)}`);
-  if (item.final_s !== null) told.push(`final ${seconds(item.final_s)}`);
-  return told.join(" · ");
+  const parts = [];
+  if (item.preview_s !== null && item.preview_s !== item.final_s) parts.push(`first preview ${seconds(item.preview_s)}`);
+  if (item.final_s !== null) parts.push(`final ${seconds(item.final_s)}`);
+  return parts.join(" · ");
 }
 
 function seconds(number) {
   return `${number < 99.95 ? number.toFixed(1) : Math.round(number)}\u00a0s`;
 }
 
+/** The size in pixels; "" for an SVG without a size. */
 export function pixels(frame) {
-  return `${frame.size[0]}\u00a0×\u00a0${frame.size[1]}`;
+  return frame.size === null ? "" : `${frame.size[0]}\u00a0×\u00a0${frame.size[1]}`;
 }
 
-/** Format, size and weight of a frame. */
+/** Format, size in pixels and bytes of a frame. */
 export function frameFacts(frame) {
-  return `${frame.format}, ${pixels(frame)}, ${weight(frame.bytes)}`;
+  return [frame.format, pixels(frame), byteCount(frame.bytes)].filter(Boolean).join(", ");
 }
 
-function weight(n_bytes) {
+function byteCount(n_bytes) {
   if (n_bytes < 1e3) return `${n_bytes} bytes`;
   return n_bytes < 1e6 ? `${Math.round(n_bytes / 1e3)} kB` : `${(n_bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** A file's name that is safe on every system: the stream, which picture of it, and the ending. */
+/** A file name that is safe on every system: the stream, the number and kind of the picture, and the suffix. */
 export function fileName(item, frame, title) {
   const letters = plain(title.name).normalize("NFC").replace(/[^\p{L}\p{M}\p{N}_]+/gu, "-").replace(/^[-_]+|[-_]+$/g, "");
   const name = [...letters].slice(0, LONGEST_NAME).join("") || "picture";
@@ -83,16 +84,16 @@ export function fileName(item, frame, title) {
   return `${name}${place}-${frameName(item, frame).replace(/[^a-z0-9]+/g, "-")}${suffix}`;
 }
 
-/** What there is to say of an item beside its picture: one line for the summary, and all sentences. */
+/** The notes of an item: a summary in one line, and all lines. */
 export function notes(item, stream, isFirst) {
   const reason = REASONS[item.kind];
-  const own = reason && item.shown ? [item.caption] : []; // without a picture it stands in its place
-  const told = [...own, ...messages(item), ...(isFirst ? streamSentences(stream, item.caption) : [])];
-  const others = told.length === 1 ? "1 note" : `${told.length} notes`;
-  return { summary: reason ?? others, sentences: told.map(plain) };
+  const own = reason && item.shown ? [item.caption] : []; // without a picture the tile shows it already
+  const lines = [...own, ...messages(item), ...(isFirst ? streamNotes(stream, item.caption) : [])];
+  const count = lines.length === 1 ? "1 note" : `${lines.length} notes`;
+  return { summary: reason ?? count, lines: lines.map(plain) };
 }
 
-function streamSentences(stream, caption) {
+function streamNotes(stream, caption) {
   const isNews = stream.error && !caption.includes(stream.error.message);
   return [...(isNews ? [`the stream: ${sentence(stream.error)}`] : []), ...messages(stream)];
 }
@@ -105,7 +106,7 @@ function sentence({ code, message }) {
   return code ? `${message} (${code})` : message;
 }
 
-/** A stream that has named no item, as one that waits, or that ended in vain. */
+/** A stream without items, in the form of an item that waits or has failed. */
 export function itemOf(stream) {
   const words = OUTCOMES[stream.outcome] ?? plain(stream.outcome);
   const ended = stream.error ? `${words}: ${sentence(stream.error)}` : words;
@@ -127,17 +128,17 @@ export function itemOf(stream) {
   };
 }
 
-/** What is said aloud when an item has ended; "" while it has not. */
+/** The sentence that screen readers read when an item has ended; "" before. */
 export function announcement(item, title) {
-  if (item.kind === "final") return `The final picture of ${quoted(title)} is there.`;
-  if (item.kind === "draft") return `Of ${quoted(title)} only a draft came.`;
+  if (item.kind === "final") return `The final picture of ${quoted(title)} has arrived.`;
+  if (item.kind === "draft") return `Only a draft of ${quoted(title)} arrived.`;
   if (item.kind === "failed") return `${quoted(title)}: ${plain(item.caption)}.`;
   return "";
 }
 
-/** How many pictures there are, and how many of them are under way. */
-export function counted(n_items, n_under_way) {
+/** The number of pictures, and of those that are not finished. */
+export function pictureCount(n_items, n_unfinished) {
   if (!n_items) return "";
   const all = n_items === 1 ? "1 picture" : `${n_items} pictures`;
-  return n_under_way ? `${all} · ${n_under_way} under way` : all;
+  return n_unfinished ? `${all} · ${n_unfinished} running` : all;
 }

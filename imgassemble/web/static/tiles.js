@@ -1,27 +1,27 @@
 // All tiles, in the order of the streams and of their items.
 //
-// Knows: which streams and items there are, which tile is whose. Must not know: what is on a tile, the connection.
+// Must not know: the contents of a tile, the connection.
 
 import { Tile } from "./tile.js";
-import * as words from "./words.js";
+import * as sentences from "./sentences.js";
 
-const NONE = Symbol("no item yet"); // in place of an id, which may be any text
+const NO_ITEM = Symbol("no item yet"); // in place of an item id, which may be any text
 
-export class Wall {
+export class Tiles {
   #list;
   #onChange;
   #streams = new Map(); // name -> {facts, items: Map of id -> facts, tiles: Map of id -> Tile}
   #isDue = false;
-  #kinds = new Map(); // of the tiles that are shown, so that an end is announced once
-  #isQuiet = false; // nothing is announced of what was there already
+  #kinds = new Map(); // tile -> kind of its item, so that an end is announced once
+  #isQuiet = false; // whether the next changes are not announced, because they are not new
 
-  /** `onChange({n_items, n_under_way, news})`: after each change; `news` is what is to be said aloud. */
+  /** `onChange({n_items, n_unfinished, announcements})` is called after each change. Screen readers read these. */
   constructor(list, onChange) {
     this.#list = list;
     this.#onChange = onChange;
   }
 
-  /** What has changed, or with `isNew` all that is shown: names that are gone, then streams, then items. */
+  /** Take the changes of a batch, or with `isNew` everything that is shown: removed names, then streams, then items. */
   take({ isNew, gone, streams, items }) {
     const before = this.#streams;
     if (isNew) this.#streams = new Map();
@@ -32,7 +32,7 @@ export class Wall {
     this.refresh();
   }
 
-  /** A stream that was told before keeps its tiles; another one of the same name does not. */
+  /** A stream that is known keeps its tiles; a new stream of the same name does not. */
   #takeStream(facts, before) {
     const isSame = before?.facts.number === facts.number;
     const items = this.#streams.get(facts.stream)?.items;
@@ -43,7 +43,7 @@ export class Wall {
     });
   }
 
-  /** Put on the page what is so by now, once before the next picture of the screen. */
+  /** Show the present facts, once before the next repaint. */
   refresh() {
     if (this.#isDue) return;
     this.#isDue = true;
@@ -59,12 +59,12 @@ export class Wall {
     this.#place(shown.map(({ tile }) => tile.element));
     this.#onChange({
       n_items: shown.length,
-      n_under_way: shown.filter(({ facts }) => !facts.has_ended).length,
-      news: this.#news(shown),
+      n_unfinished: shown.filter(({ facts }) => !facts.has_ended).length,
+      announcements: this.#announcements(shown),
     });
   }
 
-  /** Only what stands elsewhere is moved: a tile that stays keeps its focus and its fade. */
+  /** Move only the tiles whose place has changed: the others keep their focus and their fade. */
   #place(elements) {
     const stay = new Set(elements);
     for (const element of [...this.#list.children]) if (!stay.has(element)) element.remove();
@@ -73,23 +73,23 @@ export class Wall {
     });
   }
 
-  #news(shown) {
+  #announcements(shown) {
     const before = this.#kinds;
     this.#kinds = new Map(shown.map(({ tile, facts }) => [tile, facts.kind]));
     const isQuiet = this.#isQuiet;
     this.#isQuiet = false;
     if (isQuiet) return [];
     const changed = shown.filter(({ tile, facts }) => before.get(tile) !== facts.kind);
-    return changed.map(({ facts, title }) => words.announcement(facts, title)).filter(Boolean);
+    return changed.map(({ facts, title }) => sentences.announcement(facts, title)).filter(Boolean);
   }
 }
 
-/** The items of a stream with their tiles; a stream without any has a tile all the same. */
+/** The items of a stream with their tiles. A stream without items has a tile, too. */
 function tilesOf(stream) {
   const items = [...stream.items.values()].sort((a, b) => a.number - b.number);
-  if (!items.length) items.push(words.itemOf(stream.facts));
+  if (!items.length) items.push(sentences.itemOf(stream.facts));
   return items.map((facts, at) => ({
-    tile: tileOf(stream, stream.items.size ? facts.id : NONE),
+    tile: tileOf(stream, stream.items.size ? facts.id : NO_ITEM),
     facts,
     stream: stream.facts,
     title: { name: stream.facts.name, nth: at + 1, of: items.length },
@@ -97,11 +97,11 @@ function tilesOf(stream) {
   }));
 }
 
-/** The tile of an item: the first takes the one that has waited for it. */
+/** The tile of an item. The first item takes over the tile of the stream without items. */
 function tileOf({ tiles }, id) {
   if (!tiles.has(id)) {
-    tiles.set(id, tiles.get(NONE) ?? new Tile());
-    if (id !== NONE) tiles.delete(NONE);
+    tiles.set(id, tiles.get(NO_ITEM) ?? new Tile());
+    if (id !== NO_ITEM) tiles.delete(NO_ITEM);
   }
   return tiles.get(id);
 }

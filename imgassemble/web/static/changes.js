@@ -1,26 +1,26 @@
-// What the server tells, in batches: each is all that one look at its pictures found changed.
+// Receives the changes of the gallery as server-sent events, and passes them on in batches.
 //
-// Knows: the events, when the connection is lost, and how it is made again. Must not know: what is done with the news.
+// Must not know: what is done with the changes.
 
-const RETRY_MS = 2_000; // a browser that has given up is asked again: it gives up on any answer that is no stream
+const RETRY_MS = 2_000; // a browser stops trying after any answer that is not an event stream; then this file tries
 const LONGEST_RETRY_MS = 30_000;
 
-/** Listen for ever. `onBatch({isNew, gone, streams, items})`: with `isNew`, what was told before counts no more. */
+/** Listens until the page is closed. `onBatch({isNew, gone, streams, items})`: with `isNew`, discard earlier batches. */
 export function listen(address, { onBatch, onOpen, onLost }) {
-  let batch = empty(false);
+  let batch = emptyBatch(false);
   let retryMs = RETRY_MS;
 
   function deliver() {
-    const told = batch;
-    batch = empty(false);
-    onBatch(told);
+    const complete = batch;
+    batch = emptyBatch(false);
+    onBatch(complete);
   }
 
   function connect() {
     const source = new EventSource(address);
     const on = (kind, take) => source.addEventListener(kind, (event) => take(JSON.parse(event.data)));
     on("hello", ({ is_new }) => {
-      batch = empty(is_new);
+      batch = emptyBatch(is_new);
       retryMs = RETRY_MS;
       onOpen();
     });
@@ -39,6 +39,6 @@ export function listen(address, { onBatch, onOpen, onLost }) {
   connect();
 }
 
-function empty(isNew) {
+function emptyBatch(isNew) {
   return { isNew, gone: [], streams: [], items: [] };
 }

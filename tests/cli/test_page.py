@@ -1,4 +1,4 @@
-"""`imgassemble view` and `imgassemble demo` as processes: what they say, what they show, and how they end."""
+"""`imgassemble view` and `imgassemble demo` as processes: their lines, their page, and their end."""
 
 from __future__ import annotations
 
@@ -22,71 +22,64 @@ import pytest
 import samples
 
 from imgassemble import DirectorySink, assemble
-from imgassemble.serving import url_of
 
 pytest.importorskip("starlette", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("uvicorn", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
 
-PATIENCE_S = 30  # how long a test waits for what must come; the machine may be busy
+from imgassemble.serving import url_of
+
+PATIENCE_S = 30  # how long a test waits for an expected event; the machine may be busy
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "openai-2025-10-png.sse"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent in another way there")
 
 RUN = """
 import sys
-from argparse import Namespace
-from imgassemble.errors import UsageError
-from imgassemble.web import command
+from imgassemble.cli.main import main
 
-name, options = sys.argv[1], Namespace(**eval(sys.argv[2]))
-try:
-    sys.exit(getattr(command, name)(options))
-except UsageError as error:
-    sys.stderr.write(f"imgassemble: {error}\\n")
-    sys.exit(2)
+sys.exit(main(sys.argv[1:]))
 """
 
 
 def without(*packages: str) -> str:
-    """Python that makes `packages` missing."""
+    """Return Python code that makes `packages` unavailable."""
     return f"""
 import sys
-class Nobody:
+class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {packages!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Nobody())
+sys.meta_path.insert(0, Missing())
 """
 
 
 QUICKLY = """
 from dataclasses import replace
-from imgassemble.web import command
-command._PACE = command.Pace()
-command._SHOWS = tuple((0.0, replace(order, size=(48, 32))) for _, order in command._SHOWS)
+from imgassemble.cli import demo
+demo._PACE = demo.Pace()
+demo._STREAMS = tuple((0.0, replace(order, size=(48, 32))) for _, order in demo._STREAMS)
 """
 WITHOUT_A_BROWSER = "import webbrowser\nwebbrowser.open = lambda url: print(url, flush=True)\n"
 
 
-def command(
-    name: str, source: object = None, *, before: str = "", warnings: str = "error", **options: Any
-) -> list[str]:
-    chosen = {"host": "127.0.0.1", "port": 0, "no_browser": True, "source": str(source), "key_by": "item_id"} | options
-    return [sys.executable, "-W", warnings, "-c", before + RUN, name, repr(chosen)]
+def command(name: str, *arguments: object, before: str = "", warnings: str = "error") -> list[str]:
+    """The command line of `imgassemble NAME ARGUMENTS`, which runs the Python `before` first and opens no browser."""
+    program = [sys.executable, "-W", warnings, "-c", before + RUN, name, *map(str, arguments)]
+    return program if before == WITHOUT_A_BROWSER else [*program, "--no-browser"]
 
 
-def done(name: str, source: object = None, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(name, source, **options), capture_output=True, text=True, timeout=PATIENCE_S)
+def done(name: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(name, *arguments, **options), capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 @dataclass(slots=True)
 class Showing:
-    """A command that shows something."""
+    """A command that runs."""
 
     process: subprocess.Popen[bytes]
     lines: queue.Queue[str]
 
     def line(self, pattern: str) -> re.Match[str]:
-        """The next line on standard error that matches."""
+        """Return the next line on standard error that matches."""
         while True:
             line = self.lines.get(timeout=PATIENCE_S)
             assert line, f"it ended before it said {pattern!r}"
@@ -98,7 +91,7 @@ class Showing:
         return found[1], int(found[2])
 
     def interrupt(self) -> tuple[int, str]:
-        """Ctrl-C, and what it then says."""
+        """Press Ctrl-C; return the exit code and the lines printed after that."""
         self.process.send_signal(signal.SIGINT)
         code = self.process.wait(PATIENCE_S)
         rest = []
@@ -108,9 +101,9 @@ class Showing:
 
 
 @contextlib.contextmanager
-def showing(name: str, source: object = None, *, stdin: Any = subprocess.DEVNULL, **options: Any) -> Iterator[Showing]:
+def showing(name: str, *arguments: object, stdin: Any = subprocess.DEVNULL, **options: Any) -> Iterator[Showing]:
     process = subprocess.Popen(
-        command(name, source, **options), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command(name, *arguments, **options), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     lines: queue.Queue[str] = queue.Queue()
     assert process.stderr
@@ -145,7 +138,7 @@ def get(port: int, path: str) -> tuple[int, bytes]:
 
 @contextlib.contextmanager
 def events(port: int) -> Iterator[Iterator[dict[str, Any]]]:
-    """The facts that a viewer is told."""
+    """Give the facts that a viewer receives."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     with contextlib.closing(connection):
         connection.request("GET", "/events")
@@ -154,11 +147,11 @@ def events(port: int) -> Iterator[Iterator[dict[str, Any]]]:
 
 
 def first(told: Iterator[dict[str, Any]], **facts: Any) -> dict[str, Any]:
-    """The first that has these facts."""
+    """Return the first that contains these facts."""
     return next(each for each in told if facts.items() <= each.items())
 
 
-# ---- what is shown
+# ---- the page
 
 
 @POSIX
@@ -175,7 +168,7 @@ def test_a_recorded_stream_is_shown_until_ctrl_c() -> None:
 
 
 @POSIX
-def test_a_stream_on_standard_input_is_shown_as_it_comes() -> None:
+def test_a_stream_on_standard_input_is_shown_as_it_arrives() -> None:
     with showing("view", "-", stdin=subprocess.PIPE) as running:
         _, port = running.address()
         stdin = running.process.stdin
@@ -191,14 +184,14 @@ def test_a_stream_on_standard_input_is_shown_as_it_comes() -> None:
 
 
 @POSIX
-def test_ctrl_c_ends_it_while_standard_input_is_waited_for() -> None:
+def test_ctrl_c_ends_it_while_it_waits_for_standard_input() -> None:
     with showing("view", "-", stdin=subprocess.PIPE) as running:
         running.address()
         assert running.interrupt() == (130, "")
 
 
 @POSIX
-def test_ctrl_c_ends_it_while_somebody_looks_on() -> None:
+def test_ctrl_c_ends_it_while_a_viewer_is_connected() -> None:
     with showing("view", FIXTURE) as running:
         _, port = running.address()
         with events(port) as told:
@@ -207,7 +200,7 @@ def test_ctrl_c_ends_it_while_somebody_looks_on() -> None:
 
 
 @POSIX
-def test_a_folder_is_shown_and_what_is_added_to_it(tmp_path: Path) -> None:
+def test_a_folder_is_shown_with_later_additions(tmp_path: Path) -> None:
     assemble([samples.done("ig_1", samples.png())], sinks=[DirectorySink(tmp_path)])
     with showing("view", tmp_path) as running:
         _, port = running.address()
@@ -219,7 +212,7 @@ def test_a_folder_is_shown_and_what_is_added_to_it(tmp_path: Path) -> None:
 
 
 @POSIX
-def test_the_demonstration_shows_streams_side_by_side() -> None:
+def test_the_demo_shows_streams_side_by_side() -> None:
     with showing("demo", before=QUICKLY) as running:
         _, port = running.address()
         with events(port) as told:
@@ -232,42 +225,42 @@ def test_the_demonstration_shows_streams_side_by_side() -> None:
 
 
 @POSIX
-def test_elsewhere_than_on_this_machine_each_viewer_needs_a_token() -> None:
-    with showing("view", FIXTURE, host="0.0.0.0") as running:
-        link = running.line(r"one viewer: http://([^:/]+):(\d+)(/\?token=\S+)")
+def test_on_a_public_address_each_viewer_needs_a_token() -> None:
+    with showing("view", FIXTURE, "--host", "0.0.0.0") as running:
+        link = running.line(r"link for one viewer: http://([^:/]+):(\d+)(/\?token=\S+)")
         assert not link[1].startswith(("127.", "0."))
         assert get(int(link[2]), "/")[0] == 401
         assert get(int(link[2]), link[3])[0] == 200
-        assert running.line(r"one viewer: \S+(/\?token=\S+)")[1] != link[2]
+        assert running.line(r"link for one viewer: \S+(/\?token=\S+)")[1] != link[2]
 
 
 @POSIX
 @pytest.mark.parametrize(("host", "ending"), [("127.0.0.1", "/"), ("0.0.0.0", r"/\?token=\S+")])
 def test_the_browser_is_opened_at_an_address_that_shows_the_page(host: str, ending: str) -> None:
-    with showing("view", FIXTURE, host=host, no_browser=False, before=WITHOUT_A_BROWSER) as running:
+    with showing("view", FIXTURE, "--host", host, before=WITHOUT_A_BROWSER) as running:
         assert running.process.stdout
         opened = running.process.stdout.readline().decode()
         assert re.fullmatch(rf"http://[\w.-]+:\d+{ending}\n", opened)
         assert opened.startswith("http://127.0.0.1:") == (host == "127.0.0.1")
-        running.line("there is no browser to open it with: open the address yourself")
+        running.line("no browser was found: open the address yourself")
 
 
 @POSIX
-def test_a_stream_that_cannot_be_read_on_is_told_and_ends(tmp_path: Path) -> None:
+def test_a_stream_whose_reading_fails_is_reported_and_ends(tmp_path: Path) -> None:
     source = tmp_path / "stream.sse"
     source.write_bytes(FIXTURE.read_bytes())
     before = "def fail(*_): raise OSError('the disk is gone')\n"
-    before += "import imgassemble.streams.sources\nimgassemble.sources._read = fail\n"
+    before += "import imgassemble.streams.sources\nimgassemble.streams.sources._read = fail\n"
     with showing("view", source, before=before) as running:
         _, port = running.address()
         with events(port) as told:
             first(told, stream=str(source), outcome="no_image")
-        running.line("the stream cannot be read on: the disk is gone")
+        running.line("reading the stream failed: the disk is gone")
         assert get(port, "/")[0] == 200
 
 
 class Probe:
-    """A socket that says what the system's would on another machine."""
+    """A socket with the answers of the system on another machine."""
 
     own: str | None
 
@@ -310,7 +303,7 @@ class Listener:
         ("192.168.1.9", "192.168.1.7", "http://192.168.1.9:8000"),
     ],
 )
-def test_the_address_that_is_told_is_one_that_others_can_use(
+def test_the_printed_address_is_one_that_other_machines_can_use(
     monkeypatch: pytest.MonkeyPatch, host: str, own: str | None, url: str
 ) -> None:
     listener: Any = Listener(host)
@@ -321,7 +314,7 @@ def test_the_address_that_is_told_is_one_that_others_can_use(
         assert url_of(listener) == url
 
 
-# ---- what is wrong
+# ---- wrong use
 
 
 def one_line(answer: subprocess.CompletedProcess[str]) -> str:
@@ -332,44 +325,44 @@ def one_line(answer: subprocess.CompletedProcess[str]) -> str:
     return answer.stderr
 
 
-def test_a_source_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
+def test_a_missing_source_is_wrong_use(tmp_path: Path) -> None:
     assert "name a file, or - for standard input" in one_line(done("view", tmp_path / "nothing"))
 
 
 def test_a_port_in_use_is_wrong_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = one_line(done("view", FIXTURE, port=port))
+        said = one_line(done("view", FIXTURE, "--port", port))
     assert f"cannot listen on 127.0.0.1:{port}" in said
     assert "choose another address or port" in said
 
 
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", -1), ("127.0.0.1", 70_000), ("203.0.113.9", 0)])
-def test_an_address_that_cannot_be_had_is_wrong_use(host: str, port: int) -> None:
-    # Python's own create_server leaves its socket open where the port is none.
-    assert "cannot listen on" in one_line(done("view", FIXTURE, host=host, port=port, warnings="ignore"))
+def test_an_address_that_cannot_be_used_is_wrong_use(host: str, port: int) -> None:
+    # Python's own create_server leaves its socket open if the port is invalid.
+    assert "cannot listen on" in one_line(done("view", FIXTURE, "--host", host, "--port", port, warnings="ignore"))
 
 
 MISSING = pytest.mark.parametrize("missing", [("starlette",), ("uvicorn",), ("h11",), ("starlette", "uvicorn")])
 
 
 @MISSING
-def test_without_the_extra_view_says_what_to_install(missing: tuple[str, ...]) -> None:
+def test_without_the_extra_view_names_the_package_to_install(missing: tuple[str, ...]) -> None:
     said = one_line(done("view", FIXTURE, before=without(*missing)))
     assert re.search(rf"needs ({'|'.join(missing)}): pip install 'imgassemble\[web\]'", said)
 
 
 @MISSING
-def test_without_the_extra_the_demonstration_is_in_the_terminal(missing: tuple[str, ...]) -> None:
+def test_without_the_extra_the_demo_runs_in_the_terminal(missing: tuple[str, ...]) -> None:
     answer = done("demo", before=without(*missing) + QUICKLY)
     assert answer.returncode == 0
-    assert "pip install 'imgassemble[web]'; here it is in the terminal" in answer.stderr
+    assert "pip install 'imgassemble[web]'; until then the demo runs in the terminal" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
 @POSIX
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="how many files are open is not told here")
-def test_viewers_that_come_and_go_leave_nothing_open() -> None:
+def test_viewers_that_leave_leave_no_file_open() -> None:
     with showing("view", FIXTURE) as running:
         _, port = running.address()
         folder = Path(f"/proc/{running.process.pid}/fd")

@@ -1,0 +1,120 @@
+"""The command `imgassemble inspect`: report what a stream contains, as text or as lines of JSON.
+
+Text from outside is printed without control characters.
+Must not know: how a stream is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ..assembly.assembler import Assembler
+from ..assembly.items import Item
+from ..assembly.results import Result
+from ..assembly.updates import FinalReady, FrameAdded, Update
+from ..errors import clean
+from ..frames.frame import Frame
+from ..readonly import plain
+from ..screens.progress import describe_frame
+from ..streams.drivers import assemble
+from ..streams.sources import open_chunks
+from .exit_codes import STORAGE
+from .options import KEY_BY, LIMITS, SOURCE, limits_from, option
+from .output import ResultPrinter, call_each
+from .tally import StreamTally
+
+OPTIONS = (
+    SOURCE,
+    option("--json", action="store_true", help="print each image, and then the stream, as a line of JSON"),
+    KEY_BY,
+    *LIMITS,
+)
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """Print a report of the stream of `options.source` on standard output and return the exit code."""
+    limits = limits_from(options)
+    assembler = Assembler(limits=limits, key_by=options.key_by)
+    printer, tally, times = ResultPrinter(), StreamTally(), _ArrivalTimes()
+    events = tally.read_events(open_chunks(options.source), limits)
+    result = assemble(events, on_update=call_each(tally, times), assembler=assembler)
+    report = _json_lines if options.json else _text_lines
+    for line in report(result, assembler, tally, times):
+        printer.print(line)
+    return STORAGE if printer.error else tally.exit_code(result)
+
+
+class _ArrivalTimes:
+    """A listener that notes when each frame arrived, in seconds since the stream was opened."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._seconds: dict[tuple[str, float | None], float] = {}
+
+    def __call__(self, update: Update) -> None:
+        if isinstance(update, (FrameAdded, FinalReady)):
+            self._seconds.setdefault((update.item_id, update.frame.index), round(time.monotonic() - self._start, 3))
+
+    def of_frame(self, item: Item, frame: Frame) -> float | None:
+        return self._seconds.get((item.id, frame.index))
+
+    def of_item(self, item: Item) -> dict[str, float | None]:
+        return {"final" if frame.is_final else str(frame.index): self.of_frame(item, frame) for frame in _frames(item)}
+
+
+def _frames(item: Item) -> tuple[Frame, ...]:
+    """Return the partials of an item, and its result if it has one."""
+    return (*item.partials, item.final) if item.final and item.final.is_final else tuple(item.partials)
+
+
+def _json_lines(result: Result, assembler: Assembler, tally: StreamTally, times: _ArrivalTimes) -> Iterator[str]:
+    for item in result.items.values():
+        yield json.dumps(item.as_dict() | {"seconds": times.of_item(item)})
+    yield json.dumps(_stream_facts(result, assembler, tally))
+
+
+def _stream_facts(result: Result, assembler: Assembler, tally: StreamTally) -> dict[str, Any]:
+    return {
+        "outcome": result.outcome,
+        "error": plain(result.error),
+        "response_id": assembler.cursor.response_id,
+        "events": tally.events,
+        "skipped": assembler.skipped,
+        "anomalies": [{"code": each.code, "message": each.message} for each in assembler.anomalies],
+    }
+
+
+def _text_lines(result: Result, assembler: Assembler, tally: StreamTally, times: _ArrivalTimes) -> Iterator[str]:
+    response = clean(assembler.cursor.response_id or "", 100)
+    named = f", response {response}" if response else ""
+    yield f"{result.outcome}  {tally.events} events, {assembler.skipped} of other types{named}"
+    if result.error:
+        yield f"  {result.error}"
+    for item in result.items.values():
+        yield from _item_lines(item, times)
+    for anomaly in assembler.anomalies:
+        yield f"anomaly: {anomaly.message}"
+
+
+def _item_lines(item: Item, times: _ArrivalTimes) -> Iterator[str]:
+    yield ""
+    yield f"{clean(item.id, 200) or repr(item.id)}  {item.state}"
+    for frame in _frames(item):
+        yield _frame_line(item, frame, times.of_frame(item, frame))
+    if item.error:
+        yield f"  {item.error}"
+    if item.revised_prompt:
+        yield f"  prompt: {clean(item.revised_prompt, 300)}"
+    for anomaly in item.anomalies:
+        yield f"  anomaly: {anomaly.message}"
+
+
+def _frame_line(item: Item, frame: Frame, seconds: float | None) -> str:
+    name = "final" if frame.is_final else f"partial {frame.index}"
+    when = "" if seconds is None else f"{seconds:8.2f} s"
+    note = "  (provisional final)" if item.is_provisional and frame is item.final else ""
+    return f"  {name:<12} {describe_frame(frame):<36}{when}  {clean(frame.event_type, 60)}{note}"

@@ -1,0 +1,95 @@
+"""The command `imgassemble save`: write the frames of a stream to a folder as they arrive.
+
+The paths of the finals, or lines of JSON, go to standard output; progress and errors go to standard error.
+Must not know: how a stream is read, how a file is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..assembly.assembler import Assembler
+from ..assembly.updates import Anomaly
+from ..console import say
+from ..errors import SinkError, printable
+from ..storage.directory import DirectorySink
+from ..storage.saved import saved_events
+from ..streams.drivers import assemble
+from ..streams.sources import open_chunks
+from .exit_codes import STORAGE
+from .options import KEY_BY, LIMITS, LOOKS, SOURCE, limits_from, option
+from .output import ResultPrinter, call_each, open_screens, progress_on_stderr
+from .tally import StreamTally
+from .tee import Tee, check_tee
+
+OPTIONS = (
+    SOURCE,
+    option(
+        "-o",
+        "--output",
+        metavar="DIR",
+        required=True,
+        type=Path,
+        help="the folder: DIR/<item>/partial-000.png, …, final.png, item.json; it is made if it does not exist",
+    ),
+    option(
+        "--keep",
+        choices=("all", "latest"),
+        default="all",
+        help="which previews to keep: all, or only the latest of each image (default: all)",
+    ),
+    option("--overwrite", action="store_true", help="replace the files that an earlier run wrote for the same image"),
+    option(
+        "--resume",
+        action="store_true",
+        help="continue a run that was cut or killed, in its DIR, which must hold no other stream; "
+        "SOURCE may start again from the beginning or continue after the cut",
+    ),
+    option(
+        "--tee",
+        metavar="FILE",
+        type=Path,
+        help="also copy the stream to FILE, which must be new; with --resume the copy is appended",
+    ),
+    option("--json", action="store_true", help="print every update as a line of JSON on standard output"),
+    option("--show", action="store_true", help="also show the pictures on standard error, as watch does"),
+    *LOOKS,
+    KEY_BY,
+    *LIMITS,
+)
+
+
+def save(options: argparse.Namespace) -> int:
+    """Write the stream of `options.source` to the folder `options.output` and return the exit code."""
+    limits = limits_from(options)
+    assembler = Assembler(limits=limits, keep=options.keep, key_by=options.key_by)
+    chunks = open_chunks(options.source)
+    check_tee(options.tee, options.source)
+    tee, printer, tally = Tee(options.tee, is_resumed=options.resume), ResultPrinter(), StreamTally()
+    sink = DirectorySink(options.output, keep=options.keep, overwrite=options.overwrite, resume=options.resume)
+    for event in saved_events(options.output, is_to_go_on=True) if options.resume else ():
+        assembler.feed(event)
+    progress = progress_on_stderr((Anomaly,) if options.show else None)
+    error: SinkError | None = None
+    try:
+        with open_screens(options, sys.stderr if options.show else None) as screens:
+            listener = call_each(tally, printer.print_update if options.json else progress, *screens)
+            events = tally.read_events(tee.copy(chunks), limits)
+            assemble(events, on_update=listener, sinks=[sink], assembler=assembler)
+    except SinkError as failed:
+        error = failed
+        if assembler.result is None:  # DIR cannot be made; any later failure was reported at once
+            say(str(error))
+    if options.show and not options.json:
+        progress.end(assembler.result)
+    if not options.json:
+        _print_finals(sink, printer)
+    return STORAGE if error or tee.error or printer.error else tally.exit_code(assembler.result)
+
+
+def _print_finals(sink: DirectorySink, printer: ResultPrinter) -> None:
+    for path in sink.paths:
+        if path.stem == "final":
+            printer.print(printable(str(path)))

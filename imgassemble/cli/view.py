@@ -1,0 +1,52 @@
+"""The command `imgassemble view`: show a stream, or a folder that `save` writes, on a live page.
+
+Must not know: what is on the page, how it is served.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..assembly.assembler import Assembler
+from ..streams.drivers import assemble
+from ..streams.sources import open_chunks
+from ..web.folder import folder_events
+from ..web.gallery import Gallery
+from .options import KEY_BY, LIMITS, limits_from, option
+from .page import PAGE_OPTIONS, serve_page
+
+OPTIONS = (
+    option("source", metavar="SOURCE", help="a recorded stream, a folder that save writes, or - for standard input"),
+    KEY_BY,
+    *PAGE_OPTIONS,
+    *LIMITS,
+)
+
+
+def view(options: argparse.Namespace) -> int:
+    """Show the stream or the folder `options.source` until Ctrl-C and return the exit code."""
+    limits = limits_from(options)
+    assembler = Assembler(limits=limits, key_by=options.key_by)
+    gallery = Gallery(keep_s=float("inf"), max_bytes=limits.max_total_bytes)
+    stream = _open(options.source)
+    gallery.add("standard input" if options.source == "-" else str(options.source), assembler)
+
+    def feed() -> None:
+        try:
+            assemble(stream, assembler=assembler)
+        finally:
+            assembler.close()  # if reading fails, the page shows that nothing more arrives
+
+    return serve_page(gallery, [feed], options)
+
+
+def _open(source: str) -> Iterator[Any]:
+    """Return the chunks of a stream, or the events of a folder and of its later changes."""
+    if source == "-" and sys.stdin is not None:
+        # Unbuffered: a thread in a buffered read holds the buffer's lock, and Python then aborts at Ctrl-C.
+        return open_chunks(open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
+    return folder_events(Path(source)) if source != "-" and Path(source).is_dir() else open_chunks(source)

@@ -1,0 +1,92 @@
+"""`imgassemble inspect`: the report as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import samples
+
+from cli.running import (
+    FAILED,
+    FINAL,
+    JPEG,
+    REFUSAL,
+    WHOLE,
+    run,
+    stream_file,
+)
+from imgassemble.cli.main import main
+
+
+def test_inspect_json_prints_the_facts_and_times_of_every_image(tmp_path: Path) -> None:
+    events = [*WHOLE[:5], samples.partial("ig_2", 0, JPEG)]
+    ended = run("inspect", stream_file(tmp_path, events), "--json")
+    first, second, stream = (json.loads(line) for line in ended.stdout.splitlines())
+    assert (stream["outcome"], stream["events"], stream["anomalies"]) == ("incomplete", 6, [])
+    assert (first["id"], first["state"], first["final"]["size"]) == ("ig_1", "completed", [5, 4])
+    assert set(first["seconds"]) == {"0", "1", "final"}
+    assert (second["id"], second["state"], second["final"]) == ("ig_2", "incomplete", None)
+    assert [frame["format"] for frame in second["partials"]] == ["JPEG"]
+    assert samples.b64(FINAL)[:20] not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("events", "facts"),
+    [
+        (WHOLE, {"outcome": "completed", "error": None, "response_id": "resp_1", "anomalies": []}),
+        (
+            [*REFUSAL, {"type": "keepalive"}],
+            {"outcome": "no_image", "events": 3, "skipped": 1, "response_id": "resp_1"},
+        ),
+        (b'data: {"x":\n\n', {"outcome": "no_image", "events": 1, "response_id": None}),
+    ],
+)
+def test_inspect_json_ends_with_a_line_for_the_stream(
+    events: list[samples.Wire] | bytes, facts: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["inspect", "--json", str(stream_file(tmp_path, events))])
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert facts.items() <= last.items()
+
+
+def test_the_line_for_the_stream_holds_its_anomalies_without_base64(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = stream_file(tmp_path, [*WHOLE, samples.partial(None, 0, samples.picture("JPEG"))])
+    assert main(["inspect", "--json", str(stream)]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    ((code, message),) = (each.values() for each in last["anomalies"])
+    assert (code, "has no item_id" in message, "/9j/" in message) == ("missing_item_id", True, False)
+
+
+def test_inspect_prints_items_states_frames_sizes_times_and_anomalies(tmp_path: Path) -> None:
+    events = [
+        *WHOLE[:5],
+        samples.partial("ig_2", 3, JPEG),
+        samples.partial("ig_2", 4, "!"),
+        samples.call("generating", None),
+    ]
+    ended = run("inspect", stream_file(tmp_path, events))
+    text = ended.stdout
+    for words in (
+        "incomplete", "8 events", "resp_1", "ig_1  completed", "ig_2  incomplete", "partial 0", "partial 3", "PNG 5x4",
+        "JPEG 8x6", "anomaly:", "response.output_item.done",
+    ):  # fmt: skip
+        assert words in text
+    assert re.search(r"\d\.\d\d s", text)
+    assert ended.stderr == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["stream.sse"]
+
+
+def test_inspect_reports_an_empty_stream(tmp_path: Path) -> None:
+    ended = run("inspect", stream_file(tmp_path, b""))
+    assert ended.returncode == 6
+    assert ended.stderr == "imgassemble: the stream is empty\n"
+
+
+def test_inspect_prints_the_reason_of_a_failure(tmp_path: Path) -> None:
+    assert "the service failed (server_error)" in run("inspect", stream_file(tmp_path, FAILED)).stdout

@@ -1,0 +1,231 @@
+"""`imgassemble save`: the files it writes and the lines it prints, as they arrive."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+import samples
+
+import imgassemble
+from cli.running import (
+    FINAL,
+    JPEG,
+    PROVISIONAL,
+    WHOLE,
+    command_line,
+    environment,
+    files_in,
+    pictures_in,
+    run,
+    stream_file,
+)
+from imgassemble.cli.main import main
+
+
+def test_save_writes_frames_and_facts_and_prints_the_finals(tmp_path: Path) -> None:
+    ended = run("save", stream_file(tmp_path, WHOLE), "-o", "out", cwd=tmp_path)
+    assert pictures_in(tmp_path / "out") == {
+        "ig_1/partial-000.png": samples.shade(0),
+        "ig_1/partial-001.png": samples.shade(1),
+        "ig_1/final.png": FINAL,
+    }
+    assert json.loads((tmp_path / "out" / "ig_1" / "item.json").read_text())["state"] == "completed"
+    assert ended.stdout == "out/ig_1/final.png\n"
+    assert ended.returncode == 0
+
+
+def test_save_prints_a_line_for_each_important_update_on_standard_error(tmp_path: Path) -> None:
+    told = run("save", stream_file(tmp_path, WHOLE), "-o", tmp_path / "out").stderr.splitlines()
+    assert [re.sub(r"^ *\d+\.\d\d s  ", "", line) for line in told] == [
+        "ig_1  generating",
+        f"ig_1  preview 1  PNG 1x1, {len(samples.shade(0))} bytes",
+        f"ig_1  preview 2  PNG 1x1, {len(samples.shade(1))} bytes",
+        f"ig_1  final  PNG 5x4, {len(FINAL)} bytes",
+        "completed",
+    ]
+
+
+def test_without_a_result_no_final_is_written_or_printed(tmp_path: Path) -> None:
+    ended = run("save", stream_file(tmp_path, PROVISIONAL), "-o", tmp_path / "out")
+    assert ended.stdout == ""
+    assert "the last preview stands in" in ended.stderr
+    assert list(pictures_in(tmp_path / "out")) == ["ig_1/partial-000.png"]
+
+
+def test_a_failure_is_printed_in_the_words_of_the_service(tmp_path: Path) -> None:
+    events = [
+        samples.added(),
+        samples.error("insufficient_quota", "You exceeded your quota"),
+        samples.snapshot("failed"),
+    ]
+    ended = run("save", stream_file(tmp_path, events), "-o", tmp_path / "out")
+    assert ended.returncode == 5
+    assert "insufficient_quota" in ended.stderr
+    assert "You exceeded your quota" in ended.stderr
+
+
+def test_keep_latest_leaves_one_preview(tmp_path: Path) -> None:
+    assert main(["save", str(stream_file(tmp_path, WHOLE)), "-o", str(tmp_path / "out"), "--keep", "latest"]) == 0
+    assert sorted(pictures_in(tmp_path / "out")) == ["ig_1/final.png", "ig_1/partial-001.png"]
+
+
+def test_rotating_ids_are_joined_on_request(tmp_path: Path) -> None:
+    rotating = [
+        {**event, "item_id": f"id_{at}"} for at, event in enumerate([samples.partial(), samples.call("completed")])
+    ]
+    events = [*rotating, samples.done("id_9", FINAL)]
+    stream = str(stream_file(tmp_path, events))
+    assert main(["save", stream, "-o", str(tmp_path / "apart")]) == 3
+    assert main(["save", stream, "-o", str(tmp_path / "joined"), "--key-by", "output_index"]) == 0
+    assert sorted(pictures_in(tmp_path / "joined")) == ["output-0/final.png", "output-0/partial-000.png"]
+    assert main(["inspect", stream, "--key-by", "output_index"]) == 0
+
+
+def test_existing_files_are_overwritten_only_on_request(tmp_path: Path) -> None:
+    stream = stream_file(tmp_path, WHOLE)
+    out = tmp_path / "out"
+    assert main(["save", str(stream), "-o", str(out)]) == 0
+    before = files_in(out)
+    other = stream_file(tmp_path, [samples.done(content=JPEG)], "other.sse")
+    ended = run("save", other, "-o", out)
+    assert ended.returncode == 7
+    assert "is in the way" in ended.stderr
+    assert files_in(out) == before
+    assert ended.stdout == ""
+    assert main(["save", str(other), "-o", str(out), "--overwrite"]) == 0
+    assert pictures_in(out) == {"ig_1/final.jpg": JPEG}
+
+
+def test_an_output_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"mine")
+    ended = run("save", stream_file(tmp_path, WHOLE), "-o", tmp_path / "out")
+    assert ended.returncode == 7
+    assert str(tmp_path / "out") in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert (tmp_path / "out").read_bytes() == b"mine"
+
+
+def test_json_prints_every_update_as_a_line_without_base64(tmp_path: Path) -> None:
+    ended = run("save", stream_file(tmp_path, WHOLE), "-o", tmp_path / "out", "--json")
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    assembler = imgassemble.Assembler()
+    updates = [update for event in WHOLE for update in assembler.feed(event)] + list(assembler.close())
+    assert told == [json.loads(json.dumps(update.as_dict())) for update in updates]
+    assert told[-1] == {"update": "StreamEnded", "outcome": "completed", "error": None}
+    assert samples.b64(FINAL)[:20] not in ended.stdout
+    assert ended.stderr == ""
+
+
+def test_save_with_show_prints_lines_on_standard_error_and_the_finals_on_standard_output(tmp_path: Path) -> None:
+    ended = run("save", stream_file(tmp_path, WHOLE), "-o", "out", "--show", cwd=tmp_path)
+    assert ended.stdout == "out/ig_1/final.png\n"
+    *told, outcome = ended.stderr.splitlines()
+    assert told == ["ig_1: generating", "ig_1: preview 1", "ig_1: preview 2", "ig_1: final 5x4 PNG"]
+    assert outcome.endswith("s  completed")
+    assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
+
+
+def test_save_with_show_does_not_change_the_lines_of_json(tmp_path: Path) -> None:
+    stream = stream_file(tmp_path, WHOLE)
+    plain = run("save", stream, "-o", tmp_path / "one", "--json")
+    shown = run("save", stream, "-o", tmp_path / "two", "--json", "--show", "--graphics", "blocks")
+    assert shown.stdout == plain.stdout
+    assert "▀" in shown.stderr
+
+
+def line_with(lines: IO[str], words: str) -> str:
+    for line in lines:
+        if words in line:
+            return line
+    pytest.fail(f"it never said {words!r}")
+
+
+@pytest.fixture
+def saving(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`imgassemble save - -o out`, which waits for its first event."""
+    with subprocess.Popen(
+        command_line("save", "-", "-o", tmp_path / "out"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        yield process
+        process.kill()
+
+
+def send(process: subprocess.Popen[str], event: samples.Wire) -> None:
+    assert process.stdin
+    process.stdin.write(samples.sse([event]).decode())
+    process.stdin.flush()
+
+
+def test_standard_input_is_saved_as_it_arrives(saving: subprocess.Popen[str], tmp_path: Path) -> None:
+    assert saving.stderr
+    assert saving.stdin
+    assert saving.stdout
+    folder = tmp_path / "out" / "ig_1"
+    for event, words, name, data in (
+        (samples.partial(index=0), "preview 1", "partial-000.png", samples.shade(0)),
+        (samples.partial(index=1), "preview 2", "partial-001.png", samples.shade(1)),
+        (samples.done(content=FINAL), "final", "final.png", FINAL),
+    ):
+        assert not (folder / name).exists()
+        send(saving, event)
+        line_with(saving.stderr, words)
+        assert (folder / name).read_bytes() == data
+    saving.stdin.close()
+    assert saving.stdout.read() == f"{folder / 'final.png'}\n"
+    assert saving.wait() == 0
+
+
+def test_an_interrupt_keeps_everything_received_so_far(saving: subprocess.Popen[str], tmp_path: Path) -> None:
+    assert saving.stderr
+    send(saving, samples.partial(index=0))
+    line_with(saving.stderr, "preview 1")
+    send(saving, samples.call("generating", "ig_2"))
+    line_with(saving.stderr, "ig_2  generating")  # by now the first is on the disk
+    saving.send_signal(signal.SIGINT)
+    rest = saving.stderr.read()
+    assert saving.wait() == 130
+    assert rest.endswith("imgassemble: interrupted; everything received so far is kept\n")
+    assert "Traceback" not in rest
+    assert pictures_in(tmp_path / "out") == {"ig_1/partial-000.png": samples.shade(0)}
+    facts = json.loads((tmp_path / "out" / "ig_1" / "item.json").read_text())
+    assert (facts["state"], facts["final"]) == ("partial_image", None)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
+
+
+def test_json_lines_are_printed_as_the_events_arrive(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command_line("save", "-", "-o", tmp_path, "--json"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        assert process.stdout
+        assert process.stdin
+        for index in range(3):
+            send(process, samples.partial(index=index))
+            line_with(process.stdout, '"FrameAdded"')
+        process.stdin.close()
+        line_with(process.stdout, '"StreamEnded"')
+    assert process.returncode == 3
+
+
+def test_nothing_is_written_outside_the_output(tmp_path: Path) -> None:
+    events = [samples.done(item_id, FINAL) for item_id in ("../../x", "/abs", "..", "a/b")]
+    out = tmp_path / "deep" / "out"
+    assert main(["save", str(stream_file(tmp_path, events)), "-o", str(out)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"stream.sse", "deep"}
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
+    assert len(pictures_in(out)) == 4
