@@ -39,7 +39,7 @@ class ResponseRecord:
     assumed: dict[str, None] = field(default_factory=dict)  # items whose events did not name this response
     places: dict[float, str] = field(default_factory=dict)  # output_index -> the item that came last there
     places_without_id: dict[float, None] = field(default_factory=dict)  # no id for the item there has arrived
-    id_changes: dict[float, int] = field(default_factory=dict)  # at a place where no item is whole
+    id_changes: dict[float, float] = field(default_factory=dict)  # at a place where no item is whole
     images_done: int = 0  # images without a name that have ended: the number of the one under way
     usage: tuple[str, Any] | None = None  # the usage reported last for an image without a name, and its item
 

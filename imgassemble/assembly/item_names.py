@@ -22,6 +22,8 @@ from .held import Held, ResponseRecord
 from .options import Rules
 from .repeats import frame_in, shows_same_image, mark_of, picture_of, remember, repeated_item
 
+_MANY_CHANGES = 2  # of the id at one place: the third id
+_REPORTED = -float("inf")
 _UNNAMED = re.compile("image-(0|[1-9][0-9]{0,15})")
 
 
@@ -68,7 +70,7 @@ class ItemNames:
                 return None
             name = self._of_place_without_id(item_id, place) or self._of_parallel_response(item_id)
             if name is None:
-                self._look_for_changing_ids(item_id, place)
+                self._look_for_changing_ids(item_id, place, is_announced=signal.is_announced)
                 name = self._new(item_id)
             if name is None:
                 return None
@@ -114,15 +116,16 @@ class ItemNames:
         self._own(item_id, item_id)
         return item_id
 
-    def _look_for_changing_ids(self, item_id: str, place: float | None) -> None:
-        """Report a third id at a place where no item is whole."""
+    def _look_for_changing_ids(self, item_id: str, place: float | None, *, is_announced: bool) -> None:
+        """Report, once for a place, a third id there while no item is whole. An announced item may have a new id."""
         record, journal = self._record, self._change.journal
         if place is None or (before := record.places.get(place)) is None:
             return
         facts = self._change.facts.get(before) or self._held.facts.get(before)
         changes = 0 if facts is None or facts.claims else record.id_changes.get(place, 0) + 1
         journal.put(record.id_changes, place, changes)
-        if changes == 2:
+        if changes >= _MANY_CHANGES and not is_announced:
+            journal.put(record.id_changes, place, _REPORTED)
             sentence = (
                 f"a third id, {quoted(item_id)}, came at output_index {place} before the item there was whole: the "
                 'service seems to change the ids; use Assembler(key_by="output_index"), or --key-by output_index'

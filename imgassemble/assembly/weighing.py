@@ -117,7 +117,9 @@ class _Items:
             doubt = "is another picture than came before in its place; the one sent later counts"
             self._report("conflicting_picture", doubt, payload, item_id)
         if signal.witness:
-            first = next((other for other in place if other == frame), frame)
+            equal = [*(other for other in place if other == frame), frame]
+            # The frame that was reported first; frames that an earlier run has stored may have no number.
+            first = next((each for each in equal if each.sequence_number is not None), equal[0])
             claim_now = Claim(picture=first, sequence_number=payload.sequence_number)
             after = self._within_limits(item_id, facts, facts.with_claim(signal.witness, claim_now))
         else:

@@ -221,6 +221,7 @@ class Signal(NamedTuple):
     witness: Witness | None = None
     payload: Payload | None = None
     error: ProviderError | None = None
+    is_announced: bool = False  # the event announces the item: its id may be new
     is_unnumbered: bool = False  # neither events nor images have numbers: equal image data is a repeat
 
 

@@ -159,7 +159,8 @@ def _call_signals(event: ImageCallEvent, row: Row) -> Iterable[Signal]:
 
 def _item_signals(event: OutputItemEvent, row: Row) -> Iterable[Signal]:
     if event.item and event.item.type in ITEM_TYPES:
-        yield _signal(event, row, event.item, item_id=event.item.id, output_index=event.output_index)
+        signal = _signal(event, row, event.item, item_id=event.item.id, output_index=event.output_index)
+        yield signal if row.witness else signal._replace(is_announced=True)
 
 
 def _response_signals(event: ResponseEvent, row: Row) -> Iterable[Signal]:

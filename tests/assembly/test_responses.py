@@ -18,6 +18,7 @@ from imgassemble.errors import quoted
 
 GOOD = samples.png(colour=(1, 2, 3))
 OTHER = samples.png(3, 2, colour=(7, 7, 7))
+TIMES = 4 if settings().database is None else 1  # thousands of cases in the profile of continuous integration
 
 
 def result_of(events: Iterable[Any], **how: Any) -> Result:
@@ -71,7 +72,7 @@ def without_order(items: list[Any]) -> list[str]:
 
 
 @given(some.lanes().flatmap(lambda lanes: st.tuples(st.just(lanes), some.interleaved(list(lanes.values())))))
-@settings(max_examples=400)
+@settings(max_examples=400 * TIMES)
 def test_any_interleaving_of_lanes_gives_what_each_lane_alone_gives(
     drawn: tuple[dict[str, list[Wire]], list[Wire]],
 ) -> None:
@@ -85,7 +86,7 @@ def test_any_interleaving_of_lanes_gives_what_each_lane_alone_gives(
 
 
 @given(some.whole_responses())
-@settings(max_examples=400)
+@settings(max_examples=400 * TIMES)
 def test_responses_one_after_the_other_give_what_each_alone_gives(responses: list[list[Wire]]) -> None:
     together, alone = result_of(event for each in responses for event in each), [result_of(each) for each in responses]
     assert items_of(together) == [item for each in alone for item in items_of(each)]
@@ -96,7 +97,7 @@ def test_responses_one_after_the_other_give_what_each_alone_gives(responses: lis
 
 
 @given(some.whole_responses(), st.data())
-@settings(max_examples=300)
+@settings(max_examples=300 * TIMES)
 def test_whole_responses_that_come_again_change_nothing(responses: list[list[Wire]], data: st.DataObject) -> None:
     repeated = data.draw(st.lists(st.sampled_from(responses), max_size=3))
     events = [event for each in responses for event in each]
@@ -106,7 +107,7 @@ def test_whole_responses_that_come_again_change_nothing(responses: list[list[Wir
 
 
 @given(some.whole_responses(), st.data())
-@settings(max_examples=300)
+@settings(max_examples=300 * TIMES)
 def test_each_response_converges_in_any_order_of_its_events(responses: list[list[Wire]], data: st.DataObject) -> None:
     shuffled = [[each[0], *data.draw(st.permutations(each[1:]))] for each in responses]
     expected = result_of(event for each in responses for event in each)
@@ -311,6 +312,16 @@ def test_a_third_id_at_one_place_is_an_anomaly_that_names_the_way_out() -> None:
     anomalies = result_of([samples.added("a"), samples.partial("b", 0), samples.done("c", GOOD)]).anomalies
     assert [each.code for each in anomalies] == ["changing_ids"]
     assert all("key_by" in each.message and "--key-by" in each.message for each in anomalies)
+
+
+def test_announced_items_at_one_place_are_no_anomaly() -> None:
+    events = [samples.added(name) for name in ("a", "b", "c", "d")]
+    assert result_of(events).anomalies == ()
+
+
+def test_ids_that_change_with_every_event_are_reported_once() -> None:
+    events = [samples.partial(f"ig_{at}", 0) for at in range(20)]
+    assert [each.code for each in result_of(events).anomalies] == ["changing_ids"]
 
 
 def test_other_ids_at_the_place_of_a_whole_item_are_no_anomaly() -> None:
