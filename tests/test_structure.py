@@ -35,6 +35,7 @@ ORDERS = {
         "responses",
         "lifecycle",
         "updates",
+        "listeners",
         "held",
         "changes",
         "response_lookup",

@@ -20,7 +20,7 @@ from ..wire.dialects import Reading, Signal
 from .changes import Change
 from .held import Held, ResponseRecord
 from .options import Rules
-from .repeats import frame_in, shows_same_image, mark_of, picture_of, remember, repeated_item
+from .repeats import frame_in, mark_of, picture_of, remember, repeated_item, shows_same_image
 
 _MANY_CHANGES = 2  # of the id at one place: the third id
 _REPORTED = -float("inf")
