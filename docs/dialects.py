@@ -11,14 +11,14 @@ from imgassemble.wire.dialects import (
     ROWS,
     STATUSES,
     WITHOUT_TYPE,
-    Row,
+    EventRow,
     Shape,
 )
 
 TEXT = """\
 # Dialects
 
-What each wire type means. This page is drawn from `imgassemble/dialects.py` by `python docs/dialects.py`; a test draws it
+What each wire type means. This page is drawn from `imgassemble/wire/dialects.py` by `python docs/dialects.py`; a test draws it
 again and compares. Types that are not here are counted (`Assembler.skipped`) and passed over.
 
 {types}
@@ -60,8 +60,8 @@ A service is rows in `ROWS` and names in `OTHER_NAMES`, plus one stream among th
 these are two rows and two names:
 
 ```text
-"studio.preview": Row(who="Studio", shape=Shape.IMAGE, is_partial=True),
-"studio.done":    Row(who="Studio", shape=Shape.IMAGE, witness=Witness.OWN),
+"studio.preview": EventRow(Shape.IMAGE, "Studio", is_partial=True),
+"studio.done":    EventRow(Shape.IMAGE, "Studio", witness=Witness.OWN),
 
 "partial_image_index": (…, "step"),
 "b64_json":            (…, ("picture", "base64")),
@@ -81,7 +81,7 @@ def page() -> str:
     names = [("field", "also read from")]
     names += [(f"`{name}`", ", ".join(f"`{_dotted(each)}`" for each in others)) for name, others in OTHER_NAMES.items()]
     types = [("type", "who sends it", "its images", "what it says")]
-    types += [(f"`{kind}`", row.who, row.shape.value, _meaning(row)) for kind, row in ROWS.items()]
+    types += [(f"`{kind}`", row.sender, row.shape.value, _meaning(row)) for kind, row in ROWS.items()]
     return TEXT.format(
         types=_table(types),
         without_type=", ".join(
@@ -95,7 +95,7 @@ def page() -> str:
     )
 
 
-def _meaning(row: Row) -> str:
+def _meaning(row: EventRow) -> str:
     said = [
         row.is_partial and "a partial",
         row.word and f"`{row.word}`",

@@ -56,11 +56,7 @@ else:
     # The same names for the interpreter, by the module that defines them.
     _HOMES = {
         "assembly.assembler": ("Assembler",),
-        "assembly.items": (
-            "Cursor",
-            "Item",
-            "Result",
-        ),
+        "assembly.items": ("Cursor", "Item", "Result"),
         "assembly.sink": ("Sink",),
         "assembly.updates": (
             "Anomaly",
@@ -91,17 +87,8 @@ else:
         "states": ("State",),
         "storage.directory": ("DirectorySink",),
         "storage.saved": ("saved_events",),
-        "streams.drivers": (
-            "aassemble",
-            "aiter_updates",
-            "assemble",
-            "iter_updates",
-        ),
-        "streams.resume": (
-            "Patience",
-            "aresuming",
-            "resuming",
-        ),
+        "streams.drivers": ("aassemble", "aiter_updates", "assemble", "iter_updates"),
+        "streams.resume": ("Patience", "aresuming", "resuming"),
         "streams.sources": ("open_events",),
         "wire.events": ("parse_event",),
     }

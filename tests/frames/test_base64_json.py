@@ -26,7 +26,9 @@ from imgassemble.frames.base64_json import Decoded, load_decoded, load_json
 from imgassemble.simulator import Order, play
 from imgassemble.simulator.answers import Api
 from imgassemble.wire.dialects import OTHER_NAMES, ROWS
-from imgassemble.wire.events import _MODELS, OutputItem, Part, Response, parse_event, read_event
+from imgassemble.wire.events import parse_event, typed_event
+from imgassemble.wire.fields import FIELDS_OF_SHAPES, OutputItemFields, PartFields, ResponseFields
+from imgassemble.wire.reader import read_event
 
 _SHORT = 8  # what counts as long here
 _SHORT_TEXT = b64encode(b"a picture").decode()
@@ -154,14 +156,15 @@ def test_a_long_text_that_is_no_picture_stays_a_text() -> None:
         },
     }
     text = json.dumps(event).encode()
-    assert read_event(text, load_decoded) == parse_event(event)
+    assert typed_event(read_event(text, load_decoded)) == parse_event(event)
     error = {"type": "error", "error": {"message": _LONG_TEXT, "code": "x"}}
-    assert read_event(json.dumps(error).encode(), load_decoded) == parse_event(error)
+    assert typed_event(read_event(json.dumps(error).encode(), load_decoded)) == parse_event(error)
 
 
 _NAMES = {
-    *(name for model in _MODELS.values() for name in model.model_fields),
-    *OutputItem.model_fields, *Response.model_fields, *Part.model_fields, *OTHER_NAMES, "object",
+    *(name for kind in (*FIELDS_OF_SHAPES.values(), OutputItemFields, ResponseFields, PartFields)
+      for base in kind.__mro__ for name in inspect.get_annotations(base)),
+    *OTHER_NAMES, "object",
     *(path for paths in OTHER_NAMES.values() for path in paths if isinstance(path, str)),
     *(part for paths in OTHER_NAMES.values() for path in paths if isinstance(path, tuple) for part in path[:1]),
 }  # fmt: skip
@@ -175,7 +178,7 @@ def test_base64_in_any_member_is_what_its_text_is(name: str) -> None:
             event = {"type": kind} | inner
             with _long_is_short():
                 read = read_event(json.dumps(event).encode(), load_decoded)
-            assert as_text(read.model_dump(warnings=False)) == parse_event(event).model_dump()
+            assert as_text(typed_event(read).model_dump(warnings=False)) == parse_event(event).model_dump()
             with _long_is_short():
                 told = [str(update) for update in Assembler().feed(json.dumps(event).encode())]
             assert told == [str(update) for update in Assembler().feed(event)]

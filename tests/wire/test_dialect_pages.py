@@ -42,12 +42,12 @@ def additions() -> tuple[dict[str, str], dict[str, str]]:
     """The rows, and the names with `…` for those that stand there, each as the recipe writes it."""
     lines = [line for line in block("text").splitlines() if line]
     pairs = {line.partition(":")[0].strip('"'): line.partition(":")[2].strip().removesuffix(",") for line in lines}
-    rows = {name: text for name, text in pairs.items() if text.startswith("Row(")}
+    rows = {name: text for name, text in pairs.items() if text.startswith("EventRow(")}
     return rows, {name: text for name, text in pairs.items() if name not in rows}
 
 
 def added(source: str) -> str:
-    """The source of imgassemble/dialects.py with the rows and the names put where they go."""
+    """The source of imgassemble/wire/dialects.py with the rows and the names put where they go."""
     rows, names = additions()
     original = source
     tables = {
@@ -79,7 +79,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path(imgassemble.__file__).parent, root / "imgassemble", ignore=shutil.ignore_patterns("__pycache__")
     )
     shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns("*.png"))
-    table = root / "imgassemble" / "dialects.py"
+    table = root / "imgassemble" / "wire" / "dialects.py"
     table.write_text(added(table.read_text()))
     return root
 
@@ -124,7 +124,7 @@ def test_without_the_rows_the_example_stream_is_passed_over(copy: Path) -> None:
 def test_a_page_drawn_after_it_has_the_rows_and_the_names(copy: Path) -> None:
     run(copy, "docs/dialects.py")
     page = (copy / "docs" / "dialects.md").read_text()
-    assert "| `studio.preview` | Studio | the message itself: the image under way" in page
+    assert "| `studio.preview` | Studio | the message itself: the current image" in page
     assert "`index`, `step` |" in page
     assert "`data.0.b64_json`, `picture.base64` |" in page
 
