@@ -114,7 +114,7 @@ PARTS: Mapping[str, EventRow] = MappingProxyType({
 })
 
 # Objects that only carry the service's own event: their type, and the member with the event.
-CARRIERS: Mapping[str, str] = MappingProxyType({
+CARRIERS: Mapping[str | None, str] = MappingProxyType({
     "raw_response_event": "data",  # openai-agents
     "UNKNOWN":            "raw",   # OpenRouter's SDKs, for events that their schema lacks
 })

@@ -19,8 +19,8 @@ from .dialects import OTHER_NAMES, PICTURE_NAMES, Shape, Spelling
 from .members import has_members, member_of, members_of
 from .values import (
     read_base64,
-    read_facts,
     read_identifier,
+    read_mapping,
     read_number,
     read_plain,
     read_text,
@@ -54,7 +54,7 @@ Number = Annotated[float | None, ReadBy(read_number)]
 Text = Annotated[str | None, ReadBy(read_words)]
 Identifier = Annotated[str | None, ReadBy(read_identifier)]
 Base64 = Annotated[str | None, ReadBy(read_base64)]  # an assembler gets `Decoded`, too
-Facts = Annotated[Mapping[str, Any] | None, ReadBy(read_facts)]
+Facts = Annotated[Mapping[str, Any] | None, ReadBy(read_mapping)]
 Anything = Annotated[Any, ReadBy(read_plain)]
 
 
@@ -267,7 +267,8 @@ def read_fields(kind: type[_Kind], message: Any) -> _Kind:
     fields = object.__new__(kind)
     found = fields.__dict__
     for name in members.keys() & readers.keys():
-        if (value := members[name]) is not None:
+        value = members[name]
+        if value is not None:
             found[name] = readers[name](value)
     if not members.keys().isdisjoint(places):
         other = sorted((place, name) for name in members.keys() & places.keys() for place in places[name])

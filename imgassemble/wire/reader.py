@@ -40,14 +40,16 @@ def _read(event: object, load: Load) -> EventFields:
         if event in ("[DONE]", b"[DONE]"):  # the end of many streams
             return read_fields(EventFields, {"type": "[DONE]"})
         event = load(event)
-    if not has_members(event):
+    if not (type(event) is dict or has_members(event)):
         raise EventError(f"an event is a JSON object or an SDK's event, not {type(event).__name__}")
     message, kind = _message_and_type(event)
     row = ROWS.get(kind)
     fields_of = FIELDS_OF_SHAPES[row.shape] if row else EventFields
     if isinstance(message, fields_of):  # it was parsed already
         return message
-    fields = read_fields(fields_of, {"type": kind, "response": message} if kind == "response" else message)
+    if kind == "response":  # not streamed: the message is the response
+        message = {"type": kind, "response": message}
+    fields = read_fields(fields_of, message)
     if not fields.type:
         vars(fields)["type"] = kind
     return fields
@@ -56,16 +58,16 @@ def _read(event: object, load: Load) -> EventFields:
 def _message_and_type(message: Any) -> tuple[Any, str]:
     """Return the service's own message, taken out of objects that only carry it, and its type."""
     for _ in range(_MOST_LAYERS):
-        members = members_of(message, _TYPES)
-        kind = read_text(members.get("type"))
-        carrier = CARRIERS.get(kind) if kind else None
-        carried = member_of(message, carrier) if carrier else members.get(CARRIER)
+        members = message if type(message) is dict else members_of(message, _TYPES)
+        kind = members.get("type")
+        if type(kind) is not str:
+            kind = read_text(kind)
+        carrier = CARRIERS.get(kind, CARRIER)
+        carried = members.get(carrier) if carrier == CARRIER else member_of(message, carrier)
         if carried is None or not has_members(carried):
-            break
+            return message, kind or _type_of(message)
         message = carried
-    else:
-        kind = None
-    return message, kind or _type_of(message)
+    return message, _type_of(message)
 
 
 def _type_of(message: Any) -> str:

@@ -7,7 +7,7 @@ written here, once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import ProviderError
 from ..frames.base64_json import Decoded, url_prefix
@@ -51,11 +51,11 @@ def read(event: EventFields) -> Reading:
     row = ROWS.get(kind)
     if row is None:
         return Reading(kind, event.sequence_number, event.response_id, is_for_us=False)
-    signals = tuple(_SIGNALS[row.shape](event, row))
-    is_for_us = bool(signals) or row.shape not in _MAY_BE_TEXT
+    rule = _RULES[row.shape]
+    signals = tuple(rule.find(event, row))
+    is_for_us = bool(signals) or not rule.may_be_text
     reading = Reading(kind, event.sequence_number, event.response_id, is_for_us, signals, row.ending)
-    complete = _RESPONSES.get(row.shape)
-    return complete(event, row, reading) if complete else reading
+    return rule.complete(event, row, reading) if rule.complete else reading
 
 
 # ---- the response
@@ -91,13 +91,6 @@ def _with_outcome(response: ResponseFields, row: EventRow, reading: Reading) -> 
         error=error,
         reason=str(reason) if reason else None,
     )
-
-
-_RESPONSES: dict[Shape, Callable[[Any, EventRow, Reading], Reading]] = {
-    Shape.ERROR: _with_error,
-    Shape.CHAT: _with_chat_error,
-    Shape.RESPONSE: _with_response,
-}
 
 
 # ---- the items
@@ -184,19 +177,26 @@ def _content_signals(event: ContentEventFields, row: EventRow) -> Iterable[Signa
             yield _signal(event, row, block, item_id=block.id)
 
 
-_SIGNALS: dict[Shape, Callable[[Any, EventRow], Iterable[Signal]]] = {
-    Shape.CALL: _call_signals,
-    Shape.ITEM: _item_signals,
-    Shape.RESPONSE: _response_signals,
-    Shape.IMAGE: _image_signals,
-    Shape.IMAGES: _images_signals,
-    Shape.CHAT: _chat_signals,
-    Shape.PART: _part_signals,
-    Shape.RUN: _run_signals,
-    Shape.CONTENT: _content_signals,
-    Shape.ERROR: lambda event, row: (),
+class _Rule(NamedTuple):
+    """How messages of one shape are read."""
+
+    find: Callable[[Any, EventRow], Iterable[Signal]]  # the signals of its items
+    complete: Callable[[Any, EventRow, Reading], Reading] | None = None  # adds what the message says about its response
+    may_be_text: bool = False  # without a signal it does not concern images
+
+
+_RULES: dict[Shape, _Rule] = {
+    Shape.CALL: _Rule(_call_signals),
+    Shape.ITEM: _Rule(_item_signals, may_be_text=True),
+    Shape.RESPONSE: _Rule(_response_signals, _with_response),
+    Shape.IMAGE: _Rule(_image_signals),
+    Shape.IMAGES: _Rule(_images_signals),
+    Shape.CHAT: _Rule(_chat_signals, _with_chat_error, may_be_text=True),
+    Shape.PART: _Rule(_part_signals, may_be_text=True),
+    Shape.RUN: _Rule(_run_signals),
+    Shape.CONTENT: _Rule(_content_signals, may_be_text=True),
+    Shape.ERROR: _Rule(lambda event, row: (), _with_error),
 }
-_MAY_BE_TEXT = frozenset({Shape.ITEM, Shape.CHAT, Shape.PART, Shape.CONTENT})
 
 
 def _signal(

@@ -18,6 +18,7 @@ from .dialects import GREATEST_NUMBER
 _MOST_MEMBERS = 1_000  # of `usage` or `error`, at all depths; real ones have a dozen
 _LONGEST_ID = 4_096  # characters; real ids have up to 83. An id is never cut: two long ids would become one
 _LONGEST_WORDS = 32_768  # characters: the longest prompt that an image model takes
+_SHORT = 100  # characters: a text up to this length is not cut
 _DEEPEST = 6
 _MOST_BITS = 64  # a larger integer can be too long to print
 
@@ -44,13 +45,17 @@ def read_text(value: Any) -> str | None:
 
 def read_words(value: Any) -> str | None:
     """Return a text for people or a name of the service, bounded in length and without base64."""
+    if type(value) is str and len(value) <= _SHORT:  # nearly always
+        return value
     text = read_text(value)
     return without_base64(text[:_LONGEST_WORDS]) if text else text
 
 
 def read_identifier(value: Any) -> str | None:
     """Return an id whole; one that is too long is none."""
-    text = value if type(value) is str else read_text(value)
+    if type(value) is str and len(value) <= _SHORT:  # nearly always
+        return value
+    text = read_text(value)
     return text if text is not None and len(text) <= _LONGEST_ID else None
 
 
@@ -64,7 +69,7 @@ def read_plain(value: Any) -> Any:
     return _copied(value, _DEEPEST, iter(range(_MOST_MEMBERS)))
 
 
-def read_facts(value: Any) -> Mapping[str, Any] | None:
+def read_mapping(value: Any) -> Mapping[str, Any] | None:
     """Return a mapping as plain JSON that cannot be changed."""
     facts = read_only(read_plain(value))
     return facts if isinstance(facts, Mapping) else None
