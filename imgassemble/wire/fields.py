@@ -253,11 +253,11 @@ class _Place(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """All names under which a class of fields is found in a message."""
+    """All names under which the fields of a class are found in a message."""
 
-    readers: dict[str, Callable[[Any], Any]]  # by a field's own name
-    places: dict[str, tuple[_Place, ...]]  # by another name
-    names: frozenset[str]  # of both
+    readers: dict[str, Callable[[Any], Any]]  # how a field is read, by its own name
+    places: dict[str, tuple[_Place, ...]]  # the fields that another name stands for
+    names: frozenset[str]  # all of both
 
 
 def read_fields(kind: type[_Kind], message: Any) -> _Kind:
@@ -270,7 +270,7 @@ def read_fields(kind: type[_Kind], message: Any) -> _Kind:
         value = members[name]
         if value is not None:
             found[name] = readers[name](value)
-    if not members.keys().isdisjoint(places):
+    if not members.keys().isdisjoint(places.keys()):  # of two views the shorter is gone through
         other = sorted((place, name) for name in members.keys() & places.keys() for place in places[name])
         for (_, field, way), name in other:
             if field not in found and (value := _follow(members[name], way)) is not None:

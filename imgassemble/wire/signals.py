@@ -51,11 +51,11 @@ def read(event: EventFields) -> Reading:
     row = ROWS.get(kind)
     if row is None:
         return Reading(kind, event.sequence_number, event.response_id, is_for_us=False)
-    rule = _RULES[row.shape]
-    signals = tuple(rule.find(event, row))
-    is_for_us = bool(signals) or not rule.may_be_text
+    find, complete, may_be_text = _RULES[row.shape]
+    signals = tuple(find(event, row))
+    is_for_us = bool(signals) or not may_be_text
     reading = Reading(kind, event.sequence_number, event.response_id, is_for_us, signals, row.ending)
-    return rule.complete(event, row, reading) if rule.complete else reading
+    return complete(event, row, reading) if complete else reading
 
 
 # ---- the response
