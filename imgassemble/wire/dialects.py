@@ -113,7 +113,7 @@ PARTS: Mapping[str, EventRow] = MappingProxyType({
     "builtin-tool-return":  EventRow(Shape.PART, "pydantic-ai", witness=Witness.OWN),
 })
 
-# Objects that only carry the service's own event: their type, and the member with the event.
+# Objects that only carry the service's own event: their type, which has no row above, and the member with the event.
 CARRIERS: Mapping[str | None, str] = MappingProxyType({
     "raw_response_event": "data",  # openai-agents
     "UNKNOWN":            "raw",   # OpenRouter's SDKs, for events that their schema lacks

@@ -6,7 +6,7 @@ Must not know: pydantic, what an event means, where bytes come from.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, KeysView, Mapping
 from functools import cache
 from inspect import get_annotations
 from itertools import islice
@@ -256,23 +256,25 @@ class _Table(NamedTuple):
     """All names under which the fields of a class are found in a message."""
 
     readers: dict[str, Callable[[Any], Any]]  # how a field is read, by its own name
-    places: dict[str, tuple[_Place, ...]]  # the fields that another name stands for
+    places: dict[str, list[_Place]]  # the fields that another name stands for
+    own: KeysView[str]  # the names in `readers`
+    other: KeysView[str]  # the names in `places`
     names: frozenset[str]  # all of both
 
 
 def read_fields(kind: type[_Kind], message: Any) -> _Kind:
     """Return the fields of `message`, a mapping or an object. Null counts as absent."""
-    readers, places, names = _table_of(kind)  # type: ignore[arg-type] # each type is hashable
+    readers, places, own, other, names = _table_of(kind)  # type: ignore[arg-type] # each type is hashable
     members = message if type(message) is dict else members_of(message, names)
     fields = object.__new__(kind)
     found = fields.__dict__
-    for name in members.keys() & readers.keys():
+    for name in members.keys() & own:  # only members that are fields are touched
         value = members[name]
         if value is not None:
             found[name] = readers[name](value)
-    if not members.keys().isdisjoint(places.keys()):  # of two views the shorter is gone through
-        other = sorted((place, name) for name in members.keys() & places.keys() for place in places[name])
-        for (_, field, way), name in other:
+    if not members.keys().isdisjoint(other):
+        ranked = sorted((place, name) for name in members.keys() & other for place in places[name])
+        for (_, field, way), name in ranked:
             if field not in found and (value := _follow(members[name], way)) is not None:
                 found[field] = readers[field](value)
     return fields
@@ -286,7 +288,7 @@ def _table_of(kind: type[Fields]) -> _Table:
     for field in readers:
         for rank, (name, *way) in enumerate(_other_places(field)):
             places.setdefault(name, []).append(_Place(rank, field, tuple(way)))
-    return _Table(readers, {name: tuple(each) for name, each in places.items()}, frozenset((*readers, *places)))
+    return _Table(readers, places, readers.keys(), places.keys(), frozenset((*readers, *places)))
 
 
 @cache

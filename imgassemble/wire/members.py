@@ -1,14 +1,14 @@
 """Reads the members of a message: of a mapping, or of an object that a client library made.
 
+An object is read and never changed. Its `__dict__` comes first, because reading an attribute can run code of its class.
 Must not know: which members a message has, what their values mean, pydantic.
-An object is read and never changed. Its `__dict__` comes first, for reading an attribute can run code of its class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..frames.base64_json import Decoded
 
@@ -18,9 +18,9 @@ _MOST_TYPES = 1_000  # remembered pairs of a type and a set of names; an SDK has
 
 def has_members(value: Any) -> bool:
     """Return whether `value` can have members: a mapping, or an object of a class that is not built in."""
-    if isinstance(value, _MAPPINGS):
-        return True
-    return type(value).__module__ != "builtins" and not isinstance(value, Decoded)
+    if type(value).__module__ != "builtins":
+        return not isinstance(value, Decoded)
+    return isinstance(value, _MAPPINGS)
 
 
 def member_of(value: Any, name: str) -> Any:
@@ -36,31 +36,38 @@ def members_of(value: Any, names: frozenset[str]) -> Mapping[str, Any]:
     """
     if isinstance(value, dict):
         return value
-    if isinstance(value, Mapping):
+    form = _form_of(type(value), names)  # type: ignore[arg-type] # each type is hashable
+    if form.is_mapping or (form.is_open and isinstance(value, Mapping)):
         return {name: value[name] for name in names if name in value}
-    attributes, is_open = _attributes(type(value), names)  # type: ignore[arg-type] # each type is hashable
-    members: dict[str, Any] = {} if is_open else getattr(value, "__dict__", {})
-    extra = None if is_open else getattr(value, "__pydantic_extra__", None)  # fields that a pydantic model lacks
-    if not (attributes or extra):
+    if form.is_open:
+        return _read_attributes(value, form.attributes)
+    members: dict[str, Any] = getattr(value, "__dict__", {})
+    extra = getattr(value, "__pydantic_extra__", None)  # what a pydantic model got and has no field for
+    if not (extra or form.attributes):
         return members
-    found = {name: each[name] for each in (members, extra) if each for name in names if name in each}
-    for name in attributes:
-        if (attribute := getattr(value, name, None)) is not None:
-            found[name] = attribute
-    return found
+    found = {name: each[name] for each in (members, extra or {}) for name in names if name in each}
+    return found | _read_attributes(value, form.attributes)
+
+
+def _read_attributes(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: found for name in names if (found := getattr(value, name, None)) is not None}
+
+
+class _Form(NamedTuple):
+    """Where the objects of a type keep their members."""
+
+    is_mapping: bool
+    is_open: bool  # it makes its attributes up, so each name must be tried
+    attributes: tuple[str, ...]  # these must be asked for: slots, properties and defaults of the class
 
 
 @lru_cache(maxsize=_MOST_TYPES)
-def _attributes(kind: type, names: frozenset[str]) -> tuple[tuple[str, ...], bool]:
-    """Return the names that objects of this type do not keep in their `__dict__` alone, and whether that is open.
-
-    Those are slots, properties and defaults of the class. It is open if the type makes its attributes up: then each
-    name must be tried.
-    """
+def _form_of(kind: type, names: frozenset[str]) -> _Form:
     is_open = any(
         maker in vars(base)
         for base in kind.__mro__
-        if base is not object and base.__module__ != "pydantic.main"  # it gives what is in `__pydantic_extra__`
+        if base is not object and base.__module__ != "pydantic.main"  # its own gives what is in `__pydantic_extra__`
         for maker in ("__getattribute__", "__getattr__")
     )
-    return tuple(name for name in names if is_open or hasattr(kind, name)), is_open
+    attributes = tuple(name for name in names if is_open or hasattr(kind, name))
+    return _Form(issubclass(kind, Mapping), is_open, attributes)

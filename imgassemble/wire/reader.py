@@ -27,7 +27,7 @@ def read_event(event: object, load: Load) -> EventFields:
     With `load_decoded` long base64 is decoded already. Raises EventError if there is nothing to read.
     """
     try:
-        return _read(event, load)
+        return _read(event if type(event) is dict else _message_in(event, load))
     except EventError:
         raise
     except Exception as cause:  # a property of an SDK's object can raise anything
@@ -35,17 +35,26 @@ def read_event(event: object, load: Load) -> EventFields:
         raise EventError(sentence) from cause
 
 
-def _read(event: object, load: Load) -> EventFields:
+def _message_in(event: Any, load: Load) -> Any:
+    """Return the message in an event: the value of its JSON, or the event itself."""
     if isinstance(event, _TEXTS):
         if event in ("[DONE]", b"[DONE]"):  # the end of many streams
-            return read_fields(EventFields, {"type": "[DONE]"})
+            return {"type": "[DONE]"}
         event = load(event)
-    if not (type(event) is dict or has_members(event)):
+    if not has_members(event):
         raise EventError(f"an event is a JSON object or an SDK's event, not {type(event).__name__}")
-    message, kind = _message_and_type(event)
-    row = ROWS.get(kind)
+    return event
+
+
+def _read(message: Any) -> EventFields:
+    members = message if type(message) is dict else members_of(message, _TYPES)
+    kind = members.get("type")
+    row = ROWS.get(kind) if type(kind) is str else None
+    if row is None or members.get(CARRIER) is not None:
+        message, kind = _message_and_type(message)
+        row = ROWS.get(kind)
     fields_of = FIELDS_OF_SHAPES[row.shape] if row else EventFields
-    if isinstance(message, fields_of):  # it was parsed already
+    if isinstance(message, fields_of):  # it was read before
         return message
     if kind == "response":  # not streamed: the message is the response
         message = {"type": kind, "response": message}
@@ -58,14 +67,12 @@ def _read(event: object, load: Load) -> EventFields:
 def _message_and_type(message: Any) -> tuple[Any, str]:
     """Return the service's own message, taken out of objects that only carry it, and its type."""
     for _ in range(_MOST_LAYERS):
-        members = message if type(message) is dict else members_of(message, _TYPES)
-        kind = members.get("type")
-        if type(kind) is not str:
-            kind = read_text(kind)
+        members = members_of(message, _TYPES)
+        kind = read_text(members.get("type"))
         carrier = CARRIERS.get(kind, CARRIER)
         carried = members.get(carrier) if carrier == CARRIER else member_of(message, carrier)
         if carried is None or not has_members(carried):
-            return message, kind or _type_of(message)
+            break
         message = carried
     return message, _type_of(message)
 
