@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 from pybase64 import b64decode
+from pydantic import BaseModel
 from pydantic_core import from_json
 
 
@@ -56,6 +57,20 @@ def _decode(event: dict[str, Any], frames: list[bytes]) -> None:
         frames.append(b64decode(text, validate=True))
     for item in (event.get("response") or {}).get("output") or ():
         b64decode(item["result"], validate=True)
+
+
+class PlainEvent(BaseModel):
+    """The fields of an event without a picture, as a user would write them down."""
+
+    type: str
+    item_id: str
+    output_index: int
+    sequence_number: int
+
+
+def validated(events: list[bytes]) -> list[PlainEvent]:
+    """The events as one plain model each: the least that gives typed fields."""
+    return [PlainEvent.model_validate(from_json(event)) for event in events]
 
 
 def with_openai(chunks: list[bytes]) -> list[bytes]:
