@@ -26,7 +26,7 @@ class Shape(StrEnum):
     IMAGE = "the message itself: the current image, or that of its `image_index`"
     IMAGES = "the members of `data`, one image after the other"
     CHAT = "the images in `choices`, one after the other"
-    PART = "its `part`, where that is a picture or the call of the tool that makes one"
+    PART = "its `part`, if that is a picture or a call of the tool that makes pictures"
     RUN = "the pictures in `result.response.parts`"
     CONTENT = "the pictures in `content`"
     ERROR = "none: it concerns all images"

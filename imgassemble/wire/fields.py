@@ -11,7 +11,7 @@ from functools import cache
 from inspect import get_annotations
 from itertools import islice
 from operator import attrgetter
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform
 
 from ..errors import printable
 from ..frames.base64_json import Decoded
@@ -58,6 +58,7 @@ Facts = Annotated[Mapping[str, Any] | None, ReadBy(read_mapping)]
 Anything = Annotated[Any, ReadBy(read_plain)]
 
 
+@dataclass_transform(kw_only_default=True)  # type checkers see that the models of `events` take fields as keywords
 class Fields:
     """The fields of a message. They cannot be changed."""
 
