@@ -1,4 +1,4 @@
-"""The lines of the benchmark: what is measured, its goal, and the bound beyond which CI fails."""
+"""Lists the lines of the benchmark: the measurement, its goal, and the bound beyond which CI fails."""
 
 from __future__ import annotations
 
@@ -25,16 +25,15 @@ from . import costs, rivals
 from .screens import flood, longest_stall
 from .streams import CHUNK, FORMATS, SQUARE, chunks_of, make_chat, make_stream
 
-_HOLD_S = 0.005  # for which an event loop may be held
-_SHORTEST_S = 0.02  # that a round of a comparison takes
+_HOLD_S = 0.005  # the longest time that an event loop may be held
+_SHORTEST_S = 0.02  # the shortest time of a round of a comparison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line: what is measured, how (rounds → a figure for each, none where it cannot be), its goal, and its bound.
+    """One line: its text, its measurement (rounds → figures, none if it cannot be measured here), goal and bound.
 
-    A bound is for the least of the figures, which a busy machine does not raise; it is wide, and stands where the
-    design would have to have changed.
+    The bound is for the least figure, which a busy machine does not raise. It stands near the reached figures.
     """
 
     what: str
@@ -47,7 +46,7 @@ class Line:
 
 
 def lines(*, is_full: bool, beside: str = "") -> Iterator[Line]:
-    """The lines in order. `beside`: a folder with another version of openai, which is measured, too."""
+    """Yield the lines in order. `beside`: a folder with another version of openai, which is measured, too."""
     for form in FORMATS:
         yield from _ingestion(form, SQUARE, CHUNK)
         yield from _rivals(form, is_full=is_full, beside=beside)
@@ -71,7 +70,7 @@ def lines(*, is_full: bool, beside: str = "") -> Iterator[Line]:
 
 # ---- from the wire to frames and to pixels
 
-# A third more than was measured. A JPEG and a WebP have some tens of kilobytes: there an event's fixed price shows.
+# A third more than was measured. A JPEG or a WebP has some tens of kilobytes, so the fixed cost of an event shows.
 _BOUNDS: dict[Format, float] = {"PNG": 2.1, "JPEG": 8.5, "WEBP": 9.5}
 _MOST_INSTRUCTIONS = 1_400  # for an event without a picture: a little more than Python 3.11 needs
 
@@ -123,7 +122,7 @@ def _rivals(form: Format, *, is_full: bool, beside: str) -> Iterator[Line]:
 
 
 def _elsewhere(what: str, beside: str, rounds: int) -> list[float]:
-    """The least, the middle and the most of this line in a process that finds the packages in `beside` first."""
+    """Return the least, the middle and the largest figure of this line, with the packages in `beside`."""
     command = [sys.executable, "-m", "benchmarks", "--json", "--rounds", str(rounds), "--only", what]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([beside, *filter(None, sys.path)])}
     run = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE)
@@ -147,7 +146,7 @@ def _named(form: Format, size: tuple[int, int]) -> str:
     return f"{form} {size[0]}x{size[1]}"
 
 
-# ---- what an event, a chunk and a stream cost
+# ---- the costs of an event, a chunk and a stream
 
 
 def _events() -> Iterator[Line]:
@@ -316,7 +315,7 @@ def _previewing(form: Format, side: int, rounds: int) -> list[float]:
 def _viewers() -> Iterator[Line]:
     if not (rivals.is_here("uvicorn") and rivals.is_here("starlette")):
         return
-    from .viewers import AT_A_PACE, AT_FULL_SPEED, LATE, MEMORY  # only where there is what it needs
+    from .viewers import AT_A_PACE, AT_FULL_SPEED, LATE, MEMORY  # needs uvicorn and starlette
 
     measured: dict[str, list[float]] = {}
 
@@ -339,7 +338,7 @@ def _start_up() -> Iterator[Line]:
 
 
 def _started(ours: list[str], theirs: list[str], rounds: int) -> list[float]:
-    """The quiet half of many starts of an interpreter on each side: what disturbs one makes it slower, never faster."""
+    """Return the ratio of the medians of the faster half of many starts: a disturbance only makes a start slower."""
     runs: dict[str, list[float]] = {"ours": [], "theirs": []}
     for arguments in (ours, theirs):
         costs.run_python(arguments)  # compiles the modules
@@ -357,10 +356,10 @@ _STARTS = 5  # in a round, on each side
 
 
 def ratios(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> list[float]:
-    """The time of `ours` as a multiple of the time of `theirs`, round by round, after one round that does not count.
+    """Return the time of `ours` divided by the time of `theirs` for each round, after one round that does not count.
 
-    What is short is done several times in a round, both sides equally often, so that no round measures how a clock or
-    a collection of garbage before it disturbs.
+    Short work is repeated in a round, equally often on both sides, so that the clock and garbage collection disturb
+    little.
     """
     times = ceil(_SHORTEST_S / (_seconds(ours, 1) + _seconds(theirs, 1)))
     found = []

@@ -2,7 +2,7 @@
 
 Base64 is nearly all of a message with a picture. If the message comes as bytes, long base64 is decoded in place; as a
 text it would be searched and copied, and held beside its line and its decoded bytes.
-Must not know: what a message means, what a picture is, where text comes from.
+Must not know: the meaning of a message, the form of a picture, the source of a text.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The typed form of events: pydantic models of the fields that `fields` defines, and `parse_event`.
 
 An assembler works without these models, so that an import and a first event need no pydantic.
-Must not know: what an event means, where bytes come from.
+Must not know: the meaning of an event, the source of its bytes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each class below is the single definition of its fields: their names, their types, and how a value is read. A field that
 a message lacks has the default of its class. `dialects` lists the other names of fields.
-Must not know: pydantic, what an event means, where bytes come from.
+Must not know: pydantic, the meaning of an event, the source of its bytes.
 """
 
 import re
@@ -85,7 +85,7 @@ def _many(kind: type[Fields], most: int) -> ReadBy:
 
 
 class ItemFields(Fields):
-    """What a message can say about one item."""
+    """The facts that a message can report about one item."""
 
     status: Text = None
     output_format: Text = None
@@ -246,7 +246,7 @@ FIELDS_OF_SHAPES: dict[Shape, type[EventFields]] = {
 
 
 class _Place(NamedTuple):
-    """A place where a field can stand besides its own name. The lowest rank that is present counts."""
+    """A place of a field besides its own name. The lowest rank that is present counts."""
 
     rank: int
     field: str

@@ -1,7 +1,7 @@
 """Reads the members of a message: of a mapping, or of an object that a client library made.
 
 An object is read and never changed. Its `__dict__` comes first, because reading an attribute can run code of its class.
-Must not know: which members a message has, what their values mean, pydantic.
+Must not know: which members a message has, the meaning of their values, pydantic.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def members_of(value: Any, names: frozenset[str]) -> Mapping[str, Any]:
     if form.is_open:
         return _read_attributes(value, form.attributes)
     members: dict[str, Any] = getattr(value, "__dict__", {})
-    extra = getattr(value, "__pydantic_extra__", None)  # what a pydantic model got and has no field for
+    extra = getattr(value, "__pydantic_extra__", None)  # members without a field of a pydantic model
     if not (extra or form.attributes):
         return members
     found = {name: each[name] for each in (members, extra or {}) for name in names if name in each}
@@ -54,7 +54,7 @@ def _read_attributes(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 class _Form(NamedTuple):
-    """Where the objects of a type keep their members."""
+    """How the objects of a type keep their members."""
 
     is_mapping: bool
     is_open: bool  # it makes its attributes up, so each name must be tried

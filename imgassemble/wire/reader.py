@@ -1,6 +1,6 @@
 """Turns a message into the fields of its event: JSON text, a mapping, or an SDK's own object.
 
-Must not know: pydantic, what an event means, where bytes come from.
+Must not know: pydantic, the meaning of an event, the source of its bytes.
 A value of the wrong type counts as missing; it never makes the rest of its message unreadable.
 """
 

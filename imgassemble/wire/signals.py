@@ -1,7 +1,7 @@
 """Turns an event into its meaning: a signal for each of its items, and its message about the response.
 
-Must not know: pydantic, JSON, the facts that are stored of an item. Where the items of each shape of message stand is
-written here, once.
+The place of the items in each shape of message is written here, once.
+Must not know: pydantic, JSON, the facts that are stored of an item.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class _Rule(NamedTuple):
     """How messages of one shape are read."""
 
     find: Callable[[Any, EventRow], Iterable[Signal]]  # the signals of its items
-    complete: Callable[[Any, EventRow, Reading], Reading] | None = None  # adds what the message says about its response
+    complete: Callable[[Any, EventRow, Reading], Reading] | None = None  # adds the facts about the response
     may_be_text: bool = False  # without a signal it does not concern images
 
 

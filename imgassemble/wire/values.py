@@ -1,6 +1,6 @@
 """Reads the value of one field: a number, a text, base64, or plain JSON. A value of another kind counts as missing.
 
-Must not know: which field a value belongs to, and where it stood in its message.
+Must not know: the field that a value belongs to, and its place in the message.
 """
 
 from __future__ import annotations

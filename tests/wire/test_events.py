@@ -46,7 +46,7 @@ class Model(BaseModel):
 
 
 class Newer(Model):
-    """A subclass with a field that nobody here knows."""
+    """A subclass with a field that the library does not know."""
 
     a_newer_field: list[int] = [1]
 
@@ -60,7 +60,7 @@ class Slotted:
 
 
 class Proxied:
-    """Its members are made when they are asked for."""
+    """An object that makes its members when they are read."""
 
     def __getattr__(self, name: str) -> Any:
         if name in EVENT:
@@ -99,7 +99,7 @@ def test_each_form_of_an_event_gives_its_frame(event: Any) -> None:
 
 
 class Chat(BaseModel):
-    """A chat completion as an SDK has it: objects in objects, and what a reader asks for may be a property."""
+    """A chat completion as an SDK has it: objects in objects, and a property in the place of a member."""
 
     class Choice(BaseModel):
         class Message(BaseModel):
@@ -139,7 +139,7 @@ def test_an_event_is_never_changed(event: Any) -> None:
 
 
 class Loud:
-    """An object of a client that breaks whenever it is asked."""
+    """An object of a client with attributes that all raise."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError("no")
@@ -157,13 +157,13 @@ class Ring:
 
 
 @pytest.mark.parametrize("make", [Loud, object, lambda: SimpleNamespace(type=7), SimpleNamespace])
-def test_an_object_without_a_type_is_told_and_passed_over(make: Callable[[], Any]) -> None:
+def test_an_object_without_a_type_is_an_anomaly(make: Callable[[], Any]) -> None:
     (told,) = Assembler().feed(make())
     assert isinstance(told, Anomaly)
 
 
 @pytest.mark.parametrize("event", [Ring(), {"type": "UNKNOWN", "raw": 7}, {"type": "UNKNOWN"}])
-def test_what_carries_nothing_is_counted(event: Any) -> None:
+def test_an_object_that_carries_no_event_is_counted(event: Any) -> None:
     assembler = Assembler()
     assert assembler.feed(event) == ()
     assert assembler.skipped == 1
