@@ -19,7 +19,7 @@ from pydantic_core import from_json
 
 
 def with_bare_loop(chunks: list[bytes]) -> list[bytes]:
-    """Split lines, parses JSON and decodes base64, each once and by the fastest parsers there are.
+    """Split lines, parse JSON and decode base64, each once and by the fastest parsers there are.
 
     This is the floor. It keeps no state, and holds nothing longer than it must: memory that is used again is several
     times as fast as new memory.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..errors import ProviderError
@@ -56,7 +55,7 @@ def _response(ending: Ending | None, sender: str = _RESPONSES, *, heeds_status: 
 
 
 # fmt: off
-ROWS: Mapping[str, EventRow] = MappingProxyType({
+ROWS: Mapping[str, EventRow] = {
     # One image of a response
     "response.image_generation_call.in_progress":   EventRow(Shape.CALL, _RESPONSES, word=State.IN_PROGRESS),
     "response.image_generation_call.generating":    EventRow(Shape.CALL, _RESPONSES, word=State.GENERATING),
@@ -104,20 +103,20 @@ ROWS: Mapping[str, EventRow] = MappingProxyType({
     "AIMessageChunk":                               EventRow(Shape.CONTENT, "LangChain", witness=Witness.DONE),
     "ai":                                           EventRow(Shape.CONTENT, "LangChain, not streamed",
                                                              witness=Witness.DONE),
-})
+}
 
 # The meaning of each kind of `part`. Drafts and the result have the same kind, and no number.
-PARTS: Mapping[str, EventRow] = MappingProxyType({
+PARTS: Mapping[str, EventRow] = {
     "file":                 EventRow(Shape.PART, "pydantic-ai", is_partial=True),
     "builtin-tool-call":    EventRow(Shape.PART, "pydantic-ai", word=State.IN_PROGRESS),
     "builtin-tool-return":  EventRow(Shape.PART, "pydantic-ai", witness=Witness.OWN),
-})
+}
 
 # Objects that only carry the service's own event: their type, which has no row above, and the member with the event.
-CARRIERS: Mapping[str | None, str] = MappingProxyType({
+CARRIERS: Mapping[str | None, str] = {
     "raw_response_event": "data",  # openai-agents
     "UNKNOWN":            "raw",   # OpenRouter's SDKs, for events that their schema lacks
-})
+}
 CARRIER = "raw_representation"     # the same member in an object of any other type: agent-framework
 
 # The type of a message without a `type`, by the first field of this list that the message has:
@@ -142,24 +141,24 @@ CONTENT_TYPES = ITEM_TYPES | {"image"}  # types of LangChain's blocks
 ID_IS_OPTIONAL = frozenset({"openrouter:image_generation"})
 
 # The values of `status` that are read; any other value is ignored.
-STATUSES: Mapping[str, State] = MappingProxyType({
+STATUSES: Mapping[str, State] = {
     "in_progress": State.IN_PROGRESS,
     "generating":  State.GENERATING,
     "completed":   State.COMPLETED,
     "failed":      State.FAILED,
     "incomplete":  State.INCOMPLETE,
     "cancelled":   State.INCOMPLETE,
-})
-ENDINGS: Mapping[State, Ending] = MappingProxyType({
+}
+ENDINGS: Mapping[State, Ending] = {
     State.COMPLETED:  Ending.COMPLETED,
     State.INCOMPLETE: Ending.INCOMPLETE,
     State.FAILED:     Ending.FAILED,
-})
+}
 
 Spelling = str | tuple[str | int, ...]
 
 # Other places of a field, for services that do not use its documented name: names, or paths of names.
-OTHER_NAMES: Mapping[str, tuple[Spelling, ...]] = MappingProxyType({
+OTHER_NAMES: Mapping[str, tuple[Spelling, ...]] = {
     "item_id":             (("item", "id"),),                                    # relays that send the item itself
     "revised_prompt":      ("prompt",),                                          # xAI, OpenRouter
     "partial_image_index": ("partial_index", "index"),                           # exo; 9router, grok2api
@@ -173,7 +172,7 @@ OTHER_NAMES: Mapping[str, tuple[Spelling, ...]] = MappingProxyType({
                             "base64"),                                           # LangChain
     "status":              (("content", "status"),),                             # pydantic-ai
     "parts":               (("result", "response", "parts"),),                   # pydantic-ai
-})
+}
 
 # The fields that can hold a picture, as base64, as a data: URL, or as a URL; the first that is not empty counts.
 PICTURE_NAMES = (

@@ -51,9 +51,9 @@ def added(source: str) -> str:
     rows, names = additions()
     original = source
     tables = {
-        node.target.id: node.value.args[0]
+        node.target.id: node.value
         for node in ast.parse(source).body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Call)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Dict)
     }
     for name, text in names.items():
         before = ast.get_source_segment(original, members(tables["OTHER_NAMES"])[name]) or ""
