@@ -4,7 +4,6 @@ from pathlib import Path
 
 from imgassemble.states import Ending, Witness
 from imgassemble.wire.dialects import (
-    ID_IS_OPTIONAL,
     ITEM_TYPES,
     OTHER_NAMES,
     PICTURE_NAMES,
@@ -25,8 +24,8 @@ draws it again and compares. Events of other types are counted (`Assembler.skipp
 
 The type of a message without a `type` follows from another field: {without_type}.
 
-Members of `response.output` that are images: {item_types}. If a member's id is optional ({optional}) and missing, the item is
-named by its place: `output-0`, `output-1`, …. Images without names are `image-0`, `image-1`, …; only the end of one begins
+Members of `response.output` that are images: {item_types}. An item without an id is named by its place: `output-0`,
+`output-1`, …. Images without names are `image-0`, `image-1`, …; only the end of one begins
 the next.
 
 Values of `status`: {statuses}. Any other value is ignored.
@@ -90,7 +89,6 @@ def page() -> str:
             f"`{name}`{f' = `{value}`' if value else ''} is `{kind}`" for name, value, kind in WITHOUT_TYPE
         ),
         item_types=", ".join(f"`{kind}`" for kind in sorted(ITEM_TYPES)),
-        optional=", ".join(f"`{kind}`" for kind in sorted(ID_IS_OPTIONAL)),
         statuses=", ".join(f"`{word}` {state.name}" for word, state in STATUSES.items()),
         names=_table(names),
         pictures=", ".join(f"`{name}`" for name in PICTURE_NAMES),

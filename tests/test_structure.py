@@ -30,7 +30,7 @@ PLACES = {name: (group, at) for group, names in enumerate(GROUPS) for at, name i
 # The members of a folder, in the order of the data: each imports only those before it. Other folders have no circle.
 ORDERS = {
     "frames": ("base64_json", "containers", "frame"),
-    "wire": ("sse", "dialects", "members", "values", "fields", "reader", "events", "signals"),
+    "wire": ("sse", "dialects", "members", "values", "failures", "fields", "reader", "events", "signals"),
     "assembly": ("lifecycle", "updates", "items", "changes", "assembler", "sink"),
 }
 # Which rooms may import a third-party package.

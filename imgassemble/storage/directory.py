@@ -21,7 +21,7 @@ from stat import S_ISDIR
 from typing import Any, get_args
 
 from ..assembly.assembler import Assembler
-from ..assembly.changes import Keep
+from ..assembly import Keep
 from ..assembly.items import Item
 from ..assembly.updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StateChanged, StreamEnded, Update
 from ..errors import SinkError, UsageError, quoted

@@ -17,7 +17,7 @@ from stat import S_ISREG
 from types import NoneType
 from typing import Any
 
-from ..assembly.changes import RESUMED, image_number
+from ..assembly.item_names import image_number
 from ..assembly.updates import MOST_ANOMALIES
 from ..states import Witness
 from ..wire.dialects import GREATEST_NUMBER, ROWS
@@ -53,8 +53,6 @@ def saved_events(
             heard = [frame["sequence_number"] for frame in frames_told(facts).values()]
             numbers += [number for number in heard if number is not None]
             yield from _item_events(path, facts, seen, is_to_go_on=is_to_go_on)
-    if is_to_go_on:
-        yield {"type": RESUMED, "sequence_number": max(numbers, default=None)}
 
 
 def read_facts(path: Path) -> Event:
