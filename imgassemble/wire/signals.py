@@ -64,7 +64,7 @@ def read(event: EventFields) -> Reading:
     reading = Reading(
         kind,
         event.sequence_number,
-        _response_id_of(event),
+        event.response_id,
         not may_be_text or bool(signals),
         signals,
         row.ending,
@@ -118,7 +118,11 @@ def _with_chat(reading: Reading, event: ChatEventFields, _row: EventRow) -> Read
 
 def _with_response(reading: Reading, event: ResponseEventFields, row: EventRow) -> Reading:
     response = event.response
-    if response is None or not (row.witness or row.begins):
+    if response is None:
+        return reading
+    if response.id is not None:
+        reading = reading._replace(response_id=response.id)
+    if not (row.witness or row.begins):
         return reading
     image_usage = (response.tool_usage or {}).get("image_gen")
     text = "".join(item.text() for item in response.output if item) if row.witness else ""
@@ -148,11 +152,6 @@ def _with_response(reading: Reading, event: ResponseEventFields, row: EventRow) 
 
 def _no_picture_in(event: EventFields) -> EventError:
     return EventError("the answer holds no picture; nothing in it can be used", event_type=event.type)
-
-
-def _response_id_of(event: EventFields) -> str | None:
-    own = event.response.id if isinstance(event, ResponseEventFields) and event.response else None
-    return own if own is not None else event.response_id
 
 
 def _call_signals(event: ImageCallFields, row: EventRow) -> Iterable[Signal]:
@@ -273,9 +272,7 @@ def _reader_of(row: EventRow) -> _Reader:
     return _Reader(row, _SIGNALS[row.shape], _ABOUT_RESPONSE.get(row.shape), row.shape in _MAY_BE_TEXT)
 
 
-_READERS = {kind: _reader_of(row) for kind, row in ROWS.items()}  # to look up by shape with every event takes longer
-
-
+_READERS = {kind: _reader_of(row) for kind, row in ROWS.items()}  # one look-up for each event
 _settings_in: Callable[[ItemFields], tuple[Any, ...]] = attrgetter(*SETTINGS)
 
 
@@ -294,18 +291,11 @@ def _signal(
     error = _provider_error(said.error) if said.error is not None and has_content(said.error) else None
     picture, link = said.picture_and_link(is_partial=row.is_partial)
     word = _word_of(said, row, has_failed=error is not None and not (picture or link))
-    is_wanted = row.is_partial or (is_unnamed and row.witness is not None)
     payload = None
-    if picture or (not link and (is_wanted or _is_left_empty(said, row, word))):
-        payload = Payload(
-            base64=picture or "",
-            event_type=event.type or "",
-            sequence_number=event.sequence_number,
-            index=index,
-            is_final=not row.is_partial,
-            claimed_format=said.output_format or said.media_type or _media_type(picture),
-            claimed_size=said.size,
-        )
+    if row.is_partial or row.witness:  # other events bring no picture
+        is_wanted = row.is_partial or is_unnamed or _is_left_empty(said, word)
+        if picture or (is_wanted and not link):
+            payload = _payload(event, row, said, picture, index)
     return Signal(
         _details_of(said, row, output_index, usage or said.usage, link),
         item_id,
@@ -313,9 +303,23 @@ def _signal(
         number,
         word,
         row.witness,
-        payload if row.is_partial or row.witness else None,
+        payload,
         error,
         not row.is_numbered,
+    )
+
+
+def _payload(
+    event: EventFields, row: EventRow, said: ItemFields, picture: str | Decoded | None, index: float | None
+) -> Payload:
+    return Payload(
+        base64=picture or "",
+        event_type=event.type or "",
+        sequence_number=event.sequence_number,
+        index=index,
+        is_final=not row.is_partial,
+        claimed_format=said.output_format or said.media_type or _media_type(picture),
+        claimed_size=said.size,
     )
 
 
@@ -328,9 +332,9 @@ def _word_of(said: ItemFields, row: EventRow, *, has_failed: bool) -> State | No
     return State.FAILED if has_failed and word is not State.INCOMPLETE else word
 
 
-def _is_left_empty(said: ItemFields, row: EventRow, word: State | None) -> bool:
+def _is_left_empty(said: ItemFields, word: State | None) -> bool:
     """Return whether a message that ends an item has an empty picture field. null is no field."""
-    return bool(row.witness) and word in (None, State.COMPLETED) and said.has_picture_field()
+    return word in (None, State.COMPLETED) and said.has_picture_field()
 
 
 def _details_of(
