@@ -72,7 +72,7 @@ def lines(*, is_full: bool, beside: str = "") -> Iterator[Line]:
 
 # A third more than was measured. A JPEG or a WebP has some tens of kilobytes, so the fixed cost of an event shows.
 _BOUNDS: dict[Format, float] = {"PNG": 2.1, "JPEG": 8.5, "WEBP": 9.5}
-_MOST_INSTRUCTIONS = 1_400  # for an event without a picture: a little more than Python 3.11 needs
+_MOST_INSTRUCTIONS = 1_250  # for an event without a picture: a little more than Python 3.11 needs
 
 
 def _ingestion(form: Format, size: tuple[int, int], n_bytes: int, items: int = 1) -> Iterator[Line]:

@@ -227,10 +227,10 @@ class Reading(NamedTuple):
     is_for_us: bool = True
     signals: tuple[Signal, ...] = ()
     ending: Ending | None = None
-    error: ProviderError | None = None
-    reason: str | None = None
     lane: str | None = None  # its `stream_id`
     begins: bool = False  # a response, if it names an unknown one
+    error: ProviderError | None = None
+    reason: str | None = None
     details: Mapping[str, Any] | None = None  # of the response: model, usage, image_usage, text
     piece: str | None = None  # of the answer in words
     is_known: bool = True  # False: its type does not concern images

@@ -68,8 +68,8 @@ def read(event: EventFields) -> Reading:
         not may_be_text or bool(signals),
         signals,
         row.ending,
-        lane=event.stream_id,
-        begins=row.begins,
+        event.stream_id,
+        row.begins,
     )
     return about_response(reading, event, row) if about_response else reading
 
@@ -327,7 +327,8 @@ def _word_of(said: ItemFields, row: EventRow, *, has_failed: bool) -> State | No
     """Return the state that the message reports. has_failed: it has an error in the place of a picture."""
     status = STATUSES.get(said.status) if said.status else None
     if row.witness is None:
-        return State.GENERATING if State.GENERATING is (row.word or status) else None
+        word = row.word or status
+        return word if word is State.GENERATING else None
     word = status if status is State.FAILED else row.word or status
     return State.FAILED if has_failed and word is not State.INCOMPLETE else word
 
