@@ -1,4 +1,4 @@
-"""Draws docs/screens.md from the programs in docs/screens: `python docs/screens.py`."""
+"""Write docs/screens.md from the programs in docs/screens: `python docs/screens.py`."""
 
 import json
 from pathlib import Path
@@ -8,52 +8,54 @@ HERE = Path(__file__).parent
 TEXT = """\
 # Screens
 
-A screen is slower than a stream: it decodes, it scales, it waits for its window. What a listener does, the stream waits for;
-and where it is handed to a thread without care, an old preview is shown after the final. So imgassemble has one listener that
-takes the care, the `Refresher`, and screens that are built on it.
+A screen is slower than a stream: it decodes, scales, and waits for its window. A stream waits while its listener runs, so a
+listener that draws delays the stream; and a listener that draws in another thread may show an old preview after the final.
+imgassemble solves both once, in the listener `Refresher`. All screens are built on it.
 
-This page is drawn by `python docs/screens.py` from programs that a test runs unchanged against the simulator, each with its
-real host; only the address and the key are in the environment.
+`python docs/screens.py` writes this page from programs that a test runs unchanged against the simulator, each with its real
+host. Only the address and the key come from environment variables.
 
-| where | what to use | what is shown |
+| host | use | result |
 |---|---|---|
-| a terminal | `TerminalScreen()` | pictures, or a line for each change where there is no terminal |
+| a terminal | `TerminalScreen()` | pictures; without a terminal a line for each change |
 | Tk | `TkScreen(parent)` | a widget |
 | Qt | `QtScreen(parent)` | a widget |
 | a notebook | `JupyterScreen()` | one output of the cell, updated in place |
-| asyncio | `LoopScreen(show)` | whatever `show` does with a painted picture, on the loop |
-| anything else | `Refresher(callback)` | whatever `callback` does with an update |
+| asyncio | `LoopScreen(show)` | `show` is called with painted pictures on the event loop |
+| another host | a subclass of `Screen` | its `show` is called with painted pictures |
+| no pictures needed | `Refresher(callback)` | `callback` is called with updates |
 
-The screens are in `imgassemble.screens`. Each shows a placeholder at first, then previews, then the final; a draft for which
-no final came is called a draft, and a failure says why. A host that keeps its own queue, as Streamlit and Gradio do, needs
-none of them: there, a loop over the updates is enough.
+The screens are in `imgassemble.screens`. Each shows a placeholder first, then previews, then the final. A preview that is left
+without a final is called a draft, and the caption of a failure gives the reason. An SVG drawing has no pixels: a notebook
+shows it inside `<img>`, the other screens show a placeholder with a sentence. Hosts with their own queue, such as Streamlit and
+Gradio, need no screen: a loop over the updates is enough.
 
 ## The Refresher
 
 {refresher}
 
-- The stream is never held up: the call returns at once, and `callback` runs in a thread of the Refresher's own, one call at
-  a time. A coroutine function is awaited on the event loop on which the Refresher was made or an update came.
-- The latest wins: a preview that waits is replaced by the newer one of its item. `policy="all"` shows every partial.
-- `min_interval_s` keeps two previews that many seconds apart.
-- What is owed is shown: finals, withdrawals, ends; they are not dropped while the callback returns. With "latest" they wait
-  for the call under way and for nothing else, and no preview of an item comes after its final. With "all" everything comes in
-  the order told, so a final comes after all previews before it, each an interval after the other.
-- `prepare` is called with the update in the Refresher's thread, to decode the picture there; what it gives is the callback's
-  second argument.
-- `dispatch` has the call made where the window lives: `loop.call_soon_threadsafe`, a Qt signal's `emit`, the `put` of a queue
-  that Tk polls. At most one call waits there.
-- Leaving the `with` block waits until the last update has been shown. After ten seconds the previews that still wait are
-  skipped, and what is owed is shown, last; only behind a call that lasts ten seconds by itself all is given up.
-  `close(timeout_s)` and `await aclose(timeout_s)` set other seconds, and say whether all was shown.
-- On an event loop it is `async with`: where the callback is a coroutine function or there is a `dispatch`, a plain `with` would
-  wait for the loop that it holds up, and is a UsageError.
-- `clock` gives the seconds for `min_interval_s`. A test sets one by hand, and calls `refresher.wake()` to have it asked again.
-- What raises is logged, and the rest is shown. `refresher.shown` and `refresher.skipped` count.
+- The call returns at once, so the stream is never delayed. `callback` runs in the Refresher's own thread, one call at a time.
+  A coroutine function is awaited on the event loop on which the Refresher was made or on which its first update arrived.
+- The latest preview wins: a newer preview of an item replaces the one that waits. `policy="all"` shows every partial.
+- `min_interval_s` is the least time between two previews, in seconds.
+- Finals, withdrawals and ends are never skipped while the callback keeps returning. With "latest" they wait only for the call
+  that is running, and no preview of an item follows its final. With "all" everything is shown in the order of arrival, so a
+  final waits for all previews before it.
+- `prepare` is called with the update in the Refresher's thread, for example to decode the picture. Its result is the second
+  argument of the callback.
+- `dispatch` has the call made in the thread of the window: `loop.call_soon_threadsafe`, the `emit` of a Qt signal, the `put` of
+  a queue that Tk polls. At most one call waits there.
+- Leaving the `with` block waits until the last update was shown. After ten seconds the waiting previews are skipped, and then
+  the finals and ends are shown. A single call that takes ten seconds is abandoned, with all updates behind it.
+  `close(timeout_s)` and `await aclose(timeout_s)` take another number of seconds, and return False if something was not shown.
+- On an event loop use `async with`. If the callback is a coroutine function, or if there is a `dispatch`, a plain `with` would
+  block the loop that it waits for, and is a UsageError.
+- `clock` returns the seconds for `min_interval_s`. A test can pass a manual clock, and call `refresher.wake()` after a change.
+- An exception of the callback is logged, and the next updates are shown. `refresher.shown` and `refresher.skipped` are counts.
 
 {chapters}
 """
-# The title and the program of each chapter; what stands below it.
+# The title and the program of each chapter, and the notes below the programs.
 PROGRAMS = (
     ("", "with_refresher.py"),
     ("A terminal", "with_terminal.py"),
@@ -61,22 +63,28 @@ PROGRAMS = (
     ("Qt", "with_qt.py"),
     ("A notebook", "with_jupyter.ipynb"),
     ("asyncio", "with_asyncio.py"),
+    ("An own screen", "own_screen.py"),
     ("FastAPI", "with_fastapi.py"),
     ("Streamlit", "with_streamlit.py"),
     ("Gradio", "with_gradio.py"),
     ("Discord", "with_discord.py"),
 )
 NOTES = {
-    "with_jupyter.ipynb": "A cell ends when all is shown, so that a notebook that is executed as a whole holds the finals; "
-    "`async with` waits without holding up what else runs in the kernel. Without a `width` the notebook holds the bytes as they were received. The stop button leaves a draft, "
-    "and it is called one.",
-    "with_asyncio.py": "Pictures are decoded in a thread and never on the loop; while `show` awaits, previews are skipped.",
-    "with_fastapi.py": "The events are facts without pixels, some 500 bytes for an item and 400 for each of its frames, so a slow "
-    "browser holds nothing up: it loads the picture that it was told of last, and drops the one under way.",
-    "with_streamlit.py": "Streamlit sends a browser the newest picture of a place, and drops what it supersedes. "
-    "Of bytes it would make a JPEG; a URL stays what it is.",
-    "with_gradio.py": "Gradio re-encodes what it shows: keep the bytes with `result.final.save`, not what a browser gives back.",
-    "with_discord.py": "One message, edited by a channel's webhook; in a bot, `message.edit` is the same.",
+    "with_jupyter.ipynb": "A cell ends after everything is shown, so that an executed notebook contains the finals. "
+    "`async with` waits without blocking the kernel. Without a `width` the notebook holds the bytes as received. "
+    "After the stop button the last preview is marked as a draft.",
+    "with_asyncio.py": "Pictures are decoded in a thread and never on the loop. While `show` awaits, previews are skipped.",
+    "own_screen.py": "`show` receives a `Shown`: `image` is a Pillow image (RGB or RGBA, at most `size`), `tile.item_id` names "
+    "the item, `tile.kind` is a `Kind` (`WAITING`, `PREVIEW`, `FINAL`, `DRAFT`, `FAILED`), `tile.caption` is one line of text, "
+    "and `tile.frame` is the received frame. `show` runs in the screen's own thread; pass `dispatch=` to run it in the thread "
+    "of a window, or make it a coroutine function and enter the screen with `async with`. Define `end(self, outcome)` to learn "
+    "that all of a stream was shown.",
+    "with_fastapi.py": "The events of the page hold no pixels: about 500 bytes for an item and 400 for each of its frames. "
+    "A slow browser delays nothing: it loads the newest picture that it knows of, and cancels an older one.",
+    "with_streamlit.py": "Streamlit sends the newest picture of a place to the browser, and drops those before it. "
+    "It would encode bytes as JPEG; a URL stays unchanged.",
+    "with_gradio.py": "Gradio encodes the shown pictures again: save the received bytes with `result.final.save`.",
+    "with_discord.py": "The program edits one message through the webhook of a channel. In a bot, `message.edit` is the same.",
 }
 
 
@@ -85,10 +93,10 @@ def main() -> None:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     (_, first), *rest = PROGRAMS
-    there = [(title, name) for title, name in rest if (HERE / "screens" / name).exists()]
-    chapters = "\n\n".join(f"## {title}\n\n{_program(name)}" for title, name in there)
+    available = [(title, name) for title, name in rest if (HERE / "screens" / name).exists()]
+    chapters = "\n\n".join(f"## {title}\n\n{_program(name)}" for title, name in available)
     return TEXT.format(refresher=_program(first), chapters=chapters)
 
 
@@ -99,7 +107,7 @@ def _program(name: str) -> str:
 
 
 def _cells(notebook: str) -> list[str]:
-    """The cells of a notebook as blocks."""
+    """Return the cells of a notebook as Markdown blocks."""
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook)["cells"]]
     return [f"```python\n{source}\n```" if kind == "code" else source for kind, source in cells]
 

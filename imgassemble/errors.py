@@ -36,6 +36,8 @@ _BASE64 = re.compile(f"[A-Za-z0-9+/_=-]{{{_LONGEST_WORD + 1},}}")
 _LONGEST_TEXT = 1_000  # characters: a paragraph. What a service says beyond that helps nobody in a log line.
 _LONGEST_NAME = 100  # characters: real item ids have up to 83, and a sentence must stay one
 
+_BLOCKING = re.compile("moderation|contentpolicy|contentfilter|safety|sensitivecontent|prohibitedcontent|blocklist")
+
 
 def printable(text: str) -> str:
     """`text` on one line and without control characters, whole."""
@@ -140,6 +142,15 @@ class ProviderError(ImgassembleError):
         self.details: Mapping[str, Any] = plain(details or {})
         super().__init__(f"the service failed ({self.code}): {self.message}" if self.code else
                          f"the service failed: {self.message}")  # fmt: skip
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the service refused the picture: by moderation, a content policy, or a safety filter.
+
+        Source: the codes that OpenAI, Azure, OpenRouter, Gemini and Seedream document.
+        """
+        words = _BLOCKING.search(re.sub("[^a-z]", "", (self.code or "").lower()))
+        return words is not None or bool(self.details.get("moderation_details"))
 
     def as_dict(self) -> dict[str, Any]:
         """The error as JSON-able facts; `message` is what the service said."""

@@ -268,7 +268,7 @@ def of_response(stream: list[Wire], response_id: str, lane: str | None = None) -
 
 @st.composite
 def lanes(draw: st.DrawFn, *, most_lanes: int = 3) -> dict[str, list[Wire]]:
-    """The events of each lane: one or two responses of any kind, one after the other. Lanes may use the same item ids."""
+    """The events of each lane: one response, or images without names. Lanes can use the same item ids."""
     names = [f"lane-{at}" for at in range(draw(st.integers(1, most_lanes)))]
     found: dict[str, list[Wire]] = {}
     for name in names:

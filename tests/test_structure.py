@@ -31,7 +31,23 @@ PLACES = {name: (group, at) for group, names in enumerate(GROUPS) for at, name i
 ORDERS = {
     "frames": ("base64_json", "containers", "frame"),
     "wire": ("sse", "dialects", "members", "values", "failures", "fields", "reader", "events", "signals"),
-    "assembly": ("lifecycle", "updates", "items", "changes", "assembler", "sink"),
+    "assembly": (
+        "options",
+        "responses",
+        "lifecycle",
+        "updates",
+        "held",
+        "changes",
+        "response_lookup",
+        "repeats",
+        "item_names",
+        "weighing",
+        "items",
+        "results",
+        "stream_errors",
+        "assembler",
+        "sink",
+    ),
 }
 # Which rooms may import a third-party package.
 GUESTS = {

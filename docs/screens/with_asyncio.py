@@ -7,7 +7,7 @@ from imgassemble.screens import LoopScreen
 
 
 async def show(shown):
-    caption, image = shown.tile.caption, shown.image  # a Pillow image, for whatever shows pictures in your program
+    caption, image = shown.tile.caption, shown.image  # a Pillow image
     await asyncio.to_thread(image.save, f"{caption.partition(':')[0]}.png")
 
 

@@ -22,7 +22,7 @@ async def main():
                 await message.edit(content=PROMPT, attachments=[picture])
 
         asked = {"model": "gpt-image-1", "prompt": PROMPT, "partial_images": 2, "stream": True}
-        async with Refresher(show, min_interval_s=1.2) as refresher:  # the service slows down who edits more often
+        async with Refresher(show, min_interval_s=1.2) as refresher:  # the service limits the rate of edits
             await aassemble(await AsyncOpenAI().images.generate(**asked), on_update=refresher)
 
 

@@ -9,7 +9,7 @@ from imgassemble.web import Gallery, create_app, everyone
 app = FastAPI()  # run it: fastapi dev with_fastapi.py
 gallery = Gallery()
 numbers = count(1)
-app.mount("/pictures", create_app(gallery, authorize=everyone))  # or your own: may this request see that stream?
+app.mount("/pictures", create_app(gallery, authorize=everyone))  # or your own check of a request
 
 
 @app.post("/draw")

@@ -6,10 +6,10 @@ from imgassemble import FinalReady, FrameAdded, Refresher, assemble
 def decode(update):
     match update:
         case FrameAdded(frame=frame) | FinalReady(frame=frame):
-            return frame.preview((512, 512))
+            return frame.thumbnail((512, 512))
 
 
-def show(update, image):  # as slowly as it likes
+def show(update, image):  # may be slow
     if image:
         image.save("newest.png")
 

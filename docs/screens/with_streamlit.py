@@ -3,7 +3,7 @@ from openai import OpenAI
 
 from imgassemble import FinalReady, FrameAdded, assemble
 
-prompt = st.text_input("What is to be drawn", "An otter on a lake at dusk")  # streamlit run with_streamlit.py
+prompt = st.text_input("Prompt", "An otter on a lake at dusk")  # streamlit run with_streamlit.py
 if st.button("Draw"):
     place = st.empty()
     place.info("waiting for the first preview")

@@ -85,11 +85,11 @@ class Assembler:
     def feed(self, event: object) -> tuple[Update, ...]:
         """Return the updates that `event` caused, in the order in which the listeners received them.
 
-        event: a mapping, JSON text or bytes, or an SDK's own object. An ImgassembleError in the place of an event, from a
-            source, is reported as an anomaly.
+        event: a mapping, JSON text or bytes, or an SDK's own object. An ImgassembleError, which a source gives in the
+            place of an event that it cannot read, is reported as an anomaly.
 
-        Raises UsageError after `close()` and inside a listener; with strict=True also the error of the first anomaly, and
-        the event then changes nothing.
+        Raises UsageError after `close()` and inside a listener. With strict=True it also raises the error of the first
+        anomaly, and the event then changes nothing.
         """
         self._check_turn()
         if self._result is not None:
@@ -146,16 +146,16 @@ class Assembler:
 
     @property
     def is_over(self) -> bool:
-        """Return whether no further result can arrive: every response that was heard of has ended, or the stream has."""
+        """Return whether no further result can arrive: every known response has ended, or the stream has."""
         responses = [record.facts for record in self._held.responses.values()]
         return self._result is not None or (bool(responses) and all(facts.is_over for facts in responses))
 
     def discard(self, item_id: str) -> Item:
         """Remove an item and return it. Later events about it are skipped.
 
-        Use it for a stream without end, so that memory does not grow with images that were shown long ago. A listener may
-        call it; the item is removed after all listeners, sinks included, have received the updates. Its end still counts
-        for the outcome. Raises KeyError if no event has named the item.
+        Use it for a stream without end, so that memory does not grow with images that were shown long ago. A listener
+        may call it: the item is removed after all listeners, sinks included, have received the updates. Its end still
+        counts for the outcome. Raises KeyError if no event has named the item.
         """
         item = self[item_id]
         self._to_discard.append(item_id)
@@ -176,8 +176,8 @@ class Assembler:
     def subscribe(self, callback: Listener, *types: Any) -> Callable[[], None]:
         """Have `callback` called in the feeding thread with each update of these types (no types: with every update).
 
-        Returns a function that ends this. The stream waits while the callback runs. If it raises, that is logged, and the
-        stream goes on. Raises UsageError if `callback` cannot be called, or is a coroutine function.
+        Returns a function that ends this. The stream waits while the callback runs. If it raises, that is logged, and
+        the stream goes on. Raises UsageError if `callback` cannot be called, or is a coroutine function.
         """
         check_listener(callback)
         if iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__):
@@ -204,7 +204,8 @@ class Assembler:
 
     def __getitem__(self, item_id: str) -> Item:
         """Return the item as it is now. Raises KeyError if no event has named it."""
-        facts, response = self._held.facts[item_id], self._held.response_of(item_id)
+        facts, record = self._held.facts[item_id], self._held.owners[item_id]
+        response = record.facts
         anomalies = self._anomalies.get(item_id, ())
         built = self._built.get(item_id)
         if built and built[0] is facts and built[1] is response and built[2] is anomalies:
@@ -223,6 +224,7 @@ class Assembler:
             revised_prompt=facts.detail("revised_prompt"),
             usage=facts.detail("usage"),
             url=facts.detail("url"),
+            wire_id=record.items[item_id],
             response_id=response.id,
             settings=ReadOnly({name: facts.details[name].value for name in SETTINGS if name in facts.details}),
             _pixels=self._pixels.setdefault(item_id, Pixels()),
@@ -292,7 +294,10 @@ class Assembler:
         held = self._held
         moved = [name for name, facts in change.facts.items() if held.facts.get(name) is not facts]
         if change.ended:  # an ending can move every item of its response; that happens a few times in a stream
-            moved = [*change.facts, *(name for record in change.ended for name in record.items if name not in change.facts)]
+            moved = [
+                *change.facts,
+                *(name for record in change.ended for name in record.items if name not in change.facts),
+            ]
         change.store(held)
         updates: list[Update] = []
         for item_id in moved:
@@ -323,7 +328,9 @@ class Assembler:
 
     def _check_turn(self) -> None:
         if self._is_notifying:
-            raise UsageError("a listener cannot feed or close the assembler that calls it: others have not been called yet")
+            raise UsageError(
+                "a listener cannot feed or close the assembler that calls it: others have not been called yet"
+            )
 
     def _notify(self, updates: list[Update]) -> None:
         if not (updates or self._to_discard):

@@ -34,7 +34,7 @@ class ResponseRecord:
     highest: float | None = None  # the highest sequence number
     begun_at: float | None = None  # the sequence number of `response.created`
     ids: dict[str, None] = field(default_factory=dict)  # all its ids on the wire
-    items: dict[str, None] = field(default_factory=dict)  # the names of its items
+    items: dict[str, str] = field(default_factory=dict)  # the names of its items -> their ids on the wire
     names: dict[str, str] = field(default_factory=dict)  # the id on the wire -> the name of the item
     assumed: dict[str, None] = field(default_factory=dict)  # items whose events did not name this response
     places: dict[float, str] = field(default_factory=dict)  # output_index -> the item that came last there
@@ -42,6 +42,12 @@ class ResponseRecord:
     id_changes: dict[float, int] = field(default_factory=dict)  # at a place where no item is whole
     images_done: int = 0  # images without a name that have ended: the number of the one under way
     usage: tuple[str, Any] | None = None  # the usage reported last for an image without a name, and its item
+
+
+def is_of_interest(record: ResponseRecord) -> bool:
+    """Return whether anything was heard of a response apart from the numbers of its events."""
+    facts = record.facts
+    return bool(facts.id is not None or facts.has_items or facts.endings or facts.details or str(record.text))
 
 
 class Lane(NamedTuple):
@@ -119,10 +125,9 @@ class Held:
 
     def forget_oldest(self) -> None:
         """Keep each memory of the past within its bound."""
-        for memory, most in ((self.discarded, _MAX_DISCARDED), (self.discarded_names, _MAX_DISCARDED),
-                             (self.dropped, _MAX_MARKS)):  # fmt: skip
-            while len(memory) > most:
-                del memory[next(iter(memory))]  # type: ignore[attr-defined]
+        _keep_newest(self.discarded, _MAX_DISCARDED)
+        _keep_newest(self.discarded_names, _MAX_DISCARDED)
+        _keep_newest(self.dropped, _MAX_MARKS)
         while len(self.oldest_marks) > _MAX_MARKS:
             mark = self.oldest_marks.popleft()
             if len(self.marks[mark]) == 1:
@@ -149,3 +154,8 @@ class Held:
         """Count an event that does not concern images."""
         if kind in self.types or len(self.types) < _MAX_TYPES:
             self.types[kind] = self.types.get(kind, 0) + 1
+
+
+def _keep_newest(memory: dict[Any, Any], most: int) -> None:
+    while len(memory) > most:
+        del memory[next(iter(memory))]

@@ -1,8 +1,8 @@
 """Which item a signal belongs to.
 
-An item has the id that the service gives it. Without an id it is the item at its place in the response, else a new item
-`output-N`. The Images API and chats give neither: their items are `image-0`, `image-1`, … in the order of arrival. An id
-that another response already used gives a new item, `ID@RESPONSE`.
+An item has the id that the service gives it. Without an id it is the item at its place in the response, else a new
+item `output-N`. The Images API and chats give neither: their items are `image-0`, `image-1`, … in the order of arrival.
+An id that another response already used gives a new item, `ID@RESPONSE`.
 
 Must not know: what the pictures show, limits, listeners.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from ..errors import EventError, LimitError, clean, quoted
 from ..frames.frame import Frame
@@ -19,7 +20,7 @@ from ..wire.dialects import Reading, Signal
 from .changes import Change
 from .held import Held, ResponseRecord
 from .options import Rules
-from .repeats import frame_in, is_same_image, mark_of, picture_of, remember, repeated_item
+from .repeats import frame_in, mark_of, picture_of, remember, repeated_item, shows_same_image
 
 _UNNAMED = re.compile("image-(0|[1-9][0-9]{0,15})")
 
@@ -65,7 +66,7 @@ class ItemNames:
         if name is None:
             if (record.number, item_id) in held.discarded:
                 return None
-            name = self._of_place_without_id(item_id, place) or self._of_open_response(item_id)
+            name = self._of_place_without_id(item_id, place) or self._of_parallel_response(item_id)
             if name is None:
                 self._look_for_changing_ids(item_id, place)
                 name = self._new(item_id)
@@ -84,11 +85,12 @@ class ItemNames:
             return None
         name = record.places[place]
         journal.put(record.names, item_id, name)
+        journal.put(record.items, name, item_id)
         journal.remove(record.places_without_id, place)
         return name
 
-    def _of_open_response(self, item_id: str) -> str | None:
-        """Return the item of this id that was taken for one of another open response of the lane.
+    def _of_parallel_response(self, item_id: str) -> str | None:
+        """Return the item of this id that was taken for one of another response that ran side by side in the lane.
 
         Responses can run side by side without lanes. Then an event that does not name its response is taken for one of
         the current response, until an event that does says better.
@@ -97,7 +99,8 @@ class ItemNames:
         other = held.owners.get(item_id)
         if other is None or other is record or self._reading.response_id is None or item_id not in other.assumed:
             return None
-        if not other.facts.is_open or other.facts.lane != record.facts.lane:
+        ran_side_by_side = other.facts.is_open or record.number < other.number
+        if not ran_side_by_side or other.facts.lane != record.facts.lane:
             return None
         for wire_id in [wire_id for wire_id, name in other.names.items() if name == item_id]:
             journal.remove(other.names, wire_id)
@@ -128,7 +131,7 @@ class ItemNames:
 
     # Items without an id
 
-    def _by_place(self, signal: Signal, place: float) -> str | None:
+    def _by_place(self, signal: Signal, place: Any) -> str | None:
         record, held = self._record, self._held
         name = record.places.get(place)
         facts = held.facts.get(name) if name is not None else None
@@ -197,7 +200,7 @@ class ItemNames:
     def _has_image_of(self, signal: Signal) -> bool:
         """Return whether the response holds the image of the signal. Its service numbers neither images nor events."""
         frame = frame_in(picture_of(signal), self._rules.limits)
-        return frame is not None and self._item_with(partial(is_same_image, frame)) is not None
+        return frame is not None and self._item_with(partial(shows_same_image, frame)) is not None
 
     def _is_repeat_of(self, name: str, signal: Signal, position: int) -> bool:
         """Return whether a partial without an index came before."""
@@ -239,7 +242,7 @@ class ItemNames:
     def _own(self, item_id: str, name: str) -> None:
         record, journal = self._record, self._change.journal
         journal.put(record.names, item_id, name)
-        journal.put(record.items, name, None)
+        journal.put(record.items, name, item_id)
         journal.put(self._held.owners, name, record)
         journal.remove(self._held.empty_responses, record.number)
         if self._reading.response_id is None:

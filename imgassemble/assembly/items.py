@@ -1,7 +1,9 @@
 """An item as a user sees it, and the cursor of a stream.
 
-Must not know: events, and how the verdict on an item came about. Items are immutable, and safe in any thread. The pixels
-of a picture are decoded on demand, and kept for the frame that was asked for last.
+Items are immutable, and safe in any thread. The pixels of a picture are decoded on demand, and kept for the frame that
+was asked for last.
+
+Must not know: events, the facts behind an item.
 """
 
 from __future__ import annotations
@@ -73,6 +75,8 @@ class Item:
     """The tokens that this image took, in the words of the service."""
     url: str | None = None
     """The URL that the service sent in place of the picture."""
+    wire_id: str | None = None
+    """The id in the events of the item: `id` without the name of the response."""
     response_id: str | None = None
     """The id of the response to which the item belongs."""
     settings: Mapping[str, Any] = field(default_factory=lambda: ReadOnly({}))
@@ -88,7 +92,7 @@ class Item:
     def image(self) -> Image | None:
         """Return `latest` as a Pillow image, decoded once and kept: copy it to draw on it.
 
-        If a partial cannot be decoded, the one before it is used. Raises FrameDecodeError if a result cannot be decoded.
+        If a partial cannot be decoded, the one before it is used. Raises FrameDecodeError if a result cannot be.
         """
         if self.final and self.final.is_final:
             return self._pixels.of(self.final)
@@ -136,6 +140,7 @@ class Item:
             "revised_prompt": self.revised_prompt,
             "url": self.url,
             "usage": plain(self.usage),
+            "wire_id": self.wire_id,
             "response_id": self.response_id,
             "settings": plain(self.settings),
         }

@@ -220,6 +220,8 @@ def error_of(item_id: str, verdict: Verdict, facts: Facts, response: ResponseFac
         advice = f"fetch the picture there: {facts.detail('url')}"
     elif facts.partials:
         advice = "its previews are kept, resume the stream for the result"
+    elif facts.detail("refused"):
+        advice = "the picture that came could not be used, see the anomalies of the item"
     else:
         advice = "nothing was kept, ask again for a result"
     return IncompleteStreamError(f"the image {quoted(item_id)} is incomplete: {reason}; {advice}", item_ids=[item_id])

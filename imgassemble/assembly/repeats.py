@@ -18,7 +18,7 @@ from ..limits import Limits
 from ..states import State
 from ..wire.dialects import Reading, Signal
 from .changes import Change
-from .held import Held, HeardImage, Mark, ResponseRecord
+from .held import HeardImage, Held, Mark, ResponseRecord
 from .lifecycle import Facts
 
 
@@ -101,7 +101,7 @@ def hash_of_refused(payload: Payload) -> int:
     return hash(payload.base64.data if isinstance(payload.base64, Decoded) else payload.base64)
 
 
-def is_same_image(one: Frame, other: Frame) -> bool:
+def shows_same_image(one: Frame, other: Frame) -> bool:
     """Return whether two frames show the same image data, whatever their metadata says."""
     has_same_image = getattr(one, "has_same_image", None)
     return bool(has_same_image(other)) if has_same_image else one.data == other.data

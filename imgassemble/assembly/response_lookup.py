@@ -69,7 +69,7 @@ def _begins_next(reading: Reading, current: ResponseRecord) -> bool:
 
 
 def _of_error(lane: Lane | None, held: Held) -> ResponseRecord | None:
-    """Return a response that an error without a lane and without a response id concerns: an open one, else the current."""
+    """Return the response of an error that names neither lane nor response: an open one, else the current one."""
     if lane is not None and lane.current.facts.is_open:
         return lane.current
     return next(held.open_responses(), None) or (lane.current if lane else held.heard_last)
@@ -132,9 +132,7 @@ def weigh_response(reading: Reading, record: ResponseRecord, held: Held, change:
 
 def _with_ending(facts: ResponseFacts, reading: Reading) -> ResponseFacts:
     assert reading.ending is not None
-    return facts.with_ending(
-        reading.ending, error=reading.error, reason=reading.reason, number=reading.sequence_number
-    )
+    return facts.with_ending(reading.ending, error=reading.error, reason=reading.reason, number=reading.sequence_number)
 
 
 def _put(record: ResponseRecord, facts: ResponseFacts, change: Change) -> None:

@@ -18,8 +18,8 @@ MAX_TEXT_LENGTH = 4_096  # characters of an answer in words
 _FAILURES = frozenset({Ending.FAILED, Ending.ERROR})
 _NOT_THE_END = frozenset({Ending.ERROR, Ending.STRAY_ERROR})  # another ending may follow
 
-# Values that are created with every event are named tuples, here and in the modules that read and weigh an event: frozen
-# dataclasses take more than twice the time, which is a third of the cost of an event.
+# Values that are created with every event are named tuples, here and in the modules that read and weigh an event:
+# frozen dataclasses take more than twice the time, which is a third of the cost of an event.
 
 
 class Heard(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import ImgassembleError, IncompleteStreamError, ProviderError, UsageError, clean, quoted, without_base64
 from ..frames.frame import Frame
 from ..states import Ending, State
-from .held import Held, ResponseRecord
+from .held import Held, ResponseRecord, is_of_interest
 from .items import Item, raised
 from .lifecycle import CALLED_INCOMPLETE, CUT_AFTER_PARTIALS, CUT_WITHOUT_PICTURE
 from .responses import MAX_TEXT_LENGTH
@@ -77,8 +77,8 @@ class Result:
 
     @property
     def text(self) -> str | None:
-        """Return the answer in words of the last response that has one, at most 4,096 characters; None without words."""
-        return next((each.text for each in reversed(self.responses) if each.text), None)
+        """Return the answer of the last response in words, at most 4,096 characters; None if it has none."""
+        return self.responses[-1].text if self.responses else None
 
     def require_final(self, *, provisional: bool = False) -> Frame:
         """Return the final picture of the only image.
@@ -89,17 +89,19 @@ class Result:
         several images.
         """
         if len(self.items) > 1:
-            raise UsageError(f"{self._several()}: say which, as in result.items[…].require_final(), or use result.finals")
+            raise UsageError(
+                f"{self._several()}: say which, as in result.items[…].require_final(), or use result.finals"
+            )
         item = next(iter(self.items.values()), None)
         final = item.final if item else None
         if item is None or final is None:
             self.raise_for_outcome()
-            sentence = "the stream has no image any more: all of them were discarded; keep the frames of FinalReady"
+            sentence = "the stream has no image any more: all were discarded; keep the frames of FinalReady"
             raise IncompleteStreamError(sentence)
         return item.require_final(provisional=provisional)
 
     def raise_for_outcome(self) -> Result:
-        """Return the result. Raises its error unless the outcome is COMPLETED: ProviderError or IncompleteStreamError."""
+        """Return the result. Raises ProviderError or IncompleteStreamError unless the outcome is COMPLETED."""
         if self.error is not None:
             error = raised(self.error)
             for anomaly in self.anomalies[-3:]:
@@ -113,7 +115,7 @@ class Result:
 
 def result_of(items: Mapping[str, Item], held: Held, anomalies: tuple[Anomaly, ...]) -> Result:
     """Return the result of a stream that has ended."""
-    records = [record for record in held.responses.values() if _is_of_interest(record)]
+    records = [record for record in held.responses.values() if is_of_interest(record)]
     lasts = list({record.facts.lane: record for record in records}.values())
     outcome, error = _ended_how(items, lasts, held)
     own: dict[int, dict[str, Item]] = {}
@@ -121,11 +123,6 @@ def result_of(items: Mapping[str, Item], held: Held, anomalies: tuple[Anomaly, .
         own.setdefault(held.owners[name].number, {})[name] = item
     summaries = tuple(_summary(own.get(record.number, {}), record) for record in records)
     return Result(items=items, outcome=outcome, error=error, anomalies=anomalies, responses=summaries)
-
-
-def _is_of_interest(record: ResponseRecord) -> bool:
-    facts = record.facts
-    return bool(facts.id is not None or facts.has_items or facts.endings or facts.details or str(record.text))
 
 
 def _ended_how(
@@ -163,9 +160,7 @@ def _summary(items: Mapping[str, Item], record: ResponseRecord) -> ResponseSumma
     )
 
 
-def _response_ended_how(
-    items: Mapping[str, Item], record: ResponseRecord
-) -> tuple[Outcome, ImgassembleError | None]:
+def _response_ended_how(items: Mapping[str, Item], record: ResponseRecord) -> tuple[Outcome, ImgassembleError | None]:
     """Return the outcome of one response, as that of a stream that has no other."""
     named, facts = _by_state(items), record.facts
     if facts.has_failed or named[State.FAILED]:
@@ -183,7 +178,7 @@ def _response_ended_how(
 
 def _by_state(items: Mapping[str, Item]) -> dict[State, list[str]]:
     named: dict[State, list[str]] = {state: [] for state in State}
-    for name in sorted(items):
+    for name in sorted(items, key=lambda name: (items[name].wire_id or "", name)):
         named[items[name].state].append(name)
     return named
 
@@ -211,10 +206,15 @@ def _incomplete(items: Mapping[str, Item], names: list[str]) -> IncompleteStream
     elif CALLED_INCOMPLETE in reasons:
         sentence = f"the service called {which} incomplete; what came is kept, change the request"
     else:
-        has_picture = not names or any(item.latest for item in items.values())
+        has_picture = not names or any(item.latest or _has_refused(item) for item in items.values())
         advice = "what came is kept: resume the stream" if has_picture else "resume the stream, or ask again"
         sentence = f"the stream ended before {which} was complete; {advice}"
     return IncompleteStreamError(sentence, item_ids=names)
+
+
+def _has_refused(item: Item) -> bool:
+    """Return whether a picture arrived that could not be used."""
+    return any(each.code in ("bad_picture", "bad_base64", "over_limit") for each in item.anomalies)
 
 
 def _incomplete_response(record: ResponseRecord, *, has_any: bool) -> str:
@@ -222,7 +222,8 @@ def _incomplete_response(record: ResponseRecord, *, has_any: bool) -> str:
         text = text_of(record)
         words = f"; until then the service answered in words: {_quoted_text(text)}" if text else ""
         advice = "resume the stream" if has_any or text else "resume the stream, or ask again"
-        return f"the stream was cut before {'its last response gave an' if has_any else 'its first'} image{words}; {advice}"
+        place = "the image of its last response" if has_any else "its first image"
+        return f"the stream was cut before {place}{words}; {advice}"
     reason = record.facts.reason
     kept = "its images are whole" if has_any else "it has no image, change the request"
     return f"the service called the response incomplete{f': {reason}' if reason else ''}; {kept}"

@@ -14,7 +14,7 @@ from ..frames.frame import Frame, Payload, disagreements, read_frame, said_of
 from ..states import State
 from ..wire.dialects import GREATEST_NUMBER, Reading, Signal
 from .changes import Change
-from .held import Held, ResponseRecord
+from .held import Held, ResponseRecord, is_of_interest
 from .item_names import ItemNames
 from .lifecycle import Facts
 from .options import Rules
@@ -43,6 +43,9 @@ def _weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
     if not reading.is_for_us:
         change.is_skipped = True
         change.skipped_type = None if reading.is_known else reading.event_type
+    if reading.is_bare_body and any(is_of_interest(record) for record in held.responses.values()):
+        change.is_skipped, change.skipped_type = True, "a message without a type"
+        return
     if reading.anomaly is not None:
         change.report(None, "no_picture", reading.anomaly)
     change.record = record = find_response(reading, held, change)
@@ -103,7 +106,8 @@ class _Items:
             if held.marks:
                 change.journal.put(held.dropped, hash_of_refused(payload), None)
             change.report(item_id, _CODES.get(type(error), "over_limit"), error)
-            return facts
+            is_empty = isinstance(error, FrameEncodingError) and not payload.base64
+            return facts if is_empty else facts.with_details({"refused": True}, self._reading.sequence_number)
         place = _place(frame, facts)
         is_news = frame not in place
         if is_news:

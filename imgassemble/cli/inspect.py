@@ -19,7 +19,7 @@ from ..assembly.updates import FinalReady, FrameAdded, Update
 from ..errors import clean
 from ..frames.frame import Frame
 from ..readonly import plain
-from ..screens.progress import facts
+from ..screens.progress import describe_frame
 from ..streams.drivers import assemble
 from ..streams.sources import open_chunks
 from .exit_codes import STORAGE
@@ -117,4 +117,4 @@ def _frame_line(item: Item, frame: Frame, seconds: float | None) -> str:
     name = "final" if frame.is_final else f"partial {frame.index}"
     when = "" if seconds is None else f"{seconds:8.2f} s"
     note = "  (provisional final)" if item.is_provisional and frame is item.final else ""
-    return f"  {name:<12} {facts(frame):<36}{when}  {clean(frame.event_type, 60)}{note}"
+    return f"  {name:<12} {describe_frame(frame):<36}{when}  {clean(frame.event_type, 60)}{note}"

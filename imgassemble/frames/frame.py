@@ -100,7 +100,7 @@ class Frame:
         """
         return self._pixels(None)
 
-    def preview(self, size: tuple[int, int]) -> Image:
+    def thumbnail(self, size: tuple[int, int]) -> Image:
         """A new Pillow image that fits in `size`, (width, height) in pixels, with the picture's aspect; never enlarged.
 
         Cheaper than `decode` where the format can be read at a smaller scale. Raises FrameDecodeError as `decode` does,

@@ -1,36 +1,48 @@
-"""Screens that show previews as they come, each in its host's way: a terminal, Tk, Qt, a notebook, an event loop.
+"""Screens that show previews while they arrive: in a terminal, Tk, Qt, a notebook, an event loop, or an own screen.
 
-Knows: where each screen lives. Must not know: their hosts; a screen is imported when it is asked for.
+`Screen` is the base class of an own screen. `Shown`, `Tile` and `Kind` are what its `show` receives.
+A screen is imported when its name is first used, because each needs a package of its host.
 """
-
-from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .asyncio_screen import LoopScreen
-    from .jupyter import JupyterScreen
-    from .qt import QtScreen
-    from .terminal import TerminalScreen
-    from .tk import TkScreen
+    from .asyncio_screen import LoopScreen as LoopScreen
+    from .graphics import Graphics as Graphics
+    from .jupyter import JupyterScreen as JupyterScreen
+    from .mailbox import Policy as Policy
+    from .qt import QtScreen as QtScreen
+    from .screen import Screen as Screen
+    from .terminal import TerminalScreen as TerminalScreen
+    from .tiles import Kind as Kind
+    from .tiles import Painter as Painter
+    from .tiles import Shown as Shown
+    from .tiles import Tile as Tile
+    from .tk import TkScreen as TkScreen
 
-__all__ = ["JupyterScreen", "LoopScreen", "QtScreen", "TerminalScreen", "TkScreen"]
-
-_HOMES = {
+_MODULES = {
+    "Graphics": "graphics",
     "JupyterScreen": "jupyter",
+    "Kind": "tiles",
     "LoopScreen": "asyncio_screen",
+    "Painter": "tiles",
+    "Policy": "mailbox",
     "QtScreen": "qt",
+    "Screen": "screen",
+    "Shown": "tiles",
     "TerminalScreen": "terminal",
+    "Tile": "tiles",
     "TkScreen": "tk",
 }
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(_MODULES)

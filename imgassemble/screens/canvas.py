@@ -1,7 +1,7 @@
-"""What a terminal shows of a stream: items at its bottom, each with a picture and a caption, or lines of text.
+"""The layout of a terminal screen: the items at the bottom, each with a picture and a caption; or lines of text.
 
-Knows: which items stand there, how much fits, and what is left above them. Must not know: escape codes (they are in
-`graphics`), updates, threads; one at a time draws.
+It chooses the items that fit, and leaves ended items above them. One thread at a time draws.
+Must not know: escape codes (they are in `graphics`), updates, threads.
 """
 
 from __future__ import annotations
@@ -20,32 +20,30 @@ from .graphics import (
     RESTORE,
     Block,
     Graphics,
-    cells_for,
-    cut,
-    graphics_of,
-    half_blocks,
-    inline_picture,
-    kitty_picture,
-    kitty_removal,
-    png_of,
-    redrawn,
-    width_of,
-    wrapped,
+    choose_graphics,
+    cut_to_columns,
+    draw_half_blocks,
+    encode_inline,
+    encode_kitty,
+    encode_kitty_removal,
+    encode_png,
+    fit_cells,
+    measure_columns,
+    redraw,
+    wrap_to_columns,
 )
-from .progress import short
+from .progress import shorten_id, size_text
 from .tiles import Kind, Tile
 
-_LEAST_ROWS = 8  # of an item, its caption included: below that nothing can be seen, and fewer items are shown
-_LEFT_LINES = (
-    3  # of the terminal: the cursor's, and those that push nothing out when it has ended, an outcome and a prompt
-)
-_MOST_WORDS = 4  # lines of a caption that says what went wrong
+_LEAST_ROWS = 8  # of an item with its caption; if items had fewer rows, fewer items are shown
+_FREE_LINES = 3  # below the items: for the cursor, and later for an outcome and a prompt
+_MOST_CAPTION_LINES = 4  # of a caption that explains a failure
 _COLOURS = {Kind.FINAL: "\x1b[32m", Kind.DRAFT: "\x1b[33m", Kind.FAILED: "\x1b[31m"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """What is shown of an item. `frame`: the one that `image` was painted from, None for a placeholder."""
+class TimedPicture:
+    """The picture of an item. `frame`: the frame that `image` shows, None for a placeholder. `seconds`: its time."""
 
     tile: Tile
     image: Any
@@ -58,49 +56,50 @@ class Sight:
         return self.tile.kind in (Kind.FINAL, Kind.DRAFT, Kind.FAILED)
 
     @property
-    def stands_for_all(self) -> bool:
+    def is_placeholder_of_stream(self) -> bool:
         return not self.tile.item_id and self.tile.kind is Kind.WAITING
 
     @property
     def aspect(self) -> tuple[int, int]:
-        return self.frame.size if self.frame else self.image.size
+        size: tuple[int, int] = (self.frame and self.frame.size) or self.image.size
+        return size
 
 
-def _named(tile: Tile) -> str:
-    return short(tile.item_id) if tile.item_id else ""  # a stream that has named no item yet
+def _name(tile: Tile) -> str:
+    return shorten_id(tile.item_id) if tile.item_id else ""  # "": the stream has named no item yet
 
 
-def _said(tile: Tile) -> str:
-    """What a tile's caption says, with the facts of a final."""
+def _describe(tile: Tile) -> str:
+    """Return the caption of a tile; for a final with its size and format."""
     if tile.kind is not Kind.FINAL or tile.frame is None:
         return clean(tile.caption)
-    width, height = tile.frame.size
-    return f"final {width}x{height} {tile.frame.format}{clean(tile.caption.removeprefix('final'))}"
+    parts = "final", size_text(tile.frame), tile.frame.format
+    return f"{' '.join(filter(None, parts))}{clean(tile.caption.removeprefix('final'))}"
 
 
-class Paper:
-    """The output: text goes out at once, or, where that fails, never again."""
+class Output:
+    """The text file of a terminal screen. Text is flushed at once. After an error nothing is written any more."""
 
-    def __init__(self, output: TextIO | None) -> None:
+    def __init__(self, file: TextIO | None) -> None:
         self.error: Exception | None = None
-        self._output = output
+        self._file = file
 
     def graphics(self) -> Graphics:
-        encoding = getattr(self._output, "encoding", None)
-        return graphics_of(os.environ, is_terminal=self.is_terminal(), encoding=encoding)
+        encoding = getattr(self._file, "encoding", None)
+        return choose_graphics(os.environ, is_terminal=self.is_terminal(), encoding=encoding)
 
     def is_terminal(self) -> bool:
-        with suppress(OSError, ValueError, AttributeError):  # it was closed; there is none
-            return self._output is not None and self._output.isatty()
+        with suppress(OSError, ValueError, AttributeError):  # it was closed, or there is no file
+            return self._file is not None and self._file.isatty()
         return False
 
     def write(self, text: str) -> None:
-        if self._output is None or self.error:
+        if self._file is None or self.error:
             return
-        encoding = getattr(self._output, "encoding", None) or "utf-8"
+        encoding = getattr(self._file, "encoding", None) or "utf-8"
         try:
             self._send(text.encode(encoding, "backslashreplace").decode(encoding))
-        except (OSError, ValueError) as cause:  # a reader that went away, a full disk; ValueError: it was closed
+        except (OSError, ValueError) as cause:  # ValueError: the file was closed
             self.error = cause
         except BaseException:  # interrupted in the middle of a picture
             with suppress(Exception):
@@ -108,17 +107,17 @@ class Paper:
             raise
 
     def _send(self, text: str) -> None:
-        assert self._output is not None
-        self._output.write(text)
-        self._output.flush()
+        assert self._file is not None
+        self._file.write(text)
+        self._file.flush()
 
     def _fileno(self) -> int:
-        if self._output is None:
-            raise OSError("there is no output")
-        return self._output.fileno()
+        if self._file is None:
+            raise OSError("there is no output file")
+        return self._file.fileno()
 
     def size(self) -> tuple[int, int]:
-        """(columns, lines) of the terminal."""
+        """Return the (columns, lines) of the terminal."""
         with suppress(OSError, ValueError, AttributeError):
             columns, lines = os.get_terminal_size(self._fileno())
             if columns > 0 and lines > 0:
@@ -126,7 +125,7 @@ class Paper:
         return shutil.get_terminal_size()
 
     def cell_aspect(self) -> float:
-        """Height to width of a cell; 2 where the terminal does not say."""
+        """Return height / width of a cell; 2 if the terminal does not report it."""
         try:
             from fcntl import ioctl
             from struct import unpack
@@ -136,119 +135,121 @@ class Paper:
             aspect: float = (height / lines) / (width / columns)
         except (ImportError, OSError, ValueError, AttributeError, ZeroDivisionError):
             return 2.0
-        return min(4.0, max(1.0, aspect))  # what is no letter any more is no measure
+        return min(4.0, max(1.0, aspect))  # a wrong report must not distort pictures
 
 
 class Canvas(Protocol):
-    """Where sights are drawn."""
+    """A place to draw pictures."""
 
-    def show(self, sight: Sight) -> None:
-        """Draw it, in place of what stands there of the same item."""
+    def show(self, picture: TimedPicture) -> None:
+        """Draw the picture in place of the earlier one of the same item."""
 
     def print(self, text: str) -> None:
-        """Print a line over all that may still change."""
+        """Print a line above all pictures that may still change."""
 
     def finish(self) -> None:
-        """Nothing comes any more."""
+        """Remove the placeholders: no picture follows."""
 
 
-class Lines:
-    """One line for each change, without escape codes."""
+class LineCanvas:
+    """A canvas that prints one line for each change, without escape codes."""
 
-    def __init__(self, paper: Paper) -> None:
-        self._paper = paper
+    def __init__(self, output: Output) -> None:
+        self._output = output
 
-    def show(self, sight: Sight) -> None:
-        name, said = _named(sight.tile), _said(sight.tile)
-        self.print(f"{name}: {said}" if name else said)
+    def show(self, picture: TimedPicture) -> None:
+        name, text = _name(picture.tile), _describe(picture.tile)
+        self.print(f"{name}: {text}" if name else text)
 
     def print(self, text: str) -> None:
-        self._paper.write(f"{text}\n")
+        self._output.write(f"{text}\n")
 
     def finish(self) -> None:
         pass
 
 
-class Pictures:
-    """The items at the bottom of a terminal, each with its picture and a caption."""
+class PictureCanvas:
+    """A canvas at the bottom of a terminal: items one below the other, each with its picture and a caption."""
 
-    def __init__(self, paper: Paper, graphics: Graphics, columns: int | None) -> None:
-        self._paper, self._graphics, self._most_columns = paper, graphics, columns
-        self._sights: dict[str, Sight] = {}  # in the order in which their items came
-        self._changed: list[str] = []  # their ids, the newest change last
-        self._blocks: list[Block] = []  # as they stand there
-        self._ids: set[int] = set()  # of their pictures
-        self._size = (0, 0)  # of the terminal, when it was last looked at
+    def __init__(self, output: Output, graphics: Graphics, columns: int | None) -> None:
+        self._output, self._graphics, self._most_columns = output, graphics, columns
+        self._pictures: dict[str, TimedPicture] = {}  # by item id, in the order of their first pictures
+        self._changed: list[str] = []  # item ids, the newest change last
+        self._blocks: list[Block] = []  # as drawn last
+        self._ids: set[int] = set()  # of the pictures in the terminal
+        self._size = (0, 0)  # of the terminal, at the last drawing
 
-    def show(self, sight: Sight) -> None:
-        item_id = sight.tile.item_id
-        others = [each for each in self._sights.values() if each.tile.item_id != item_id]
+    def show(self, picture: TimedPicture) -> None:
+        item_id = picture.tile.item_id
+        others = [each for each in self._pictures.values() if each.tile.item_id != item_id]
         ended = [each for each in others if each.has_ended]
         for each in others:
-            if each.has_ended or each.stands_for_all:
-                del self._sights[each.tile.item_id]
-        self._sights[item_id] = sight
-        self._changed = [each for each in self._changed if each in self._sights and each != item_id] + [item_id]
+            if each.has_ended or each.is_placeholder_of_stream:
+                del self._pictures[each.tile.item_id]
+        self._pictures[item_id] = picture
+        self._changed = [each for each in self._changed if each in self._pictures and each != item_id] + [item_id]
         self._draw(ended)
 
     def print(self, text: str) -> None:
         self._draw(above=[Block((text,))])
 
     def finish(self) -> None:
-        waiting = [item_id for item_id, sight in self._sights.items() if sight.tile.kind is Kind.WAITING]
+        waiting = [item_id for item_id, picture in self._pictures.items() if picture.tile.kind is Kind.WAITING]
         for item_id in waiting:
-            del self._sights[item_id]
+            del self._pictures[item_id]
         if waiting:
             self._draw()
 
-    def _draw(self, ended: Sequence[Sight] = (), above: Sequence[Block] = ()) -> None:
-        size = self._paper.size()
-        if size != self._size:  # lines may stand elsewhere now: what is there is left alone
+    def _draw(self, ended: Sequence[TimedPicture] = (), above: Sequence[Block] = ()) -> None:
+        size = self._output.size()
+        if size != self._size:  # after a resize the old lines may have moved: leave them, and draw below
             self._size, self._blocks = size, []
-        rows = max(1, size[1] - _LEFT_LINES)
+        rows = max(1, size[1] - _FREE_LINES)
         for item_id in self._changed[: -max(1, rows // _LEAST_ROWS)]:
-            self._sights.pop(item_id, None)  # it comes back with its next change
-        each = rows // max(1, len(self._sights))
-        blocks = [self._block(sight, each) for sight in self._sights.values()]
-        over = [*above, *(self._block(sight, rows) for sight in ended)]
-        self._paper.write(redrawn(self._blocks, blocks, over) + self._removals(ended))
+            self._pictures.pop(item_id, None)  # its next change shows it again
+        each = rows // max(1, len(self._pictures))
+        blocks = [self._block(picture, each) for picture in self._pictures.values()]
+        over = [*above, *(self._block(picture, rows) for picture in ended)]
+        self._output.write(redraw(self._blocks, blocks, over) + self._removals(ended))
         self._blocks = blocks
 
-    def _removals(self, ended: Sequence[Sight]) -> str:
-        """What frees the pictures that are drawn over. Those that have ended stay where they are."""
-        ids = {sight.image_id for sight in self._sights.values()}
-        gone = self._ids - ids - {sight.image_id for sight in ended}
+    def _removals(self, ended: Sequence[TimedPicture]) -> str:
+        """Return the text that frees replaced pictures in the terminal. Ended items keep theirs."""
+        ids = {picture.image_id for picture in self._pictures.values()}
+        gone = self._ids - ids - {picture.image_id for picture in ended}
         self._ids = ids
-        return "".join(map(kitty_removal, sorted(gone))) if self._graphics == "kitty" else ""
+        return "".join(map(encode_kitty_removal, sorted(gone))) if self._graphics == "kitty" else ""
 
-    def _block(self, sight: Sight, rows: int) -> Block:
-        """What is seen of an item on `rows` lines, at most."""
-        columns = max(1, self._size[0] - 1)  # a full line would wrap in some terminals
-        caption = _caption(sight, columns, min(_MOST_WORDS, rows))
+    def _block(self, picture: TimedPicture, rows: int) -> Block:
+        """Return the picture and the caption of an item, on at most `rows` lines."""
+        columns = max(1, self._size[0] - 1)  # some terminals wrap a full line
+        caption = _caption(picture, columns, min(_MOST_CAPTION_LINES, rows))
         room = min(columns, self._most_columns or columns), rows - len(caption)
-        if room[1] < 1 or (sight.tile.kind is Kind.FAILED and sight.tile.frame is None):
+        if room[1] < 1 or (picture.tile.kind is Kind.FAILED and picture.tile.frame is None):
             return Block(caption)
-        cells = cells_for(sight.aspect, room, self._paper.cell_aspect())
+        cells = fit_cells(picture.aspect, room, self._output.cell_aspect())
         if self._graphics.startswith("blocks"):
-            lines = half_blocks(sight.image, cells, has_all_colours=self._graphics == "blocks")
+            lines = draw_half_blocks(picture.image, cells, has_all_colours=self._graphics == "blocks")
             return Block((*lines, *caption))
-        return Block((*[""] * cells[1], *caption), self._picture(sight, cells), cells)
+        return Block((*[""] * cells[1], *caption), self._picture(picture, cells), cells)
 
-    def _picture(self, sight: Sight, cells: tuple[int, int]) -> str:
+    def _picture(self, picture: TimedPicture, cells: tuple[int, int]) -> str:
         if self._graphics == "kitty":
-            return kitty_picture(png_of(sight.frame, sight.image), cells, sight.image_id)
-        return inline_picture(sight.frame.data if sight.frame else png_of(None, sight.image), cells)
+            return encode_kitty(encode_png(picture.frame, picture.image), cells, picture.image_id)
+        return encode_inline(picture.frame.data if picture.frame else encode_png(None, picture.image), cells)
 
 
-def _caption(sight: Sight, columns: int, most_lines: int) -> tuple[str, ...]:
-    """The line under a picture; what went wrong may take some more."""
-    tile = sight.tile
-    name, said = _named(tile), _said(tile)
-    seconds = "" if sight.seconds is None else f"{sight.seconds:.1f} s"
-    may_wrap = tile.kind in (Kind.FAILED, Kind.DRAFT)
-    if not may_wrap and width_of("  ".join((name, said, seconds))) > columns:
-        name = cut(name, max(0, columns - width_of(f"  {said}  {seconds}")))  # the rest says more
-    parts = [part for part in (name, said, seconds) if part]
-    lines = wrapped("  ".join(parts), columns, most_lines if may_wrap else 1)
+def _caption(picture: TimedPicture, columns: int, most_lines: int) -> tuple[str, ...]:
+    """Return the line under a picture; an explanation may take several lines."""
+    tile = picture.tile
+    name, text = _name(tile), _describe(tile)
+    seconds = "" if picture.seconds is None else f"{picture.seconds:.1f} s"
+    may_wrap = tile.kind in (Kind.FAILED, Kind.DRAFT) or picture.frame is not tile.frame
+    if not may_wrap and measure_columns("  ".join((name, text, seconds))) > columns:
+        name = cut_to_columns(
+            name, max(0, columns - measure_columns(f"  {text}  {seconds}"))
+        )  # the rest is more important
+    parts = [part for part in (name, text, seconds) if part]
+    lines = wrap_to_columns("  ".join(parts), columns, most_lines if may_wrap else 1)
     colour = _COLOURS.get(tile.kind)
     return tuple(f"{colour}{line}{RESET}" if colour else line for line in lines)

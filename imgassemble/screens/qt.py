@@ -1,11 +1,10 @@
-"""A Qt widget that shows the pictures of a stream as they come.
+"""A Qt widget that shows the pictures of a stream while they arrive.
 
-Knows: PySide6, and that widgets and pixmaps belong to the thread of the application. Must not know: events, and which
-picture is the truth.
+Widgets and pixmaps are used only in the thread of the application. Must not know: events, the choice of the picture.
 """
 
 # mypy: allow-subclassing-any
-# (where PySide6 is not installed, its classes have no types)
+# (without PySide6 its classes have no types)
 
 from __future__ import annotations
 
@@ -23,8 +22,8 @@ from weakref import ref
 from ..assembly.updates import StreamEnded, Update
 from ..errors import UsageError
 from .refresher import Refresher
-from .tile_grid import COLOURS, GAP, check_tiles, rows_and_columns, tile_of
-from .tiles import Painter, Shown, Tile, placeholder
+from .tile_grid import COLOURS, GAP, assign_tile, check_tiles, count_rows_and_columns
+from .tiles import Painter, Shown, Tile, make_placeholder
 
 try:
     from PySide6.QtCore import QObject, Qt, Signal  # type: ignore[import-not-found, unused-ignore]
@@ -47,27 +46,27 @@ _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
 
 class QtScreen(QWidget):
-    """A widget that is a listener: show it, and hand it over as `on_update` in a thread that reads the stream.
+    """A widget that is a listener: show it, and use it as `on_update` in a thread that reads the stream.
 
         screen = QtScreen()
         screen.show()
         Thread(target=assemble, args=(stream,), kwargs={"on_update": screen}, daemon=True).start()
         app.exec()
 
-    parent: the widget in which it lives; it is made in the thread of the application.
-    size: (width, height) of a tile's picture, at most, in Qt's pixels (of a dense display, it uses all that there are);
-        a placeholder of that size stands there at once.
-    min_interval_s: two previews are shown at least so many seconds apart.
-    columns: so many tiles stand side by side before the next row begins, 1 or more.
+    parent: the parent widget. Make the screen in the thread of the application.
+    size: (width, height) of the largest picture in Qt's pixels, each from 1; a dense display shows all of its pixels.
+        A placeholder of that size is shown at once.
+    min_interval_s: the least time between the beginnings of two previews, in seconds, from 0.
+    columns: the number of tiles side by side, from 1.
 
-    Each item has a tile, and 4 bytes of memory for each pixel of its picture. X11 has no window with a side of more
-    than 32,767 pixels, so a further item takes the tile that changed longest ago: in two columns of 512x512 there are a
-    hundred.
+    Each item has a tile, which needs 4 bytes of memory for each pixel of its picture. X11 has no windows with a side
+    above 32,767 pixels, so the number of tiles is bounded: a hundred in two columns of 512x512. A further item takes
+    the tile that changed longest ago.
 
-    When all of a stream has been shown, the signal `stream_ended` tells its outcome. One that raises has ended too, and
-    its last previews are called drafts; where the assembler was given, it stays open, and no end is told. Closing or
-    deleting the widget disturbs no stream. Raises UsageError for arguments that cannot work and where there is no
-    QApplication, and on import where there is no PySide6.
+    After all of a stream is shown, the signal `stream_ended` is emitted with its outcome. A stream that raises has
+    ended too, and its last previews are called drafts. If you passed an assembler, it stays open, and no end is
+    reported. Closing or deleting the widget does not affect the stream. An SVG drawing is shown as a placeholder with
+    a sentence. Raises UsageError for invalid arguments, without a QApplication, and on import without PySide6.
     """
 
     stream_ended = Signal(object)
@@ -84,47 +83,47 @@ class QtScreen(QWidget):
         _check_application()
         super().__init__(parent)
         self._size = size
-        self._rows, self._columns = rows_and_columns(size, columns)
-        self._tiles: dict[str, _Tile] = {}
+        self._rows, self._columns = count_rows_and_columns(size, columns)
+        self._tiles: dict[str, _QtTile] = {}
         self._grid = QGridLayout(self)
         self._grid.setSpacing(2 * GAP)
         self._grid.setAlignment(Qt.AlignmentFlag.AlignCenter)
         ratio = self.devicePixelRatioF()
         dense = round(size[0] * ratio), round(size[1] * ratio)
-        self._tile_of("").show_tile(Tile(), placeholder(dense))
-        self._courier = courier = _Courier()
+        self._find_tile("").show_tile(Tile(), make_placeholder(dense))
+        self._calls = calls = _CallQueue()
         self._painter = Painter(dense)
         self._refresher = Refresher(
-            _shower(self, courier),
+            _show_weakly(self, calls),
             min_interval_s=min_interval_s,
             prepare=self._painter,
-            dispatch=courier.carry,
+            dispatch=calls.put,
         )
-        self.destroyed.connect(partial(_leave, courier, self._refresher))
+        self.destroyed.connect(partial(_disconnect, calls, self._refresher))
 
     def __call__(self, update: Update) -> None:
-        """Have `update` shown; from any thread, and at once. Where the widget was deleted, nothing is."""
-        if not self._courier.has_left:
+        """Show `update` soon; return at once. Any thread may call it. After the widget was deleted, do nothing."""
+        if not self._calls.is_closed:
             self._painter.note(update)
             self._refresher(update)
 
     def _show_update(self, update: Update, shown: Shown | None) -> None:
         if shown:
-            self._tile_of(shown.tile.item_id).show_tile(shown.tile, shown.image)
+            self._find_tile(shown.tile.item_id).show_tile(shown.tile, shown.image)
         if isinstance(update, StreamEnded):
             self.stream_ended.emit(update.outcome)
 
-    def _tile_of(self, item_id: str) -> _Tile:
-        def make(number: int) -> _Tile:
-            tile = _Tile(self._size)
+    def _find_tile(self, item_id: str) -> _QtTile:
+        def make(number: int) -> _QtTile:
+            tile = _QtTile(self._size)
             self._grid.addWidget(tile, *divmod(number, self._columns), Qt.AlignmentFlag.AlignTop)
             return tile
 
-        return tile_of(self._tiles, item_id, self._rows * self._columns, make)
+        return assign_tile(self._tiles, item_id, self._rows * self._columns, make)
 
 
-class _Tile(QWidget):
-    """A picture in the middle of its room, and its caption below: what is around it never moves."""
+class _QtTile(QWidget):
+    """A picture in the middle of a fixed space, and its caption below, so that a new picture moves no other widget."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
@@ -135,7 +134,7 @@ class _Tile(QWidget):
         self._caption.setFixedWidth(size[0])
         self._caption.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self._caption.setWordWrap(True)
-        self._caption.setTextFormat(Qt.TextFormat.PlainText)  # a service's words are no HTML
+        self._caption.setTextFormat(Qt.TextFormat.PlainText)  # the text of a service must not be read as HTML
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GAP)
@@ -146,84 +145,87 @@ class _Tile(QWidget):
         self._picture.setPixmap(_pixmap(image, self._size))
         self._caption.setText(self._breakable(tile.caption))
         self._caption.setStyleSheet(COLOURS[tile.kind] and f"color: {COLOURS[tile.kind]}")
-        # A window does not grow by itself for words that wrap: they would lie on the picture.
+        # A window does not grow by itself for a caption of several lines, which would then cover the picture.
         self._caption.setMinimumHeight(self._caption.heightForWidth(self._caption.width()))
 
     def _breakable(self, caption: str) -> str:
-        """Qt wraps between words alone: one that is too long for a line may be broken at a space of no width."""
+        """Return the caption with spaces of no width in long words: Qt breaks lines only at spaces."""
         metrics, width = self._caption.fontMetrics(), self._size[0]
         return " ".join(
             word if metrics.horizontalAdvance(word) <= width else _NO_WIDTH.join(word) for word in caption.split(" ")
         )
 
 
-class _Courier(QObject):
-    """Has a function called in the thread of the application. It outlives its widget, which a signal must not."""
+class _CallQueue(QObject):
+    """Calls functions in the thread of the application. It outlives the widget, as a signal of the widget could not."""
 
     _called = Signal()
 
     def __init__(self) -> None:
         super().__init__()
-        self.has_left = False  # the widget is gone: nothing is shown
+        self.is_closed = False  # the widget is gone, and nothing more is shown
         self._may_call = Lock()
         self._waiting: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self._called.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
-        register(self.leave)
+        self._called.connect(self._run_waiting, Qt.ConnectionType.QueuedConnection)
+        register(self.close)
 
-    def carry(self, function: Callable[[], object]) -> None:
+    def put(self, function: Callable[[], object]) -> None:
         self._waiting.put(function)
-        with self._may_call, suppress(RuntimeError):  # the application is gone, and took all that was its own
-            if not self.has_left:
+        with self._may_call, suppress(RuntimeError):  # the application is gone, with all of its objects
+            if not self.is_closed:
                 self._called.emit()
                 return
-        self._deliver()  # where it does nothing
+        self._run_waiting()  # here, after closing, the call does nothing
 
-    def leave(self) -> None:
-        """Call nothing from now on. The interpreter ends its threads, and one that it ends inside of Qt aborts."""
+    def close(self) -> None:
+        """Emit nothing from now on. At its exit, Python ends threads, and a thread that it ends inside Qt aborts."""
         with self._may_call:
-            self.has_left = True
-        self._deliver()
-        unregister(self.leave)
+            self.is_closed = True
+        self._run_waiting()
+        unregister(self.close)
 
-    def _deliver(self) -> None:
+    def _run_waiting(self) -> None:
         with suppress(Empty):
-            self._waiting.get_nowait()()  # there is never more than one
+            self._waiting.get_nowait()()  # at most one waits
 
 
-def _leave(courier: _Courier, refresher: Refresher, *_: object) -> None:
-    """The widget is being destroyed; the stream goes on."""
-    courier.leave()
-    with suppress(RuntimeError):  # the interpreter ends, and starts no thread any more
-        # Not here: what is being decoded just now would hold up the window.
+def _disconnect(calls: _CallQueue, refresher: Refresher, *_: object) -> None:
+    """Close the queue and the Refresher of a widget that is destroyed; the stream goes on."""
+    calls.close()
+    with suppress(RuntimeError):  # at its exit Python starts no more threads
+        # In a thread, because closing waits for a picture that is being decoded, and would block the window.
         Thread(target=refresher.close, name="imgassemble-close", daemon=True).start()
 
 
-def _shower(screen: QtScreen, courier: _Courier) -> Callable[[Update, Shown | None], None]:
-    """Shows it on the screen, which it does not keep: no cycle is left for the collector, which runs in any thread."""
-    found = ref(screen)
+def _show_weakly(screen: QtScreen, calls: _CallQueue) -> Callable[[Update, Shown | None], None]:
+    """Return a function that shows on `screen`, with a weak reference to it.
+
+    A cycle would be freed by the garbage collector in any thread, and Qt allows only its own.
+    """
+    weak = ref(screen)
 
     def show(update: Update, shown: Shown | None) -> None:
-        if (screen := found()) is not None and not courier.has_left:
+        if (screen := weak()) is not None and not calls.is_closed:
             screen._show_update(update, shown)
 
     return show
 
 
 def _pixmap(image: Image, size: tuple[int, int]) -> QPixmap:
-    """The picture for Qt. One with more pixels than `size` has them shown closer together."""
+    """Return the picture for Qt. The extra pixels of a picture larger than `size` are for a dense display."""
     form = QImage.Format.Format_RGB888 if image.mode == "RGB" else QImage.Format.Format_RGBA8888
     bytes_per_line = image.width * len(image.mode)
-    pixels = image.tobytes()  # they live as long as the QImage
-    made = QPixmap.fromImage(QImage(pixels, image.width, image.height, bytes_per_line, form))
-    made.setDevicePixelRatio(max(1.0, image.width / size[0], image.height / size[1]))
-    return made
+    pixels = image.tobytes()  # the QImage refers to them
+    pixmap = QPixmap.fromImage(QImage(pixels, image.width, image.height, bytes_per_line, form))
+    pixmap.setDevicePixelRatio(max(1.0, image.width / size[0], image.height / size[1]))
+    return pixmap
 
 
 def _check_application() -> None:
-    """Without an application, Qt would abort the process."""
+    """Raise UsageError without a QApplication: Qt would abort the process."""
     if isinstance(QApplication.instance(), QApplication):
         return
     if sys.platform == "linux" and not any(os.environ.get(name) for name in _DISPLAYS):
-        advice = "set DISPLAY or WAYLAND_DISPLAY, or QT_QPA_PLATFORM=offscreen to draw where nobody looks"
+        advice = "set DISPLAY or WAYLAND_DISPLAY, or QT_QPA_PLATFORM=offscreen to draw without a display"
         raise UsageError(f"there is no display: {advice}")
     raise UsageError("a QtScreen needs its application first: app = QApplication([])")

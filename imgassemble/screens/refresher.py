@@ -1,143 +1,90 @@
-"""A listener that shows updates in a thread of its own, so that a slow screen never holds up the stream.
+"""A listener that shows updates in its own thread, so that a slow screen never delays the stream.
 
-Knows: in which thread or loop a callback runs, and when. Must not know: events, pixels, widgets; what is shown next is
-the mailbox's to say. The thread takes one update at a time out of it.
+Its thread takes one update at a time out of the mailbox and calls the callback with it.
+Must not know: events, pixels, widgets; the mailbox decides which update is shown next.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from functools import partial
-from inspect import CORO_CREATED, getcoroutinestate, isawaitable, iscoroutine, iscoroutinefunction
+from inspect import isawaitable, iscoroutinefunction
 from threading import TIMEOUT_MAX, Condition, Event, Thread, get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from ..assembly.assembler import check_listener, log_failure
 from ..assembly.updates import FrameAdded, StreamEnded, Update
 from ..errors import UsageError
+from .event_loop import NO_LOOP, CallbackLoop, running_loop
 from .mailbox import Mailbox, Policy
 
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Task
-
 _log = logging.getLogger("imgassemble")
-_LOOK_S = 0.1  # so often a loop is looked at while a callback is awaited on it: nobody tells when a loop stops
-_NO_LOOP = "a coroutine callback needs its event loop: make the Refresher inside a coroutine, or feed from one"
-_STOPPED = "the event loop of a Refresher's callback stopped or cancelled it: nothing is shown while it stands still"
 
 
-class _Loop:
-    """The event loop of a coroutine callback: the one that ran when the Refresher was made, or when an update came."""
+class _Phase(Enum):
+    """The phase of a Refresher. Each phase follows the one above it."""
 
-    def __init__(self) -> None:
-        self._loop = running_loop()
-        self._task: Task[Any] | None = None
-        self._has_ended = self._is_said = False
+    OPEN = auto()  # updates are accepted
+    CLOSING = auto()  # updates are no longer accepted; those that wait are still shown
+    CLOSED = auto()  # everything was shown, or the rest was abandoned
 
-    def is_known(self) -> bool:
-        self._loop = self._loop or running_loop()
-        return self._loop is not None
 
-    def is_here(self) -> bool:
-        return self._loop is not None and self._loop is running_loop()
+class _Stage(Enum):
+    """The stage of a call of the callback. A call may go from any stage to DONE."""
 
-    def is_running(self) -> bool:
-        """Can a callback be awaited? Where it cannot, that is logged once."""
-        if self._loop and self._loop.is_running() and not self._has_ended:
-            return True
-        self._say(_STOPPED if self._loop else _NO_LOOP)
-        return False
-
-    def awaits(self, task: Task[Any] | None) -> bool:
-        """Is this the task of the callback that is being awaited?"""
-        return task is not None and task is self._task
-
-    def finish(self, answer: Any, has_given_up: Callable[[], bool]) -> None:
-        """Wait until the loop has awaited `answer`, or never will. What it raises is raised."""
-        from asyncio import run_coroutine_threadsafe
-        from concurrent.futures import CancelledError
-
-        coroutine, done = self._await(answer), Event()
-        if has_given_up() or not self.is_running() or self._loop is None:
-            _discard(coroutine, answer)
-            return
-        future = run_coroutine_threadsafe(coroutine, self._loop)
-        future.add_done_callback(lambda _: done.set())
-        while not done.wait(_LOOK_S):
-            if has_given_up() or not self.is_running():
-                self._has_ended = True
-                if not self._loop.is_closed():
-                    future.cancel()
-                if not self._loop.is_running():
-                    _discard(coroutine, answer)
-                return
-        try:
-            future.result()
-        except CancelledError:
-            if not self._has_ended:
-                raise
-
-    async def _await(self, answer: Any) -> None:
-        from asyncio import CancelledError, current_task
-
-        self._task = task = current_task()
-        try:
-            await answer
-        except CancelledError:
-            if task and task.cancelling() and not self._has_ended:  # a loop that ends cancels its tasks
-                self._has_ended = True
-                self._say(_STOPPED)
-            raise
-        finally:
-            self._task = None
-
-    def _say(self, sentence: str) -> None:
-        if not self._is_said:
-            self._is_said = True
-            _log.warning(sentence)
+    PREPARING = auto()
+    READY = auto()  # it was dispatched, and has not begun
+    BEGUN = auto()
+    DONE = auto()  # it returned, or will never be made
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One call of the callback, from when its update was taken."""
+    """One call of the callback for one update."""
 
     update: Update
-    run: Callable[[], None] | None = None  # makes it; None while it is being prepared
+    stage: _Stage = _Stage.PREPARING
+    run: Callable[[], None] | None = None  # makes the call; set while its stage is READY or BEGUN
+    thread_id: int | None = None  # of the thread that is inside the callback
     answer: Any = None
-    has_begun: bool = False
-    is_settled: bool = False  # it has run, or it never will
-    has_run: Event = field(default_factory=Event)
+    has_returned: Event = field(default_factory=Event)  # also set when the call is abandoned
 
 
 class Refresher:
-    """A listener that has `callback` called with what a screen should show, and never holds up the stream.
+    """A listener that calls `callback` with the updates that a screen should show, and never delays the stream.
 
-    callback: called with the update, one call at a time, in a thread of the Refresher's own. A coroutine function (or
-        one that returns an awaitable) is awaited on the loop on which the Refresher was made or an update came.
-    policy: "latest" shows of each item the newest preview only: a slow screen skips. "all" shows every partial.
-    min_interval_s: two previews begin at least so many seconds apart. With "latest" nothing else waits for it; with
-        "all" what was told after a preview comes after it.
-    dispatch: takes a function and has it called where the window lives: `loop.call_soon_threadsafe`, a Qt signal's
-        `emit`, the `put` of a queue that Tk polls. At most one function waits there.
-    prepare: called with the update in the Refresher's own thread, to decode it; what it gives is the callback's second
-        argument.
-    clock: gives the seconds for `min_interval_s`. One that is set by hand is asked again when `wake()` is called.
+        with Refresher(show, min_interval_s=0.1) as refresher:
+            assemble(stream, on_update=refresher)
 
-    Shown are FrameAdded, FinalReady, FinalWithdrawn, ItemEnded and StreamEnded. Finals, withdrawals and ends are owed:
-    they are shown, in the order told. With "latest" they wait for the call under way and for nothing else: a preview
-    that waits when its item's final is told is skipped, and where an item or the stream ends without a final, the last
-    preview comes before the end, at once. With "all" they come after every preview that was told before them. Memory is
-    bounded: above 4,096 waiting updates "all" skips the oldest previews, and where a stream replaces finals and ends
-    forever, either policy skips those which a later one of the same item supersedes.
+    callback: is called with the update, one call at a time, in the Refresher's own thread. A coroutine function (or a
+        function that returns an awaitable) is awaited on the event loop on which the Refresher was made or on which
+        its first update arrived.
+    policy: "latest" shows only the newest preview of each item: a slow screen skips the others. "all" shows every
+        partial.
+    min_interval_s: the least time between the beginnings of two previews, in seconds, from 0. With "latest" only
+        previews wait for it. With "all" the updates that follow a preview wait with it.
+    dispatch: takes a function and has it called in the thread of the window: `loop.call_soon_threadsafe`, the `emit`
+        of a Qt signal, the `put` of a queue that Tk polls. At most one function waits there.
+    prepare: is called with the update in the Refresher's own thread, for example to decode the picture. Its result is
+        the second argument of the callback.
+    clock: returns the time in seconds for `min_interval_s`. After a manual clock has changed, call `wake()`.
 
-    Whatever raises is logged, and the rest is shown. Several streams may feed one Refresher, at once or in turn; items
-    of the same id are taken for one. Leaving its `with` block (`async with` on an event loop) closes it, with ten
-    seconds for the previews that wait. Raises UsageError for arguments that cannot work.
+    FrameAdded, FinalReady, FinalWithdrawn, ItemEnded and StreamEnded are shown; other updates are ignored. Finals,
+    withdrawals and ends are never skipped, and are shown in the order in which they arrived. With "latest" they wait
+    only for the call that is running. A final replaces the waiting preview of its item. If an item or the stream ends
+    without a final, its last preview is shown at once, before the end. With "all" everything is shown in order.
+
+    Memory is bounded. Above 4,096 waiting updates "all" skips the oldest previews. If a stream replaces finals without
+    end, both policies skip the finals and ends that a later update of the same item supersedes.
+
+    An exception of a callback is logged, and the next updates are shown. Several streams may feed one Refresher, at
+    once or in turn; it treats equal item ids as one item. Leaving its `with` block (`async with` on an event loop)
+    closes it; waiting previews have ten seconds to be shown. Raises UsageError for invalid arguments.
     """
 
     def __init__(
@@ -154,32 +101,35 @@ class Refresher:
         if policy not in get_args(Policy):
             raise UsageError(f"policy is one of {', '.join(map(repr, get_args(Policy)))}, not {policy!r}")
         _check_seconds("min_interval_s", min_interval_s)
-        for name, function in (("dispatch", dispatch or _at_once), ("prepare", prepare or _at_once), ("clock", clock)):
+        for name, function in (
+            ("dispatch", dispatch or _call_directly),
+            ("prepare", prepare or _call_directly),
+            ("clock", clock),
+        ):
             _check_function(name, function)
-        self._callback, self._prepare, self._dispatch = callback, prepare, dispatch or _at_once
+        self._callback, self._prepare, self._dispatch = callback, prepare, dispatch or _call_directly
         self._clock = clock
+        self._loop = CallbackLoop()
+        self._is_async = _is_async(callback)  # becomes True when the callback returns an awaitable
+        self._changed = Condition()  # guards all attributes below
         self._mailbox = Mailbox(policy, min_interval_s)
-        self._needs_loop = self._is_async = _is_async(callback)  # what it is may turn out from its answers
-        self._loop = _Loop()
-        self._shown = self._settled = self._missed = 0  # calls that were begun, that are over; what closing passed over
-        self._changed = Condition()  # guards what is here above and below
+        self._phase = _Phase.OPEN
         self._thread: Thread | None = None
-        self._call: _Call | None = None  # the one under way
-        self._caller: int | None = None  # the thread that the callback keeps busy
-        self._home: int | None = None  # the thread that `dispatch` serves
-        self._has_ended = self._is_closed = self._has_given_up = self._is_said = False
-        self._waiters: list[Callable[[], object]] = []
+        self._call: _Call | None = None  # the call that is prepared or made now
+        self._dispatch_thread_id: int | None = None  # of the thread in which `dispatch` makes the calls
+        self._shown = self._lost = 0  # calls that have begun; updates that closing skipped
+        self._closers: list[Callable[[], object]] = []  # each is called once all is shown or abandoned
 
     def __call__(self, update: Update) -> None:
-        """Have `update` shown; returns at once. Raises UsageError for a coroutine callback that has no event loop."""
-        if not self._mailbox.wants(update):
+        """Show `update` soon; return at once. Raises UsageError for a coroutine callback without an event loop."""
+        if not self._mailbox.accepts(update):
             return
         with self._changed:
-            if self._is_closed:
+            if self._phase is not _Phase.OPEN:
                 self._mailbox.skipped += 1
                 return
-            if not self._loop.is_known() and self._needs_loop:
-                raise UsageError(_NO_LOOP)
+            if not self._loop.find() and _is_async(self._callback):
+                raise UsageError(NO_LOOP)
             self._mailbox.put(update)
             if self._thread is None:
                 thread = Thread(target=self._work, name="imgassemble-refresh", daemon=True)
@@ -189,70 +139,72 @@ class Refresher:
 
     @property
     def shown(self) -> int:
-        """How many calls of the callback were made, those that raised included."""
+        """The number of calls of the callback, including those that raised."""
         return self._shown
 
     @property
     def skipped(self) -> int:
-        """How many updates were not shown: superseded, passed over after a failure, or too late."""
+        """The number of updates that were not shown: superseded, failed before the callback, or too late."""
         return self._mailbox.skipped
 
     def wake(self) -> None:
-        """Have the clock asked again, where it does not run by itself."""
+        """Read the clock again. Call this after a manual clock has changed."""
         with self._changed:
             self._changed.notify_all()
 
     def close(self, timeout_s: float = 10.0) -> bool:
-        """Wait until all has been shown; True if it was, False, with a warning in the log, if something is missing.
+        """Accept no more updates and wait until all are shown. Return False, and log a warning, if one was not shown.
 
-        After `timeout_s` seconds the previews that wait are skipped, and what is owed is shown, last: it is waited for
-        while the callback returns. A call that lasts `timeout_s` seconds by itself is given up, with all behind it.
-        Updates that come afterwards are passed over. Called by the callback itself it waits for nothing, and what
-        waits is still shown. The thread that `dispatch` serves would wait for itself: there, the previews that wait
-        are skipped at once, and the calls that are owed are made here.
-        Raises UsageError on the event loop of a coroutine callback, and on any event loop where there is a `dispatch`,
+        timeout_s: seconds, from 0. After this time the previews that wait are skipped; finals and ends are still shown
+            while the callback keeps returning. A single call that takes longer than this is abandoned, with all
+            updates behind it.
+
+        Inside the callback this returns at once, and the waiting updates are still shown. In the thread that
+        `dispatch` serves, waiting would block the calls: there, the waiting previews are skipped at once, and the
+        remaining calls are made by this method.
+        Raises UsageError on the event loop of a coroutine callback, and on any event loop if there is a `dispatch`,
         which may serve that loop: use `async with`, or `await refresher.aclose()`.
         """
         _check_seconds("timeout_s", timeout_s)
-        self._check_place()
-        settled = Event()
-        self._end(settled.set)
-        if self._is_inside():
+        self._check_thread()
+        is_done = Event()
+        self._begin_closing(is_done.set)
+        if self._is_inside_call():
             return self._has_shown_all()
-        calls: int | None = self._settled
-        if self._home == get_ident():
-            self._show_here(timeout_s)
+        if self._dispatch_thread_id == get_ident():
+            self._make_calls_here(timeout_s)
         else:
-            while calls is not None and not settled.wait(timeout_s):
-                calls = self._hurry(calls)
-        return self._give_up()
+            call, goes_on = self._call, True
+            while goes_on and not is_done.wait(timeout_s):
+                call, goes_on = self._skip_previews(call)
+        return self._end_closing()
 
     async def aclose(self, timeout_s: float = 10.0) -> bool:
-        """The async twin of `close()`; it holds up no event loop, and may be called on any."""
+        """Do the same as `close()` without blocking the event loop. Any event loop may run it."""
         import asyncio
 
         _check_seconds("timeout_s", timeout_s)
-        settled = asyncio.Event()
-        self._end(partial(asyncio.get_running_loop().call_soon_threadsafe, settled.set))
-        if self._is_inside() or self._loop.awaits(asyncio.current_task()):
+        is_done = asyncio.Event()
+        self._begin_closing(partial(asyncio.get_running_loop().call_soon_threadsafe, is_done.set))
+        if self._is_inside_call() or self._loop.runs(asyncio.current_task()):
             return self._has_shown_all()
-        calls: int | None = self._settled
-        while calls is not None:
+        call, goes_on = self._call, True
+        while goes_on:
             with suppress(TimeoutError):
-                await asyncio.wait_for(settled.wait(), timeout_s)
+                await asyncio.wait_for(is_done.wait(), timeout_s)
                 break
-            calls = self._hurry(calls)
-        return self._give_up()
+            call, goes_on = self._skip_previews(call)
+        return self._end_closing()
 
     def __enter__(self) -> Refresher:
-        self._check_place()
+        self._check_thread()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Refresher:
-        self._loop.is_known()
+        self._loop.find()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -261,172 +213,167 @@ class Refresher:
     def __repr__(self) -> str:
         return f"<Refresher of {len(self._mailbox)} waiting updates, {self.shown} shown, {self.skipped} skipped>"
 
-    def _check_place(self) -> None:
-        is_on_loop = self._loop.is_here() if self._is_async else self._dispatch is not _at_once and running_loop()
-        if is_on_loop and not self._is_inside() and not (self._is_closed and self._is_settled()):
+    # ---- closing
+
+    def _check_thread(self) -> None:
+        """Raise UsageError if waiting in this thread would block the event loop that has to run the callback."""
+        is_on_loop = (
+            self._loop.is_current() if self._is_async else self._dispatch is not _call_directly and running_loop()
+        )
+        is_over = self._phase is not _Phase.OPEN and self._is_idle()
+        if is_on_loop and not self._is_inside_call() and not is_over:
             raise UsageError(
-                "leaving or closing it here would hold up this event loop, and wait for a callback that waits for it: "
+                "closing the Refresher here would block this event loop, and the callback needs that loop: "
                 "use `async with refresher`, or `await refresher.aclose()`"
             )
 
-    def _is_inside(self) -> bool:
-        return get_ident() in (self._caller, self._thread and self._thread.ident)
+    def _is_inside_call(self) -> bool:
+        call = self._call
+        return get_ident() in (call and call.thread_id, self._thread and self._thread.ident)
 
-    def _is_settled(self) -> bool:
-        return self._has_given_up or (self._call is None and not self._mailbox)
+    def _is_idle(self) -> bool:
+        return self._phase is _Phase.CLOSED or (self._call is None and not self._mailbox)
 
     def _has_shown_all(self) -> bool:
-        return not self._missed and not self._mailbox
+        return not self._lost and not self._mailbox
 
-    def _end(self, tell: Callable[[], object]) -> None:
-        """Take no more updates; `tell` when the last has been shown."""
+    def _begin_closing(self, on_done: Callable[[], object]) -> None:
+        """Accept no more updates. Call `on_done` after the last one was shown."""
         with self._changed:
-            self._is_closed = True
-            self._waiters.append(tell)
-            self._tell_waiters()
+            if self._phase is _Phase.OPEN:
+                self._phase = _Phase.CLOSING
+            self._closers.append(on_done)
+            self._notify()
 
-    def _tell_waiters(self) -> None:
+    def _notify(self) -> None:
         self._changed.notify_all()
-        while self._is_settled() and self._waiters:
-            with suppress(RuntimeError):  # its loop was closed: nobody waits any more
-                self._waiters.pop()()
+        while self._is_idle() and self._closers:
+            with suppress(RuntimeError):  # the loop of an `aclose` was closed, so that it waits no longer
+                self._closers.pop()()
 
-    def _hurry(self, calls: int) -> int | None:
-        """Time is up: skip the previews that wait. How many calls are over; None where that is no more than `calls`."""
+    def _skip_previews(self, before: _Call | None) -> tuple[_Call | None, bool]:
+        """Skip the waiting previews after a timeout that began during the call `before`.
+
+        Return the present call, and whether waiting for it may help: False if one call took all of the time.
+        """
         with self._changed:
             skipped = self._mailbox.skip_previews()
-            self._missed += skipped
-            self._tell_waiters()
-            return self._settled if self._settled > calls or (skipped and self._call is None) else None
+            self._lost += skipped
+            self._notify()
+            return self._call, self._call is not before or (skipped > 0 and self._call is None)
 
-    def _show_here(self, timeout_s: float) -> None:
-        """Make the calls that are owed in this thread, which `dispatch` serves."""
-        self._hurry(self._settled)
-        while run := self._next_here(timeout_s):
+    def _make_calls_here(self, timeout_s: float) -> None:
+        """Make the remaining calls in this thread, which `dispatch` serves."""
+        self._skip_previews(None)
+        while run := self._wait_for_ready_call(timeout_s):
             run()
 
-    def _next_here(self, timeout_s: float) -> Callable[[], None] | None:
-        def waits() -> bool:
-            return self._call is not None and self._call.run is not None and not self._call.has_begun
+    def _wait_for_ready_call(self, timeout_s: float) -> Callable[[], None] | None:
+        def is_ready() -> bool:
+            return self._call is not None and self._call.stage is _Stage.READY
 
         with self._changed:
-            self._changed.wait_for(lambda: waits() or self._is_settled(), timeout_s)
-            return self._call.run if self._call and waits() else None
+            self._changed.wait_for(lambda: is_ready() or self._is_idle(), timeout_s)
+            return self._call.run if self._call and is_ready() else None
 
-    def _give_up(self) -> bool:
-        """Pass over what has not been shown, and say what is missing. True where nothing is."""
+    def _end_closing(self) -> bool:
+        """Abandon the updates that were not shown, and log their number once. Return whether all were shown."""
         with self._changed:
-            if not self._is_settled():
-                self._missed += len(self._mailbox) + (self._call is not None)
-                self._has_given_up = True
+            if not self._is_idle():
+                self._lost += len(self._mailbox) + (self._call is not None)
                 self._mailbox.clear()
                 if self._call:
-                    self._call.has_run.set()
-                self._tell_waiters()
-            is_news, self._is_said = self._missed > 0 and not self._is_said, True
-        if is_news:
-            _log.warning("a Refresher was closed before all was shown: %d updates are given up", self._missed)
+                    self._call.has_returned.set()
+            is_first, self._phase = self._phase is not _Phase.CLOSED, _Phase.CLOSED
+            self._notify()
+        if self._lost and is_first:
+            _log.warning("a Refresher was closed before all was shown: %d updates are abandoned", self._lost)
         return self._has_shown_all()
 
+    # ---- the thread
+
     def _work(self) -> None:
-        while self._show_next():
-            pass
+        is_stream_over = False
+        while (call := self._take(is_stream_over)) is not None:
+            is_stream_over = isinstance(call.update, StreamEnded)
+            self._perform(call)
+            del call  # the next update may be far away: keep no picture until then
 
-    def _show_next(self) -> bool:
-        call = self._take()
-        if call is None:
-            return False
-        try:
-            self._show(call)
-        except BaseException:  # noqa: BLE001 - prepare, dispatch and callback are somebody else's code
-            log_failure(call.update)
-        finally:
-            self._settle(call)
-        return True
-
-    def _take(self) -> _Call | None:
-        """The next call to make; None where the thread can end: the next update starts another."""
+    def _take(self, is_stream_over: bool) -> _Call | None:  # noqa: FBT001 - private, and named where it is given
+        """Wait for the next call. Return None if the thread can end; the next update then starts another thread."""
         with self._changed:
-            while not self._has_given_up:
-                due = self._mailbox.next(self._clock())
-                if due is None and (self._is_closed or self._has_ended):
+            while self._phase is not _Phase.CLOSED:
+                due = self._mailbox.take_due(self._clock())
+                if due is None and (self._phase is not _Phase.OPEN or is_stream_over):
                     break
                 if not isinstance(due, float | None):
-                    self._call, self._has_ended = _Call(due), isinstance(due, StreamEnded)
+                    self._call = _Call(due)
                     return self._call
                 self._changed.wait(due)
             self._thread = None
             return None
 
-    def _show(self, call: _Call) -> None:
-        if self._is_async and not self._loop.is_running():
+    def _perform(self, call: _Call) -> None:
+        """Prepare and dispatch the call, and wait for it. Log what it raises."""
+        try:
+            self._prepare_and_dispatch(call)
+        except BaseException:  # noqa: BLE001 - prepare, dispatch and callback are the caller's code
+            log_failure(call.update)
+        finally:
+            self._finish(call)
+
+    def _prepare_and_dispatch(self, call: _Call) -> None:
+        if self._is_async and not self._loop.can_await():
             return
         arguments = (call.update, self._prepare(call.update)) if self._prepare else (call.update,)
         run = partial(self._run, call, arguments)
         with self._changed:
-            call.run = run
+            call.run, call.stage = run, _Stage.READY
             self._changed.notify_all()
         try:
             self._dispatch(run)
         except BaseException:
-            if not call.has_begun:
+            if call.stage is _Stage.READY:
                 raise
             log_failure(call.update)
-        call.has_run.wait()
-        if not call.is_settled and isawaitable(call.answer):
+        call.has_returned.wait()
+        if call.stage is not _Stage.DONE and isawaitable(call.answer):
             self._is_async = True
-            self._loop.finish(call.answer, lambda: self._has_given_up)
+            self._loop.wait_for(call.answer, lambda: self._phase is _Phase.CLOSED)
 
     def _run(self, call: _Call, arguments: tuple[Any, ...]) -> None:
-        """Make the call, in the thread where it belongs; once, and not where it was given up."""
+        """Make the call, in the thread that `dispatch` chose. A second run and an abandoned call do nothing."""
         with self._changed:
-            if call.has_begun or call.is_settled or self._has_given_up:
+            if call.stage is not _Stage.READY or self._phase is _Phase.CLOSED:
                 return
-            call.has_begun = True
+            call.stage, call.thread_id = _Stage.BEGUN, get_ident()
             self._shown += 1
-            self._caller = get_ident()
-            self._home = None if self._dispatch is _at_once else self._caller
+            self._dispatch_thread_id = None if self._dispatch is _call_directly else call.thread_id
             if isinstance(call.update, FrameAdded):
-                self._mailbox.began(self._clock())
+                self._mailbox.restart_interval(self._clock())
         try:
             call.answer = self._callback(*arguments)
-        except Exception:  # noqa: BLE001 - a listener is somebody else's code
+        except Exception:  # noqa: BLE001 - the callback is the caller's code
             log_failure(call.update)
         finally:
-            self._caller = None
+            call.thread_id = None
             if not isawaitable(call.answer):
-                self._settle(call)
-            call.has_run.set()
+                self._finish(call)
+            call.has_returned.set()
 
-    def _settle(self, call: _Call) -> None:
-        """The call has been made, or it never will be."""
+    def _finish(self, call: _Call) -> None:
+        """Mark the call as done: it was made, or it will never be made."""
         with self._changed:
-            call.run = None  # it holds the call, and what was decoded for it would wait for the collector of cycles
-            if not call.is_settled:
-                call.is_settled = True
-                self._settled += 1
-                self._mailbox.skipped += not call.has_begun
+            call.run = None  # it refers to the call; without the cycle, decoded pixels are freed at once
+            if call.stage is not _Stage.DONE:
+                self._mailbox.skipped += call.stage is not _Stage.BEGUN
+                call.stage = _Stage.DONE
                 self._call = None
-                self._tell_waiters()
+                self._notify()
 
 
-def _at_once(function: Callable[[], object]) -> None:
+def _call_directly(function: Callable[[], object]) -> None:
     function()
-
-
-def _discard(*answers: Any) -> None:
-    """Close the coroutines that nobody will begin: Python would warn of them."""
-    for each in answers:
-        if iscoroutine(each) and getcoroutinestate(each) == CORO_CREATED:
-            each.close()
-
-
-def running_loop() -> AbstractEventLoop | None:
-    """The event loop that runs in this thread. Where nobody has imported asyncio, none does."""
-    asyncio = sys.modules.get("asyncio")
-    with suppress(RuntimeError, AttributeError):  # none runs; or it is being imported just now
-        return asyncio.get_running_loop() if asyncio else None
-    return None
 
 
 def _is_async(function: object) -> bool:
@@ -442,4 +389,4 @@ def _check_function(name: str, value: object) -> None:
 
 def _check_seconds(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= TIMEOUT_MAX:
-        raise UsageError(f"{name} is a number of seconds, 0 or more and no more than a thread can wait, not {value!r}")
+        raise UsageError(f"{name} is a number of seconds, at least 0 and at most {TIMEOUT_MAX:.0f}, not {value!r}")

@@ -1,7 +1,6 @@
-"""A screen in a terminal: the previews of a stream where it was started, in place, as they come.
+"""A screen in a terminal: previews are drawn in place while they arrive.
 
-Knows: updates, threads, and who draws when. Must not know: what is drawn where (that is in `canvas`), escape codes,
-events.
+Must not know: the layout (it is in `canvas`), escape codes, events.
 """
 
 from __future__ import annotations
@@ -21,37 +20,38 @@ from ..assembly.updates import FrameAdded, StateChanged, Update
 from ..errors import UsageError, clean
 from ..frames.frame import Frame
 from ..states import State
-from .canvas import Canvas, Lines, Paper, Pictures, Sight
+from .canvas import Canvas, LineCanvas, Output, PictureCanvas, TimedPicture
 from .graphics import Graphics
 from .refresher import Refresher
-from .tiles import Painter, Shown, Tile, Tiles, check_size, fitted, is_count, placeholder
+from .tiles import Painter, Shown, Tile, Tiles, check_size, fit_into, is_count, make_placeholder
 
-# Pixels that are painted, at most: half blocks are few, and what is sent as a picture should look like one.
-_PAINTED: dict[Graphics, tuple[int, int]] = {"blocks": (512, 512), "blocks-256": (512, 512)}
-_PAINTED_ELSE = (1024, 1024)
-_EARLY = (State.IN_PROGRESS, State.GENERATING)  # no picture tells of these
+# The largest (width, height) of painted pictures in pixels. Half blocks show few pixels; sent pictures should be sharp.
+_PAINTED_SIZES: dict[Graphics, tuple[int, int]] = {"blocks": (512, 512), "blocks-256": (512, 512)}
+_PAINTED_SIZE = (1024, 1024)
+_STATES_BEFORE_PICTURES = (State.IN_PROGRESS, State.GENERATING)  # no picture belongs to these states
 _LONGEST_LINE = 4_000  # characters
 
 
 class TerminalScreen:
-    """A listener that shows pictures in a terminal, as they come; its `with` block waits for the last one.
+    """A listener that shows pictures in a terminal while they arrive. Its `with` block waits for the last one.
 
         with TerminalScreen() as screen:
             assemble(stream, on_update=screen)
 
-    output: a text file; standard output where there is none.
+    output: a text file; None: standard output.
     size: (width, height) in pixels of the pictures that are expected: the placeholder has their aspect.
-    graphics: "kitty" and "iterm2" send the pictures as they were received (the kitty protocol takes PNG alone: others
-        become one), "blocks" and "blocks-256" draw half blocks in 24-bit colour or with the 256 of xterm, "text" tells
-        every change in a line without escape codes. None: the best that the environment says the terminal can; text
-        where `output` is no terminal, TERM is "dumb" or NO_COLOR is set.
-    columns: how wide pictures are, at most; None: as wide as the terminal.
-    min_interval_s: two previews are drawn at least so many seconds apart; with "text" every one is told.
-    clock: gives the seconds of the captions, which count from when the screen is entered.
+    graphics: "kitty" and "iterm2" send the received pictures (the kitty protocol takes only PNG: other formats are
+        encoded as PNG); "blocks" and "blocks-256" draw half blocks in 24-bit colours or in the 256 colours of xterm;
+        "text" prints each change as a line without escape codes. None: the best choice by the environment variables;
+        "text" if `output` is no terminal, TERM is "dumb" or NO_COLOR is set.
+    columns: the largest width of a picture in columns, from 1; None: the width of the terminal.
+    min_interval_s: the least time between two drawn previews, in seconds, from 0; "text" prints every preview.
+    clock: returns the seconds for the captions, which count from the beginning of the `with` block.
 
-    Items stand one below the other at the bottom, as many as fit; what has ended is left above when the next one
-    changes. After the terminal was resized they are drawn anew below. An output that cannot be written to is passed
-    over, and `error` tells why. Raises UsageError for arguments that cannot work.
+    As many items as fit are drawn one below the other at the bottom. An ended item stays above when the next one
+    changes. After a resize of the terminal the items are drawn again below. After a failed write nothing more is
+    written, and `error` holds the exception. An SVG drawing is shown as a placeholder with a sentence.
+    Raises UsageError for invalid arguments.
     """
 
     def __init__(
@@ -65,16 +65,18 @@ class TerminalScreen:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         _check(size, graphics, columns, min_interval_s)
-        self._paper = Paper(sys.stdout if output is None else output)
-        self._graphics: Graphics = graphics or self._paper.graphics()
+        self._output = Output(sys.stdout if output is None else output)
+        self._graphics: Graphics = graphics or self._output.graphics()
         is_text = self._graphics == "text"
-        painted = _PAINTED.get(self._graphics, _PAINTED_ELSE)
-        self._painter: _Lookout | Painter = _Lookout() if is_text else Painter(painted)
-        self._canvas: Canvas = Lines(self._paper) if is_text else Pictures(self._paper, self._graphics, columns)
-        self._empty = placeholder((1, 1) if is_text else fitted(size, painted))
+        painted = _PAINTED_SIZES.get(self._graphics, _PAINTED_SIZE)
+        self._painter: _TextPainter | Painter = _TextPainter() if is_text else Painter(painted)
+        self._canvas: Canvas = (
+            LineCanvas(self._output) if is_text else PictureCanvas(self._output, self._graphics, columns)
+        )
+        self._placeholder = make_placeholder((1, 1) if is_text else fit_into(size, painted))
         self._clock = clock
-        self._start: float | None = None  # until it is entered
-        self._lock = RLock()  # one draws at a time: the Refresher's thread, or who enters, prints and leaves
+        self._start_s: float | None = None  # None until the screen is entered
+        self._lock = RLock()  # the Refresher's thread draws, and so do threads that enter, print and leave
         self._refresher = Refresher(
             self._show,
             prepare=self._prepare,
@@ -84,38 +86,38 @@ class TerminalScreen:
 
     @property
     def graphics(self) -> Graphics:
-        """How pictures are shown."""
+        """The way in which pictures are shown."""
         return self._graphics
 
     @property
     def error(self) -> Exception | None:
-        """Why nothing is written any more: the output's own error; None while all is well."""
-        return self._paper.error
+        """The exception of the output after which nothing is written any more; None while writing works."""
+        return self._output.error
 
     def __call__(self, update: Update) -> None:
-        """Have `update` shown; returns at once."""
+        """Show `update` soon; return at once."""
         self._painter.note(update)
         if isinstance(update, StateChanged):
-            if update.state in _EARLY:
-                self._refresher(_Step(update.item_id, _NO_FRAME, True, update.state))  # noqa: FBT003 - as its fields are
+            if update.state in _STATES_BEFORE_PICTURES:
+                self._refresher(_StateFrame(update.item_id, _NO_FRAME, True, update.state))  # noqa: FBT003 - the fields of FrameAdded
         elif not isinstance(update, FrameAdded) or update.is_latest:
             self._refresher(update)
 
     def print(self, text: str) -> None:
-        """Print a line above the pictures. What is printed in any other way would be drawn over."""
+        """Print a line above the pictures. They would overwrite text that is printed in another way."""
         indent = " " * (len(text) - len(text.lstrip(" ")))
         with self._lock:
             self._canvas.print(indent + clean(text, _LONGEST_LINE))
 
     def close(self) -> None:
-        """Wait until all has been shown; what no picture ever came for goes from the terminal."""
+        """Wait until all is shown. Then remove the placeholders of items that got no picture."""
         if self._refresher.close():
             self._finish()
 
     def __enter__(self) -> TerminalScreen:
-        self._seconds()
+        self._elapsed_s()
         if self._graphics != "text":
-            self._show(None, Sight(tile=Tile(), image=self._empty, image_id=next(_image_ids)))
+            self._show(None, TimedPicture(tile=Tile(), image=self._placeholder, image_id=next(_image_ids)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,26 +133,28 @@ class TerminalScreen:
     def __repr__(self) -> str:
         return f"<TerminalScreen of {self._graphics}>"
 
-    def _seconds(self) -> float:
+    def _elapsed_s(self) -> float:
         now = self._clock()
-        if self._start is None:
-            self._start = now
-        return now - self._start
+        if self._start_s is None:
+            self._start_s = now
+        return now - self._start_s
 
-    def _prepare(self, update: Any) -> Sight | None:
-        seconds = self._seconds()
-        if isinstance(update, _Step):
+    def _prepare(self, update: Any) -> TimedPicture | None:
+        seconds = self._elapsed_s()
+        if isinstance(update, _StateFrame):
             tile = Tile(item_id=update.item_id, caption=update.state.replace("_", " "))
-            return Sight(tile=tile, image=self._empty, seconds=seconds, image_id=next(_image_ids))
+            return TimedPicture(tile=tile, image=self._placeholder, seconds=seconds, image_id=next(_image_ids))
         shown = self._painter(update)
         if shown is None:
             return None
-        return Sight(tile=shown.tile, image=shown.image, frame=shown.frame, seconds=seconds, image_id=next(_image_ids))
+        return TimedPicture(
+            tile=shown.tile, image=shown.image, frame=shown.frame, seconds=seconds, image_id=next(_image_ids)
+        )
 
-    def _show(self, _: object, sight: Sight | None) -> None:
+    def _show(self, _: object, picture: TimedPicture | None) -> None:
         with self._lock:
-            if sight:
-                self._canvas.show(sight)
+            if picture:
+                self._canvas.show(picture)
 
     def _finish(self) -> None:
         with self._lock:
@@ -159,27 +163,27 @@ class TerminalScreen:
 
 @contextmanager
 def printing_above(screen: TerminalScreen) -> Iterator[None]:
-    """What is printed meanwhile on a terminal where `screen` draws stands above its pictures."""
-    if screen.graphics == "text" or not screen._paper.is_terminal():
+    """Print above the pictures of `screen` the lines that are printed to its terminal inside the `with` block."""
+    if screen.graphics == "text" or not screen._output.is_terminal():
         yield
         return
-    above: Any = _Above(screen)
+    above: Any = _LinesAbove(screen)
     with ExitStack() as stack:
         for stream, redirected in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
-            if Paper(stream).is_terminal():
+            if Output(stream).is_terminal():
                 stack.enter_context(redirected(above))
         yield
 
 
-class _Above(TextIOBase):
-    """A text file whose lines are printed above the pictures."""
+class _LinesAbove(TextIOBase):
+    """A text file that prints its lines above the pictures."""
 
     def __init__(self, screen: TerminalScreen) -> None:
         self._screen = screen
-        self._begun = ""
+        self._rest = ""
 
     def write(self, text: str) -> int:
-        *lines, self._begun = (self._begun + text).split("\n")
+        *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             self._screen.print(line)
         return len(text)
@@ -196,23 +200,23 @@ def _check(size: object, graphics: object, columns: object, min_interval_s: obje
 
 
 @dataclass(frozen=True, slots=True)
-class _Step(FrameAdded):
-    """A step of an item that has no picture yet. To a Refresher it is a preview: the first real one supersedes it."""
+class _StateFrame(FrameAdded):
+    """A new state of an item without a picture, in the form of a preview, so that the first preview replaces it."""
 
     state: State
 
 
 _NO_FRAME = Frame(data=b"", format="PNG", size=(1, 1))
-_image_ids = count(secrets.randbits(30) + 1)  # of the kitty protocol: those of an earlier run still stand
+_image_ids = count(secrets.randbits(30) + 1)  # of the kitty protocol; random: earlier runs left pictures
 
 
-class _Lookout:
-    """A painter that paints nothing: for lines of text no picture is decoded."""
+class _TextPainter:
+    """A painter for lines of text: it decodes no picture."""
 
     def __init__(self) -> None:
-        self._tiles, self._nothing = Tiles(), placeholder((1, 1))
+        self._tiles, self._no_image = Tiles(), make_placeholder((1, 1))
         self.note = self._tiles.note
 
     def __call__(self, update: Any) -> Shown | None:
         tile = self._tiles.take(update)
-        return None if tile is None else Shown(tile=tile, image=self._nothing)
+        return None if tile is None else Shown(tile=tile, image=self._no_image)

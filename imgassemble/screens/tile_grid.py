@@ -1,6 +1,6 @@
-"""What the windows of Tk and Qt have in common: how many tiles they have, and for which item; colours; wrong arguments.
+"""The grid of tiles in the windows of Tk and Qt: the number of tiles, the tile of each item, colours, arguments.
 
-Knows: tiles that stand side by side. Must not know: tkinter, PySide6, streams.
+Must not know: tkinter, PySide6, streams.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..errors import UsageError
 from .tiles import LONGEST_CAPTION, Kind, check_size, is_count
 
 GAP = 8  # pixels around a tile
-# Of captions, readable on light and on dark; "" is the host's own.
+# Colours of captions, readable on light and on dark backgrounds; "" is the host's own colour.
 COLOURS = {
     Kind.WAITING: "#767676",
     Kind.PREVIEW: "#767676",
@@ -20,18 +20,18 @@ COLOURS = {
     Kind.DRAFT: "#b26a00",
     Kind.FAILED: "#d32f2f",
 }
-# Pixels. X11 knows none longer than 32,767: it ends a program whose Tk draws one. The rest is for what is around it.
+# Pixels. X11 allows 32,767 and ends a program whose Tk draws more. The difference is for the frame of the window.
 _LONGEST_SIDE = 32_000
-_LETTER = 10, 20  # (width, height) of a caption's letters in pixels, about
+_LETTER = 10, 20  # approximate (width, height) of a letter of a caption in pixels
 
-_Tile = TypeVar("_Tile")
+_Widget = TypeVar("_Widget")
 
 
-def tile_of(tiles: dict[str, _Tile], item_id: str, most_tiles: int, make: Callable[[int], _Tile]) -> _Tile:
-    """The tile of an item that changes, out of `tiles`, where it becomes the last.
+def assign_tile(tiles: dict[str, _Widget], item_id: str, most_tiles: int, make: Callable[[int], _Widget]) -> _Widget:
+    """Return the tile of an item that changes, and make it the last in `tiles`.
 
-    An item without one takes the tile of no item, else a new one: `make` is given its place. Where there are
-    `most_tiles`, it takes the one that changed longest ago.
+    An item without a tile takes the tile of the waiting stream (item id ""), or else a new tile: `make` is called with
+    its position from 0. With `most_tiles` tiles already, the item takes the tile that changed longest ago.
     """
     tile = tiles.pop(item_id if item_id in tiles else "", None)
     if tile is None and len(tiles) >= most_tiles:
@@ -40,15 +40,15 @@ def tile_of(tiles: dict[str, _Tile], item_id: str, most_tiles: int, make: Callab
     return tile
 
 
-def rows_and_columns(size: tuple[int, int], columns: int) -> tuple[int, int]:
-    """How many rows of tiles fit in a window, whatever their captions say, and how many of the asked columns."""
+def count_rows_and_columns(size: tuple[int, int], columns: int) -> tuple[int, int]:
+    """Return how many rows of tiles a window can have with captions of any length, and how many of these columns."""
     lines = 1 + LONGEST_CAPTION * _LETTER[0] // size[0]
     width, height = size[0] + 2 * GAP, size[1] + 3 * GAP + lines * _LETTER[1]
     return max(1, _LONGEST_SIDE // height), max(1, min(columns, _LONGEST_SIDE // width))
 
 
 def check_tiles(size: object, columns: object) -> None:
-    """Raise UsageError for a size that is no (width, height) in pixels, and for columns that are no number of tiles."""
+    """Raise UsageError unless `size` is (width, height) in pixels and `columns` a number of tiles, each from 1."""
     check_size(size)
     if not is_count(columns):
         raise UsageError(f"columns is a number of tiles, at least 1, not {columns!r}")

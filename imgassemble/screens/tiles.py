@@ -1,7 +1,7 @@
-"""What a screen shows of each item: its tile, and the picture on it.
+"""The tiles that every screen shows: for each item a picture and a caption.
 
-Knows: which picture and which words are the truth after an update. Must not know: windows, terminals, threads.
-Every screen shows the same tiles, so that a draft is called a draft everywhere, and a failure a failure.
+All screens share them, so that a draft is called a draft everywhere, and a failure a failure.
+Must not know: windows, terminals, threads.
 """
 
 from __future__ import annotations
@@ -20,49 +20,57 @@ from ..errors import FrameDecodeError, UsageError, clean, quoted
 from ..frames.frame import Frame
 from ..states import State
 
-_TOP, _BOTTOM = (0xE8, 0xE8, 0xE8), (0xD4, 0xD4, 0xD4)  # of a placeholder
-# So many pictures are decoded at once: Pillow lets go of the interpreter, but twenty threads that decode take turns on
-# the processors with the event loop. With all of them its longest stall was 180 ms, so it is under 5.
+_TOP, _BOTTOM = (0xE8, 0xE8, 0xE8), (0xD4, 0xD4, 0xD4)  # colours of a placeholder
+# The number of pictures that are decoded at once. Pillow releases the interpreter lock, but twenty decoding threads
+# compete with the event loop for the processors: its longest stall was 180 ms without this limit, and under 5 with it.
 _DECODING = BoundedSemaphore(max(1, (os.cpu_count() or 2) - 1))
-LONGEST_CAPTION = 200
-_LEFT = "; only a draft is left"
-# What the sentence of an item that is incomplete begins and ends with: a tile shows it by itself.
-_INCOMPLETE, _KEPT = "the image {} is incomplete: ", "; its previews are kept, ask again for a result"
-# So much is remembered: forty results of 1024x1024, which is more than are made at once. An item counts for as much as
-# its frames and some objects, so that there is an end to small ones too.
+LONGEST_CAPTION = 200  # characters
+_ONLY_DRAFT = "; only a draft is left"
+UNDECODABLE_NOTE = "; it cannot be decoded"
+DRAWING_NOTE = "; an SVG drawing is not shown here: save it and open it in a browser"
+# The beginning and the end of the error sentence of an incomplete item, which a tile does not repeat.
+_INCOMPLETE, _KEPT = "the image {} is incomplete: ", "; its previews are kept"
+# The memory for received frames: forty results of 1024x1024, more than are made at once. Each item counts for its
+# frames and for some objects, so that many small items are bounded too.
 _MOST_BYTES, _ITEM_BYTES = 64 * 2**20, 2_000
 
 
 class Kind(StrEnum):
-    """What is on a tile."""
+    """The kind of picture on a tile."""
 
     WAITING = "waiting"
+    """No picture yet."""
     PREVIEW = "preview"
+    """A preview; the item goes on."""
     FINAL = "final"
-    DRAFT = "draft"  # the last preview, and no final will come
+    """The result."""
+    DRAFT = "draft"
+    """The last preview of an item that gets no result."""
     FAILED = "failed"
+    """The item or the stream failed; the tile may hold the last preview."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """What is to be shown of one item. `item_id` is "" for a stream that has named none yet.
-
-    `frame`: its picture, None before the first. `caption`: one line that says what it is.
-    """
+    """The present picture and caption of one item."""
 
     item_id: str = ""
+    """The item's id; "" for a stream that has named no item yet."""
     kind: Kind = Kind.WAITING
+    """The kind of picture."""
     frame: Frame | None = None
+    """The item's picture; None before the first one."""
     caption: str = "waiting for the first preview"
+    """One line of at most 200 characters that says what the picture is, or what went wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """What may be needed again of an item, as it was received: pixels are made again."""
+    """The frames of an item that may be shown again. They are kept as received, and decoded again."""
 
-    preview: Frame | None = None  # what is left where a final is withdrawn, or never comes
-    painted: Frame | None = None  # what is shown where a later one cannot be decoded
-    end: tuple[str, str] | None = None  # what became of it, and why, where it has no final
+    preview: Frame | None = None  # shown if a final is withdrawn or never arrives
+    painted: Frame | None = None  # shown if a later frame cannot be decoded
+    end: tuple[str, str] | None = None  # the state and the reason of an end without a final
 
     @property
     def size_bytes(self) -> int:
@@ -71,10 +79,9 @@ class Past:
 
 
 class Memory:
-    """The past of the items that changed last, by item id; any thread may ask and tell.
+    """The pasts of the items that changed last, by item id. Any thread may use it.
 
-    It does not grow with their number: beyond 64 MiB the oldest go. Where one of those changes once more, only what
-    comes then is known of it.
+    Above 64 MiB the oldest pasts are dropped. A dropped item that changes again starts with an empty past.
     """
 
     def __init__(self) -> None:
@@ -86,50 +93,50 @@ class Memory:
         with self._lock:
             return self._pasts.get(item_id) or Past()
 
-    def note(self, item_id: str, preview: Frame) -> None:
-        """Remember a preview, where it is not before the one that is known."""
+    def keep_preview(self, item_id: str, preview: Frame) -> None:
+        """Keep a preview, unless a later one is known."""
         with self._lock:
             known = self[item_id].preview
             if known is None or (known.index or 0) <= (preview.index or 0):
                 self.keep(item_id, preview=preview)
 
-    def keep(self, item_id: str, **news: Any) -> None:
-        """Remember `news`, which are fields of its past."""
+    def keep(self, item_id: str, **fields: Any) -> None:
+        """Set these fields of an item's past."""
         with self._lock:
             before = self._pasts.pop(item_id, None)
-            self._pasts[item_id] = past = replace(before or Past(), **news)
+            self._pasts[item_id] = past = replace(before or Past(), **fields)
             self._bytes += past.size_bytes - (before.size_bytes if before else 0)
             while self._bytes > _MOST_BYTES and len(self._pasts) > 1:
                 self._bytes -= self._pasts.pop(next(iter(self._pasts))).size_bytes
 
 
 class Tiles:
-    """The tiles of a stream, by item id, as far as a Refresher's updates tell."""
+    """The tiles of a stream, computed from the updates that a Refresher passes on."""
 
     def __init__(self, memory: Memory | None = None) -> None:
         self._memory = memory or Memory()
         self._has_items = False
 
     def note(self, update: Any) -> None:
-        """Remember the picture that `update` brought, in case a Refresher skips it: it may be the last one."""
+        """Remember the picture of `update`. A Refresher may skip the update, but its picture may be the last one."""
         match update:
             case FrameAdded(item_id=item_id, frame=frame):
-                self._memory.note(item_id, frame)
+                self._memory.keep_preview(item_id, frame)
 
     def take(self, update: Any) -> Tile | None:
-        """The tile that `update` changed; None where it changed nothing on a screen."""
-        tile = self._changed(update)
+        """Return the tile that `update` changed, or None if it changed no tile."""
+        tile = self._changed_tile(update)
         self._has_items = self._has_items or tile is not None
         return tile
 
-    def _changed(self, update: Any) -> Tile | None:
+    def _changed_tile(self, update: Any) -> Tile | None:
         match update:
             case FrameAdded(is_latest=False):
                 self.note(update)
             case FrameAdded(item_id=item_id, frame=frame):
                 self.note(update)
-                if end := self._memory[item_id].end:  # a late one does not make it begin again
-                    return self._left(item_id, *end)
+                if end := self._memory[item_id].end:  # a late preview does not reopen an item
+                    return self._tile_without_final(item_id, *end)
                 number = "" if frame.index is None else f" {frame.index + 1:g}"
                 return Tile(item_id=item_id, kind=Kind.PREVIEW, frame=frame, caption=f"preview{number}")
             case FinalReady(item_id=item_id, frame=frame, is_provisional=False):
@@ -137,118 +144,134 @@ class Tiles:
                 return Tile(item_id=item_id, kind=Kind.FINAL, frame=frame, caption="final")
             case FinalReady(item_id=item_id, frame=frame):
                 self._memory.keep(item_id, end=None)
-                caption = "draft: the last preview, for no final picture came"
+                caption = "draft: the last preview, because no final picture came"
                 return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=caption)
             case FinalWithdrawn(item_id=item_id, error=error):
-                return self._left(item_id, "withdrawn", _reason(item_id, error))
+                return self._tile_without_final(item_id, "withdrawn", _reason(item_id, error))
             case ItemEnded(item_id=item_id, state=State.FAILED | State.INCOMPLETE as state, error=error):
                 end = str(state), _reason(item_id, error)
                 self._memory.keep(item_id, end=end)
-                return self._left(item_id, *end)
+                return self._tile_without_final(item_id, *end)
             case StreamEnded(outcome=outcome, error=error) if not self._has_items:
-                return Tile(kind=Kind.FAILED, caption=_words(str(outcome).replace("_", " "), error))
+                return Tile(kind=Kind.FAILED, caption=_sentence(str(outcome).replace("_", " "), error))
         return None
 
-    def _left(self, item_id: str, what: str, reason: str) -> Tile:
-        """What is left of an item that has no final: its last preview, where one came, and that is called a draft."""
+    def _tile_without_final(self, item_id: str, end: str, reason: str) -> Tile:
+        """Return the tile of an item that ended without a final: its last preview, which is called a draft."""
         frame = self._memory[item_id].preview
-        if frame and what == State.INCOMPLETE:
-            return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=_words("draft", reason))
-        caption = _words(what, reason, _LEFT if frame else "")
+        if frame and end == State.INCOMPLETE:
+            return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=_sentence("draft", reason))
+        caption = _sentence(end, reason, _ONLY_DRAFT if frame else "")
         return Tile(item_id=item_id, kind=Kind.FAILED, frame=frame, caption=caption)
 
 
 def _reason(item_id: str, error: Exception | None) -> str:
-    """Why an item has no final; not the error itself, which holds all that the service said."""
-    return str(error or "").removeprefix(_INCOMPLETE.format(quoted(item_id))).removesuffix(_KEPT)
+    """Return why an item has no final, without the parts of the sentence that every tile would repeat."""
+    return str(error or "").removeprefix(_INCOMPLETE.format(quoted(item_id))).partition(_KEPT)[0]
 
 
-def _words(what: str, reason: object, rest: str = "") -> str:
-    return clean(f"{what}: {reason}" if reason else what, LONGEST_CAPTION - len(rest)) + rest
+def _sentence(end: str, reason: object, ending: str = "") -> str:
+    return clean(f"{end}: {reason}" if reason else end, LONGEST_CAPTION - len(ending)) + ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A tile, painted: `image` is RGB or RGBA, as large as fits.
-
-    `frame`: the one that `image` shows, None for a placeholder. It is an older one than the tile's where that cannot be
-    decoded.
-    """
+    """A painted tile: the argument of the `show` of LoopScreen and of an own screen."""
 
     tile: Tile
+    """The item, the kind of its picture, and the caption."""
     image: Image.Image
+    """The picture in pixels, mode RGB or RGBA, no larger than the screen's `size`; or a placeholder."""
     frame: Frame | None = None
+    """The frame that `image` shows; None for a placeholder. It is older than `tile.frame` if that is damaged."""
 
 
 class Painter:
-    """Paints the tile that an update changed: what a Refresher is to `prepare`, in its own thread.
+    """Paints the tile that an update changed. Use it as the `prepare` of a Refresher, which calls it in its thread.
 
-    size: (width, height) in pixels, at most; a picture's aspect is kept.
+    size: (width, height) in pixels, each from 1: the largest picture. The aspect of a picture is kept.
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
+        check_size(size)
         self._size = size
         self._memory = Memory()
         self._tiles = Tiles(self._memory)
 
     def note(self, update: Any) -> None:
-        """Hear of every update when it comes, in any thread: of one that is skipped the picture may be needed."""
+        """Remember the picture of `update`. Call this with each update when it arrives, from any thread.
+
+        A Refresher may skip the update, but its picture may be needed later.
+        """
         self._tiles.note(update)
 
     def __call__(self, update: Any) -> Shown | None:
-        """The painted tile; None where `update` changes nothing on a screen.
+        """Return the painted tile, or None if `update` changes no tile.
 
-        A picture that cannot be decoded leaves the one before it, and the caption says so.
+        A picture that cannot be decoded leaves the one before it, and an SVG drawing, which has no pixels, gives a
+        placeholder. The caption then says so.
         """
         tile = self._tiles.take(update)
         if tile is None:
             return None
-        image, frame = self._painted(tile)
+        image, frame = self._paint(tile)
         if frame is not tile.frame:
-            tile = replace(tile, caption=f"{tile.caption}; it cannot be decoded")
+            tile = append_note(tile, DRAWING_NOTE if is_drawing(tile.frame) else UNDECODABLE_NOTE)
         self._memory.keep(tile.item_id, painted=frame)
         return Shown(tile=tile, image=image, frame=frame)
 
-    def _painted(self, tile: Tile) -> tuple[Image.Image, Frame | None]:
-        """The picture of a tile and its frame, or those before it."""
+    def _paint(self, tile: Tile) -> tuple[Image.Image, Frame | None]:
+        """Return the picture of a tile and its frame, or an earlier frame of the item, or a placeholder."""
+        if is_drawing(tile.frame):
+            return make_placeholder(self._size), None
         past = self._memory[tile.item_id]
         for frame in (tile.frame, past.painted or past.preview):
             with suppress(FrameDecodeError), _DECODING:
-                return paint(replace(tile, frame=frame), self._size), frame
-        return placeholder(self._size), None
+                return paint_tile(replace(tile, frame=frame), self._size), frame
+        return make_placeholder(self._size), None
 
 
-def paint(tile: Tile, size: tuple[int, int]) -> Image.Image:
-    """The picture of a tile, at most `size`; a tile without a frame is a placeholder of exactly that size.
+def append_note(tile: Tile, note: str) -> Tile:
+    """Return the tile with `note` at the end of its caption, which stays within its longest length."""
+    return replace(tile, caption=clean(tile.caption, LONGEST_CAPTION - len(note)) + note)
 
-    Raises FrameDecodeError where the frame cannot be decoded.
+
+def is_drawing(frame: Frame | None) -> bool:
+    """Return whether `frame` is an SVG drawing, which has no pixels and may have no size."""
+    return frame is not None and frame.format == "SVG"
+
+
+def paint_tile(tile: Tile, size: tuple[int, int]) -> Image.Image:
+    """Return the picture of a tile, at most `size`; for a tile without a frame a placeholder of exactly that size.
+
+    Raises FrameDecodeError if the frame cannot be decoded.
     """
     if tile.frame is None:
-        return placeholder(size)
-    image = tile.frame.preview(size)
+        return make_placeholder(size)
+    image = tile.frame.thumbnail(size)
     return image if image.mode in ("RGB", "RGBA") else image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def placeholder(size: tuple[int, int]) -> Image.Image:
-    """A quiet picture of `size` = (width, height) in pixels, to stand where one will come."""
+def make_placeholder(size: tuple[int, int]) -> Image.Image:
+    """Return a plain grey picture of `size` = (width, height) in pixels, mode RGB, to show before the first picture."""
     top_and_bottom = Image.new("RGB", (1, 2), _TOP)
     top_and_bottom.putpixel((0, 1), _BOTTOM)
     return top_and_bottom.resize(size, Image.Resampling.BILINEAR)
 
 
 def check_size(size: object) -> None:
-    """Raise UsageError for what is no (width, height) in pixels."""
+    """Raise UsageError unless `size` is (width, height) in pixels, each from 1."""
     sides = size if isinstance(size, (tuple, list)) else ()
     if len(sides) != 2 or not all(map(is_count, sides)):
         raise UsageError(f"size is (width, height) in pixels, each at least 1, not {size!r}")
 
 
 def is_count(value: object) -> bool:
-    """Is it a whole number from 1?"""
+    """Return whether `value` is a whole number from 1."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def fitted(aspect: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
-    """The largest (width, height) with this aspect that fits into `room`, at least (1, 1)."""
+def fit_into(aspect: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest (width, height) with this aspect that fits into `room`, at least (1, 1)."""
     scale = min(room[0] / aspect[0], room[1] / aspect[1])
     return max(1, round(aspect[0] * scale)), max(1, round(aspect[1] * scale))

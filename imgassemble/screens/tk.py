@@ -1,7 +1,7 @@
-"""A Tk widget that shows the pictures of a stream as they come.
+"""A Tk widget that shows the pictures of a stream while they arrive.
 
-Knows: tkinter, and that nothing but its own thread may touch it. Must not know: events, and which picture is the truth.
-Another thread can wake Tk only while its main loop runs, so Tk looks by itself whether something waits to be shown.
+Tk is used only in its own thread. Another thread can wake Tk only while the main loop runs, so Tk polls a queue.
+Must not know: events, the choice of the picture.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..assembly.updates import Outcome, StreamEnded, Update
 from ..errors import UsageError
 from .refresher import Refresher
-from .tile_grid import COLOURS, GAP, check_tiles, rows_and_columns, tile_of
-from .tiles import Painter, Tile, placeholder
+from .tile_grid import COLOURS, GAP, assign_tile, check_tiles, count_rows_and_columns
+from .tiles import Painter, Tile, make_placeholder
 
 try:
     import tkinter
@@ -30,31 +30,31 @@ except ImportError as cause:
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_LOOK_MS = 15  # so often Tk looks: less than a frame of most displays, and a thousandth of a core
+_POLL_MS = 15  # shorter than a frame of most displays, at a thousandth of a core
 
 
 class TkScreen(ttk.Frame):
-    """A widget that is a listener: pack or grid it, and hand it over as `on_update` in a thread that reads the stream.
+    """A widget that is a listener: pack or grid it, and use it as `on_update` in a thread that reads the stream.
 
         screen = TkScreen(root)
         screen.pack()
         Thread(target=assemble, args=(stream,), kwargs={"on_update": screen}, daemon=True).start()
         root.mainloop()
 
-    parent: the widget in which it lives; make both in the thread of the main loop.
-    size: (width, height) in pixels of a tile's picture, at most; a placeholder of that size stands there at once.
-    min_interval_s: two previews are shown at least so many seconds apart.
-    columns: so many tiles stand side by side before the next row begins, 1 or more.
-    options: those of a ttk.Frame, such as `padding`.
+    parent: the parent widget. Make both in the thread of the main loop.
+    size: (width, height) of the largest picture in pixels, each from 1. A placeholder of that size is shown at once.
+    min_interval_s: the least time between the beginnings of two previews, in seconds, from 0.
+    columns: the number of tiles side by side, from 1.
+    options: options of a ttk.Frame, for example `padding`.
 
-    Each item has a tile, and 10 bytes of memory for each pixel of its picture. X11 has no window with a side of more
-    than 32,767 pixels, so a further item takes the tile that changed longest ago: in two columns of 512x512 there are a
-    hundred.
+    Each item has a tile, which needs 10 bytes of memory for each pixel of its picture. X11 has no windows with a side
+    above 32,767 pixels, so the number of tiles is bounded: a hundred in two columns of 512x512. A further item takes
+    the tile that changed longest ago.
 
-    When all of a stream has been shown, the event `<<StreamEnded>>` comes, and `outcome` says how it ended. One that
-    raises has ended too, and its last previews are called drafts; where the assembler was given, it stays open, and no
-    end is told. Destroying the widget disturbs no stream. Raises UsageError for arguments that cannot work, and on
-    import where Python has no tkinter.
+    After all of a stream is shown, the event `<<StreamEnded>>` is generated, and `outcome` is set. A stream that raises
+    has ended too, and its last previews are called drafts. If you passed an assembler, it stays open, and no end is
+    reported. Destroying the widget does not affect the stream. An SVG drawing is shown as a placeholder with a
+    sentence. Raises UsageError for invalid arguments, and on import if Python has no tkinter.
     """
 
     def __init__(
@@ -70,119 +70,120 @@ class TkScreen(ttk.Frame):
         self._refresher = Refresher(
             self._show, min_interval_s=min_interval_s, prepare=self._prepare, dispatch=self._dispatch
         )
-        self._is_gone = True  # where Tk refuses an option, its parent has it among its children all the same
+        self._is_destroyed = True  # if Tk refuses an option, the parent keeps the half-made child
         super().__init__(parent, **options)
-        self._is_gone = False
+        self._is_destroyed = False
         self._size = size
-        self._rows, self._columns = rows_and_columns(size, columns)
+        self._rows, self._columns = count_rows_and_columns(size, columns)
         self._painter = Painter(size)
         self._outcome: Outcome | None = None
         self._waiting: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self._tiles: dict[str, _Tile] = {}
-        self._tile_of("").show(Tile(), _data(placeholder(size)))
-        self._next_look = self.after(_LOOK_MS, self._look)
+        self._tiles: dict[str, _TkTile] = {}
+        self._find_tile("").show(Tile(), _encode_image(make_placeholder(size)))
+        self._next_poll = self.after(_POLL_MS, self._poll)
 
     def __call__(self, update: Update) -> None:
-        """Have `update` shown; from any thread, and at once. Where the widget was destroyed, nothing is."""
-        if not self._is_gone:
+        """Show `update` soon; return at once. Any thread may call it. After the widget was destroyed, do nothing."""
+        if not self._is_destroyed:
             self._painter.note(update)
             self._refresher(update)
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the stream ended, the last of them; None until that has been shown."""
+        """The outcome of the last stream; None until its end is shown."""
         return self._outcome
 
     def destroy(self) -> None:
-        """Destroy the widget, as every other; the stream goes on."""
-        if self._is_gone:
+        """Destroy the widget; the stream goes on."""
+        if self._is_destroyed:
             return
-        self._is_gone = True
-        self.after_cancel(self._next_look)
+        self._is_destroyed = True
+        self.after_cancel(self._next_poll)
         self._run_waiting()
-        # Not here: what is being decoded just now would hold up the window.
+        # In a thread, because closing waits for a picture that is being decoded, and would block the window.
         Thread(target=self._refresher.close, name="imgassemble-close", daemon=True).start()
         self._tiles.clear()
         super().destroy()
-        # The reading thread keeps its listener. Were that the last to keep Tk, Tk would be freed there, and abort.
-        vars(self).update(tk=_Destroyed(), master=None)
+        # The reading thread still refers to this listener. If that were the last reference to Tk, Tk would be freed in
+        # that thread, and abort.
+        vars(self).update(tk=_DestroyedTk(), master=None)
 
     def winfo_exists(self) -> bool:
-        """Has it not been destroyed?"""
-        return not self._is_gone and bool(super().winfo_exists())
+        """Return whether the widget was not destroyed."""
+        return not self._is_destroyed and bool(super().winfo_exists())
 
-    def _look(self) -> None:
-        """Show what waits, in Tk's thread; then look again."""
-        if not self.winfo_exists():  # Tcl destroyed it, as a text does with what lies in it
+    def _poll(self) -> None:
+        """Run the waiting call in Tk's thread, and schedule the next poll."""
+        if not self.winfo_exists():  # Tcl destroyed it, as a text widget destroys its children
             self.destroy()
             return
         self._run_waiting()
-        self._next_look = self.after(_LOOK_MS, self._look)
+        self._next_poll = self.after(_POLL_MS, self._poll)
 
     def _run_waiting(self) -> None:
         with suppress(Empty):
-            self._waiting.get_nowait()()  # there is never more than one
+            self._waiting.get_nowait()()  # at most one waits
 
     def _dispatch(self, function: Callable[[], object]) -> None:
         self._waiting.put(function)
-        if self._is_gone:  # nobody looks any more, and it does nothing
+        if self._is_destroyed:  # no poll follows, and the call does nothing
             self._run_waiting()
 
     def _prepare(self, update: Update) -> tuple[Tile, bytes] | None:
-        shown = None if self._is_gone else self._painter(update)
-        return (shown.tile, _data(shown.image)) if shown else None
+        shown = None if self._is_destroyed else self._painter(update)
+        return (shown.tile, _encode_image(shown.image)) if shown else None
 
     def _show(self, update: Update, painted: tuple[Tile, bytes] | None) -> None:
-        if self._is_gone:
+        if self._is_destroyed:
             return
         if painted:
-            self._tile_of(painted[0].item_id).show(*painted)
+            self._find_tile(painted[0].item_id).show(*painted)
         if isinstance(update, StreamEnded):
             self._outcome = update.outcome
-            self.event_generate("<<StreamEnded>>", when="tail")  # a handler may well destroy the window
+            self.event_generate("<<StreamEnded>>", when="tail")  # "tail": a handler may destroy the window
 
-    def _tile_of(self, item_id: str) -> _Tile:
-        def make(number: int) -> _Tile:
-            tile = _Tile(self, self._size)
+    def _find_tile(self, item_id: str) -> _TkTile:
+        def make(number: int) -> _TkTile:
+            tile = _TkTile(self, self._size)
             row, column = divmod(number, self._columns)
             tile.grid(row=row, column=column, padx=GAP, pady=GAP, sticky="n")
             return tile
 
-        return tile_of(self._tiles, item_id, self._rows * self._columns, make)
+        return assign_tile(self._tiles, item_id, self._rows * self._columns, make)
 
 
-class _Tile(ttk.Frame):
-    """A picture in the middle of its room, and its caption below: what is around it never moves."""
+class _TkTile(ttk.Frame):
+    """A picture in the middle of a fixed space, and its caption below, so that a new picture moves no other widget."""
 
     def __init__(self, parent: ttk.Frame, size: tuple[int, int]) -> None:
         super().__init__(parent)
-        room = ttk.Frame(self, width=size[0], height=size[1])
-        self._picture = ttk.Label(room)
+        space = ttk.Frame(self, width=size[0], height=size[1])
+        self._picture = ttk.Label(space)
         self._caption = ttk.Label(self, wraplength=size[0], justify="center")
         self._picture.place(relx=0.5, rely=0.5, anchor="center")
-        room.pack()
+        space.pack()
         self._caption.pack(pady=(GAP, 0))
 
     def show(self, tile: Tile, data: bytes) -> None:
         photo = tkinter.PhotoImage(master=self, data=data)
         self._picture.configure(image=photo)
-        self._photo = photo  # a label shows it, and does not keep it
+        self._photo = photo  # the label does not keep a reference to it
         self._caption.configure(text=tile.caption, foreground=COLOURS[tile.kind])
 
     def destroy(self) -> None:
         super().destroy()
-        vars(self).clear()  # no cycle is left for the collector, which would free Tk and its pictures in any thread
+        vars(self).clear()  # without cycles the garbage collector cannot free Tk objects in another thread
 
 
-class _Destroyed:
-    """Stands for Tk in a widget that was destroyed."""
+class _DestroyedTk:
+    """Replaces Tk in a widget that was destroyed."""
 
     def __getattr__(self, name: str) -> Any:
         raise tkinter.TclError("this screen has been destroyed")
 
 
-def _data(image: Image) -> bytes:
-    """The picture as Tk reads it without Pillow's Tk part, which some distributions package by itself."""
+def _encode_image(image: Image) -> bytes:
+    """Return the picture as PPM or PNG, which Tk reads without PIL.ImageTk; some systems package that separately."""
     if image.mode == "RGB":
         return b"P6 %d %d 255\n" % image.size + image.tobytes()
     file = BytesIO()

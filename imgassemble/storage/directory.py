@@ -20,8 +20,8 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import Any, get_args
 
-from ..assembly.assembler import Assembler
 from ..assembly import Keep
+from ..assembly.assembler import Assembler
 from ..assembly.items import Item
 from ..assembly.updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StateChanged, StreamEnded, Update
 from ..errors import SinkError, UsageError, quoted

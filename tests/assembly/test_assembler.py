@@ -375,7 +375,11 @@ def test_an_argument_that_is_none_of_the_words_is_wrong_use(how: dict[str, Any])
 
 
 def test_the_result_holds_the_anomalies_of_no_item_and_the_error_has_the_newest_as_notes() -> None:
-    events = [samples.partial("ig_1", 0, "%%%"), "{", *(samples.partial(None, at, output_index=None) for at in range(3))]
+    events = [
+        samples.partial("ig_1", 0, "%%%"),
+        "{",
+        *(samples.partial(None, at, output_index=None) for at in range(3)),
+    ]
     result = assemble(events)
     assert [anomaly.code for anomaly in result.anomalies] == ["unreadable_event", *["missing_item_id"] * 3]
     with pytest.raises(ImgassembleError) as caught:

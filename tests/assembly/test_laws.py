@@ -588,9 +588,7 @@ def test_the_outcome_is_the_worst_of_the_items_and_the_response(stream: list[Wir
         assert result.outcome is Outcome.INCOMPLETE
     else:
         is_cut = kinds >= {"response.created"} and "response.completed" not in kinds
-        assert result.outcome is (
-            Outcome.COMPLETED if states else Outcome.INCOMPLETE if is_cut else Outcome.NO_IMAGE
-        )
+        assert result.outcome is (Outcome.COMPLETED if states else Outcome.INCOMPLETE if is_cut else Outcome.NO_IMAGE)
     assert (result.error is None) == (result.outcome is Outcome.COMPLETED)
 
 

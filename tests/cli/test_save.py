@@ -45,8 +45,8 @@ def test_save_prints_a_line_for_each_important_update_on_standard_error(tmp_path
     told = run("save", stream_file(tmp_path, WHOLE), "-o", tmp_path / "out").stderr.splitlines()
     assert [re.sub(r"^ *\d+\.\d\d s  ", "", line) for line in told] == [
         "ig_1  generating",
-        f"ig_1  preview 0  PNG 1x1, {len(samples.shade(0))} bytes",
-        f"ig_1  preview 1  PNG 1x1, {len(samples.shade(1))} bytes",
+        f"ig_1  preview 1  PNG 1x1, {len(samples.shade(0))} bytes",
+        f"ig_1  preview 2  PNG 1x1, {len(samples.shade(1))} bytes",
         f"ig_1  final  PNG 5x4, {len(FINAL)} bytes",
         "completed",
     ]
@@ -174,8 +174,8 @@ def test_standard_input_is_saved_as_it_arrives(saving: subprocess.Popen[str], tm
     assert saving.stdout
     folder = tmp_path / "out" / "ig_1"
     for event, words, name, data in (
-        (samples.partial(index=0), "preview 0", "partial-000.png", samples.shade(0)),
-        (samples.partial(index=1), "preview 1", "partial-001.png", samples.shade(1)),
+        (samples.partial(index=0), "preview 1", "partial-000.png", samples.shade(0)),
+        (samples.partial(index=1), "preview 2", "partial-001.png", samples.shade(1)),
         (samples.done(content=FINAL), "final", "final.png", FINAL),
     ):
         assert not (folder / name).exists()
@@ -190,7 +190,7 @@ def test_standard_input_is_saved_as_it_arrives(saving: subprocess.Popen[str], tm
 def test_an_interrupt_keeps_everything_received_so_far(saving: subprocess.Popen[str], tmp_path: Path) -> None:
     assert saving.stderr
     send(saving, samples.partial(index=0))
-    line_with(saving.stderr, "preview 0")
+    line_with(saving.stderr, "preview 1")
     send(saving, samples.call("generating", "ig_2"))
     line_with(saving.stderr, "ig_2  generating")  # by now the first is on the disk
     saving.send_signal(signal.SIGINT)

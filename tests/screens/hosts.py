@@ -1,4 +1,4 @@
-"""What stands around a documented program while it is tested: a server in a process, a service on a loopback port."""
+"""The surroundings of a documented program in a test: a server in a process, a service on a loopback port."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from typing import Any
 from urllib.parse import urljoin
 from urllib.request import Request, urlopen
 
-PATIENCE_S = 60  # what a test waits for comes in a second or two; a shared machine may take longer
+PATIENCE_S = 60  # each wait takes a second or two; a busy machine may need longer
 
 
-def fetched(url: str, body: Any = None) -> bytes:
+def fetch(url: str, body: Any = None) -> bytes:
     data = None if body is None else json.dumps(body).encode()
     with urlopen(Request(url, data, {"content-type": "application/json"}), timeout=PATIENCE_S) as answer:
         content: bytes = answer.read()
     return content
 
 
-def told(url: str, body: Any = None) -> list[Any]:
-    """The data of all server-sent events of an answer."""
-    lines = fetched(url, body).decode().splitlines()
+def read_events(url: str, body: Any = None) -> list[Any]:
+    """Return the data of all server-sent events of an answer."""
+    lines = fetch(url, body).decode().splitlines()
     return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
 
 
 @contextmanager
 def serving(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """The URL under which a server that is started by `command` says that it runs."""
+    """Start a server by `command`, and yield the URL that it prints."""
     with subprocess.Popen(
         [sys.executable, "-u", *command],
         cwd=cwd,
@@ -51,7 +51,7 @@ def serving(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -
             for line in process.stdout:
                 said.append(line)
                 if found := re.search(r"http://[\w.]+:\d+", line):
-                    threading.Thread(target=process.stdout.read, daemon=True).start()  # or its pipe would be full
+                    threading.Thread(target=process.stdout.read, daemon=True).start()  # else its pipe would fill up
                     yield found[0]
                     return
             raise AssertionError(f"it did not start: {''.join(said)}")
@@ -60,7 +60,7 @@ def serving(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -
 
 
 class Channel:
-    """A channel of a chat service as one webhook sees it: what was written, and how it was edited."""
+    """A channel of a chat service for one webhook: the messages that were written and edited."""
 
     def __init__(self) -> None:
         self.contents: list[str] = []
@@ -68,7 +68,7 @@ class Channel:
 
     @contextmanager
     def served(self) -> Iterator[str]:
-        """The base address of its HTTP interface."""
+        """Yield the base address of its HTTP interface."""
         channel = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -95,7 +95,7 @@ class Channel:
             thread.join()
 
     def take(self, message: Any) -> Mapping[str, Any]:
-        """What the service answers: the message as it stands."""
+        """Return the answer of the service: the present message."""
         parts = list(message.iter_parts()) if message.is_multipart() else [message]
         fields = json.loads(parts[0].get_content())
         self.contents.append(fields["content"])
@@ -128,7 +128,7 @@ class Tab:
         self.images: list[tuple[str, bytes]] = []  # caption and bytes
 
     def run(self, pressed: str = "") -> dict[str, Any]:
-        """Run the app, with a button pressed; gives its elements by their kind, the newest of each."""
+        """Run the app, with a button pressed. Return the newest element of each kind."""
         message = self._back()
         message.rerun_script.query_string = ""
         if pressed:
@@ -146,12 +146,12 @@ class Tab:
                 elements[kind] = getattr(element, kind)
                 if kind == "imgs":
                     (image,) = element.imgs.imgs
-                    self.images.append((image.caption, fetched(urljoin(self._url, image.url))))
+                    self.images.append((image.caption, fetch(urljoin(self._url, image.url))))
 
 
 @contextmanager
 def browsing(url: str) -> Iterator[Tab]:
-    """A tab in which the app at `url` is open."""
+    """Yield a tab in which the app at `url` is open."""
     connect = import_module("websockets.sync.client").connect
     with connect(url.replace("http", "ws", 1) + "/_stcore/stream", max_size=None) as socket:
         yield Tab(url, socket)

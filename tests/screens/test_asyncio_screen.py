@@ -1,4 +1,4 @@
-"""A screen on an event loop: what `show` is given, where it runs, and what does not."""
+"""A screen on an event loop: the arguments of `show`, and the threads of the calls and of the decoding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from imgassemble import UsageError, aassemble, assemble
 from imgassemble.screens import LoopScreen
 from imgassemble.screens.tiles import Kind, Shown
 
-PATIENCE_S = 30  # what a test waits for comes at once; a shared machine may take longer
+PATIENCE_S = 30  # each wait takes milliseconds; a busy machine may need longer
 FINAL = samples.png(5, 4, (9, 90, 200))
 EVENTS = [
     samples.call("generating", seq=1),
@@ -42,14 +42,14 @@ def pixels(data: bytes) -> bytes:
 
 
 def is_order_kept(captions: list[str]) -> bool:
-    """Is this what was told, with only previews left out?"""
+    """Return whether these are the captions of the stream in order, with only previews left out."""
     whole = ["waiting for the first preview", "preview 1", "preview 2", "final"]
     places = [whole.index(each) for each in captions]
     return places == sorted(set(places)) and places[0] == 0 and places[-1] == 3
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_a_placeholder_is_shown_first_then_what_comes_in_order_and_the_final_last(is_async: bool) -> None:
+def test_a_placeholder_is_shown_first_then_the_previews_in_order_and_the_final_last(is_async: bool) -> None:
     shown: list[Shown] = []
 
     async def show(each: Shown) -> None:
@@ -68,7 +68,7 @@ def test_a_placeholder_is_shown_first_then_what_comes_in_order_and_the_final_las
     assert shown[-1].image.tobytes() == pixels(FINAL)
 
 
-def test_every_preview_is_shown_where_the_stream_waits_for_it() -> None:
+def test_every_preview_is_shown_if_the_stream_waits_for_it() -> None:
     captions: list[str] = []
 
     async def main() -> None:
@@ -92,7 +92,7 @@ def test_every_preview_is_shown_where_the_stream_waits_for_it() -> None:
     assert captions == ["waiting for the first preview", "preview 1", "preview 2", "final"]
 
 
-def test_what_comes_while_a_picture_is_shown_is_skipped_for_the_final() -> None:
+def test_previews_that_arrive_while_show_runs_are_skipped_for_the_final() -> None:
     captions: list[str] = []
 
     async def main() -> None:
@@ -116,7 +116,7 @@ def test_what_comes_while_a_picture_is_shown_is_skipped_for_the_final() -> None:
     assert len(captions) <= 3
 
 
-def test_show_runs_on_the_loop_and_pictures_are_decoded_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_runs_on_the_loop_and_pictures_are_decoded_in_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     loops: list[object] = []
     decoders: list[int] = []
     thumbnail = Image.Image.thumbnail
@@ -156,7 +156,7 @@ def test_a_stream_that_is_read_in_a_thread_is_shown_on_the_loop() -> None:
         ([], Kind.FAILED, "no image: "),
     ],
 )
-def test_what_became_of_a_picture_is_shown_as_what_it_is(events: list[Wire], kind: Kind, words: str) -> None:
+def test_drafts_and_failures_are_shown_as_drafts_and_failures(events: list[Wire], kind: Kind, words: str) -> None:
     shown: list[Shown] = []
 
     async def main() -> None:
@@ -180,7 +180,7 @@ def test_a_draft_whose_preview_was_skipped_is_still_shown() -> None:
     assert shown[-1].image.tobytes() == pixels(samples.shade(1))
 
 
-def test_what_show_raises_is_logged_and_disturbs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_of_show_is_logged_and_the_stream_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     kinds: list[Kind] = []
 
     async def show(each: Shown) -> None:
@@ -198,7 +198,7 @@ def test_what_show_raises_is_logged_and_disturbs_nothing(caplog: pytest.LogCaptu
     assert len(caplog.records) == len(kinds)
 
 
-def test_the_exception_of_a_stream_passes_through_and_what_came_is_called_a_draft() -> None:
+def test_the_exception_of_a_stream_is_raised_and_its_preview_is_called_a_draft() -> None:
     captions: list[str] = []
 
     async def broken() -> AsyncIterator[Wire]:
@@ -214,7 +214,7 @@ def test_the_exception_of_a_stream_passes_through_and_what_came_is_called_a_draf
     assert captions[-1] == "draft: the stream ended before its final picture"
 
 
-def test_a_screen_that_is_done_with_goes_at_once_and_waits_for_no_collector() -> None:
+def test_an_unused_screen_is_freed_at_once_without_the_garbage_collector() -> None:
     async def main() -> weakref.ref[LoopScreen]:
         async with LoopScreen(lambda _: None, size=(60, 40)) as screen:
             await aassemble(given(EVENTS), on_update=screen)
@@ -228,7 +228,7 @@ def test_a_screen_that_is_done_with_goes_at_once_and_waits_for_no_collector() ->
 
 
 @pytest.mark.parametrize("arguments", [{"show": None}, {"size": (0, 4)}, {"size": "5x4"}, {"min_interval_s": -1}])
-def test_arguments_that_cannot_work_are_wrong_use(arguments: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         LoopScreen(**{"show": print, **arguments})
 

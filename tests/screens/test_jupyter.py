@@ -1,4 +1,4 @@
-"""A screen in a notebook: what a real kernel sends to its front ends, and the HTML that is in it."""
+"""A screen in a notebook: the messages of a real kernel to its front ends, and their HTML."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from PIL import Image
 
 from imgassemble import FinalReady, Frame, FrameAdded, ItemEnded, ProviderError, State, UsageError
 from imgassemble.screens import JupyterScreen
-from imgassemble.screens.jupyter import _Gallery
+from imgassemble.screens.jupyter import _NotebookTiles
 
-PATIENCE_S = 60  # what a test waits for comes at once; a kernel on a shared machine may take longer
+PATIENCE_S = 60  # each wait takes milliseconds; a kernel on a busy machine may need longer
 TESTS = Path(__file__).parents[1]
 FIRST_CELL = f"""
 import sys, threading
@@ -36,7 +36,7 @@ def stream(events=EVENTS):
     for event in events:
         yield event
         if "partial" in event["type"]:
-            input()  # until the test has seen it
+            input()  # until the test continues
 
 async def astream():
     for event in stream():
@@ -73,12 +73,12 @@ def url_of(data: bytes) -> str:
     return f"data:image/png;base64,{samples.b64(data)}"
 
 
-# What the kernel sends
+# The messages of the kernel
 
 
 @dataclass
 class Ran:
-    """What a cell showed: of each message its kind, its display, the cell it is for, its caption and its HTML."""
+    """The messages of a cell: the kind, output, cell, caption and HTML of each."""
 
     cell: str
     displays: list[tuple[str, str, str]] = field(default_factory=list)
@@ -101,7 +101,7 @@ class Kernel:
         self._client = client
 
     def run(self, code: str, *, allows_errors: bool = False, waits: bool = True) -> Ran:
-        """Run a cell; whatever waits for the test goes on when its preview has been seen."""
+        """Run a cell. Answer each `input()` after the preview before it was received."""
         ran = Ran(self._client.execute(code, allow_stdin=True))
         while True:
             message = self._client.get_iopub_msg(timeout=PATIENCE_S)
@@ -147,14 +147,14 @@ def test_one_display_of_the_cell_is_updated_in_order_until_it_shows_the_final(ke
     ]
 
 
-# The final is decoded only once the loop has gone on after the stream has ended.
+# The final is decoded only after the loop has run on after the end of the stream.
 HELD_FINAL = """
 import asyncio
 from imgassemble.screens import jupyter
-paint, go = jupyter.paint, threading.Event()
+paint, go = jupyter.paint_tile, threading.Event()
 
 def held(*arguments):
-    assert go.wait(5), "the loop is held up"
+    assert go.wait(5), "the loop is blocked"
     return paint(*arguments)
 
 async def finals():
@@ -164,7 +164,7 @@ async def later():
     await asyncio.sleep(0)
     go.set()
 
-jupyter.paint = held
+jupyter.paint_tile = held
 """
 
 
@@ -177,10 +177,10 @@ jupyter.paint = held
         "    task = asyncio.create_task(later())",
     ],
 )
-def test_the_end_of_a_stream_holds_up_no_loop_and_the_cell_ends_when_it_is_shown(kernel: Kernel, cell: str) -> None:
+def test_the_end_of_a_stream_blocks_no_loop_and_the_cell_ends_after_it_is_shown(kernel: Kernel, cell: str) -> None:
     kernel.run(HELD_FINAL)
     ran = kernel.run(cell)
-    kernel.run("jupyter.paint = paint")
+    kernel.run("jupyter.paint_tile = paint")
     assert ran.captions == ["waiting for the first preview", "final"]
 
 
@@ -251,7 +251,7 @@ def test_an_answer_without_images_says_so(kernel: Kernel) -> None:
     assert [caption.partition(":")[0] for caption in ran.captions] == ["waiting for the first preview", "no image"]
 
 
-def test_a_second_stream_has_its_pictures_in_the_same_display(kernel: Kernel) -> None:
+def test_a_second_stream_is_shown_in_the_same_output(kernel: Kernel) -> None:
     ran = kernel.run("""
 shown = screen()
 for name in ("a", "b"):
@@ -271,8 +271,8 @@ def test_after_its_block_a_screen_shows_nothing_more(kernel: Kernel) -> None:
 # Without a kernel
 
 
-def test_outside_a_notebook_it_says_what_to_do() -> None:
-    with pytest.raises(UsageError, match=r"^a JupyterScreen shows in a notebook, .* or use TerminalScreen\(\)$"):
+def test_outside_a_notebook_the_error_gives_advice() -> None:
+    with pytest.raises(UsageError, match=r"^a JupyterScreen works in a notebook, .* or use TerminalScreen\(\)$"):
         JupyterScreen()
 
 
@@ -282,7 +282,7 @@ def test_ipython_in_a_terminal_is_no_notebook(tmp_path: Path) -> None:
     code = "from imgassemble.screens import JupyterScreen; JupyterScreen()"
     command = [sys.executable, "-m", "IPython", "--ipython-dir", str(tmp_path), "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert "UsageError: a JupyterScreen shows in a notebook" in re.sub("\x1b\\[[0-9;]*m", "", run.stdout + run.stderr)
+    assert "UsageError: a JupyterScreen works in a notebook" in re.sub("\x1b\\[[0-9;]*m", "", run.stdout + run.stderr)
 
 
 @pytest.mark.parametrize("size", [(0, 4), (5,), "5x4", (5.0, 4), (True, 4), None])
@@ -304,12 +304,12 @@ def framed(data: bytes, size: tuple[int, int] = (8, 6), **more: Any) -> Frame:
     return Frame(data=data, format=more.pop("format", "PNG"), size=size, **more)
 
 
-def page(gallery: _Gallery) -> str:
+def page(gallery: _NotebookTiles) -> str:
     return gallery.bundle()["text/html"]
 
 
 def test_before_the_first_frame_there_is_a_placeholder_with_the_room_of_the_picture() -> None:
-    gallery = _Gallery((1536, 1024), None)
+    gallery = _NotebookTiles((1536, 1024), None)
     (url,) = urls(page(gallery))
     width, height = picture(url).size
     assert width / height == pytest.approx(1.5, rel=0.02)
@@ -321,10 +321,21 @@ def test_before_the_first_frame_there_is_a_placeholder_with_the_room_of_the_pict
 
 
 def test_without_a_width_the_bytes_are_those_received() -> None:
-    gallery = _Gallery((8, 6), None)
+    gallery = _NotebookTiles((8, 6), None)
     frame = framed(samples.picture("WEBP"), format="WEBP")
     assert gallery.take(FinalReady("ig_1", frame, is_provisional=False))
     assert urls(page(gallery)) == [frame.data_url]
+
+
+@pytest.mark.parametrize("width", [None, 20])
+@pytest.mark.parametrize("size", [None, (30, 20)])
+def test_an_svg_drawing_is_shown_only_inside_an_img_element(width: int | None, size: Any) -> None:
+    gallery = _NotebookTiles((80, 60), width)
+    frame = framed(b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", size, format="SVG")
+    gallery.take(FinalReady("ig_1", frame, is_provisional=False))
+    assert re.findall('<img src="([^"]*)"', page(gallery)) == [frame.data_url]
+    assert "<svg" not in page(gallery)
+    assert set(gallery.bundle()) == {"text/html", "text/plain"}
 
 
 @pytest.mark.parametrize(
@@ -340,7 +351,7 @@ def test_without_a_width_the_bytes_are_those_received() -> None:
 def test_with_a_width_there_is_a_smaller_copy(mode: str, colour: Any, form: str) -> None:
     file = BytesIO()
     Image.new(mode, (80, 60), colour).save(file, "PNG")
-    gallery = _Gallery((80, 60), 20)
+    gallery = _NotebookTiles((80, 60), 20)
     gallery.take(FinalReady("ig_1", framed(file.getvalue(), (80, 60)), is_provisional=False))
     shown = picture(urls(page(gallery))[0])
     assert (shown.size, shown.format) == ((20, 15), form)
@@ -348,14 +359,14 @@ def test_with_a_width_there_is_a_smaller_copy(mode: str, colour: Any, form: str)
 
 
 def test_a_picture_that_is_small_enough_stays_as_it_was_received() -> None:
-    gallery = _Gallery((80, 60), 20)
+    gallery = _NotebookTiles((80, 60), 20)
     frame = framed(samples.picture("PNG"))
     gallery.take(FinalReady("ig_1", frame, is_provisional=False))
     assert urls(page(gallery)) == [frame.data_url]
 
 
 def test_a_picture_that_cannot_be_decoded_leaves_the_one_before_it() -> None:
-    gallery = _Gallery((8, 6), None)
+    gallery = _NotebookTiles((8, 6), None)
     good = framed(samples.picture("PNG"), index=0)
     gallery.take(FrameAdded("ig_1", good, is_latest=True))
     gallery.take(FrameAdded("ig_1", framed(samples.png(8, 6)[:60], index=1), is_latest=True))
@@ -366,23 +377,23 @@ def test_a_picture_that_cannot_be_decoded_leaves_the_one_before_it() -> None:
     assert gallery.bundle()["text/plain"] == "draft; it cannot be decoded"
 
 
-def test_a_damaged_picture_that_is_shown_in_full_is_found_out_whatever_its_size() -> None:
-    gallery = _Gallery((8, 6), 8)
+def test_a_damaged_picture_of_any_size_is_detected_when_it_is_shown_in_full() -> None:
+    gallery = _NotebookTiles((8, 6), 8)
     before = urls(page(gallery))
     gallery.take(FrameAdded("ig_1", framed(samples.png(1, 1)[:50], (1, 1), index=0), is_latest=True))
     assert urls(page(gallery)) == before
 
 
-def test_an_icc_profile_stays_where_it_tells_the_colours_that_are_shown() -> None:
+def test_an_icc_profile_is_kept_if_it_fits_the_shown_colours() -> None:
     file, profile = BytesIO(), b"\0" * 16 + b"RGB " + b"\0" * 108
     Image.new("RGB", (80, 60)).save(file, "JPEG", icc_profile=profile)
-    gallery = _Gallery((80, 60), 20)
+    gallery = _NotebookTiles((80, 60), 20)
     gallery.take(FinalReady("a", framed(file.getvalue(), (80, 60), format="JPEG"), is_provisional=False))
     assert picture(urls(page(gallery))[0]).info["icc_profile"] == profile
 
 
-def test_what_a_service_says_is_text_and_never_html() -> None:
-    gallery = _Gallery((8, 6), None)
+def test_the_text_of_a_service_is_never_html() -> None:
+    gallery = _NotebookTiles((8, 6), None)
     error = ProviderError('<script>alert("1")</script>')
     assert gallery.take(ItemEnded('"><script>', State.FAILED, error))
     assert "<script" not in page(gallery)
@@ -390,15 +401,15 @@ def test_what_a_service_says_is_text_and_never_html() -> None:
 
 
 def test_several_items_stand_side_by_side_in_the_order_of_their_first_pictures() -> None:
-    gallery = _Gallery((8, 6), None)
+    gallery = _NotebookTiles((8, 6), None)
     for name, index in (("a", 0), ("b", 0), ("a", 1)):
         gallery.take(FrameAdded(name, framed(samples.picture("PNG"), index=index), is_latest=True))
     assert gallery.bundle()["text/plain"] == "preview 2\npreview 1"
     assert page(gallery).count("<figure") == 2
 
 
-def test_what_has_ended_is_not_interrupted() -> None:
-    gallery = _Gallery((8, 6), None)
+def test_an_ended_item_is_not_interrupted() -> None:
+    gallery = _NotebookTiles((8, 6), None)
     gallery.take(FinalReady("a", framed(samples.picture("PNG")), is_provisional=False))
     assert not gallery.interrupt(KeyboardInterrupt)
     gallery.take(FrameAdded("b", framed(samples.picture("PNG"), index=0), is_latest=True))

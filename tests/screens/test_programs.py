@@ -1,7 +1,8 @@
-"""The programs of docs/screens.md, run as they stand: only the address and the key are in the environment."""
+"""The programs of docs/screens.md, run unchanged: only the address and the key come from environment variables."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import runpy
@@ -18,8 +19,9 @@ from urllib.request import urlopen
 import pytest
 from PIL import Image
 
-from imgassemble import Frame, assemble
-from screens.hosts import PATIENCE_S, Channel, browsing, fetched, serving, told
+import imgassemble
+from imgassemble import Frame, assemble, screens
+from screens.hosts import PATIENCE_S, Channel, browsing, fetch, read_events, serving
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = DOCS / "screens"
@@ -34,20 +36,20 @@ def environment(image_server: Any, tmp_path: Path) -> dict[str, str]:
         **os.environ,
         "OPENAI_BASE_URL": image_server.base_url,
         "OPENAI_API_KEY": "-",
-        "HOME": str(tmp_path),  # where hosts keep what they found out about a user
+        "HOME": str(tmp_path),  # hosts keep their settings there
         "GRADIO_ANALYTICS_ENABLED": "False",
         "IPYTHONDIR": str(tmp_path / "ipython"),
     }
 
 
 def needs(*packages: str) -> None:
-    """Skip the test where a host is not to be had, and say how it is."""
+    """Skip the test if a host is not installed, and say how to install it."""
     if missing := [name for name in packages if find_spec(name.replace(".py", "")) is None]:
         pytest.skip(f"no {missing[0]} here: pip install {' '.join(packages)}")
 
 
 def run(command: Sequence[str], cwd: Path, environment: dict[str, str]) -> str:
-    """What a program printed."""
+    """Run a program, and return its output."""
     done = subprocess.run(
         [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE_S
     )
@@ -56,7 +58,7 @@ def run(command: Sequence[str], cwd: Path, environment: dict[str, str]) -> str:
 
 
 def sent(image_server: Any) -> tuple[Sequence[Frame], Frame]:
-    """The previews that were sent, and the final."""
+    """Return the previews that were sent, and the final."""
     result = assemble(image_server.sent[-1].body)
     assert result.final
     (item,) = result.items.values()
@@ -64,7 +66,7 @@ def sent(image_server: Any) -> tuple[Sequence[Frame], Frame]:
 
 
 def is_in_order(shown: Sequence[bytes], all_of: Sequence[bytes]) -> bool:
-    """Are these the later ones, with the last of all at the end, and none twice?"""
+    """Return whether `shown` follows the order of `all_of`, ends with its last one, and has none twice."""
     places = [all_of.index(each) for each in shown]
     return places == sorted(set(places)) and places[-1] == len(all_of) - 1
 
@@ -81,7 +83,7 @@ def test_a_refresher_ends_with_the_final(image_server: Any, tmp_path: Path, envi
     assert pixels((tmp_path / "newest.png").read_bytes()) == pixels(final.data)
 
 
-# A window stays open: its captions are read from within, and it is closed when one says that this is the final.
+# A window stays open: this code reads its captions, and closes it when one of them is "final".
 IN_TK = """
 import runpy, sys, tkinter
 mainloop = tkinter.Misc.mainloop
@@ -141,7 +143,7 @@ def test_qt_shows_the_final(image_server: Any, tmp_path: Path, environment: dict
     assert sent(image_server)
 
 
-def test_asyncio_saves_the_placeholder_and_what_came(
+def test_asyncio_saves_the_placeholder_and_the_pictures(
     image_server: Any, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     needs("openai")
@@ -152,26 +154,43 @@ def test_asyncio_saves_the_placeholder_and_what_came(
     assert pixels((tmp_path / "final.png").read_bytes()) == pixels(final.data)
 
 
-def test_the_terminal_is_told_in_lines_where_it_is_none(
+def test_an_own_screen_keeps_the_final_in_its_file(
     image_server: Any, tmp_path: Path, environment: dict[str, str]
 ) -> None:
+    needs("openai")
+    run([str(PROGRAMS / "own_screen.py")], tmp_path, environment)
+    _, final = sent(image_server)
+    assert (tmp_path / "otter.png").read_bytes() == final.data
+    assert pixels((tmp_path / "newest.png").read_bytes()) == pixels(final.data)
+    assert (tmp_path / "newest.txt").read_text() == "ok: final\n"
+
+
+def test_an_own_screen_is_made_of_public_names() -> None:
+    tree = ast.parse((PROGRAMS / "own_screen.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    ours = [node for node in imports if (node.module or "").startswith("imgassemble")]
+    assert {node.module for node in ours} == {"imgassemble", "imgassemble.screens"}
+    assert {alias.name for node in ours for alias in node.names} <= {*imgassemble.__all__, *screens.__all__}
+
+
+def test_without_a_terminal_lines_are_printed(image_server: Any, tmp_path: Path, environment: dict[str, str]) -> None:
     needs("openai")
     printed = run([str(PROGRAMS / "with_terminal.py")], tmp_path, environment)
     assert (tmp_path / "otter.png").read_bytes() == sent(image_server)[1].data
     assert "final" in printed.splitlines()[-1]
 
 
-def test_fastapi_tells_facts_and_serves_the_bytes(
+def test_fastapi_sends_facts_and_serves_the_bytes(
     image_server: Any, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     needs("openai", "fastapi")
     command = ["-m", "uvicorn", "--app-dir", str(PROGRAMS), "--port", "0", "with_fastapi:app"]
     with serving(command, tmp_path, environment) as url:
-        assert json.loads(fetched(f"{url}/draw?prompt=An+otter", {})) == {"see": "/pictures/"}
+        assert json.loads(fetch(f"{url}/draw?prompt=An+otter", {})) == {"see": "/pictures/"}
         with urlopen(f"{url}/pictures/events", timeout=60) as body:
             items = [json.loads(line[6:]) for line in until_ended(body) if b'"partials"' in line]
         frames = [*items[-1]["partials"], items[-1]["final"]]
-        shown = [fetched(f"{url}/pictures/{frame['url']}") for frame in frames]
+        shown = [fetch(f"{url}/pictures/{frame['url']}") for frame in frames]
     partials, final = sent(image_server)
     assert shown == [frame.data for frame in (*partials, final)]
     assert items[-1]["caption"] == "final"
@@ -179,7 +198,7 @@ def test_fastapi_tells_facts_and_serves_the_bytes(
 
 
 def until_ended(body: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of the live page's events, up to the end of the stream and what is told with it."""
+    """Yield the lines of the live page's events, up to the end of the stream and the event after it."""
     has_ended = False
     for line in body:
         yield line
@@ -197,10 +216,10 @@ def test_streamlit_shows_previews_and_the_final_in_one_place(
     with serving(command, tmp_path, environment) as url, browsing(url) as tab:
         button = tab.run()["button"]
         after = tab.run(pressed=button.id)
-        saved = fetched(url + after["download_button"].url)
+        saved = fetch(url + after["download_button"].url)
     partials, final = sent(image_server)
     captions = dict(zip([frame.data for frame in (*partials, final)], ["preview 1", "preview 2", "final"], strict=True))
-    assert is_in_order([data for _, data in tab.images], list(captions))  # what is superseded is not sent
+    assert is_in_order([data for _, data in tab.images], list(captions))  # superseded pictures are not sent
     assert all(caption == captions[data] for caption, data in tab.images)
     assert saved == final.data
 
@@ -208,9 +227,9 @@ def test_streamlit_shows_previews_and_the_final_in_one_place(
 def test_gradio_shows_previews_and_the_final(image_server: Any, tmp_path: Path, environment: dict[str, str]) -> None:
     needs("openai", "gradio")
     with serving([str(PROGRAMS / "with_gradio.py")], tmp_path, environment) as url:
-        asked = json.loads(fetched(f"{url}/gradio_api/call/draw", {"data": ["An otter"]}))
-        answers = told(f"{url}/gradio_api/call/draw/{asked['event_id']}")
-        shown = [pixels(fetched(answer[0]["url"])) for answer in answers if answer]
+        asked = json.loads(fetch(f"{url}/gradio_api/call/draw", {"data": ["An otter"]}))
+        answers = read_events(f"{url}/gradio_api/call/draw/{asked['event_id']}")
+        shown = [pixels(fetch(answer[0]["url"])) for answer in answers if answer]
     partials, final = sent(image_server)
     assert is_in_order(list(dict.fromkeys(shown)), [pixels(frame.data) for frame in (*partials, final)])
 
@@ -221,7 +240,7 @@ def test_discord_edits_one_message_until_it_holds_the_final(
     needs("openai", "aiohttp", "discord.py")
     channel = Channel()
     with channel.served() as url:
-        # The library knows the service's address by itself: it is told another, and the program runs as it stands.
+        # The address of the service is in the library: replace it, and run the program unchanged.
         elsewhere = "import sys, runpy, discord.http as h; h.Route.BASE = sys.argv[1]; runpy.run_path(sys.argv[2])"
         environment["DISCORD_WEBHOOK_URL"] = f"https://discord.com/api/webhooks/{'1' * 18}/{'t' * 68}"
         run(["-c", elsewhere, url, str(PROGRAMS / "with_discord.py")], tmp_path, environment)

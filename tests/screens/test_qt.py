@@ -1,4 +1,4 @@
-"""The Qt widget, drawn offscreen: what its pixels show, who touches widgets, and how it goes."""
+"""The Qt widget, drawn offscreen: its pixels, the threads that use widgets, and its end."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ QtWidgets = pytest.importorskip("PySide6.QtWidgets", reason=WHY, exc_type=Import
 
 PROGRAM = Path(__file__).parents[2] / "docs" / "screens" / "with_qt.py"
 TESTS = Path(__file__).parents[1]
-PATIENCE_S = 30  # what a test waits for comes at once; a shared machine may take longer
-GROUND = (32, 64, 96)  # of the window, in these tests: no picture and no placeholder has it
+PATIENCE_S = 30  # each wait takes milliseconds; a busy machine may need longer
+GROUND = (32, 64, 96)  # the background of the window: no picture and no placeholder has this colour
 RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
 SIZE = (96, 64)
 
 
 @pytest.fixture(scope="session")
 def app() -> Any:
-    """The one application of the process, without a display."""
+    """Return the one application of the process, without a display."""
     return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["tests", "-platform", "offscreen"])
 
 
 class Window:
-    """A screen as a window, and what can be seen there."""
+    """A screen as a window, and its visible contents."""
 
     def __init__(self, app: Any, **options: Any) -> None:
         from imgassemble.screens.qt import QtScreen
@@ -63,23 +63,23 @@ class Window:
         self.screen.stream_ended.connect(self.ended.append)
 
     def wait(self, holds: Callable[[], bool]) -> None:
-        """Let Qt work until it `holds`."""
+        """Run Qt until `holds()` is true."""
         deadline = monotonic() + PATIENCE_S
-        ticks = QtCore.QTimer()  # so that it looks again, whatever comes
+        ticks = QtCore.QTimer()  # so that the condition is checked again
         ticks.start(10)
         while not holds():
-            assert monotonic() < deadline, "it did not come"
+            assert monotonic() < deadline, "the condition did not become true in time"
             self.app.processEvents(QtCore.QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
 
     def look(self) -> Image.Image:
-        """What the window shows."""
+        """Return a picture of the window."""
         self.app.processEvents()
         file = QtCore.QBuffer()
         self.screen.grab().save(file, "PNG")
         return Image.open(BytesIO(file.data().data())).convert("RGB")
 
     def places(self) -> list[tuple[int, int]]:
-        """Where the middles of the pictures are, tile by tile."""
+        """Return the centres of the pictures, tile by tile."""
         pictures = self.screen.findChildren(QtWidgets.QLabel)[::2]
         middles = [label.mapTo(self.screen, label.rect().center()) for label in pictures]
         return [(middle.x(), middle.y()) for middle in middles]
@@ -91,7 +91,7 @@ class Window:
         return bool(self.colour() == colour)
 
     def captions(self) -> list[tuple[str, str]]:
-        """The words below the pictures, and their colours, tile by tile."""
+        """Return the captions below the pictures, and their colours, tile by tile."""
         labels = self.screen.findChildren(QtWidgets.QLabel)[1::2]
         return [(label.text(), label.styleSheet().removeprefix("color: ")) for label in labels]
 
@@ -99,7 +99,7 @@ class Window:
         return tuple(caption for caption, _ in self.captions()) == captions
 
     def show(self, events: Iterable[Any]) -> None:
-        """Have a whole stream shown that another thread reads."""
+        """Show a whole stream that another thread reads."""
         reader = reading(events, self.screen)
         self.wait(lambda: bool(self.ended))
         reader.join(PATIENCE_S)
@@ -120,7 +120,7 @@ def window(app: Any) -> Iterator[Callable[..., Window]]:
 
 
 def reading(events: Iterable[Any], listener: Callable[[Any], object]) -> threading.Thread:
-    """A thread that reads the stream, as a program's does."""
+    """Start a thread that reads the stream, as in a program, and return it."""
     thread = threading.Thread(target=assemble, args=(events,), kwargs={"on_update": listener}, daemon=True)
     thread.start()
     return thread
@@ -146,10 +146,10 @@ def run(code: str, *arguments: str, **environment: str) -> subprocess.CompletedP
     return done
 
 
-# What is seen
+# The visible contents
 
 
-def test_a_placeholder_of_the_asked_size_stands_there_before_any_event(window: Callable[..., Window]) -> None:
+def test_a_placeholder_of_the_requested_size_is_shown_before_any_event(window: Callable[..., Window]) -> None:
     shown = window(size=(300, 200))
     seen = shown.look()
     ((x, y),) = shown.places()
@@ -161,7 +161,7 @@ def test_a_placeholder_of_the_asked_size_stands_there_before_any_event(window: C
     assert shown.captions() == [("waiting for the first preview", "#767676")]
 
 
-def test_each_preview_takes_the_place_of_the_one_before_and_the_final_comes_last(window: Callable[..., Window]) -> None:
+def test_each_preview_replaces_the_one_before_and_the_final_is_last(window: Callable[..., Window]) -> None:
     shown = window()
     assembler = Assembler()
     assembler.subscribe(shown.screen)
@@ -200,7 +200,7 @@ def test_a_picture_larger_than_its_room_is_made_to_fit(window: Callable[..., Win
     assert {seen.getpixel(at) for at in ((x, y - 15), (x, y + 15))} == {GROUND}
 
 
-def test_the_window_is_seen_through_what_is_transparent(window: Callable[..., Window]) -> None:
+def test_the_window_is_visible_behind_transparent_pixels(window: Callable[..., Window]) -> None:
     file = BytesIO()
     clear = Image.new("RGBA", SIZE, (255, 0, 0, 0))
     clear.paste((*BLUE, 255), (0, 0, 48, 64))
@@ -223,7 +223,7 @@ def test_the_window_is_seen_through_what_is_transparent(window: Callable[..., Wi
     ],
     ids=["failed", "failed before a preview", "draft", "cut", "nothing"],
 )
-def test_what_is_no_final_is_not_passed_off_as_one(
+def test_drafts_and_failures_are_not_shown_as_finals(
     window: Callable[..., Window], events: list[Any], words: str, tint: str, colour: Any
 ) -> None:
     shown = window()
@@ -299,7 +299,8 @@ def test_a_screen_shows_one_stream_after_the_other(window: Callable[..., Window]
 
 
 DENSE = """
-import sys, threading, wire
+import sys, threading
+import samples
 from io import BytesIO
 from PIL import Image
 from PySide6.QtWidgets import QApplication
@@ -332,7 +333,7 @@ def test_a_dense_display_has_all_its_pixels_used(sent: tuple[int, int]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     ratio, width, height, is_as_large = done.stdout.split()
     assert (ratio, is_as_large) == ("2.0", "True")
-    assert 46 <= int(width) <= 48  # where it is resampled, the edge is blurred
+    assert 46 <= int(width) <= 48  # resampling blurs the edge
     assert int(height) == (48 if sent == (400, 100) else 128)
 
 
@@ -340,12 +341,12 @@ def test_a_dense_display_has_all_its_pixels_used(sent: tuple[int, int]) -> None:
 
 
 def flood(indices: Iterable[int]) -> list[samples.Wire]:
-    """Previews whose colours climb, and a blue final."""
+    """Return previews whose colours rise, and a blue final."""
     previews = [samples.partial(index=at, content=picture((at // 2, at % 2, 0)), seq=at) for at in indices]
     return [*previews, samples.done(content=picture(BLUE), seq=1_000)]
 
 
-# The final of the second item skips its preview, and is withdrawn: the first item's preview is still to be shown.
+# The final of the second item skips its preview, and is withdrawn: the first item's preview must still be shown.
 WITHDRAWN = [
     samples.partial("ig_1", content=picture(RED)),
     samples.partial("ig_2", content=picture(GREEN), output_index=1),
@@ -354,10 +355,10 @@ WITHDRAWN = [
 ]
 
 
-def test_a_window_that_is_busy_holds_up_no_stream_and_shows_the_final_at_last(window: Callable[..., Window]) -> None:
+def test_a_busy_window_delays_no_stream_and_shows_the_final_later(window: Callable[..., Window]) -> None:
     shown = window()
     reader = reading(flood(range(300)), shown.screen)
-    reader.join(PATIENCE_S)  # meanwhile Qt does nothing at all
+    reader.join(PATIENCE_S)  # Qt runs nothing meanwhile
     assert not reader.is_alive()
     shown.wait(lambda: bool(shown.ended))
     assert shown.colour() == BLUE
@@ -367,7 +368,7 @@ def test_a_window_that_is_busy_holds_up_no_stream_and_shows_the_final_at_last(wi
 def test_a_final_that_is_withdrawn_leaves_a_preview_that_was_skipped(window: Callable[..., Window]) -> None:
     shown = window()
     reader = reading(WITHDRAWN, shown.screen)
-    reader.join(PATIENCE_S)  # meanwhile Qt does nothing at all
+    reader.join(PATIENCE_S)  # Qt runs nothing meanwhile
     shown.wait(lambda: bool(shown.ended))
     (at,) = (at for at, (caption, _) in enumerate(shown.captions()) if caption.endswith("only a draft is left"))
     assert shown.look().getpixel(shown.places()[at]) == GREEN
@@ -397,12 +398,12 @@ def test_only_its_own_thread_touches_widgets_and_pixmaps(window: Callable[..., W
     shown = window()
     told_in: list[int] = []
     shown.screen.stream_ended.connect(lambda _: told_in.append(threading.get_ident()))
-    threading.setprofile(note)  # of the threads that begin from here on
+    threading.setprofile(note)  # for the threads that start from here on
     try:
         shown.show(play(Order(size=SIZE)).body)
     finally:
         threading.setprofile(None)
-    assert len(touched) >= 2  # the one that reads, and the one that decodes
+    assert len(touched) >= 2  # the reading thread and the decoding thread
     assert not set().union(*touched.values())
     assert told_in == [threading.get_ident()]
 
@@ -461,7 +462,7 @@ def test_a_widget_that_is_deleted_disturbs_no_stream(
     assert not shown.ended
 
 
-def test_what_waits_to_be_shown_goes_with_the_widget_and_without_a_word(
+def test_waiting_updates_are_dropped_with_the_widget_and_without_a_message(
     window: Callable[..., Window], caplog: pytest.LogCaptureFixture
 ) -> None:
     shown = window()
@@ -476,7 +477,7 @@ def test_what_waits_to_be_shown_goes_with_the_widget_and_without_a_word(
     assert not caplog.records
 
 
-def test_a_closed_window_that_is_opened_again_shows_what_came_meanwhile(window: Callable[..., Window]) -> None:
+def test_a_window_that_is_opened_again_shows_the_pictures_that_arrived_meanwhile(window: Callable[..., Window]) -> None:
     shown = window()
     shown.screen.close()
     shown.show([samples.done(content=picture(GREEN))])
@@ -484,7 +485,7 @@ def test_a_closed_window_that_is_opened_again_shows_what_came_meanwhile(window: 
     assert shown.colour() == GREEN
 
 
-def test_a_screen_goes_with_its_last_reference_and_needs_no_collector(window: Callable[..., Window]) -> None:
+def test_a_screen_is_freed_with_its_last_reference_without_the_garbage_collector(window: Callable[..., Window]) -> None:
     shown = window()
     shown.show([samples.done(content=picture(GREEN))])
     found = weakref.ref(shown.screen)
@@ -499,7 +500,8 @@ def test_a_screen_goes_with_its_last_reference_and_needs_no_collector(window: Ca
 @pytest.mark.parametrize("ending", ["app.exec()", "screen.close()", "del screen", "app.processEvents()", "app.quit()"])
 def test_a_stream_that_hangs_lets_the_program_end(ending: str) -> None:
     code = f"""
-import threading, wire
+import threading
+import samples
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 from imgassemble import assemble
@@ -527,10 +529,10 @@ print("done")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
-# Wrong use, and the program of the documentation
+# Wrong use, and the documented program
 
 
-def test_a_python_without_pyside6_says_what_to_install() -> None:
+def test_without_pyside6_the_error_names_the_package() -> None:
     code = "import sys; sys.modules['PySide6'] = None; import imgassemble.screens.qt"
     *_, sentence = run(code).stderr.strip().splitlines()
     assert sentence.startswith("imgassemble.errors.UsageError: Qt needs PySide6: pip install PySide6-Essentials")
@@ -540,7 +542,7 @@ def test_a_python_without_pyside6_says_what_to_install() -> None:
     ("platform", "sentence"),
     [("offscreen", "needs its application first: app = QApplication([])"), ("", "there is no display: set DISPLAY")],
 )
-def test_a_screen_without_an_application_says_what_to_do(platform: str, sentence: str) -> None:
+def test_a_screen_without_an_application_raises_an_error_with_advice(platform: str, sentence: str) -> None:
     code = "from imgassemble.screens.qt import QtScreen; QtScreen()"
     done = run(code, QT_QPA_PLATFORM=platform, DISPLAY="", WAYLAND_DISPLAY="")
     if sys.platform != "linux":
@@ -560,14 +562,14 @@ def test_a_screen_without_an_application_says_what_to_do(platform: str, sentence
         ({"columns": True}, "columns is a number of tiles"),
     ],
 )
-def test_arguments_that_cannot_work_are_told_at_once(app: Any, options: dict[str, Any], sentence: str) -> None:
+def test_invalid_arguments_are_refused_at_once(app: Any, options: dict[str, Any], sentence: str) -> None:
     from imgassemble.screens.qt import QtScreen
 
     with pytest.raises(UsageError, match=re.escape(sentence)):
         QtScreen(**options)
 
 
-# Runs a program as it is; when the stream has ended it takes a picture of the window, and closes it.
+# Runs a program unchanged. After the end of the stream it takes a picture of the window, and closes it.
 RUNNER = """
 import runpy, sys, warnings
 from PySide6.QtCore import QTimer
@@ -585,7 +587,7 @@ def run(_, original=QApplication.exec):
     original()
 
 QApplication.exec = run
-warnings.simplefilter("ignore", ResourceWarning)  # its thread ends with it, and so does the connection
+warnings.simplefilter("ignore", ResourceWarning)  # the thread and its connection end with the program
 runpy.run_path(program, run_name="__main__")
 """
 

@@ -1,4 +1,4 @@
-"""Refresh callbacks: the laws of the mailbox at explicit times, and the thread around it, which holds up no feed."""
+"""The Refresher: the laws of its mailbox at explicit times, and its thread, which never delays a feed."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from imgassemble import (
     iter_updates,
 )
 from imgassemble.screens.mailbox import MOST_WAITING, Mailbox, Policy
-from imgassemble.screens.refresher import Refresher
+from imgassemble.screens.refresher import Refresher, _Phase
 
-PATIENCE_S = 30  # what a test waits for comes at once; a shared machine may take longer
-OWED = (FinalReady, FinalWithdrawn, ItemEnded, StreamEnded)
+PATIENCE_S = 30  # each wait takes milliseconds; a busy machine may need longer
+REQUIRED = (FinalReady, FinalWithdrawn, ItemEnded, StreamEnded)
 FINAL = samples.png(5, 4)
 EVENTS = [
     samples.call("generating", seq=1),
@@ -51,24 +51,24 @@ EVENTS = [
 ]
 
 
-def told(events: Iterable[Any]) -> list[Update]:
+def updates_of(events: Iterable[Any]) -> list[Update]:
     return list(iter_updates(events))
 
 
 def failed_then_good(times: int) -> list[Wire]:
-    """Snapshots that withdraw the picture of an item and give it again, without end."""
+    """Return snapshots that withdraw the picture of an item and send it again, `times` times."""
     members = (samples.member(content=None, status="failed"), samples.member(content=FINAL))
     return [samples.snapshot("completed", [members[at % 2]], seq=at) for at in range(2 * times)]
 
 
 def wanted(updates: Iterable[Update], policy: Policy) -> list[Update]:
-    """Those of the updates that a policy shows."""
-    previews = (each for each in updates if isinstance(each, (FrameAdded, *OWED)))
+    """Return the updates that a policy shows."""
+    previews = (each for each in updates if isinstance(each, (FrameAdded, *REQUIRED)))
     return [each for each in previews if policy == "all" or not isinstance(each, FrameAdded) or each.is_latest]
 
 
-def owed(updates: Iterable[Update]) -> list[Update]:
-    return [each for each in updates if isinstance(each, OWED)]
+def required(updates: Iterable[Update]) -> list[Update]:
+    return [each for each in updates if isinstance(each, REQUIRED)]
 
 
 def of_item(updates: Iterable[Update], item_id: str) -> list[Update]:
@@ -88,7 +88,7 @@ def is_subsequence(some_of: Iterable[Update], updates: Iterable[Update]) -> bool
 
 
 class Play:
-    """A mailbox, what was put into it, and what was taken out when."""
+    """A mailbox with the updates that were put in, and the updates that were taken out with their times."""
 
     def __init__(self, policy: Policy = "latest", min_interval_s: float = 0.0) -> None:
         self.policy = policy
@@ -103,31 +103,33 @@ class Play:
 
     def tell(self, *updates: Update) -> None:
         for update in wanted(updates, self.policy):
-            assert self.mailbox.wants(update)
+            assert self.mailbox.accepts(update)
             self.mailbox.put(update)
             self.put.append(update)
 
     def take(self) -> bool:
-        """Take what is due now, if anything is."""
-        due = self.mailbox.next(self.now)
+        """Take the update that is due now, if there is one."""
+        due = self.mailbox.take_due(self.now)
         if isinstance(due, float):
             assert due > 0
-            assert self.policy == "all" or len(owed(self.shown)) == len(owed(self.put)), "what is owed waited"
+            assert self.policy == "all" or len(required(self.shown)) == len(required(self.put)), (
+                "a required update waited"
+            )
         elif due is not None:
             self.taken.append((self.now, due))
         return not isinstance(due, float | None)
 
     def drain(self) -> list[Update]:
-        """Take all that waits, each as soon as it is due."""
+        """Take all waiting updates, each as soon as it is due."""
         before = len(self.taken)
         while len(self.mailbox):
-            due = self.mailbox.next(self.now)
+            due = self.mailbox.take_due(self.now)
             assert due is not None
             if isinstance(due, float):
                 self.now += due
             else:
                 self.taken.append((self.now, due))
-        assert self.mailbox.next(self.now) is None
+        assert self.mailbox.take_due(self.now) is None
         return self.shown[before:]
 
 
@@ -139,10 +141,10 @@ policies: st.SearchStrategy[Policy] = st.sampled_from(("latest", "all"))
 
 @st.composite
 def plays(draw: st.DrawFn) -> Play:
-    """One or two streams after each other, cut anywhere or closed, with takes at any moments in between."""
+    """Draw one or two streams in a row, cut anywhere or closed, with takes at any moments in between."""
     play = Play(draw(policies), draw(st.sampled_from((0, 0.5, 3.0))))
     for _ in range(draw(st.integers(1, 2))):
-        updates = told(draw(streams))
+        updates = updates_of(draw(streams))
         for update in updates[: draw(st.integers(0, len(updates)))] if draw(st.booleans()) else updates:
             play.tell(update)
             for wait_s in draw(st.lists(st.sampled_from((0.0, 0.3, 0.5, 4.0)), max_size=3)):
@@ -152,9 +154,9 @@ def plays(draw: st.DrawFn) -> Play:
 
 
 @given(plays())
-def test_what_is_owed_is_shown_in_the_order_told(play: Play) -> None:
+def test_required_updates_are_shown_in_their_order(play: Play) -> None:
     play.drain()
-    assert owed(play.shown) == owed(play.put)
+    assert required(play.shown) == required(play.put)
 
 
 @given(plays())
@@ -165,7 +167,7 @@ def test_an_item_never_goes_back(play: Play) -> None:
 
 
 @given(plays())
-def test_all_shows_everything_in_the_order_told(play: Play) -> None:
+def test_all_shows_everything_in_order(play: Play) -> None:
     play.drain()
     assert play.policy == "latest" or play.shown == play.put
 
@@ -173,7 +175,7 @@ def test_all_shows_everything_in_the_order_told(play: Play) -> None:
 @given(st.lists(st.booleans(), max_size=30), streams)
 def test_the_end_of_a_stream_comes_after_everything_else_of_it(takes: list[bool], events: list[Wire]) -> None:
     play = Play(min_interval_s=2.0)
-    for at, update in enumerate(told(events)):
+    for at, update in enumerate(updates_of(events)):
         play.tell(update)
         if at < len(takes) and takes[at]:
             play.take()
@@ -183,37 +185,37 @@ def test_the_end_of_a_stream_comes_after_everything_else_of_it(takes: list[bool]
 
 
 @given(plays())
-def test_what_is_put_is_shown_or_counted_as_skipped(play: Play) -> None:
+def test_each_update_is_shown_or_counted_as_skipped(play: Play) -> None:
     play.drain()
     assert len(play.shown) + play.mailbox.skipped == len(play.put)
 
 
 @given(plays())
-def test_of_an_item_only_the_newest_preview_waits_and_comes_last(play: Play) -> None:
+def test_only_the_newest_preview_of_an_item_waits_and_it_comes_last(play: Play) -> None:
     waiting = play.drain()
     for item_id in ids_in(waiting) if play.policy == "latest" else ():
         previews = [each for each in of_item(waiting, item_id) if isinstance(each, FrameAdded)]
         told_of_it = [each for each in of_item(play.put, item_id) if isinstance(each, FrameAdded)]
         ends = [each for each in waiting if isinstance(each, (ItemEnded, StreamEnded))]
         assert not previews or previews[-1] == told_of_it[-1]
-        assert len(previews) <= 1 + len(ends)  # and one that no final replaced before each end
+        assert len(previews) <= 1 + len(ends)  # one before each end that came without a final
 
 
 @given(plays())
-def test_when_previews_are_skipped_what_is_owed_is_still_shown(play: Play) -> None:
+def test_required_updates_are_shown_after_previews_were_skipped(play: Play) -> None:
     waiting = len(play.mailbox)
     before = play.mailbox.skipped
     skipped = play.mailbox.skip_previews()
     assert play.mailbox.skipped == before + skipped
     assert len(play.drain()) == waiting - skipped
-    assert owed(play.shown) == owed(play.put)
+    assert required(play.shown) == required(play.put)
 
 
 @given(plays(), st.sampled_from((0.0, 0.5, 3.0)))
 def test_two_previews_are_an_interval_apart(play: Play, later_s: float) -> None:
     play.now += later_s
     play.drain()
-    ends = (ItemEnded, StreamEnded)  # before which the last preview comes at once
+    ends = (ItemEnded, StreamEnded)  # the last preview before them is shown at once
     starts = [
         at
         for (at, update), (_, then) in pairwise([*play.taken, (0.0, None)])
@@ -229,7 +231,7 @@ def partials(count: int, item_id: str = "ig_1") -> list[Wire]:
 @given(st.lists(st.booleans(), max_size=12), policies)
 def test_the_indices_of_previews_increase(takes: list[bool], policy: Policy) -> None:
     play = Play(policy)
-    for update, is_taken in zip(told(partials(12)), [*takes, *[False] * 99], strict=False):
+    for update, is_taken in zip(updates_of(partials(12)), [*takes, *[False] * 99], strict=False):
         play.tell(update)
         if is_taken:
             play.take()
@@ -254,7 +256,7 @@ def test_an_item_keeps_its_turn_when_its_preview_is_replaced() -> None:
 def test_the_end_of_a_stream_does_not_wait_for_the_interval_of_late_previews() -> None:
     play = Play(min_interval_s=9.0)
     early, late = ([samples.partial(f"ig_{at}", index) for at in range(3)] for index in (0, 1))
-    play.tell(*told([*early, samples.snapshot("incomplete", []), *late]))
+    play.tell(*updates_of([*early, samples.snapshot("incomplete", []), *late]))
     play.tell(*Assembler().feed(samples.partial("ig_9", 0)))  # of a stream that goes on
     shown = play.drain()
     assert [type(each) for each in shown] == [*[FrameAdded, ItemEnded] * 3, *[FrameAdded] * 3, StreamEnded, FrameAdded]
@@ -278,15 +280,15 @@ def test_a_final_overtakes_previews_that_wait_for_the_interval() -> None:
 def test_the_interval_counts_from_when_a_preview_is_begun() -> None:
     play = Play(min_interval_s=2.0)
     play.tell(*Assembler().feed(samples.partial("ig_1", 0)), *Assembler().feed(samples.partial("ig_2", 0)))
-    assert play.mailbox.next(0.0)
-    play.mailbox.began(5.0)  # it was prepared until then
-    assert play.mailbox.next(6.0) == 1.0
-    assert isinstance(play.mailbox.next(7.0), FrameAdded)
+    assert play.mailbox.take_due(0.0)
+    play.mailbox.restart_interval(5.0)  # it was prepared until then
+    assert play.mailbox.take_due(6.0) == 1.0
+    assert isinstance(play.mailbox.take_due(7.0), FrameAdded)
 
 
-def test_with_all_what_was_told_after_a_preview_waits_for_it() -> None:
+def test_with_all_the_updates_after_a_preview_wait_for_it() -> None:
     play = Play("all", min_interval_s=2.0)
-    play.tell(*told(EVENTS))
+    play.tell(*updates_of(EVENTS))
     assert play.take()
     assert not play.take()
     assert [at for at, update in play.taken + [(play.now, each) for each in play.drain()]][-1] == 2.0
@@ -302,18 +304,19 @@ def test_a_preview_may_follow_a_withdrawn_final() -> None:
 
 def test_a_partial_that_came_late_is_shown_by_all_alone() -> None:
     updates = [update for index in (1, 0) for update in Assembler().feed(samples.partial(index=index))]
-    late = [each for each in told([samples.partial(index=1), samples.partial(index=0)]) if isinstance(each, FrameAdded)]
+    previews = updates_of([samples.partial(index=1), samples.partial(index=0)])
+    late = [each for each in previews if isinstance(each, FrameAdded)]
     assert [each.is_latest for each in late] == [True, False]
-    assert [Mailbox("latest", 0).wants(each) for each in late] == [True, False]
-    assert [Mailbox("all", 0).wants(each) for each in late] == [True, True]
-    assert not any(Mailbox("all", 0).wants(each) for each in updates if not isinstance(each, FrameAdded))
+    assert [Mailbox("latest", 0).accepts(each) for each in late] == [True, False]
+    assert [Mailbox("all", 0).accepts(each) for each in late] == [True, True]
+    assert not any(Mailbox("all", 0).accepts(each) for each in updates if not isinstance(each, FrameAdded))
 
 
 def test_all_skips_the_oldest_previews_above_its_bound() -> None:
     play = Play("all")
-    (first, *_) = (each for each in told(partials(1)) if isinstance(each, FrameAdded))
+    (first, *_) = (each for each in updates_of(partials(1)) if isinstance(each, FrameAdded))
     play.tell(*[FrameAdded("ig_1", first.frame, is_latest=True) for _ in range(MOST_WAITING + 10)])
-    play.tell(*(each for each in told(EVENTS) if isinstance(each, OWED)))
+    play.tell(*(each for each in updates_of(EVENTS) if isinstance(each, REQUIRED)))
     assert len(play.mailbox) == MOST_WAITING
     shown = play.drain()
     assert play.mailbox.skipped == 13
@@ -342,7 +345,7 @@ def test_a_stream_that_replaces_finals_forever_keeps_its_last_words(policy: Poli
 
 
 class Screen:
-    """A callback that writes down what it was shown, and in which thread; it can be held up."""
+    """A callback that records its arguments and its thread. The test can block it."""
 
     def __init__(self, *, is_held: bool = False) -> None:
         self.shown: list[Any] = []
@@ -433,10 +436,10 @@ def test_a_busy_screen_that_shows_all_skips_above_the_bound() -> None:
 
 
 class Decoded:
-    """Stands for pixels: only one that has a weak reference can be seen to go."""
+    """Stands for pixels, and supports weak references, so that the test sees when it is freed."""
 
 
-def test_what_was_decoded_for_a_call_goes_with_it_and_waits_for_no_collector() -> None:
+def test_decoded_pixels_are_freed_with_their_call_without_the_garbage_collector() -> None:
     alive: list[weakref.ref[Decoded]] = []
 
     def prepare(_update: Any) -> Decoded:
@@ -454,7 +457,7 @@ def test_what_was_decoded_for_a_call_goes_with_it_and_waits_for_no_collector() -
     assert refresher.shown > 1
 
 
-def test_refreshers_do_not_hinder_each_other() -> None:
+def test_refreshers_do_not_delay_each_other() -> None:
     slow, slower, fast = Screen(is_held=True), Screen(is_held=True), Screen()
     refreshers = [Refresher(slow), Refresher(slower, policy="all"), Refresher(fast)]
     assembler = Assembler()
@@ -553,7 +556,7 @@ def test_the_interval_counts_from_when_the_callback_is_called() -> None:
     assembler.subscribe(refresher)
     assembler.feed(samples.partial("ig_1", 0))
     screen.wait()
-    now[0] = 16  # ten after it was taken, nine after it was shown
+    now[0] = 16  # ten seconds after the first was taken, nine after it was shown
     assembler.feed(samples.partial("ig_2", 0))
     assembler.feed(samples.done("ig_1", FINAL))
     assert is_ended.wait(PATIENCE_S)
@@ -588,10 +591,10 @@ def test_a_clock_that_is_set_by_hand_is_asked_again_when_the_refresher_is_woken(
     assert refresher.close(PATIENCE_S)
 
 
-# Where the callback runs
+# The thread of the callback
 
 
-def test_dispatch_has_the_callback_called_in_the_thread_of_the_window() -> None:
+def test_dispatch_calls_the_callback_in_the_thread_of_the_window() -> None:
     window: queue.Queue[Callable[[], None]] = queue.Queue()
     screen = Screen()
     refresher = Refresher(screen, dispatch=window.put, policy="all")
@@ -600,7 +603,7 @@ def test_dispatch_has_the_callback_called_in_the_thread_of_the_window() -> None:
         function = window.get(timeout=PATIENCE_S)
         assert window.empty(), "at most one call waits"
         function()
-        function()  # a second time is for nothing
+        function()  # a second call does nothing
     assert refresher.close()
     assert screen.threads == {threading.get_ident()}
     assert screen.kinds == ["FrameAdded", "FrameAdded", *ENDS]
@@ -613,7 +616,7 @@ def test_a_dispatch_may_call_at_once() -> None:
     assert screen.kinds[-3:] == ENDS
 
 
-def test_a_dispatch_that_raises_is_logged_and_its_update_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dispatch_that_raises_is_logged_and_its_update_is_skipped(caplog: pytest.LogCaptureFixture) -> None:
     kept = []
 
     def dispatch(function: Callable[[], None]) -> None:
@@ -625,14 +628,14 @@ def test_a_dispatch_that_raises_is_logged_and_its_update_passed_over(caplog: pyt
     screen = Screen()
     with Refresher(screen, dispatch=dispatch, policy="all") as refresher:
         assemble(EVENTS, on_update=refresher)
-    kept[0]()  # it was given up
+    kept[0]()  # it was skipped: this does nothing
     assert screen.kinds == ["FrameAdded", *ENDS]
     assert (refresher.shown, refresher.skipped) == (4, 1)
     assert lines(caplog) == ["a listener failed on FrameAdded; the stream goes on"]
     assert "the window is gone" in caplog.text
 
 
-def test_closing_in_the_thread_of_the_window_makes_the_calls_that_are_owed_there() -> None:
+def test_closing_in_the_thread_of_the_window_makes_the_required_calls_there() -> None:
     window: queue.Queue[Callable[[], None]] = queue.Queue()
     screen, assembler = Screen(), Assembler()
     refresher = Refresher(screen, dispatch=window.put, prepare=lambda update: type(update).__name__)
@@ -645,7 +648,7 @@ def test_closing_in_the_thread_of_the_window_makes_the_calls_that_are_owed_there
     assert refresher.close(timeout_s=1e6)
     worker.join(PATIENCE_S)
     assert not worker.is_alive()
-    function()  # for nothing: it was made
+    function()  # this does nothing: the call was made
     assert screen.kinds == screen.prepared == ["FrameAdded", *ENDS]
     assert screen.threads == {threading.get_ident()}
 
@@ -660,7 +663,7 @@ def test_closing_in_the_thread_of_the_window_skips_previews_at_once(caplog: pyte
     assembler.feed(samples.partial("ig_2", 0))
     assert not refresher.close(timeout_s=1e6)
     assert (screen.kinds, refresher.skipped) == (["FrameAdded"], 1)
-    assert lines(caplog) == ["a Refresher was closed before all was shown: 1 updates are given up"]
+    assert lines(caplog) == ["a Refresher was closed before all was shown: 1 updates are abandoned"]
 
 
 def test_a_callback_that_raises_is_logged_and_the_rest_is_shown(caplog: pytest.LogCaptureFixture) -> None:
@@ -678,7 +681,7 @@ def test_a_callback_that_raises_is_logged_and_the_rest_is_shown(caplog: pytest.L
     assert all(record.exc_info for record in caplog.records)
 
 
-def test_prepare_runs_in_the_refreshers_thread_for_what_is_shown() -> None:
+def test_prepare_runs_in_the_refreshers_thread_for_shown_updates() -> None:
     window: queue.Queue[Callable[[], None]] = queue.Queue()
     screen, preparing = Screen(), Screen()
 
@@ -695,7 +698,7 @@ def test_prepare_runs_in_the_refreshers_thread_for_what_is_shown() -> None:
     assert threading.get_ident() not in preparing.threads
 
 
-def test_what_cannot_be_prepared_is_logged_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_update_that_cannot_be_prepared_is_logged_and_skipped(caplog: pytest.LogCaptureFixture) -> None:
     screen = Screen()
 
     def prepare(update: Update) -> None:
@@ -713,14 +716,14 @@ def test_what_cannot_be_prepared_is_logged_and_passed_over(caplog: pytest.LogCap
 
 
 class AsyncScreen(Screen):
-    """A callback that takes several turns of the loop."""
+    """A callback that needs several turns of the loop."""
 
     async def __call__(self, update: Any, *prepared: Any) -> None:  # type: ignore[override]
         super().__call__(update, *prepared)
         before = len(self.shown)
         for _ in range(3):
             await asyncio.sleep(0)
-        assert len(self.shown) == before, "the next one began before this one was done"
+        assert len(self.shown) == before, "the next call began before this one was done"
 
 
 class Later:
@@ -790,7 +793,7 @@ def test_the_loop_may_be_that_of_the_first_update(form: Callable[[AsyncScreen], 
     assert screen.kinds == ["FrameAdded", "FrameAdded", *ENDS]
 
 
-def test_a_thread_may_feed_what_is_shown_on_a_loop() -> None:
+def test_a_thread_may_feed_a_refresher_whose_callback_runs_on_a_loop() -> None:
     screen = AsyncScreen()
 
     async def main() -> None:
@@ -827,7 +830,7 @@ def test_a_coroutine_callback_that_raises_is_logged_and_the_rest_is_shown(caplog
     assert len(lines(caplog)) == caplog.text.count("TimeoutError: broken screen") == 5
 
 
-def test_a_callback_that_awaits_what_was_cancelled_is_logged_and_the_rest_is_shown(
+def test_a_callback_that_awaits_a_cancelled_task_is_logged_and_the_rest_is_shown(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def show(update: Update) -> None:
@@ -848,9 +851,9 @@ def test_a_callback_that_awaits_what_was_cancelled_is_logged_and_the_rest_is_sho
 def test_a_coroutine_callback_without_a_loop_is_refused() -> None:
     refresher = Refresher(AsyncScreen())
     with pytest.raises(UsageError, match="make the Refresher inside a coroutine"):
-        refresher(told(EVENTS)[-1])
+        refresher(updates_of(EVENTS)[-1])
     assert refresher.close()
-    refresher(told(EVENTS)[-1])
+    refresher(updates_of(EVENTS)[-1])
 
 
 def test_an_awaitable_without_a_loop_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -861,7 +864,7 @@ def test_an_awaitable_without_a_loop_is_logged_once(caplog: pytest.LogCaptureFix
     assert "make the Refresher inside a coroutine" in caplog.text
 
 
-def test_what_comes_after_the_loop_has_gone_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_updates_after_the_end_of_the_loop_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     screen = AsyncScreen()
 
     async def main() -> Refresher:
@@ -885,7 +888,7 @@ def test_a_callback_that_is_cancelled_with_its_loop_is_the_last(caplog: pytest.L
         refresher = Refresher(show_forever, policy="all")
         await aassemble(streamed(EVENTS), on_update=refresher)
         await has_begun.wait()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:  # as asyncio.run does in the end
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:  # as asyncio.run does at its end
             task.cancel()
         assert await refresher.aclose(PATIENCE_S)
         return refresher
@@ -895,7 +898,7 @@ def test_a_callback_that_is_cancelled_with_its_loop_is_the_last(caplog: pytest.L
     assert len(lines(caplog)) == 1
 
 
-def test_a_loop_that_stands_still_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_does_not_wait_for_a_stopped_loop(caplog: pytest.LogCaptureFixture) -> None:
     has_begun = threading.Event()
 
     async def show_forever(update: Update) -> None:
@@ -941,7 +944,7 @@ def test_closing_waits_until_the_last_update_was_shown() -> None:
     assert refresher.close()
 
 
-def test_closing_gives_up_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_abandons_a_long_call_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     screen = Screen(is_held=True)
     refresher = Refresher(screen, policy="all")
     assemble(EVENTS, on_update=refresher)
@@ -949,7 +952,7 @@ def test_closing_gives_up_with_one_warning(caplog: pytest.LogCaptureFixture) -> 
     (worker,) = workers_of(refresher)
     assert not refresher.close(timeout_s=0.01)
     assert not refresher.close()
-    assert lines(caplog) == ["a Refresher was closed before all was shown: 5 updates are given up"]
+    assert lines(caplog) == ["a Refresher was closed before all was shown: 5 updates are abandoned"]
     screen.release()
     worker.join(PATIENCE_S)
     assert not worker.is_alive()
@@ -957,7 +960,7 @@ def test_closing_gives_up_with_one_warning(caplog: pytest.LogCaptureFixture) -> 
     assert (refresher.shown, refresher.skipped) == (1, 4)
 
 
-def test_what_comes_after_closing_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+def test_updates_after_closing_are_skipped(caplog: pytest.LogCaptureFixture) -> None:
     screen = Screen()
     refresher = Refresher(screen)
     assert refresher.close(0)
@@ -967,7 +970,7 @@ def test_what_comes_after_closing_is_passed_over(caplog: pytest.LogCaptureFixtur
     assert not lines(caplog)
 
 
-def test_an_exception_passes_through_the_block_after_what_came_is_shown() -> None:
+def test_an_exception_leaves_the_block_after_the_updates_are_shown() -> None:
     screen, assembler = Screen(), Assembler()
     with pytest.raises(ZeroDivisionError):
         with Refresher(screen) as refresher:
@@ -1070,7 +1073,7 @@ closings = pytest.mark.parametrize("close", [close_sync, close_async])
 
 
 @closings
-def test_when_the_time_is_up_previews_are_skipped_and_what_is_owed_is_shown_last(
+def test_after_the_timeout_previews_are_skipped_and_required_updates_are_shown(
     close: Callable[[Refresher, float], bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     screen = Screen()
@@ -1079,7 +1082,7 @@ def test_when_the_time_is_up_previews_are_skipped_and_what_is_owed_is_shown_last
     assert not close(refresher, 0.2)
     assert screen.kinds == ["FrameAdded", *ENDS]
     assert (refresher.shown, refresher.skipped) == (4, 99)
-    assert lines(caplog) == ["a Refresher was closed before all was shown: 99 updates are given up"]
+    assert lines(caplog) == ["a Refresher was closed before all was shown: 99 updates are abandoned"]
 
 
 @closings
@@ -1088,7 +1091,7 @@ def test_a_slow_callback_is_waited_for_while_it_returns(close: Callable[[Refresh
 
     def show(update: Update) -> None:
         kinds.append(type(update).__name__)
-        while not refresher._is_closed or (len(kinds) == 2 and not refresher.skipped):  # until the time is up
+        while refresher._phase is _Phase.OPEN or (len(kinds) == 2 and not refresher.skipped):  # until the timeout
             threading.Event().wait(0.001)
 
     refresher = Refresher(show, policy="all")
@@ -1098,7 +1101,7 @@ def test_a_slow_callback_is_waited_for_while_it_returns(close: Callable[[Refresh
     assert (refresher.shown, refresher.skipped) == (5, 98)
 
 
-def test_closing_on_a_loop_gives_up_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_on_a_loop_abandons_a_long_call_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         screen = Screen(is_held=True)
         refresher = Refresher(screen)
@@ -1152,7 +1155,7 @@ def test_two_may_close_at_once() -> None:
     assert answers == {True: 2}
 
 
-# Programs, and wrong use
+# Programs and wrong use
 
 
 PROGRAM = """
@@ -1175,12 +1178,12 @@ def test_a_callback_that_never_returns_does_not_keep_a_program_from_ending(last:
     subprocess.run([sys.executable, "-c", PROGRAM + last], check=True, timeout=60)
 
 
-def test_asyncio_is_not_imported_where_nothing_is_awaited() -> None:
+def test_asyncio_is_not_imported_if_nothing_is_awaited() -> None:
     code = """
 import pydantic
 class Model(pydantic.BaseModel):
     type: str
-Model(type="")  # it brings its plugins along
+Model(type="")  # this imports the plugins of pydantic
 import sys
 before = set(sys.modules)
 import imgassemble
@@ -1231,5 +1234,5 @@ def test_a_wrong_timeout_is_refused(timeout_s: Any) -> None:
 def test_a_refresher_says_how_far_it_is() -> None:
     refresher = Refresher(print)
     refresher.close()
-    refresher(told(EVENTS)[-1])
+    refresher(updates_of(EVENTS)[-1])
     assert repr(refresher) == "<Refresher of 0 waiting updates, 0 shown, 1 skipped>"

@@ -1,4 +1,4 @@
-"""Pictures in a terminal: what is written byte for byte, what a terminal makes of it, and sessions in real ones."""
+"""Pictures in a terminal: the bytes that are written, their effect in a terminal, and sessions in real terminals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import pytest
 import samples
@@ -33,27 +33,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgassemble import Assembler, UsageError, assemble
+from imgassemble import Assembler, FinalReady, Frame, UsageError, assemble
 from imgassemble.screens import TerminalScreen
 from imgassemble.screens.graphics import (
     Block,
     Graphics,
-    cells_for,
-    cut,
-    graphics_of,
-    half_blocks,
-    inline_picture,
-    kitty_picture,
-    kitty_removal,
-    png_of,
-    redrawn,
-    width_of,
-    wrapped,
+    choose_graphics,
+    cut_to_columns,
+    draw_half_blocks,
+    encode_inline,
+    encode_kitty,
+    encode_kitty_removal,
+    encode_png,
+    fit_cells,
+    measure_columns,
+    redraw,
+    wrap_to_columns,
 )
 from imgassemble.screens.terminal import printing_above
 from imgassemble.simulator import Order, pictures_of, play
 
-PATIENCE_S = 30  # what a test waits for comes at once; a shared machine may take longer
+PATIENCE_S = 30  # each wait takes milliseconds; a busy machine may need longer
 FINAL = samples.png(8, 8, (0, 200, 0))
 UNDECODABLE = b"".join([samples.png(3, 3)[:33], samples.png_chunk(b"IDAT", b"no pixels"), samples.png_chunk(b"IEND")])
 EVIL = "\x1b[2J\x1b]0;pwned\x07\r\n\u202e\x9b31m\x00"
@@ -67,14 +67,14 @@ WHOLE = [
 
 @pytest.fixture(autouse=True)
 def _a_terminal_of_80_by_24(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is found where an output does not say how large it is."""
+    """Set the size of an output that does not report its own."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "24")
     for name in ("NO_COLOR", "TMUX", "KITTY_WINDOW_ID", "TERM_PROGRAM", "LC_TERMINAL", "COLORTERM"):
         monkeypatch.delenv(name, raising=False)
 
 
-# ---- which graphics
+# ---- the choice of graphics
 
 _SAID: list[tuple[dict[str, str], Graphics]] = [
     ({"TERM": "xterm-kitty"}, "kitty"),
@@ -101,14 +101,14 @@ _SAID: list[tuple[dict[str, str], Graphics]] = [
 
 
 @pytest.mark.parametrize(("environment", "graphics"), _SAID)
-def test_the_environment_tells_which_graphics(environment: dict[str, str], graphics: Graphics) -> None:
-    assert graphics_of(environment, is_terminal=True, encoding="utf-8") == graphics
-    assert graphics_of(environment, is_terminal=False, encoding="utf-8") == "text"
+def test_the_environment_variables_choose_the_graphics(environment: dict[str, str], graphics: Graphics) -> None:
+    assert choose_graphics(environment, is_terminal=True, encoding="utf-8") == graphics
+    assert choose_graphics(environment, is_terminal=False, encoding="utf-8") == "text"
 
 
 @pytest.mark.parametrize(("encoding", "graphics"), [("ascii", "text"), ("latin-1", "text"), (None, "blocks-256")])
-def test_where_half_blocks_cannot_be_written_there_are_lines(encoding: str | None, graphics: Graphics) -> None:
-    assert graphics_of({"TERM": "xterm"}, is_terminal=True, encoding=encoding) == graphics
+def test_lines_are_printed_if_half_blocks_cannot_be_encoded(encoding: str | None, graphics: Graphics) -> None:
+    assert choose_graphics({"TERM": "xterm"}, is_terminal=True, encoding=encoding) == graphics
 
 
 # ---- half blocks, byte for byte
@@ -125,9 +125,9 @@ def image_of(rows: list[list[Any]], mode: Literal["RGB", "RGBA"] = "RGB") -> Ima
 RED, BLUE, GREY = (255, 0, 0), (0, 0, 255), (128, 128, 128)
 
 
-def test_a_cell_is_two_pixels_and_a_colour_is_named_where_it_changes() -> None:
+def test_a_cell_is_two_pixels_and_a_colour_is_sent_only_when_it_changes() -> None:
     image = image_of([[RED, RED, BLUE], [BLUE, BLUE, BLUE], [GREY] * 3, [GREY] * 3])
-    assert half_blocks(image, (3, 2)) == (
+    assert draw_half_blocks(image, (3, 2)) == (
         "\x1b[38;2;255;0;0;48;2;0;0;255m▀▀\x1b[38;2;0;0;255m▀\x1b[0m",
         "\x1b[38;2;128;128;128;48;2;128;128;128m▀▀▀\x1b[0m",
     )
@@ -135,20 +135,20 @@ def test_a_cell_is_two_pixels_and_a_colour_is_named_where_it_changes() -> None:
 
 def test_with_256_colours_the_nearest_is_named() -> None:
     image = image_of([[RED, GREY, (1, 2, 3)], [(0, 95, 175), (190, 188, 186), (254, 255, 255)]])
-    assert half_blocks(image, (3, 1), has_all_colours=False) == (
+    assert draw_half_blocks(image, (3, 1), has_all_colours=False) == (
         "\x1b[38;5;196;48;5;25m▀\x1b[38;5;244;48;5;250m▀\x1b[38;5;16;48;5;231m▀\x1b[0m",
     )
 
 
-def test_where_a_picture_is_transparent_the_terminal_shows() -> None:
+def test_the_terminal_is_visible_behind_transparent_pixels() -> None:
     seen, gone = (255, 0, 0, 255), (0, 0, 255, 0)
     image = image_of([[gone, seen, gone, seen], [gone, gone, seen, seen]], "RGBA")
-    assert half_blocks(image, (4, 1)) == (" \x1b[38;2;255;0;0m▀▄\x1b[48;2;255;0;0m▀\x1b[0m",)
+    assert draw_half_blocks(image, (4, 1)) == (" \x1b[38;2;255;0;0m▀▄\x1b[48;2;255;0;0m▀\x1b[0m",)
 
 
 def test_a_picture_is_averaged_to_its_cells() -> None:
     image = image_of([[(0, 0, 0), (100, 100, 100)] * 2] * 4)
-    assert half_blocks(image, (1, 1)) == ("\x1b[38;2;50;50;50;48;2;50;50;50m▀\x1b[0m",)
+    assert draw_half_blocks(image, (1, 1)) == ("\x1b[38;2;50;50;50;48;2;50;50;50m▀\x1b[0m",)
 
 
 sides = st.integers(1, 300)
@@ -156,28 +156,28 @@ sides = st.integers(1, 300)
 
 @given(st.tuples(sides, sides), st.tuples(sides, sides), st.sampled_from((1.0, 1.9, 2.0, 2.4)))
 def test_cells_fit_their_room(aspect: tuple[int, int], room: tuple[int, int], cell_aspect: float) -> None:
-    columns, rows = cells_for(aspect, room, cell_aspect)
+    columns, rows = fit_cells(aspect, room, cell_aspect)
     assert 1 <= columns <= room[0]
     assert 1 <= rows <= room[1]
 
 
 def test_cells_keep_the_aspect_of_a_picture() -> None:
-    assert cells_for((1024, 1024), (79, 20)) == (40, 20)
-    assert cells_for((1536, 1024), (79, 50)) == (79, 26)
-    assert cells_for((1024, 1024), (79, 20), 2.5) == (50, 20)
+    assert fit_cells((1024, 1024), (79, 20)) == (40, 20)
+    assert fit_cells((1536, 1024), (79, 50)) == (79, 26)
+    assert fit_cells((1024, 1024), (79, 20), 2.5) == (50, 20)
 
 
 # ---- protocols, byte for byte
 
 
 def test_a_small_png_is_one_kitty_command() -> None:
-    assert kitty_picture(b"PNG", (4, 2), 7) == "\x1b_Ga=T,f=100,i=7,p=1,c=4,r=2,C=1,q=2,m=0;UE5H\x1b\\"
-    assert kitty_removal(7) == "\x1b_Ga=d,d=I,i=7,q=2\x1b\\"
+    assert encode_kitty(b"PNG", (4, 2), 7) == "\x1b_Ga=T,f=100,i=7,p=1,c=4,r=2,C=1,q=2,m=0;UE5H\x1b\\"
+    assert encode_kitty_removal(7) == "\x1b_Ga=d,d=I,i=7,q=2\x1b\\"
 
 
 def test_a_large_png_is_sent_in_chunks_of_4096_characters() -> None:
     data = bytes(range(256)) * 30
-    chunks = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", kitty_picture(data, (4, 2), 7))
+    chunks = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", encode_kitty(data, (4, 2), 7))
     assert [keys for keys, _ in chunks] == ["a=T,f=100,i=7,p=1,c=4,r=2,C=1,q=2,m=1", "m=1", "m=0"]
     assert [len(text) for _, text in chunks] == [4096, 4096, 2048]
     assert b64decode("".join(text for _, text in chunks)) == data
@@ -185,15 +185,15 @@ def test_a_large_png_is_sent_in_chunks_of_4096_characters() -> None:
 
 def test_an_inline_picture_is_one_command_of_iterm2() -> None:
     said = "inline=1;size=3;width=4;height=2;preserveAspectRatio=1;doNotMoveCursor=1"
-    assert inline_picture(b"GIF", (4, 2)) == f"\x1b]1337;File={said}:R0lG\x07"
+    assert encode_inline(b"GIF", (4, 2)) == f"\x1b]1337;File={said}:R0lG\x07"
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_a_png_is_sent_as_received_and_another_format_becomes_one(form: str) -> None:
+def test_a_png_is_sent_as_received_and_another_format_is_encoded_as_png(form: str) -> None:
     data = samples.picture(form)
     frame = assemble([samples.done(content=data)]).final
     assert frame is not None
-    sent = png_of(frame, frame.decode().convert("RGB"))
+    sent = encode_png(frame, frame.decode().convert("RGB"))
     assert (sent == data) == (form == "PNG")
     with Image.open(io.BytesIO(sent), formats=["PNG"]) as image:
         assert image.size == frame.size
@@ -203,60 +203,60 @@ def test_a_png_is_sent_as_received_and_another_format_becomes_one(form: str) -> 
 
 
 @given(st.text(), st.integers(0, 40))
-def test_what_is_cut_fits(text: str, columns: int) -> None:
-    assert width_of(cut(text, columns)) <= columns
-    assert width_of(text) > columns or cut(text, columns) == text
+def test_shortened_text_fits(text: str, columns: int) -> None:
+    assert measure_columns(cut_to_columns(text, columns)) <= columns
+    assert measure_columns(text) > columns or cut_to_columns(text, columns) == text
 
 
 @given(st.text(), st.integers(1, 40), st.integers(1, 5))
-def test_what_is_wrapped_fits(text: str, columns: int, most_lines: int) -> None:
-    lines = wrapped(text, columns, most_lines)
+def test_wrapped_text_fits(text: str, columns: int, most_lines: int) -> None:
+    lines = wrap_to_columns(text, columns, most_lines)
     assert 1 <= len(lines) <= most_lines
-    assert all(width_of(line) <= columns for line in lines)
+    assert all(measure_columns(line) <= columns for line in lines)
 
 
 def test_wide_letters_fill_two_columns_and_marks_none() -> None:
-    assert [width_of(text) for text in ("otter", "猫", "🦦", "e\u0301")] == [5, 2, 2, 1]
-    assert cut("猫猫猫", 5) == "猫猫…"
-    assert wrapped("one two three four", 9, 2) == ["one two", "three fo…"]
+    assert [measure_columns(text) for text in ("otter", "猫", "🦦", "e\u0301")] == [5, 2, 2, 1]
+    assert cut_to_columns("猫猫猫", 5) == "猫猫…"
+    assert wrap_to_columns("one two three four", 9, 2) == ["one two", "three fo…"]
 
 
-# ---- what is redrawn
+# ---- redrawing
 
 BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"
 
 
 def test_the_first_drawing_goes_down_from_the_cursor() -> None:
-    assert redrawn([], [Block(("one", "two"))]) == f"{BEGIN}\rone\x1b[K\r\ntwo\x1b[K\r\n{END}"
+    assert redraw([], [Block(("one", "two"))]) == f"{BEGIN}\rone\x1b[K\r\ntwo\x1b[K\r\n{END}"
 
 
-def test_lines_that_have_not_changed_are_passed_over() -> None:
-    assert redrawn([Block(("one", "two"))], [Block(("one", "2"))]) == f"{BEGIN}\x1b[2A\r\r\n2\x1b[K\r\n{END}"
+def test_unchanged_lines_are_not_sent() -> None:
+    assert redraw([Block(("one", "two"))], [Block(("one", "2"))]) == f"{BEGIN}\x1b[2A\r\r\n2\x1b[K\r\n{END}"
 
 
-def test_what_stood_lower_goes() -> None:
-    assert redrawn([Block(("one", "two"))], [Block(("1",))]) == f"{BEGIN}\x1b[2A\r1\x1b[K\r\n\x1b[J{END}"
+def test_lower_lines_are_erased() -> None:
+    assert redraw([Block(("one", "two"))], [Block(("1",))]) == f"{BEGIN}\x1b[2A\r1\x1b[K\r\n\x1b[J{END}"
 
 
-def test_what_is_above_stays_there_and_the_rest_moves_down() -> None:
+def test_the_blocks_above_stay_and_the_rest_moves_down() -> None:
     stands = [Block(("one",))]
-    assert redrawn(stands, stands, [Block(("said",))]) == f"{BEGIN}\x1b[1A\rsaid\x1b[K\r\none\x1b[K\r\n{END}"
+    assert redraw(stands, stands, [Block(("said",))]) == f"{BEGIN}\x1b[1A\rsaid\x1b[K\r\none\x1b[K\r\n{END}"
 
 
 def test_a_picture_is_drawn_once_its_lines_are_there() -> None:
     block = Block(("", "", "caption"), "PICTURE", (4, 2))
-    assert redrawn([], [block]) == f"{BEGIN}\r\x1b[K\r\n\x1b[K\r\n\x1b7\x1b[2APICTURE\x1b8caption\x1b[K\r\n{END}"
+    assert redraw([], [block]) == f"{BEGIN}\r\x1b[K\r\n\x1b[K\r\n\x1b7\x1b[2APICTURE\x1b8caption\x1b[K\r\n{END}"
     again = Block(("", "", "other"), "PICTURE", (4, 2))
-    assert redrawn([block], [again]) == f"{BEGIN}\x1b[3A\r\r\n\r\nother\x1b[K\r\n{END}"
+    assert redraw([block], [again]) == f"{BEGIN}\x1b[3A\r\r\n\r\nother\x1b[K\r\n{END}"
     new = Block(("", "", "caption"), "NEW", (4, 2))
-    assert redrawn([block], [new]) == f"{BEGIN}\x1b[3A\r\r\n\r\n\x1b7\x1b[2ANEW\x1b8\r\n{END}"
+    assert redraw([block], [new]) == f"{BEGIN}\x1b[3A\r\r\n\r\n\x1b7\x1b[2ANEW\x1b8\r\n{END}"
 
 
-# ---- a screen whose output is looked at
+# ---- the output of a screen
 
 
 class Glass(io.StringIO):
-    """An output that keeps what is written, and can be waited for."""
+    """An output that keeps the written text, and can be waited for."""
 
     encoding = "utf-8"
 
@@ -295,14 +295,14 @@ def drawn(events: Iterable[Any], graphics: Graphics, **options: Any) -> str:
     return glass.getvalue()
 
 
-def test_where_there_is_no_terminal_every_change_is_a_plain_line() -> None:
+def test_without_a_terminal_every_change_is_a_plain_line() -> None:
     assert lines_of(WHOLE) == ["ig_1: generating", "ig_1: preview 1", "ig_1: preview 2", "ig_1: final 8x8 PNG"]
 
 
-def test_drafts_and_failures_are_told_as_such() -> None:
+def test_drafts_and_failures_are_named_in_lines() -> None:
     assert lines_of([samples.partial(), samples.call("completed")]) == [
         "ig_1: preview 1",
-        "ig_1: draft: the last preview, for no final picture came",
+        "ig_1: draft: the last preview, because no final picture came",
     ]
     *_, last = lines_of([samples.partial(), samples.error("moderation_blocked", "not that")])
     assert last.startswith("ig_1: failed: ")
@@ -312,7 +312,20 @@ def test_drafts_and_failures_are_told_as_such() -> None:
     assert lines_of([samples.created(), samples.snapshot("completed")])[0].startswith("no image")
 
 
-def test_no_line_is_printed_for_a_preview_that_comes_too_late() -> None:
+@pytest.mark.parametrize(("size", "fact"), [(None, "SVG"), ((30, 20), "30x20 SVG")])
+@pytest.mark.parametrize("graphics", get_args(Graphics))
+def test_an_svg_drawing_is_named_with_the_size_that_it_has(
+    graphics: Graphics, size: tuple[int, int] | None, fact: str
+) -> None:
+    frame = Frame(data=b"<svg xmlns='http://www.w3.org/2000/svg'/>", format="SVG", size=cast(Any, size), is_final=True)
+    glass = Glass()
+    with TerminalScreen(glass, graphics=graphics) as screen:
+        screen(FinalReady("ig_1", frame, is_provisional=False))
+    assert f"final {fact}" in glass.getvalue()
+    assert ("an SVG drawing is not shown here" in glass.getvalue()) == (graphics != "text")
+
+
+def test_no_line_is_printed_for_a_late_preview() -> None:
     assert lines_of([samples.partial(index=1), samples.partial(index=0), samples.done(content=FINAL)]) == [
         "ig_1: preview 2",
         "ig_1: final 8x8 PNG",
@@ -320,7 +333,7 @@ def test_no_line_is_printed_for_a_preview_that_comes_too_late() -> None:
 
 
 @given(some.responses_streams(indexed=False) | some.images_streams())
-def test_whatever_comes_lines_are_plain(stream: list[samples.Wire]) -> None:
+def test_lines_are_plain_for_every_stream(stream: list[samples.Wire]) -> None:
     assert all(line.isprintable() for line in lines_of(stream))
 
 
@@ -338,7 +351,7 @@ def test_a_terminal_that_wants_no_codes_gets_lines(
     assert "\x1b" not in glass.getvalue()
 
 
-def test_what_is_asked_for_is_drawn_also_where_there_is_no_terminal() -> None:
+def test_the_requested_graphics_are_drawn_without_a_terminal_too() -> None:
     assert "▀" in drawn(WHOLE, "blocks")
 
 
@@ -362,7 +375,7 @@ def test_the_cursor_is_never_hidden_and_the_terminal_never_cleared(graphics: Gra
     assert said.count(BEGIN) == said.count(END)
 
 
-def test_the_placeholder_is_there_before_anything_comes() -> None:
+def test_the_placeholder_is_drawn_before_the_first_update() -> None:
     glass = Glass()
     with TerminalScreen(glass, graphics="blocks", size=(1536, 1024)):
         assert "waiting for the first preview" in glass.getvalue()
@@ -370,7 +383,7 @@ def test_the_placeholder_is_there_before_anything_comes() -> None:
         assert glass.getvalue().split("\r\n")[0].count("▀") == 60
 
 
-def test_a_placeholder_that_nothing_came_for_goes() -> None:
+def test_a_placeholder_without_a_picture_is_removed() -> None:
     glass = Glass()
     with pytest.raises(ConnectionError), TerminalScreen(glass, graphics="blocks") as screen:
         assemble(samples.cut_off([]), on_update=screen, assembler=Assembler())  # the stream may go on
@@ -383,7 +396,7 @@ def test_seconds_count_from_when_the_screen_is_entered() -> None:
 
 
 def apc(said: str) -> list[tuple[int, bytes]]:
-    """The pictures that were sent to kitty, with their ids, in order."""
+    """Return the pictures that were sent to kitty, with their ids, in order."""
     found: list[tuple[int, str]] = []
     for keys, text in re.findall(r"\x1b_G([^;\x1b]*);([^\x1b]*)\x1b\\", said):
         if image_id := re.search(r"i=(\d+)", keys):
@@ -430,7 +443,7 @@ def test_a_picture_that_cannot_be_decoded_is_not_sent(graphics: Graphics) -> Non
 
 
 def feed(screen: TerminalScreen, glass: Glass, *steps: tuple[samples.Wire, str]) -> Assembler:
-    """Feed each event, and wait for its words."""
+    """Feed each event, and wait for its text."""
     assembler = Assembler()
     assembler.subscribe(screen)
     for event, words in steps:
@@ -472,7 +485,7 @@ def test_an_output_that_was_closed_or_is_none_disturbs_nothing(
             assert assemble(WHOLE, on_update=screen).final is not None
 
 
-def test_whoever_interrupts_a_drawing_leaves_the_terminal_as_it_was() -> None:
+def test_an_interrupted_drawing_leaves_the_terminal_in_order() -> None:
     class Interrupted(io.StringIO):
         has_begun = False
 
@@ -520,7 +533,7 @@ def test_a_screen_that_is_not_entered_shows_all_the_same() -> None:
         {"min_interval_s": -1}, {"min_interval_s": "1"},
     ],
 )  # fmt: skip
-def test_arguments_that_cannot_work_are_wrong_use(options: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
         TerminalScreen(io.StringIO(), **options)
 
@@ -529,11 +542,11 @@ def test_it_says_how_it_shows() -> None:
     assert repr(TerminalScreen(io.StringIO(), graphics="blocks")) == "<TerminalScreen of blocks>"
 
 
-# ---- what a terminal makes of it
+# ---- the effect in a terminal
 
 
 class Terminal:
-    """A terminal of so many columns and lines, with what stands on it."""
+    """A terminal with a number of columns and lines, and its contents."""
 
     def __init__(self, columns: int = 80, lines: int = 24) -> None:
         pyte = pytest.importorskip("pyte", reason="a terminal to look at is missing: pip install pyte")
@@ -544,7 +557,7 @@ class Terminal:
         self._stream.feed(data)
 
     def resize(self, columns: int, lines: int) -> None:
-        """As real ones are resized: the line of the cursor stays in sight."""
+        """Resize as real terminals do: the line of the cursor stays visible."""
         gone = max(0, self.screen.lines - lines)
         self.screen.resize(lines, columns)
         self.screen.cursor.y = max(0, self.screen.cursor.y - gone)
@@ -555,7 +568,7 @@ class Terminal:
 
     @property
     def above(self) -> list[str]:
-        """What has been scrolled out."""
+        """Return the lines that were scrolled out."""
         return ["".join(line[x].data for x in sorted(line)).rstrip() for line in self.screen.history.top]
 
     @property
@@ -563,7 +576,7 @@ class Terminal:
         return [line for line in self.lines if line and "▀" not in line]
 
     def colour(self, x: int, y: int) -> str:
-        """The colour of the upper half of a cell, in hexadecimal."""
+        """Return the colour of the upper half of a cell in hexadecimal."""
         return str(self.screen.buffer[y][x].fg)
 
     def rows_of(self, colour: str) -> int:
@@ -574,7 +587,7 @@ GREEN = "00c800"  # of FINAL
 
 
 class Looked(Glass):
-    """An output that a terminal shows."""
+    """An output whose text a terminal shows."""
 
     def __init__(self, terminal: Terminal) -> None:
         super().__init__()
@@ -583,14 +596,14 @@ class Looked(Glass):
 
     def resize(self, columns: int, lines: int) -> None:
         self.terminal.resize(columns, lines)
-        os.environ.update(COLUMNS=str(columns), LINES=str(lines))  # the fixture above puts them back
+        os.environ.update(COLUMNS=str(columns), LINES=str(lines))  # the fixture above restores them
 
     def write(self, text: str) -> int:
         self.terminal.feed(text.encode())
         return super().write(text)
 
 
-def test_a_picture_stands_where_the_placeholder_stood() -> None:
+def test_a_picture_replaces_the_placeholder() -> None:
     terminal = Terminal()
     glass = Looked(terminal)
     with TerminalScreen(glass, graphics="blocks", min_interval_s=0) as screen:
@@ -602,7 +615,7 @@ def test_a_picture_stands_where_the_placeholder_stood() -> None:
     assert terminal.rows_of("010000") == 21 - len(terminal.captions)
 
 
-def test_the_final_is_the_last_thing_and_stands_alone() -> None:
+def test_the_final_is_drawn_last_and_alone() -> None:
     terminal = Terminal()
     glass = Looked(terminal)
     with TerminalScreen(glass, graphics="blocks", min_interval_s=0, clock=clock_of(count())) as screen:
@@ -612,7 +625,7 @@ def test_the_final_is_the_last_thing_and_stands_alone() -> None:
     assert (terminal.screen.cursor.x, terminal.screen.cursor.y) == (0, 21)
 
 
-def test_a_failure_without_a_picture_is_told_in_words_alone() -> None:
+def test_a_failure_without_a_picture_is_shown_as_text() -> None:
     terminal = Terminal(columns=40)
     glass = Looked(terminal)
     with TerminalScreen(glass, graphics="blocks") as screen:
@@ -622,7 +635,7 @@ def test_a_failure_without_a_picture_is_told_in_words_alone() -> None:
     assert all(len(line) < 40 for line in terminal.lines)
 
 
-def test_what_has_ended_is_left_above_when_another_one_changes() -> None:
+def test_an_ended_item_is_left_above_when_another_one_changes() -> None:
     terminal = Terminal(lines=30)
     glass = Looked(terminal)
     with TerminalScreen(glass, graphics="blocks", min_interval_s=0) as screen:
@@ -670,7 +683,7 @@ def test_no_terminal_is_too_small(columns: int, lines: int, graphics: Graphics) 
         assert "ig_3" in " ".join(terminal.captions) or "failed" in " ".join(terminal.captions)
 
 
-def test_after_a_resize_it_is_drawn_anew_below() -> None:
+def test_after_a_resize_the_items_are_drawn_again_below() -> None:
     terminal = Terminal(80, 24)
     glass = Looked(terminal)
     with TerminalScreen(glass, graphics="blocks", min_interval_s=0) as screen:
@@ -687,7 +700,7 @@ def test_after_a_resize_it_is_drawn_anew_below() -> None:
 
 
 @pytest.mark.parametrize("graphics", ["blocks", "text"])
-def test_a_line_that_is_printed_stands_above_the_pictures(graphics: Graphics) -> None:
+def test_a_printed_line_is_above_the_pictures(graphics: Graphics) -> None:
     terminal = Terminal()
     glass = Looked(terminal)
     glass.isatty = lambda: True  # type: ignore[method-assign]
@@ -698,7 +711,7 @@ def test_a_line_that_is_printed_stands_above_the_pictures(graphics: Graphics) ->
     assert terminal.captions[-1].strip().startswith("ig_1")
 
 
-def test_what_is_printed_on_the_terminal_meanwhile_stands_above(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_is_printed_meanwhile_is_above_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     glass = Looked(terminal)
     glass.isatty = lambda: True  # type: ignore[method-assign]
@@ -726,7 +739,7 @@ REACHED = ("waiting for the first preview", "generating", "preview 1", "preview 
 
 
 class Session:
-    """A command in a pseudo-terminal, fed through a pipe and read until something stands on its screen."""
+    """A command in a pseudo-terminal, fed through a pipe and read until its screen shows something."""
 
     def __init__(self, *arguments: str, folder: Path | None = None, **environment: str) -> None:
         self.terminal = Terminal()
@@ -768,7 +781,7 @@ class Session:
             assert self._read(), f"it ended without {words!r}: {self.terminal.lines}"
 
     def end(self) -> int:
-        """Feed no more, read all that is left, and give the exit code."""
+        """Close the input, read the rest, and return the exit code."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         while self._read():
@@ -788,7 +801,7 @@ class Session:
 
 
 def steps_of(order: Order) -> Iterator[tuple[bytes, str]]:
-    """The pieces of a stream, and what stands on the screen once each has come: "" where that is nothing new."""
+    """Return the pieces of a stream, each with the text that it brings to the screen; "" for no new text."""
     answer = play(order)
     previews = count(1)
     for event, piece in zip(answer.events, answer.body, strict=False):
@@ -803,12 +816,12 @@ def steps_of(order: Order) -> Iterator[tuple[bytes, str]]:
 
 
 def stages_of(captions: list[str]) -> list[int]:
-    """Which of what is reached stands in each caption, in order."""
+    """Return, in order, the parts of `reached` that the captions contain."""
     return [at for caption in captions for at, words in enumerate(REACHED) if words in caption]
 
 
 @pytest.mark.parametrize("colours", ["truecolor", ""])
-def test_watch_shows_a_stream_in_a_terminal_as_it_comes(colours: str) -> None:
+def test_watch_shows_a_stream_in_a_terminal_while_it_arrives(colours: str) -> None:
     with Session("watch", "-", COLORTERM=colours) as session:
         session.until("waiting for the first preview")
         assert "▀" in session.terminal.lines[0]
@@ -826,7 +839,7 @@ def test_watch_shows_a_stream_in_a_terminal_as_it_comes(colours: str) -> None:
     assert b"?25" not in session.written
 
 
-def test_what_stands_there_in_the_end_is_the_picture_itself() -> None:
+def test_at_the_end_the_picture_itself_is_shown() -> None:
     with Session("watch", "-") as session:
         session.feed(*play(ORDER).body)
         assert session.end() == 0
@@ -885,7 +898,7 @@ def test_save_shows_the_pictures_beside_the_saving(tmp_path: Path) -> None:
     assert told.index("anomaly") < told.index("final 64x64 PNG") < told.index("completed") < told.index("final.png")
 
 
-def test_a_failure_is_told_and_the_last_preview_stays() -> None:
+def test_a_failure_is_reported_and_the_last_preview_stays() -> None:
     with Session("watch", "-") as session:
         session.feed(*play(Order(size=(64, 64), faults=("response-failed",))).body)
         assert session.end() == 5
@@ -894,7 +907,7 @@ def test_a_failure_is_told_and_the_last_preview_stays() -> None:
     assert "final 64x64" not in told
 
 
-def test_whoever_interrupts_it_is_told_so_below_the_picture() -> None:
+def test_an_interruption_is_reported_below_the_picture() -> None:
     with Session("watch", "-") as session:
         for piece, words in steps_of(ORDER):
             session.feed(piece)
@@ -919,7 +932,7 @@ def test_watch_in_tmux_shows_half_blocks_and_ends_with_the_truth() -> None:
         tmux = Tmux(folder)
         watch = shlex.join([sys.executable, "-m", "imgassemble", "watch", str(pipe)])
         try:
-            tmux.run("new-session", "-d", "-x", "80", "-y", "24", f"{watch}; cat")  # cat: it stays to be looked at
+            tmux.run("new-session", "-d", "-x", "80", "-y", "24", f"{watch}; cat")  # cat keeps the session open
             with pipe.open("wb", buffering=0) as stream:
                 tmux.until("waiting for the first preview")
                 for piece, words in steps_of(ORDER):
@@ -937,7 +950,7 @@ def test_watch_in_tmux_shows_half_blocks_and_ends_with_the_truth() -> None:
 
 
 class Tmux:
-    """A tmux of its own, apart from any other."""
+    """A tmux server that is separate from all others."""
 
     def __init__(self, folder: str) -> None:
         self.seen: list[str] = []

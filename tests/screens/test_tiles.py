@@ -1,10 +1,10 @@
-"""The tiles that every screen shows: the truth about each item, whatever a Refresher skips, and what is painted."""
+"""The tiles that every screen shows: right for each item, even if a Refresher skips previews; and their pixels."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import samples
@@ -26,11 +26,22 @@ from imgassemble import (
     Update,
     iter_updates,
 )
-from imgassemble.screens.tiles import Kind, Painter, Shown, Tile, Tiles, fitted, paint, placeholder
+from imgassemble.screens.tiles import (
+    LONGEST_CAPTION,
+    Kind,
+    Painter,
+    Shown,
+    Tile,
+    Tiles,
+    append_note,
+    fit_into,
+    make_placeholder,
+    paint_tile,
+)
 
 FINAL = samples.png(5, 4)
 OWED = (FinalReady, FinalWithdrawn, ItemEnded)
-UNDECODABLE = b"".join(  # whole for who walks its chunks
+UNDECODABLE = b"".join(  # its chunks are whole, its pixels are not
     [samples.png(3, 3)[:33], samples.png_chunk(b"IDAT", b"no pixels"), samples.png_chunk(b"IEND")]
 )
 
@@ -44,7 +55,7 @@ def said(events: Iterable[samples.Wire]) -> list[tuple[Kind, str]]:
     return [(tile.kind, tile.caption) for tile in tiles_of(events)]
 
 
-# ---- what they say
+# ---- captions
 
 
 def test_previews_are_counted_from_one_and_a_final_is_called_so() -> None:
@@ -57,7 +68,7 @@ def test_previews_are_counted_from_one_and_a_final_is_called_so() -> None:
 
 def test_a_draft_is_called_a_draft() -> None:
     *_, last = tiles_of([samples.partial(), samples.call("completed")])
-    assert (last.kind, last.caption) == (Kind.DRAFT, "draft: the last preview, for no final picture came")
+    assert (last.kind, last.caption) == (Kind.DRAFT, "draft: the last preview, because no final picture came")
     assert last.frame is not None
     assert last.frame.data == samples.shade(0)
 
@@ -88,9 +99,7 @@ def test_an_item_that_stays_incomplete_shows_its_last_preview_as_a_draft() -> No
         ),
     ],
 )
-def test_where_a_picture_is_but_a_preview_the_caption_calls_it_a_draft(
-    events: list[samples.Wire], caption: str
-) -> None:
+def test_a_preview_without_a_final_is_called_a_draft(events: list[samples.Wire], caption: str) -> None:
     for last in [tile for tile in tiles_of([samples.partial(), *events]) if tile.kind in (Kind.DRAFT, Kind.FAILED)]:
         assert last.frame is not None
         assert "draft" in last.caption
@@ -103,7 +112,7 @@ def test_without_a_picture_nothing_is_called_a_draft() -> None:
     assert last.caption == "incomplete: no usable picture came; nothing was kept, ask again for a result"
 
 
-def test_a_failure_is_told_in_the_services_words() -> None:
+def test_the_caption_of_a_failure_quotes_the_service() -> None:
     *_, last = tiles_of([samples.partial(), samples.error("moderation_blocked", "not that\x1b[2J")])
     assert last.kind is Kind.FAILED
     assert last.caption.startswith("failed: ")
@@ -137,7 +146,7 @@ def kind_of(item: Item) -> Kind:
 
 
 @given(some.responses_streams(indexed=False) | some.images_streams(), st.data())
-def test_the_last_tile_of_an_item_is_the_truth_whatever_previews_were_skipped(
+def test_the_last_tile_of_an_item_is_right_after_any_previews_were_skipped(
     stream: list[samples.Wire], data: st.DataObject
 ) -> None:
     assembler, tiles, last = Assembler(), Tiles(), dict[str, Tile]()
@@ -147,7 +156,7 @@ def test_the_last_tile_of_an_item_is_the_truth_whatever_previews_were_skipped(
     for at, update in enumerate(updates):
         tiles.note(update)
         if isinstance(update, FrameAdded) and at < ends[update.item_id] and data.draw(st.booleans()):
-            continue  # as a Refresher does: the end of the item is still to be told
+            continue  # as a Refresher skips previews before the end of an item
         if tile := tiles.take(update):
             last[tile.item_id] = tile
     for item in assembler.items.values():
@@ -167,7 +176,7 @@ def test_a_tile_never_shows_an_earlier_preview_again(stream: list[samples.Wire])
             shown[tile.item_id] = tile.frame.index
 
 
-# ---- what is painted
+# ---- pixels
 
 
 def painted(events: Iterable[samples.Wire], size: tuple[int, int] = (100, 100)) -> list[Shown]:
@@ -195,7 +204,7 @@ def test_a_picture_that_cannot_be_decoded_leaves_the_one_before_it_and_is_named(
     assert second.tile.caption == "final; it cannot be decoded"
 
 
-def test_a_preview_that_was_skipped_stays_where_the_final_cannot_be_decoded() -> None:
+def test_a_skipped_preview_is_shown_if_the_final_cannot_be_decoded() -> None:
     painter = Painter((100, 100))
     told = list(iter_updates([samples.partial(), samples.done(content=UNDECODABLE)]))
     for update in told:
@@ -205,12 +214,35 @@ def test_a_preview_that_was_skipped_stays_where_the_final_cannot_be_decoded() ->
     assert shown.frame.data == samples.shade(0)
 
 
+def drawing(size: tuple[int, int] | None = None) -> FinalReady:
+    """Return a final that is an SVG drawing, with a size or without one."""
+    frame = Frame(data=b"<svg xmlns='http://www.w3.org/2000/svg'/>", format="SVG", size=cast(Any, size), is_final=True)
+    return FinalReady("ig_1", frame, is_provisional=False)
+
+
+@pytest.mark.parametrize("size", [None, (30, 20)])
+def test_an_svg_drawing_is_a_placeholder_with_a_sentence(size: tuple[int, int] | None) -> None:
+    painter = Painter((100, 80))
+    for update in iter_updates([samples.partial()]):
+        painter(update)
+    shown = painter(drawing(size))
+    assert shown is not None
+    assert (shown.image.size, shown.frame, shown.tile.kind) == ((100, 80), None, Kind.FINAL)
+    assert shown.tile.caption == "final; an SVG drawing is not shown here: save it and open it in a browser"
+
+
+def test_a_note_keeps_a_caption_within_its_length() -> None:
+    caption = append_note(Tile(caption="words " * 40), "; a note").caption
+    assert len(caption) <= LONGEST_CAPTION
+    assert caption.endswith("; a note")
+
+
 def test_without_a_picture_before_it_there_is_a_placeholder() -> None:
     (shown,) = painted([samples.done(content=UNDECODABLE)])
     assert (shown.image.size, shown.frame) == ((100, 100), None)
 
 
-def test_a_preview_that_was_skipped_is_painted_where_it_was_the_last() -> None:
+def test_a_skipped_preview_is_painted_if_it_was_the_last() -> None:
     painter = Painter((10, 10))
     added, *_, ended = (each for each in iter_updates([samples.partial()]) if isinstance(each, (FrameAdded, ItemEnded)))
     painter.note(added)
@@ -221,7 +253,7 @@ def test_a_preview_that_was_skipped_is_painted_where_it_was_the_last() -> None:
 
 
 def painter_of_many() -> Painter:
-    """One that has painted a hundred items of a megabyte each; all else has let go of them."""
+    """Return a painter of a hundred items of a megabyte each, to which only the painter refers."""
     painter, assembler = Painter((50, 50)), Assembler()
     large = FINAL[:33] + samples.png_chunk(b"tEXt", bytes(500_000)) + FINAL[33:]
     assembler.subscribe(painter.note)
@@ -244,7 +276,7 @@ def test_no_painted_picture_is_kept() -> None:
     assert len(all_alive(Image.Image)) == before, painter
 
 
-def test_what_is_kept_of_what_was_received_does_not_grow_with_the_items() -> None:
+def test_the_kept_frames_do_not_grow_with_the_number_of_items() -> None:
     before = sum(len(frame.data) for frame in all_alive(Frame))
     painter = painter_of_many()
     assert sum(len(frame.data) for frame in all_alive(Frame)) - before <= 64 * 2**20, painter
@@ -259,16 +291,16 @@ def test_an_update_that_changes_nothing_paints_nothing() -> None:
 @pytest.mark.parametrize("size", [(2, 2), (100, 100)])
 def test_damaged_pixels_are_found_when_they_are_painted(size: tuple[int, int]) -> None:
     with pytest.raises(FrameDecodeError):
-        paint(tiles_of([samples.done(content=UNDECODABLE)])[0], size)
+        paint_tile(tiles_of([samples.done(content=UNDECODABLE)])[0], size)
 
 
 def test_a_tile_without_a_frame_is_a_placeholder_of_exactly_that_size() -> None:
-    assert paint(Tile(), (7, 9)).size == (7, 9)
-    assert placeholder((1, 1)).size == (1, 1)
+    assert paint_tile(Tile(), (7, 9)).size == (7, 9)
+    assert make_placeholder((1, 1)).size == (1, 1)
 
 
 def test_a_placeholder_is_quiet() -> None:
-    image = placeholder((4, 64))
+    image = make_placeholder((4, 64))
     colours: list[Any] = [image.getpixel((0, y)) for y in range(64)]
     assert colours == sorted(colours, reverse=True)
     assert isinstance(image, Image.Image)
@@ -279,8 +311,8 @@ sides = st.integers(1, 5_000)
 
 
 @given(st.tuples(sides, sides), st.tuples(sides, sides))
-def test_what_is_fitted_fits_and_fills_one_side(aspect: tuple[int, int], room: tuple[int, int]) -> None:
-    width, height = fitted(aspect, room)
+def test_the_fitted_size_fits_and_fills_one_side(aspect: tuple[int, int], room: tuple[int, int]) -> None:
+    width, height = fit_into(aspect, room)
     assert 1 <= width <= room[0]
     assert 1 <= height <= room[1]
     assert width == room[0] or height == room[1]

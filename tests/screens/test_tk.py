@@ -1,4 +1,4 @@
-"""The Tk widget, in a real window on a display of its own: what its pixels show, and who touches Tk."""
+"""The Tk widget, in a real window on its own display: its pixels, and the threads that use Tk."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ if not features.check("xcb"):
     pytest.skip("needs a Pillow that can take screenshots of X11: pip install pillow", allow_module_level=True)
 
 PROGRAM = Path(__file__).parents[2] / "docs" / "screens" / "with_tk.py"
-PATIENCE_S = 30  # what a test waits for comes at once; a shared machine may take longer
+PATIENCE_S = 30  # each wait takes milliseconds; a busy machine may need longer
 GAP = 8
-GROUND = (32, 64, 96)  # of the window, in these tests: no picture and no placeholder has it
+GROUND = (32, 64, 96)  # the background of the window: no picture and no placeholder has this colour
 RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
 SIZE = (96, 64)
 CENTRE = (GAP + SIZE[0] // 2, GAP + SIZE[1] // 2)
-# A Tk that is freed in another thread aborts the process; the collector runs in any. So these are kept.
+# Keep every Tk: one that the garbage collector frees in another thread aborts the process.
 KEPT: list[object] = []
 
 
 @pytest.fixture(scope="module")
 def display() -> Iterator[str]:
-    """A display that nobody else has."""
+    """Start a display for these tests only."""
     reader, writer = os.pipe()
     command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x1024x24", "-nolisten", "tcp"]
     with subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL) as server:
@@ -57,7 +57,7 @@ def display() -> Iterator[str]:
 
 
 class Window:
-    """A window with a screen in it, and what can be seen there."""
+    """A window with a screen in it, and its visible contents."""
 
     def __init__(self, display: str, **options: Any) -> None:
         chosen: Any = {"size": SIZE, "min_interval_s": 0.0} | options
@@ -74,16 +74,16 @@ class Window:
         self.screen.bind("<<StreamEnded>>", lambda _: self.ended.append(self.screen.outcome))
 
     def wait(self, holds: Callable[[], bool]) -> None:
-        """Let Tk work until it `holds`."""
+        """Run Tk until `holds()` is true."""
         deadline = monotonic() + PATIENCE_S
         while not holds():
-            assert monotonic() < deadline, "it did not come"
+            assert monotonic() < deadline, "the condition did not become true in time"
             self.root.tk.dooneevent(0)
 
     def look(self) -> Image.Image:
-        """What the window shows."""
+        """Return a picture of the window."""
         self.root.update()
-        self.root.winfo_pointerxy()  # the display answers when it has drawn
+        self.root.winfo_pointerxy()  # the display answers after it has drawn
         left, top = self.root.winfo_rootx(), self.root.winfo_rooty()
         box = (left, top, left + self.root.winfo_width(), top + self.root.winfo_height())
         return ImageGrab.grab(bbox=box, xdisplay=self.display).convert("RGB")
@@ -98,7 +98,7 @@ class Window:
         return tuple(caption for caption, _ in self.captions()) == captions
 
     def captions(self) -> list[tuple[str, str]]:
-        """The words below the pictures, and their colours, row by row."""
+        """Return the captions below the pictures, and their colours, row by row."""
         tiles = sorted(
             self.screen.grid_slaves(), key=lambda tile: (tile.grid_info()["row"], tile.grid_info()["column"])
         )
@@ -106,7 +106,7 @@ class Window:
         return [(label["text"], str(label["foreground"])) for label in labels]
 
     def show(self, events: Iterable[Any]) -> None:
-        """Have a whole stream shown that another thread reads."""
+        """Show a whole stream that another thread reads."""
         reader = reading(events, self.screen)
         self.wait(lambda: bool(self.ended))
         reader.join(PATIENCE_S)
@@ -127,7 +127,7 @@ def window(display: str) -> Iterator[Callable[..., Window]]:
 
 
 def reading(events: Iterable[Any], listener: Callable[[Any], object]) -> threading.Thread:
-    """A thread that reads the stream, as a program's does."""
+    """Start a thread that reads the stream, as in a program, and return it."""
     thread = threading.Thread(target=assemble, args=(events,), kwargs={"on_update": listener}, daemon=True)
     thread.start()
     return thread
@@ -151,10 +151,10 @@ def run(code: str, display: str, **environment: str) -> subprocess.CompletedProc
     )
 
 
-# What is seen
+# The visible contents
 
 
-def test_a_placeholder_of_the_asked_size_stands_there_before_any_event(window: Callable[..., Window]) -> None:
+def test_a_placeholder_of_the_requested_size_is_shown_before_any_event(window: Callable[..., Window]) -> None:
     shown = window(size=(300, 200))
     seen = shown.look()
     inside = [(GAP, GAP), (GAP + 299, GAP), (GAP, GAP + 199), (GAP + 299, GAP + 199)]
@@ -164,7 +164,7 @@ def test_a_placeholder_of_the_asked_size_stands_there_before_any_event(window: C
     assert shown.captions() == [("waiting for the first preview", "#767676")]
 
 
-def test_each_preview_takes_the_place_of_the_one_before_and_the_final_comes_last(window: Callable[..., Window]) -> None:
+def test_each_preview_replaces_the_one_before_and_the_final_is_last(window: Callable[..., Window]) -> None:
     shown = window()
     assembler = Assembler()
     assembler.subscribe(shown.screen)
@@ -200,7 +200,7 @@ def test_a_picture_larger_than_its_room_is_made_to_fit(window: Callable[..., Win
     assert shown.colour((at, CENTRE[1] + 14)) == GROUND
 
 
-def test_the_window_is_seen_through_what_is_transparent(window: Callable[..., Window]) -> None:
+def test_the_window_is_visible_behind_transparent_pixels(window: Callable[..., Window]) -> None:
     file = BytesIO()
     clear = Image.new("RGBA", SIZE, (255, 0, 0, 0))
     clear.paste((*BLUE, 255), (0, 0, 48, 64))
@@ -222,7 +222,7 @@ def test_the_window_is_seen_through_what_is_transparent(window: Callable[..., Wi
     ],
     ids=["failed", "failed before a preview", "draft", "cut", "nothing"],
 )
-def test_what_is_no_final_is_not_passed_off_as_one(
+def test_drafts_and_failures_are_not_shown_as_finals(
     window: Callable[..., Window], events: list[Any], words: str, tint: str, colour: Any
 ) -> None:
     shown = window()
@@ -304,12 +304,12 @@ def test_pictures_that_were_shown_are_not_kept(window: Callable[..., Window]) ->
 
 
 def flood(colours: Iterable[int]) -> list[samples.Wire]:
-    """Previews whose colours climb, and a blue final."""
+    """Return previews whose colours rise, and a blue final."""
     previews = [samples.partial(index=at, content=picture((at // 2, at % 2, 0)), seq=at) for at in colours]
     return [*previews, samples.done(content=picture(BLUE), seq=1_000)]
 
 
-# The final of the second item skips its preview, and is withdrawn: the first item's preview is still to be shown.
+# The final of the second item skips its preview, and is withdrawn: the first item's preview must still be shown.
 WITHDRAWN = [
     samples.partial("ig_1", content=picture(RED)),
     samples.partial("ig_2", content=picture(GREEN), output_index=1),
@@ -318,10 +318,10 @@ WITHDRAWN = [
 ]
 
 
-def test_a_window_that_is_busy_holds_up_no_stream_and_shows_the_final_at_last(window: Callable[..., Window]) -> None:
+def test_a_busy_window_delays_no_stream_and_shows_the_final_later(window: Callable[..., Window]) -> None:
     shown = window()
     reader = reading(flood(range(300)), shown.screen)
-    reader.join(PATIENCE_S)  # meanwhile Tk does nothing at all
+    reader.join(PATIENCE_S)  # Tk runs nothing meanwhile
     assert not reader.is_alive()
     shown.wait(lambda: bool(shown.ended))
     assert shown.colour() == BLUE
@@ -331,7 +331,7 @@ def test_a_window_that_is_busy_holds_up_no_stream_and_shows_the_final_at_last(wi
 def test_a_final_that_is_withdrawn_leaves_a_preview_that_was_skipped(window: Callable[..., Window]) -> None:
     shown = window()
     reader = reading(WITHDRAWN, shown.screen)
-    reader.join(PATIENCE_S)  # meanwhile Tk does nothing at all
+    reader.join(PATIENCE_S)  # Tk runs nothing meanwhile
     shown.wait(lambda: bool(shown.ended))
     (at,) = (at for at, (caption, _) in enumerate(shown.captions()) if caption.endswith("only a draft is left"))
     assert shown.colour((CENTRE[0] + at * (SIZE[0] + 2 * GAP), CENTRE[1])) == GREEN
@@ -360,12 +360,12 @@ def test_only_its_own_thread_touches_tk(window: Callable[..., Window]) -> None:
             names.add(function.__name__)
 
     shown = window()
-    threading.setprofile(note)  # of the threads that begin from here on
+    threading.setprofile(note)  # for the threads that start from here on
     try:
         shown.show(play(Order(size=SIZE)).body)
     finally:
         threading.setprofile(None)
-    assert len(touched) >= 2  # the one that reads, and the one that decodes
+    assert len(touched) >= 2  # the reading thread and the decoding thread
     assert not set().union(*touched.values())
 
 
@@ -409,7 +409,7 @@ def test_a_window_that_is_destroyed_disturbs_no_stream(
     assert not shown.ended
 
 
-def test_what_waits_to_be_shown_goes_with_the_window_and_without_a_word(
+def test_waiting_updates_are_dropped_with_the_window_and_without_a_message(
     window: Callable[..., Window], caplog: pytest.LogCaptureFixture
 ) -> None:
     shown = window()
@@ -424,7 +424,7 @@ def test_what_waits_to_be_shown_goes_with_the_window_and_without_a_word(
     assert not caplog.records
 
 
-def test_destroying_it_twice_and_using_it_afterwards_is_told_as_tk_tells_it(window: Callable[..., Window]) -> None:
+def test_destroying_it_twice_and_using_it_afterwards_behaves_as_in_tk(window: Callable[..., Window]) -> None:
     shown = window()
     shown.screen.destroy()
     shown.screen.destroy()
@@ -488,10 +488,10 @@ def test_an_open_window_and_a_stream_that_hangs_let_the_program_end(display: str
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
-# Wrong use, and the program of the documentation
+# Wrong use, and the documented program
 
 
-def test_a_python_without_tkinter_says_what_to_install(display: str) -> None:
+def test_without_tkinter_the_error_names_the_package(display: str) -> None:
     code = "import sys; sys.modules['_tkinter'] = None; import imgassemble.screens.tk"
     *_, sentence = run(code, display).stderr.strip().splitlines()
     assert sentence.startswith("imgassemble.errors.UsageError: Tk needs tkinter")
@@ -508,7 +508,7 @@ def test_a_python_without_tkinter_says_what_to_install(display: str) -> None:
         ({"columns": True}, "columns is a number of tiles"),
     ],
 )
-def test_arguments_that_cannot_work_leave_no_widget_behind(
+def test_invalid_arguments_leave_no_widget_behind(
     window: Callable[..., Window], options: dict[str, Any], sentence: str
 ) -> None:
     from imgassemble.screens.tk import TkScreen
@@ -530,7 +530,7 @@ def test_options_are_those_of_a_frame_and_a_wrong_one_lets_the_window_close(wind
     shown.root.destroy()
 
 
-# Runs a program as it is; when the stream has ended it takes a picture of the window, and closes it.
+# Runs a program unchanged. After the end of the stream it takes a picture of the window, and closes it.
 RUNNER = """
 import os, runpy, sys, tkinter, warnings
 from PIL import ImageGrab
@@ -548,7 +548,7 @@ def mainloop(root, original=tkinter.Misc.mainloop):
     original(root)
 
 tkinter.Misc.mainloop = mainloop
-warnings.simplefilter("ignore", ResourceWarning)  # its thread ends with it, and so does the connection
+warnings.simplefilter("ignore", ResourceWarning)  # the thread and its connection end with the program
 runpy.run_path(program, run_name="__main__")
 """
 
