@@ -238,6 +238,7 @@ class ChatEventFields(EventFields):
     id: Identifier = None
     choices: Annotated[tuple[ChatChoiceFields | None, ...], _many(ChatChoiceFields, _MOST_CHOICES)] = ()
     error: Anything = None
+    image_index: Number = None  # the number of its first image
     model: Text = None
     usage: Facts = None
 

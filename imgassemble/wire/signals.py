@@ -6,9 +6,9 @@ Must not know: pydantic, JSON, the facts that are stored of an item.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import EventError, ProviderError
 from ..frames.base64_json import Decoded, url_prefix
@@ -47,6 +47,8 @@ from .fields import (
     TextEventFields,
     read_fields,
 )
+
+_T = TypeVar("_T")
 
 
 def read(event: EventFields) -> Reading:
@@ -201,11 +203,17 @@ def _images_signals(event: ImagesEventFields, row: EventRow) -> Iterable[Signal]
         yield _signal(event, row, claiming, is_unnamed=True, usage=usage)
 
 
+def _numbered(first: float | None, images: Iterable[_T]) -> Iterator[tuple[int | None, _T]]:
+    """Yield the images with their numbers, counted from `first`; with None if `first` is None."""
+    for at, image in enumerate(images):
+        yield None if first is None else int(first) + at, image
+
+
 def _chat_signals(event: ChatEventFields, row: EventRow) -> Iterable[Signal]:
     choices = tuple(filter(None, event.choices))
-    for choice in choices:
-        for image in choice.delta.pictures() if choice.delta else ():
-            yield _signal(event, row, image, is_unnamed=True)
+    pieces = [image for choice in choices if choice.delta for image in choice.delta.pictures()]
+    for number, image in _numbered(event.image_index, pieces):
+        yield _signal(event, row, image, is_unnamed=True, number=number)
     # A whole message repeats the pictures of its pieces, so they are counted from 0.
     whole = [image for choice in choices if choice.message for image in choice.message.pictures()]
     for number, image in enumerate(whole):
