@@ -22,7 +22,7 @@ from ..limits import Limits
 from ..readonly import ReadOnly
 from ..states import Ending
 from ..wire.dialects import SETTINGS
-from ..wire.events import read_event
+from ..wire.reader import read_event
 from ..wire.signals import read
 from .changes import Change
 from .held import Held

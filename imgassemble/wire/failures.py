@@ -6,7 +6,7 @@ Sources: WIRE sections on errors; bodies of FastAPI, Kong, Cloudflare, vLLM, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 _MAPPINGS = (dict, Mapping)  # in this order: a check for the second takes ten times as long
@@ -15,6 +15,8 @@ _WORDS = ("detail", "title", "message", "msg")
 _CODES = ("code", "status", "statusCode", "status_code")
 # A message with these members alone is the body of an HTTP error.
 _BODY = frozenset({*_WORDS, *_CODES, "type", "instance", "param", "request_id", "requestId", "trace_id", "traceId"})
+_ERROR_MEMBERS = ("message", "code", "type", "param")
+ERROR_NAMES = frozenset({"error", "errors", "object", *_ERROR_MEMBERS})
 _MEANS_SUCCESS = frozenset({"0", "200", "201", "ok", "success", "succeeded", "completed"})
 
 
@@ -32,19 +34,19 @@ def names_error(kind: str) -> bool:
     return not kind or "error" in kind.lower() or _is_problem_type(kind)
 
 
-def error_in(event: object, member: Callable[[str], Any], kind: str) -> Any:
+def error_in(members: Mapping[str, Any], kind: str) -> Any:
     """Return the error that a message of an unknown type reports; None without one.
 
-    member: gives a member of `event` by its name, or None.
+    members: those of the message that are in ERROR_NAMES, and perhaps others.
     """
-    error = member("error")
+    error = members.get("error")
     if has_content(error):
         return error
-    errors = member("errors")
+    errors = members.get("errors")
     if isinstance(errors, (list, tuple)) and has_content(errors):
         return next(each for each in errors if has_content(each))
-    if member("object") == "error" or (kind and names_error(kind) and has_content(member("message"))):
-        return {name: member(name) for name in ("message", "code", "type", "param")}
+    if members.get("object") == "error" or (kind and names_error(kind) and has_content(members.get("message"))):
+        return {name: members.get(name) for name in _ERROR_MEMBERS}
     return None
 
 

@@ -1,13 +1,14 @@
-"""From the typed event to its meaning: a signal for each of its items, and what it says of the response.
+"""Turns an event into its meaning: a signal for each of its items, and its facts about the response.
 
-Knows: where in each shape of message its items stand. Must not know: pydantic, JSON, what is held of an item.
+The place of the items in each shape of message is written here, once.
+Must not know: pydantic, JSON, the facts that are stored of an item.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import EventError, ProviderError
 from ..frames.base64_json import Decoded, url_prefix
@@ -22,36 +23,40 @@ from .dialects import (
     SETTINGS,
     STATUSES,
     UNKNOWN_ERRORS,
+    EventRow,
     Reading,
-    Row,
     Shape,
     Signal,
 )
-from .events import (
-    ChatEvent,
-    ContentEvent,
-    ErrorEvent,
-    Event,
-    ImageCallEvent,
-    ImageEvent,
-    ImagesEvent,
-    OutputItemEvent,
-    Part,
-    PartEvent,
-    ResponseEvent,
-    RunEvent,
-    Said,
-    TextEvent,
-)
 from .failures import has_content, names_error
+from .fields import (
+    ChatEventFields,
+    ContentEventFields,
+    ErrorEventFields,
+    EventFields,
+    ImageCallFields,
+    ImageDataFields,
+    ImageEventFields,
+    ImagesEventFields,
+    ItemFields,
+    OutputItemEventFields,
+    PartEventFields,
+    PartFields,
+    ResponseEventFields,
+    RunEventFields,
+    TextEventFields,
+    read_fields,
+)
+
+_T = TypeVar("_T")
 
 
-def read(event: Event) -> Reading:
+def read(event: EventFields) -> Reading:
     """Return the meaning of `event` for its items and for its response."""
     kind = event.type or ""
     reader = _READERS.get(kind)
     if reader is None:
-        if not isinstance(event, ErrorEvent):
+        if not isinstance(event, ErrorEventFields):
             return Reading(
                 kind, event.sequence_number, event.response_id, is_for_us=False, lane=event.stream_id, is_known=False
             )
@@ -61,17 +66,17 @@ def read(event: Event) -> Reading:
     reading = Reading(
         kind,
         event.sequence_number,
-        _response_id_of(event),
+        event.response_id,
         not may_be_text or bool(signals),
         signals,
         row.ending,
-        lane=event.stream_id,
-        begins=row.begins,
+        event.stream_id,
+        row.begins,
     )
     return about_response(reading, event, row) if about_response else reading
 
 
-def _with_error(reading: Reading, event: ErrorEvent, _row: Row) -> Reading:
+def _with_error(reading: Reading, event: ErrorEventFields, _row: EventRow) -> Reading:
     said = event.error
     if not has_content(said):
         said = {"code": event.code, "message": event.message, "param": event.param}
@@ -82,11 +87,11 @@ def _with_error(reading: Reading, event: ErrorEvent, _row: Row) -> Reading:
     return reading._replace(error=_provider_error(said), is_bare_body=event.is_bare_body)
 
 
-def _with_text(reading: Reading, event: TextEvent, _row: Row) -> Reading:
+def _with_text(reading: Reading, event: TextEventFields, _row: EventRow) -> Reading:
     return reading._replace(piece=event.delta or None)
 
 
-def _with_image_error(reading: Reading, event: ImageEvent, _row: Row) -> Reading:
+def _with_image_error(reading: Reading, event: ImageEventFields, _row: EventRow) -> Reading:
     if reading.signals:
         return reading
     if has_content(event.error):
@@ -94,7 +99,7 @@ def _with_image_error(reading: Reading, event: ImageEvent, _row: Row) -> Reading
     return reading._replace(is_for_us=False)
 
 
-def _with_answer_error(reading: Reading, event: ImagesEvent, _row: Row) -> Reading:
+def _with_answer_error(reading: Reading, event: ImagesEventFields, _row: EventRow) -> Reading:
     if has_content(event.error):
         return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
     if not reading.signals and not any(image and image.progress is not None for image in event.data):
@@ -102,7 +107,7 @@ def _with_answer_error(reading: Reading, event: ImagesEvent, _row: Row) -> Readi
     return reading
 
 
-def _with_chat(reading: Reading, event: ChatEvent, _row: Row) -> Reading:
+def _with_chat(reading: Reading, event: ChatEventFields, _row: EventRow) -> Reading:
     if has_content(event.error):
         return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
     messages = [each for choice in event.choices if choice for each in (choice.delta or choice.message,) if each]
@@ -113,9 +118,13 @@ def _with_chat(reading: Reading, event: ChatEvent, _row: Row) -> Reading:
     return reading._replace(piece=text or None, details=details or None)
 
 
-def _with_response(reading: Reading, event: ResponseEvent, row: Row) -> Reading:
+def _with_response(reading: Reading, event: ResponseEventFields, row: EventRow) -> Reading:
     response = event.response
-    if response is None or not (row.witness or row.begins):
+    if response is None:
+        return reading
+    if response.id is not None:
+        reading = reading._replace(response_id=response.id)
+    if not (row.witness or row.begins):
         return reading
     image_usage = (response.tool_usage or {}).get("image_gen")
     text = "".join(item.text() for item in response.output if item) if row.witness else ""
@@ -143,37 +152,32 @@ def _with_response(reading: Reading, event: ResponseEvent, row: Row) -> Reading:
     return reading
 
 
-def _no_picture_in(event: Event) -> EventError:
+def _no_picture_in(event: EventFields) -> EventError:
     return EventError("the answer holds no picture; nothing in it can be used", event_type=event.type)
 
 
-def _response_id_of(event: Event) -> str | None:
-    own = event.response.id if isinstance(event, ResponseEvent) and event.response else None
-    return own if own is not None else event.response_id
-
-
-def _call_signals(event: ImageCallEvent, row: Row) -> Iterable[Signal]:
+def _call_signals(event: ImageCallFields, row: EventRow) -> Iterable[Signal]:
     index = event.partial_image_index
-    yield _signal(event, row, event, item_id=event.item_id, output_index=event.output_index, index=index)
+    return (_signal(event, row, event, item_id=event.item_id, output_index=event.output_index, index=index),)
 
 
-def _item_signals(event: OutputItemEvent, row: Row) -> Iterable[Signal]:
+def _item_signals(event: OutputItemEventFields, row: EventRow) -> Iterable[Signal]:
     if event.item and event.item.type in ITEM_TYPES:
         signal = _signal(event, row, event.item, item_id=event.item.id, output_index=event.output_index)
         yield signal if row.witness else signal._replace(is_announced=True)
 
 
-def _response_signals(event: ResponseEvent, row: Row) -> Iterable[Signal]:
+def _response_signals(event: ResponseEventFields, row: EventRow) -> Iterable[Signal]:
     if not (row.witness and event.response):
         return
     images = [(at, item) for at, item in enumerate(event.response.output) if item and item.type in ITEM_TYPES]
-    # The usage is that of all images together: with one it is that one's, with several it is nobody's.
+    # The usage is the sum for all images, so it belongs to an image only if there is one.
     usage = (event.response.tool_usage or {}).get("image_gen") if len(images) == 1 else None
     for output_index, item in images:
         yield _signal(event, row, item, item_id=item.id, output_index=output_index, usage=usage)
 
 
-def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
+def _image_signals(event: ImageEventFields, row: EventRow) -> Iterable[Signal]:
     number = None if event.image_index is None else int(event.image_index)
     names_none = event.item_id is None and number is None and row.word is None
     if names_none and not (event.has_picture_field() or _has_failed(event, row)):
@@ -190,50 +194,57 @@ def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
     )
 
 
-def _images_signals(event: ImagesEvent, row: Row) -> Iterable[Signal]:
+def _images_signals(event: ImagesEventFields, row: EventRow) -> Iterable[Signal]:
     usage = event.usage if len(event.data) == 1 else None
     for image in filter(None, event.data):
         if not (image.has_picture_field(counts_empty=False) or _has_failed(image, row)):
             continue
         claims = {"output_format": image.output_format or event.output_format, "size": image.size or event.size}
-        yield _signal(event, row, image.model_copy(update=claims), is_unnamed=True, usage=usage)
+        claiming = read_fields(ImageDataFields, vars(image) | claims)
+        yield _signal(event, row, claiming, is_unnamed=True, usage=usage)
 
 
-def _chat_signals(event: ChatEvent, row: Row) -> Iterable[Signal]:
+def _numbered(first: float | None, images: Iterable[_T]) -> Iterator[tuple[int | None, _T]]:
+    """Yield the images with their numbers, counted from `first`; with None if `first` is None."""
+    for at, image in enumerate(images):
+        yield None if first is None else int(first) + at, image
+
+
+def _chat_signals(event: ChatEventFields, row: EventRow) -> Iterable[Signal]:
     choices = tuple(filter(None, event.choices))
-    for choice in choices:
-        for image in choice.delta.pictures() if choice.delta else ():
-            yield _signal(event, row, image, is_unnamed=True)
-    # A whole message repeats what its pieces brought: its pictures go by their number.
+    pieces = [image for choice in choices if choice.delta for image in choice.delta.pictures()]
+    for number, image in _numbered(event.image_index, pieces):
+        yield _signal(event, row, image, is_unnamed=True, number=number)
+    # A whole message repeats the pictures of its pieces, so they are counted from 0.
     whole = [image for choice in choices if choice.message for image in choice.message.pictures()]
     for number, image in enumerate(whole):
         yield _signal(event, row, image, is_unnamed=True, number=number)
 
 
-def _part_signals(event: PartEvent, _row: Row) -> Iterable[Signal]:
+def _part_signals(event: PartEventFields, _row: EventRow) -> Iterable[Signal]:
     part = event.part
     row = PARTS.get((part and part.part_kind) or "")
     if part and row and (_is_picture(part) or part.tool_name == "image_generation"):
         yield _signal(event, row, part, item_id=part.id or part.tool_call_id)
 
 
-def _run_signals(event: RunEvent, row: Row) -> Iterable[Signal]:
+def _run_signals(event: RunEventFields, row: EventRow) -> Iterable[Signal]:
     for part in filter(None, event.parts):
         if _is_picture(part):
             yield _signal(event, row, part, item_id=part.id)
 
 
-def _is_picture(part: Part) -> bool:
+def _is_picture(part: PartFields) -> bool:
     return part.part_kind == "file" and (part.media_type or "").startswith("image/")
 
 
-def _content_signals(event: ContentEvent, row: Row) -> Iterable[Signal]:
+def _content_signals(event: ContentEventFields, row: EventRow) -> Iterable[Signal]:
     for block in filter(None, event.content):
         if block.type in CONTENT_TYPES:
             yield _signal(event, row, block, item_id=block.id)
 
 
-_SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
+_SIGNALS: dict[Shape, Callable[[Any, EventRow], Iterable[Signal]]] = {
     Shape.CALL: _call_signals,
     Shape.ITEM: _item_signals,
     Shape.RESPONSE: _response_signals,
@@ -247,7 +258,7 @@ _SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
     Shape.TEXT: lambda event, row: (),
 }
 _MAY_BE_TEXT = frozenset({Shape.TEXT, Shape.ITEM, Shape.CHAT, Shape.PART, Shape.CONTENT})
-_ABOUT_RESPONSE: dict[Shape, Callable[[Reading, Any, Row], Reading]] = {
+_ABOUT_RESPONSE: dict[Shape, Callable[[Reading, Any, EventRow], Reading]] = {
     Shape.ERROR: _with_error,
     Shape.TEXT: _with_text,
     Shape.IMAGE: _with_image_error,
@@ -260,26 +271,24 @@ _ABOUT_RESPONSE: dict[Shape, Callable[[Reading, Any, Row], Reading]] = {
 class _Reader(NamedTuple):
     """The functions that read the events of one row."""
 
-    row: Row
-    signals_in: Callable[[Any, Row], Iterable[Signal]]
-    about_response: Callable[[Reading, Any, Row], Reading] | None
+    row: EventRow
+    signals_in: Callable[[Any, EventRow], Iterable[Signal]]
+    about_response: Callable[[Reading, Any, EventRow], Reading] | None
     may_be_text: bool
 
 
-def _reader_of(row: Row) -> _Reader:
+def _reader_of(row: EventRow) -> _Reader:
     return _Reader(row, _SIGNALS[row.shape], _ABOUT_RESPONSE.get(row.shape), row.shape in _MAY_BE_TEXT)
 
 
-_READERS = {kind: _reader_of(row) for kind, row in ROWS.items()}  # to look up by shape with every event takes longer
-
-
-_settings_in: Callable[[Said], tuple[Any, ...]] = attrgetter(*SETTINGS)
+_READERS = {kind: _reader_of(row) for kind, row in ROWS.items()}  # one look-up for each event
+_settings_in: Callable[[ItemFields], tuple[Any, ...]] = attrgetter(*SETTINGS)
 
 
 def _signal(
-    event: Event,
-    row: Row,
-    said: Said,
+    event: EventFields,
+    row: EventRow,
+    said: ItemFields,
     *,
     item_id: str | None = None,
     output_index: float | None = None,
@@ -291,50 +300,55 @@ def _signal(
     error = _provider_error(said.error) if said.error is not None and has_content(said.error) else None
     picture, link = said.picture_and_link(is_partial=row.is_partial)
     word = _word_of(said, row, has_failed=error is not None and not (picture or link))
-    is_wanted = row.is_partial or (is_unnamed and row.witness is not None)
     payload = None
-    if picture or (not link and (is_wanted or _is_left_empty(said, row, word))):
-        payload = Payload(
-            base64=picture or "",
-            event_type=event.type or "",
-            sequence_number=event.sequence_number,
-            index=index,
-            is_final=not row.is_partial,
-            claimed_format=said.output_format or said.media_type or _media_type(picture),
-            claimed_size=said.size,
-        )
+    if row.is_partial or row.witness:  # other events bring no picture
+        is_wanted = row.is_partial or is_unnamed or _is_left_empty(said, word)
+        if picture or (is_wanted and not link):
+            payload = _payload(event, row, said, picture, index)
     return Signal(
-        item_id=item_id,
-        is_unnamed=is_unnamed,
-        number=number,
-        word=word,
-        witness=row.witness,
-        payload=payload if row.is_partial or row.witness else None,
-        error=error,
-        is_unnumbered=not row.is_numbered,
-        details=_details_of(said, row, output_index, usage or said.usage, link),
+        _details_of(said, row, output_index, usage or said.usage, link),
+        item_id,
+        is_unnamed,
+        number,
+        word,
+        row.witness,
+        payload,
+        error,
+        not row.is_numbered,
     )
 
 
-def _word_of(said: Said, row: Row, *, has_failed: bool) -> State | None:
-    """Return the state that the message reports of its item.
+def _payload(
+    event: EventFields, row: EventRow, said: ItemFields, picture: str | Decoded | None, index: float | None
+) -> Payload:
+    return Payload(
+        base64=picture or "",
+        event_type=event.type or "",
+        sequence_number=event.sequence_number,
+        index=index,
+        is_final=not row.is_partial,
+        claimed_format=said.output_format or said.media_type or _media_type(picture),
+        claimed_size=said.size,
+    )
 
-    has_failed: an error stands in the place of a picture.
-    """
-    status = STATUSES.get(said.status or "")
+
+def _word_of(said: ItemFields, row: EventRow, *, has_failed: bool) -> State | None:
+    """Return the state that the message reports. has_failed: it has an error in the place of a picture."""
+    status = STATUSES.get(said.status) if said.status else None
     if row.witness is None:
-        return State.GENERATING if State.GENERATING is (row.word or status) else None
+        word = row.word or status
+        return word if word is State.GENERATING else None
     word = status if status is State.FAILED else row.word or status
     return State.FAILED if has_failed and word is not State.INCOMPLETE else word
 
 
-def _is_left_empty(said: Said, row: Row, word: State | None) -> bool:
+def _is_left_empty(said: ItemFields, word: State | None) -> bool:
     """Return whether a message that ends an item has an empty picture field. null is no field."""
-    return bool(row.witness) and word in (None, State.COMPLETED) and said.has_picture_field()
+    return word in (None, State.COMPLETED) and said.has_picture_field()
 
 
 def _details_of(
-    said: Said, row: Row, output_index: float | None, usage: Mapping[str, Any] | None, link: str | None
+    said: ItemFields, row: EventRow, output_index: float | None, usage: Mapping[str, Any] | None, link: str | None
 ) -> dict[str, Any]:
     details: dict[str, Any] = {}
     if output_index is not None:
@@ -351,7 +365,7 @@ def _details_of(
     return details
 
 
-def _has_failed(said: Said, row: Row) -> bool:
+def _has_failed(said: ItemFields, row: EventRow) -> bool:
     """Return whether a message of a witness reports that its item failed."""
     if row.witness is None:
         return False
@@ -359,7 +373,7 @@ def _has_failed(said: Said, row: Row) -> bool:
 
 
 def _media_type(picture: str | Decoded | None) -> str | None:
-    """What a data: URL says of the picture in it."""
+    """Return the media type of an image in a data: URL."""
     prefix = url_prefix(picture) if picture else ""
     return prefix[5:].partition(";")[0] if prefix[:11].lower() == "data:image/" else None
 
