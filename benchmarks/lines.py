@@ -294,7 +294,7 @@ def _saving(rounds: int) -> list[float]:
 
 def _previewing(form: Format, side: int, rounds: int) -> list[float]:
     *_, frame = costs.frames_of(chunks_of(make_stream(form)))
-    return ratios(lambda: frame.preview((side, side)), frame.decode, (rounds + 1) // 2)
+    return ratios(lambda: frame.thumbnail((side, side)), frame.decode, (rounds + 1) // 2)
 
 
 def _viewers() -> Iterator[Line]:

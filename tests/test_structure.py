@@ -28,7 +28,9 @@ GROUPS = (
 PLACES = {name: (group, at) for group, names in enumerate(GROUPS) for at, name in enumerate(names)}
 # The members of a folder, in the order of the data: each imports only those before it. Other folders have no circle.
 ORDERS = {
-    "frames": ("base64_json", "containers", "frame"),
+    "frames": (
+        "base64_json", "binary", "exif", "png", "jpeg", "webp", "gif", "avif", "svg", "containers", "pixels", "frame"
+    ),
     "wire": ("sse", "dialects", "events", "signals"),
     "assembly": ("lifecycle", "updates", "items", "changes", "assembler", "sink"),
 }
@@ -37,7 +39,7 @@ GUESTS = {
     "pydantic": {"wire/events"},
     "pydantic_core": {"frames/base64_json", "wire/events"},
     "pybase64": {"frames/base64_json"},
-    "PIL": {"frames/frame", "assembly/items", "screens", "simulator"},
+    "PIL": {"frames/pixels", "assembly/items", "screens", "simulator"},
     # Hosts of screens, imported when a screen is made.
     "IPython": {"screens"},
     "PySide6": {"screens"},

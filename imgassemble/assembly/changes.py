@@ -23,7 +23,7 @@ from ..errors import (
     clean,
     quoted,
 )
-from ..frames.frame import Frame, Payload, disagreements, read_frame, said_of
+from ..frames.frame import Frame, Payload, disagreements, read_frame, describe_payload
 from ..limits import Limits
 from ..states import State
 from ..wire.dialects import GREATEST_NUMBER, Reading, Signal
@@ -273,7 +273,7 @@ class _Weighing:
         return after
 
     def _doubt(self, code: AnomalyCode, doubt: str, payload: Payload, item_id: str) -> None:
-        sentence = f"{said_of(payload, item_id)} {doubt}"
+        sentence = f"{describe_payload(payload, item_id)} {doubt}"
         self._trouble(code, FrameError(sentence, item_id=item_id, index=payload.index), item_id)
 
     def _within_limits(self, item_id: str, before: Facts, after: Facts) -> Facts:

@@ -191,7 +191,7 @@ def test_a_drawing_is_taken_where_it_is_asked_for_and_has_no_pixels(tmp_path: Pa
     frame = _read(data, Limits(formats=("PNG", "SVG")))
     assert (frame.format, frame.size, frame.mime_type, frame.suffix) == ("SVG", (4, 3), "image/svg+xml", ".svg")
     assert frame.save(tmp_path / "a.svg").read_bytes() == data
-    for decode in (frame.decode, lambda: frame.preview((2, 2))):
+    for decode in (frame.decode, lambda: frame.thumbnail((2, 2))):
         with pytest.raises(FrameDecodeError, match="without pixels"):
             decode()
 
@@ -364,7 +364,7 @@ def test_decode_gives_a_new_loaded_image_each_time() -> None:
 @pytest.mark.parametrize(("form", "mode"), _MODES)
 def test_preview_gives_a_smaller_image_in_every_mode(form: str, mode: str) -> None:
     frame = _frame(_in_mode(form, mode, (240, 180)))
-    assert [frame.preview((width, 200)).size for width in (160, 100, 20, 4)] == [
+    assert [frame.thumbnail((width, 200)).size for width in (160, 100, 20, 4)] == [
         (160, 120),
         (100, 75),
         (20, 15),
@@ -380,7 +380,7 @@ def test_preview_gives_a_smaller_image_in_every_mode(form: str, mode: str) -> No
 def test_preview_fits_keeps_the_aspect_and_never_enlarges(
     form: str, size: tuple[int, int], box: tuple[int, int]
 ) -> None:
-    width, height = _frame(samples.picture(form, *size)).preview(box).size
+    width, height = _frame(samples.picture(form, *size)).thumbnail(box).size
     assert 1 <= width <= min(size[0], box[0])
     assert 1 <= height <= min(size[1], box[1])
     scale = min(1.0, box[0] / size[0], box[1] / size[1])
@@ -390,21 +390,21 @@ def test_preview_fits_keeps_the_aspect_and_never_enlarges(
 
 def test_preview_of_a_picture_that_fits_is_the_picture() -> None:
     data = _in_mode("PNG", "RGB")
-    preview = _frame(data).preview((40, 30))
+    preview = _frame(data).thumbnail((40, 30))
     assert (preview.mode, preview.size, preview.tobytes()) == _pixels_of(data)
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (-1, 5), (5,), (0, 0), ("a", 1), (1, 2, 3)])
 def test_a_preview_of_an_impossible_size_does_not_blame_the_picture(size: Any) -> None:
     with pytest.raises((ValueError, TypeError)) as caught:  # UsageError is a ValueError
-        _frame(samples.png(3, 3)).preview(size)
+        _frame(samples.png(3, 3)).thumbnail(size)
     assert not isinstance(caught.value, FrameDecodeError)
 
 
 @pytest.mark.parametrize("size", [(float("inf"), float("inf")), (float("nan"), 5), (2**31, 5), 5, None, "55", {5, 6}])
 def test_a_preview_of_what_is_no_size_is_a_usage_error(size: Any) -> None:
     with pytest.raises(UsageError, match="width, height"):
-        _frame(samples.png(3, 3)).preview(size)
+        _frame(samples.png(3, 3)).thumbnail(size)
 
 
 def test_many_threads_may_decode_one_frame() -> None:
@@ -412,7 +412,7 @@ def test_many_threads_may_decode_one_frame() -> None:
     expected = {frame: frame.decode().tobytes() for frame in frames}
     with ThreadPoolExecutor(8) as pool:
         images = list(pool.map(lambda at: (frames[at % 3], frames[at % 3].decode()), range(120)))
-        small = list(pool.map(lambda at: frames[at % 3].preview((9, 9)).size, range(120)))
+        small = list(pool.map(lambda at: frames[at % 3].thumbnail((9, 9)).size, range(120)))
     assert all(image.tobytes() == expected[frame] for frame, image in images)
     assert set(small) == {(9, 7)}
 
@@ -486,7 +486,7 @@ def test_a_sound_picture_decodes_in_silence_whatever_its_metadata_says(
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         image = frame.decode()
-        preview = frame.preview((9, 9))
+        preview = frame.thumbnail((9, 9))
     assert (image.mode, image.size, image.tobytes()) == _pixels_of(plain)
     assert preview.size == (9, 7)
     assert [str(each.message) for each in warned] == []
@@ -565,7 +565,7 @@ def test_pillows_globals_and_the_warning_filters_stay_as_they_are() -> None:
     before = _settings()
     for odd, _ in _odd_pictures().values():
         _frame(odd).decode()
-        _frame(odd).preview((5, 5))
+        _frame(odd).thumbnail((5, 5))
     with pytest.raises(FrameDecodeError):
         _frame(_damaged()["PNG"]).decode()
     assert _settings() == before
@@ -594,7 +594,7 @@ def test_only_the_frames_own_decoder_is_opened(form: str, opened: list[str]) -> 
     frame = _read(samples.picture(form))
     assert opened == []
     frame.decode()
-    frame.preview((3, 3))
+    frame.thumbnail((3, 3))
     assert opened == [form, form]
 
 
@@ -647,7 +647,7 @@ def _png_of(pixels: bytes, width: int, height: int) -> bytes:
 @pytest.mark.parametrize("name", sorted(_damaged()))
 def test_damaged_pixels_are_a_frame_decode_error_from_its_cause(name: str) -> None:
     frame = _frame(_damaged()[name], index=4)
-    for decode in (frame.decode, lambda: frame.preview((3, 3))):
+    for decode in (frame.decode, lambda: frame.thumbnail((3, 3))):
         with pytest.raises(FrameDecodeError) as caught:
             decode()
         assert caught.value.index == 4
@@ -660,7 +660,7 @@ def test_damaged_pixels_are_a_frame_decode_error_from_its_cause(name: str) -> No
 @pytest.mark.parametrize("name", sorted(_damaged()))
 def test_a_preview_of_damaged_pixels_is_one_too_at_any_size(name: str, size: tuple[int, int]) -> None:
     with pytest.raises(FrameDecodeError):
-        _frame(_damaged()[name]).preview(size)
+        _frame(_damaged()[name]).thumbnail(size)
 
 
 @given(
@@ -675,7 +675,7 @@ def test_whatever_has_a_header_decodes_or_is_a_frame_decode_error(form: str, edi
         frame = _read(bytes(data), Limits(max_frame_pixels=1_000_000))
     except (FrameDecodeError, LimitError):
         return
-    for decode in (frame.decode, lambda: frame.preview((3, 3))):
+    for decode in (frame.decode, lambda: frame.thumbnail((3, 3))):
         with suppress(FrameDecodeError):
             width, height = decode().size
             assert (width, height) == frame.size or max(width, height) == 3

@@ -271,7 +271,7 @@ def header(data: bytes) -> None:
     frame = Frame(data=picture, format=head.format, size=head.size)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        for pixels in (frame.decode, lambda: frame.preview((9, 9))):
+        for pixels in (frame.decode, lambda: frame.thumbnail((9, 9))):
             try:
                 pixels()
             except FrameDecodeError as error:

@@ -50,7 +50,7 @@ def _what_becomes_of(data: bytes) -> dict[str, str]:
     return {
         "feed": told,
         "decode": _timed(lambda: _pixels_of(frame.decode)),
-        "preview": _timed(lambda: _pixels_of(lambda: frame.preview((64, 64)))),
+        "preview": _timed(lambda: _pixels_of(lambda: frame.thumbnail((64, 64)))),
     }
 
 

@@ -84,7 +84,7 @@ for name, hostile in table().items():
     assembler.feed(samples.done("ig_1", data))
     frame = assembler["ig_1"].final
     assert not reached
-    for pixels in (frame.decode, lambda: frame.preview((9, 9))) if frame else ():
+    for pixels in (frame.decode, lambda: frame.thumbnail((9, 9))) if frame else ():
         reached.clear()
         try:
             pixels()
@@ -100,7 +100,7 @@ for form in sys.argv[1:]:
     assembler = Assembler()
     assembler.feed(samples.done("ig_1", samples.b64(bytes.fromhex(form))))
     assembler["ig_1"].final.decode()
-    assembler["ig_1"].final.preview((3, 3))
+    assembler["ig_1"].final.thumbnail((3, 3))
 print(*(name for name in sys.modules if name.endswith("ImagePlugin")))
 """
 
@@ -155,7 +155,7 @@ def test_of_every_good_file_header_and_pillow_say_the_same_and_it_is_shown(form:
                 assert (image.format, image.size) == (head.format, head.size), (mode, options, size)
             frame = Frame(data=data, format=head.format, size=head.size)
             assert frame.decode().size == size
-            assert max(frame.preview((5, 5)).size) <= 5
+            assert max(frame.thumbnail((5, 5)).size) <= 5
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "GIF"])

@@ -832,7 +832,7 @@ def test_svg_has_no_pixels_and_says_so() -> None:
     with pytest.raises(FrameDecodeError, match="without pixels: save it, or show it in a browser"):
         item.final.decode()
     with pytest.raises(FrameDecodeError, match="without pixels"):
-        item.final.preview((8, 8))
+        item.final.thumbnail((8, 8))
     with pytest.raises(FrameDecodeError, match="without pixels"):
         _ = item.image
 
