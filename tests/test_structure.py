@@ -39,7 +39,7 @@ GUESTS = {
     "pydantic": {"wire/events"},
     "pydantic_core": {"frames/base64_json", "wire/events"},
     "pybase64": {"frames/base64_json"},
-    "PIL": {"frames/pixels", "assembly/items", "screens", "simulator"},
+    "PIL": {"frames/frame", "frames/pixels", "assembly/items", "screens", "simulator"},
     # Hosts of screens, imported when a screen is made.
     "IPython": {"screens"},
     "PySide6": {"screens"},

@@ -12,10 +12,13 @@ from .binary import HeaderError, Size
 # The parts before the root. An internal subset of a DOCTYPE (entities) is refused.
 _PROLOGUE = re.compile(rb"\xef\xbb\xbf|\s+|<\?[^>]{0,2000}\?>|<!--.{0,4000}?-->|<!DOCTYPE svg[^>\[]{0,400}>", re.DOTALL)
 _MAX_PROLOGUE = 20  # parts; real ones have three or so
+_MAX_TAGS, _MAX_COMMENTS = 2_000_000, 100_000  # real drawings have some thousands and some tens
 _NAME = rb"(?:[A-Za-z_][\w.-]{0,30}:)?svg"
 _ROOT = re.compile(rb"<" + _NAME + rb"(?=[\s>/])([^>]{0,8000})>")
 _OPENED = re.compile(rb"<" + _NAME + rb"(?=[\s>/])([^<>]{0,8000})>")
 _CLOSED = re.compile(rb"</" + _NAME + rb"\s{0,100}>")
+# Comments and CDATA sections, in which tags are only text. Of one without an end, the first group is its beginning.
+_TEXT = re.compile(rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|(<!)(?:--|\[CDATA\[).*", re.DOTALL)
 _ATTRIBUTE = re.compile(rb"""\s(width|height|viewBox)\s*=\s*["']([^"']{0,100})["']""")
 _LENGTH = re.compile(rb"\s*\+?([0-9]{0,9}\.?[0-9]{0,20})(px|in|cm|mm|q|pt|pc|)\s*", re.IGNORECASE)
 _PIXELS_PER = {
@@ -68,27 +71,13 @@ def _root(data: bytes) -> re.Match[bytes] | None:
 
 
 def _is_closed(data: bytes) -> bool:
-    drawn = _without_quotations(data)
+    if data.count(b"<") > _MAX_TAGS or data.count(b"<!") > _MAX_COMMENTS:
+        raise HeaderError("has too many tags to be a picture")
+    drawn = _TEXT.sub(rb"\1", data)
     last = drawn.rstrip()[-140:]
     ends = list(_CLOSED.finditer(last))
     opened = sum(not tag.endswith(b"/") for tag in _OPENED.findall(drawn))
     return bool(ends) and ends[-1].end() == len(last) and opened == len(_CLOSED.findall(drawn))
-
-
-def _without_quotations(data: bytes) -> bytes:
-    """Return the drawing without comments and CDATA sections, in which tags are only text."""
-    pieces, at = [], 0
-    while (start := data.find(b"<!", at)) >= 0:
-        opening, closing = (b"<!--", b"-->") if data.startswith(b"<!--", start) else (b"<![CDATA[", b"]]>")
-        pieces.append(data[at:start])
-        at = start + 2
-        if data.startswith(opening, start):
-            end = data.find(closing, start + len(opening))
-            if end < 0:
-                raise HeaderError("is cut short")
-            at = end + len(closing)
-    pieces.append(data[at:])
-    return b"".join(pieces)
 
 
 def _pixels(length: bytes) -> float:
