@@ -173,7 +173,35 @@ def test_the_data_of_each_error_under_its_name() -> None:
     )
 
 
-# ---- what each one holds
+# ---- refused bytes
+
+
+def test_refused_bytes_take_no_part_in_the_value_of_an_error() -> None:
+    error = FrameDecodeError("cut short", item_id="ig_1", index=1, data=b"refused bytes")
+    plain = FrameDecodeError("cut short", item_id="ig_1", index=1)
+    assert (error.data, plain.data) == (b"refused bytes", None)
+    assert error == plain
+    assert hash(error) == hash(plain)
+    assert error.as_dict() == plain.as_dict()
+    for text in (repr(error), str(error), str(error.as_dict())):
+        assert "refused" not in text
+    for again in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
+        assert (again, again.data) == (error, None)
+    assert b"refused" not in pickle.dumps(error)
+
+
+def test_an_error_to_keep_holds_no_refused_bytes_and_no_traceback() -> None:
+    with pytest.raises(FrameDecodeError) as caught:
+        raise FrameDecodeError("cut short", item_id="ig_1", index=1, data=b"refused") from ValueError("why")
+    kept = caught.value.without_data()
+    assert (kept, kept.data, kept.__traceback__) == (caught.value, None, None)
+    assert caught.value.data == b"refused"
+    assert kept.__cause__ is not None
+    assert (type(kept.__cause__), str(kept.__cause__), kept.__cause__.__traceback__) == (ValueError, "why", None)
+    assert kept.without_data() is kept
+
+
+# ---- data of each error
 
 
 def test_a_sink_error_has_the_errno_of_its_cause() -> None:

@@ -29,7 +29,19 @@ PLACES = {name: (group, at) for group, names in enumerate(GROUPS) for at, name i
 # The members of a folder, in the order of the data: each imports only those before it. Other folders have no circle.
 ORDERS = {
     "frames": (
-        "base64_json", "binary", "exif", "png", "jpeg", "webp", "gif", "avif", "svg", "containers", "pixels", "frame"
+        "base64_json",
+        "binary",
+        "exif",
+        "png",
+        "jpeg",
+        "webp",
+        "gif",
+        "av1",
+        "avif",
+        "svg",
+        "containers",
+        "pixels",
+        "frame",
     ),
     "wire": ("sse", "dialects", "events", "signals"),
     "assembly": ("lifecycle", "updates", "items", "changes", "assembler", "sink"),

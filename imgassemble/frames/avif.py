@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .binary import BE16, BE32, BE64, HeaderError, Size
+from .av1 import av1_sizes
+from .binary import BE16, BE32, BE64, HeaderError, Part, Size, join_parts
 
 _MAX_BOXES = 10_000  # real files have some tens, and one a picture in animations
 _MAX_EXTENTS = 100_000
+# How many pixels AV1 data may have: some more than the picture, because the tiles of a picture may be larger in all.
+_LARGER, _SMALL = 4, 2**20
 _BRANDS = (b"avif", b"avis")
 _TOP = frozenset({b"ftyp", b"meta", b"moov", b"mdat", b"free", b"skip", b"uuid", b"idat", b"styp", b"moof", b"sidx"})
 # How EXIF calls a turn by irot (quarter turns counterclockwise), and after it a mirror by imir: none, axis 0, axis 1.
@@ -41,11 +44,13 @@ def is_avif(data: bytes) -> bool:
 def read_avif_size(data: bytes) -> Size:
     """Return the size of the main picture, as stored. Raises HeaderError if the AVIF is not whole."""
     meta = _meta(data)
-    _check_extents(data, meta)
-    for each in _primary_properties(data, meta):
-        if each.kind == b"ispe":
-            return BE32(data, each.start + 4)[0], BE32(data, each.start + 8)[0]
-    raise HeaderError("is an AVIF without a size")
+    properties = _primary_properties(data, meta)
+    place = next((each.start for each in properties if each.kind == b"ispe"), None)
+    if place is None:
+        raise HeaderError("is an AVIF without a size")
+    size = BE32(data, place + 4)[0], BE32(data, place + 8)[0]
+    _check_pictures(data, meta, size)
+    return size
 
 
 def avif_orientation(data: bytes) -> int:
@@ -61,7 +66,7 @@ def avif_orientation(data: bytes) -> int:
 
 def avif_without_metadata(data: bytes) -> bytes:
     """Return the file with EXIF and XMP under a type that decoders skip; no place in the file moves."""
-    places = [at for at in _item_types(data) if data[at : at + 4] in _METADATA]
+    places = [at for at in _item_types(data, _meta(data)) if data[at : at + 4] in _METADATA]
     if not places:
         return data
     changed = bytearray(data)
@@ -89,30 +94,33 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
 
 
 def _meta(data: bytes) -> Box:
-    """Return the box with the description of the pictures, and check that the boxes after it are whole.
-
-    Bytes that are no box of a picture may follow the picture.
-    """
-    found: dict[bytes, Box] = {}
-    needed = {b"meta", b"moov"} if data[8:12] == b"avis" else {b"meta"}
-    boxes = _boxes(data, 0, len(data))
-    try:
-        for box in boxes:
-            if box.kind not in _TOP and needed <= found.keys():
-                break
-            found.setdefault(box.kind, box)
-    except HeaderError:
-        if not needed <= found.keys() or _is_cut_in_picture(data, found):
-            raise
+    """Return the box with the description of the pictures. Raises HeaderError if a box of the file is not whole."""
+    found = {box.kind: box for box in reversed(_top_boxes(data))}
+    needed = _needed(data)
     if missing := needed - found.keys():
         raise HeaderError("is cut short" if b"mdat" not in found else f"is an AVIF without {min(missing).decode()}")
     return found[b"meta"]
 
 
-def _is_cut_in_picture(data: bytes, found: dict[bytes, Box]) -> bool:
-    """Whether the box after the last whole one belongs to the picture."""
-    at = max(box.end for box in found.values())
-    return data[at + 4 : at + 8] in _TOP
+def _top_boxes(data: bytes) -> list[Box]:
+    """Return the boxes of the file. Bytes that are no box of a picture may follow the picture."""
+    found: list[Box] = []
+    needed = _needed(data)
+    try:
+        for box in _boxes(data, 0, len(data)):
+            if box.kind not in _TOP and not needed:
+                break
+            needed.discard(box.kind)
+            found.append(box)
+    except HeaderError:
+        at = found[-1].end if found else 0
+        if needed or data[at + 4 : at + 8] in _TOP:
+            raise
+    return found
+
+
+def _needed(data: bytes) -> set[bytes]:
+    return {b"meta", b"moov"} if data[8:12] == b"avis" else {b"meta"}
 
 
 def _children(data: bytes, parent: Box, skipped: int = 0) -> dict[bytes, Box]:
@@ -158,9 +166,9 @@ def _associations(data: bytes, described: Box, item_id: int) -> list[int]:
     return []
 
 
-def _item_types(data: bytes) -> Iterator[int]:
+def _item_types(data: bytes, meta: Box) -> Iterator[int]:
     """Yield the place of the type of each item."""
-    info = _children(data, _meta(data), 4).get(b"iinf")
+    info = _children(data, meta, 4).get(b"iinf")
     if info is None:
         return
     for box in _boxes(data, info.start + (8 if data[info.start] else 6), info.end):
@@ -168,30 +176,97 @@ def _item_types(data: bytes) -> Iterator[int]:
             yield box.start + (8 if data[box.start] == 2 else 10)
 
 
-def _check_extents(data: bytes, meta: Box) -> None:
-    """Raise HeaderError if the data of an item lies beyond the end of the file."""
-    box = _children(data, meta, 4).get(b"iloc")
+def _check_pictures(data: bytes, meta: Box, size: Size) -> None:
+    """Raise HeaderError if the data of a picture is not in the file, or has far more pixels than the file tells.
+
+    A decoder makes all pixels of the AV1 data, and scales them to the size in the file.
+    """
+    most = _LARGER * size[0] * size[1] + _SMALL
+    budget = 2 * len(data)
+    for parts in (*_item_parts(data, meta), *_sample_parts(data)):
+        if any(end > len(data) for _, end in parts):
+            raise HeaderError("is cut short")
+        budget -= sum(end - start for start, end in parts)
+        if budget < 0:
+            raise HeaderError("has too many parts to be a picture")
+        for width, height in av1_sizes(join_parts(data, parts)):
+            if width * height > most:
+                raise HeaderError("is an AVIF whose two sizes disagree")
+
+
+def _item_parts(data: bytes, meta: Box) -> list[list[Part]]:
+    """Return the parts of the file that hold each AV1 item."""
+    inside = _children(data, meta, 4)
+    box, idat = inside.get(b"iloc"), inside.get(b"idat")
     if box is None:
         raise HeaderError("is an AVIF without pixels")
     version, sizes = data[box.start], BE16(data, box.start + 4)[0]
     offset_bytes, length_bytes, base_bytes = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
     index_bytes = sizes & 15 if version in (1, 2) else 0
     wide = 2 if version == 2 else 0  # two more bytes for each number of an item
+    coded = _coded_items(data, meta)
+    items: list[list[Part]] = []
     at = box.start + 8 + wide
     budget = _MAX_EXTENTS
     for _ in range((BE32 if wide else BE16)(data, box.start + 6)[0]):
-        is_in_file = version == 0 or not BE16(data, at + 2 + wide)[0] & 15
+        item_id = (BE32 if wide else BE16)(data, at)[0]
+        is_in_idat = version != 0 and BE16(data, at + 2 + wide)[0] & 15 == 1
         at += 4 + wide + (2 if version else 0)
-        base = int.from_bytes(data[at : at + base_bytes], "big")
+        base = int.from_bytes(data[at : at + base_bytes], "big") + (idat.start if is_in_idat and idat else 0)
         count = BE16(data, at + base_bytes)[0]
         at += base_bytes + 2
         budget -= count + 1
         if budget < 0:
             raise HeaderError("has too many parts to be a picture")
+        parts: list[Part] = []
         for _ in range(count):
             at += index_bytes
-            offset = int.from_bytes(data[at : at + offset_bytes], "big")
+            start = base + int.from_bytes(data[at : at + offset_bytes], "big")
             length = int.from_bytes(data[at + offset_bytes : at + offset_bytes + length_bytes], "big")
             at += offset_bytes + length_bytes
-            if is_in_file and base + offset + length > len(data):
-                raise HeaderError("is cut short")
+            parts.append((start, start + length if length_bytes else len(data)))
+        if item_id in coded:
+            items.append(parts)
+        elif any(end > len(data) for _, end in parts):
+            raise HeaderError("is cut short")
+    return items
+
+
+def _coded_items(data: bytes, meta: Box) -> set[int]:
+    """Return the ids of the items that are AV1 data."""
+    coded = set()
+    for at in _item_types(data, meta):
+        if data[at : at + 4] == b"av01":
+            is_wide = data[at - 10] == 3  # version 3 has an id of four bytes
+            coded.add(BE32(data, at - 6)[0] if is_wide else BE16(data, at - 4)[0])
+    return coded
+
+
+def _sample_parts(data: bytes) -> list[list[Part]]:
+    """Return the parts of the file that hold each picture of an animation."""
+    moov = next((box for box in _top_boxes(data) if box.kind == b"moov"), None)
+    tracks = [] if moov is None else [box for box in _boxes(data, moov.start, moov.end) if box.kind == b"trak"]
+    return [[part] for track in tracks for part in _track_parts(data, track)]
+
+
+def _track_parts(data: bytes, track: Box) -> Iterator[Part]:
+    place: Box | None = track
+    for name in (b"mdia", b"minf", b"stbl"):
+        place = _children(data, place).get(name) if place else None
+    tables = _children(data, place) if place else {}
+    chunks, sizes, runs = tables.get(b"stco") or tables.get(b"co64"), tables.get(b"stsz"), tables.get(b"stsc")
+    if chunks is None or sizes is None or runs is None:
+        return
+    same, count = BE32(data, sizes.start + 4)[0], min(BE32(data, sizes.start + 8)[0], _MAX_EXTENTS)
+    read, step = (BE64, 8) if chunks.kind == b"co64" else (BE32, 4)
+    firsts = [BE32(data, runs.start + 8 + 12 * at)[0] for at in range(min(BE32(data, runs.start + 4)[0], _MAX_EXTENTS))]
+    sample = run = 0
+    for chunk in range(min(BE32(data, chunks.start + 4)[0], _MAX_EXTENTS)):
+        start = read(data, chunks.start + 8 + step * chunk)[0]
+        while run + 1 < len(firsts) and firsts[run + 1] <= chunk + 1:
+            run += 1
+        for _ in range(min(BE32(data, runs.start + 12 + 12 * run)[0] if firsts else 0, count - sample)):
+            length = same or BE32(data, sizes.start + 12 + 4 * sample)[0]
+            yield start, start + length
+            start += length
+            sample += 1

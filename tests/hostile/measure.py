@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TypeVar
 
 import samples
+from PIL import features
 
 from hostile.pictures import Expected, table
 from imgassemble import Anomaly, Assembler, Frame, FrameDecodeError, ImgassembleError, LimitError
@@ -29,7 +30,7 @@ class TookTooLongError(BaseException):
 
 
 def main(names: list[str]) -> None:
-    for plugin in ("Png", "Jpeg", "WebP", "Gif"):
+    for plugin in ("Png", "Jpeg", "WebP", "Gif", *(("Avif",) if features.check("avif") else ())):
         import_module(f"PIL.{plugin}ImagePlugin")
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     signal.signal(signal.SIGPROF, _stop)
@@ -50,7 +51,9 @@ def _what_becomes_of(data: bytes) -> dict[str, str]:
     return {
         "feed": told,
         "decode": _timed(lambda: _pixels_of(frame.decode)),
-        "preview": _timed(lambda: _pixels_of(lambda: frame.thumbnail((64, 64)))),
+        "thumbnail": _timed(lambda: _pixels_of(lambda: frame.thumbnail((64, 64)))),
+        "encode": _timed(lambda: _pixels_of(lambda: frame.encode((64, 64)))),
+        "animation": _timed(lambda: _pixels_of(lambda: next(frame.animation()))),
     }
 
 
