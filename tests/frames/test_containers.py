@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from random import Random
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
+from imgassemble.frames.av1 import av1_sizes
 from imgassemble.frames.binary import HeaderError
 from imgassemble.frames.containers import Header, format_of, read_header
 from imgassemble.frames.jpeg import jpeg_segments
@@ -509,3 +511,51 @@ def _hostile() -> Iterator[tuple[str, Callable[[int], bytes]]]:
 def test_many_small_blocks_are_not_looked_at_one_by_one_for_ever(name: str) -> None:
     make = dict(_hostile())[name]
     assert _looks(make(4 * 2**20)) < 2_000_000
+
+
+# ---- AV1
+
+
+class _BitWriter:
+    def __init__(self) -> None:
+        self.text = ""
+
+    def put(self, value: int, count: int) -> _BitWriter:
+        self.text += f"{value:0{count}b}" if count else ""
+        return self
+
+    def unit(self, kind: int = 1) -> bytes:
+        """The bits as one unit of AV1 data with its length."""
+        body = int(self.text.ljust(-(-len(self.text) // 8) * 8, "0"), 2).to_bytes(-(-len(self.text) // 8), "big")
+        return bytes([kind << 3 | 2, len(body)]) + body
+
+
+def _size_bits(bits: _BitWriter, width: int, height: int) -> bytes:
+    return bits.put(15, 4).put(11, 4).put(width - 1, 16).put(height - 1, 12).unit()
+
+
+def test_the_size_in_a_short_sequence_header_is_read() -> None:
+    assert list(av1_sizes(_size_bits(_BitWriter().put(0, 3).put(0b11, 2).put(5, 5), 5_000, 3_000))) == [(5_000, 3_000)]
+
+
+def test_the_size_behind_timing_and_operating_points_is_read() -> None:
+    bits = _BitWriter().put(0, 3).put(0, 2)
+    bits.put(1, 1).put(1, 32).put(30, 32).put(1, 1).put(0b00101, 5)  # timing with a number of variable length
+    bits.put(1, 1).put(9, 5).put(7, 32).put(3, 5).put(3, 5)  # a decoder model
+    bits.put(1, 1).put(1, 5)  # display delays, two operating points
+    bits.put(0, 12).put(9, 5).put(1, 1).put(1, 1).put(0, 21).put(1, 1).put(4, 4)
+    bits.put(1, 12).put(3, 5).put(0, 1).put(0, 1)
+    other = _BitWriter().put(0, 8).unit(kind=2)
+    data = other + _size_bits(bits, 641, 480) + other
+    assert list(av1_sizes(data)) == [(641, 480)]
+
+
+@given(st.binary(max_size=100))
+def test_arbitrary_av1_data_has_sizes_or_is_an_error(data: bytes) -> None:
+    with suppress(HeaderError, IndexError):
+        assert all(width > 0 and height > 0 for width, height in av1_sizes(data))
+
+
+def test_av1_data_of_endless_small_units_is_a_header_error() -> None:
+    with pytest.raises(HeaderError, match="too many parts"):
+        list(av1_sizes(b"\x12\0" * 100_000))
