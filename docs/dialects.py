@@ -45,8 +45,9 @@ each image of a request is told with the first.
 ## SVG
 
 OpenRouter streams drawings as `image_generation.text_chunk` (an item that is generating) and then
-`image_generation.completed` with the whole drawing. It is kept, and saved as `.svg`, only with
-`Limits(formats=("PNG", "JPEG", "WEBP", "GIF", "SVG"))`; it has no pixels here, and `decode()` says so.
+`image_generation.completed` with the whole drawing; OpenAI sends one as the result of an item. It is kept, and saved as
+`.svg`. It has no pixels here: `decode()` raises a FrameDecodeError, and `size` is None if the drawing tells none. The page
+and notebooks show it inside of an `<img>` element, where it runs no script and loads nothing.
 
 ## Adding one
 

@@ -23,7 +23,7 @@ from ..errors import (
     clean,
     quoted,
 )
-from ..frames.frame import Frame, Payload, disagreements, read_frame, describe_payload
+from ..frames.frame import Frame, Payload, describe_payload, disagreements, read_frame
 from ..limits import Limits
 from ..states import State
 from ..wire.dialects import GREATEST_NUMBER, Reading, Signal
