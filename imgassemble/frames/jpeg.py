@@ -39,22 +39,37 @@ def jpeg_segments(data: bytes) -> Iterator[Segment]:
     """Yield the segments of a JPEG up to EOI: (marker, start, end). A scan's compressed data belongs to its segment."""
     at = 2
     for _ in range(_MAX_SEGMENTS):
-        found = _MARKER.search(data, at)
-        if found is None:
-            raise HeaderError("is cut short")
-        at = found.start()
-        marker = data[at + 1]
-        if marker in _UNKNOWN:
-            raise HeaderError("is a damaged JPEG")
-        end = at + 2 if marker in _WITHOUT_LENGTH else at + 2 + BE16(data, at + 2)[0]
+        marker, start, end = _segment_at(data, at)
         if marker == _SOS:
             found = _MARKER_IN_SCAN.search(data, end)
             end = found.start() if found else len(data)
-        yield marker, at, end
+        yield marker, start, end
         if marker == _EOI:
             return
         at = end
     raise HeaderError("has too many segments to be a picture")
+
+
+def _segments_before_scan(data: bytes) -> Iterator[Segment]:
+    """Yield the segments up to the first SOS and its head, without a walk over compressed data."""
+    at = 2
+    for _ in range(_MAX_SEGMENTS):
+        marker, start, at = _segment_at(data, at)
+        yield marker, start, at
+        if marker in (_SOS, _EOI):
+            return
+
+
+def _segment_at(data: bytes, at: int) -> Segment:
+    """Return the next segment from `at` on; of a scan its head."""
+    found = _MARKER.search(data, at)
+    if found is None:
+        raise HeaderError("is cut short")
+    start = found.start()
+    marker = data[start + 1]
+    if marker in _UNKNOWN:
+        raise HeaderError("is a damaged JPEG")
+    return marker, start, start + 2 if marker in _WITHOUT_LENGTH else start + 2 + BE16(data, start + 2)[0]
 
 
 def read_jpeg_size(data: bytes) -> Size:
@@ -72,9 +87,7 @@ def read_jpeg_size(data: bytes) -> Size:
 
 def jpeg_orientation(data: bytes) -> int:
     """Return the orientation in the first EXIF segment, 1 to 8."""
-    for marker, start, end in jpeg_segments(data):
-        if marker == _SOS:
-            return 1
+    for marker, start, end in _segments_before_scan(data):
         if marker == _APP1 and data.startswith(b"Exif\0\0", start + 4):
             return exif_orientation(data[start + 4 : end])
     return 1
@@ -90,7 +103,7 @@ def jpeg_image_parts(data: bytes) -> Iterator[Part]:
 def jpeg_still_parts(data: bytes) -> Iterator[Part]:
     """Return the parts that Pillow needs for the pixels. Bytes between segments are left out."""
     yield 0, 2
-    for marker, start, end in jpeg_segments(data):
+    for marker, start, end in _segments_before_scan(data):
         if marker == _SOS:  # from the first scan on, a decoder looks for nothing but pixels
             yield start, len(data)
             return
