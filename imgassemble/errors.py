@@ -22,6 +22,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from .readonly import plain
@@ -140,7 +141,8 @@ class FrameDecodeError(FrameError):
             return self
         error = type(self)(self.args[0], item_id=self.item_id, index=self.index)
         if self.__cause__ is not None:
-            error.__cause__ = type(self.__cause__)(*self.__cause__.args)
+            with suppress(TypeError, ValueError):  # some exceptions are not made from their arguments
+                error.__cause__ = type(self.__cause__)(*self.__cause__.args)
         return error
 
 

@@ -210,7 +210,7 @@ def test_a_sink_error_has_the_errno_of_its_cause() -> None:
     assert SinkError("x", path=None).errno is None
 
 
-def test_a_provider_error_says_what_the_service_said() -> None:
+def test_a_provider_error_has_the_words_of_the_service() -> None:
     error = ProviderError("too much\x1b[2J\r\nof it", code="rate\u202elimit", details={"code": "rate"})
     assert str(error) == "the service failed (rate limit): too much [2J of it"
     assert (error.message, error.code) == ("too much [2J of it", "rate limit")
@@ -251,7 +251,7 @@ def test_each_control_becomes_a_space(control: str) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "M"])).map(str.strip))
-def test_what_can_be_printed_stays_as_it_is(text: str) -> None:
+def test_printable_text_stays_as_it_is(text: str) -> None:
     assert clean(text, 10_000) == text
 
 
@@ -260,7 +260,7 @@ def test_clean_text_is_no_longer_than_asked_for(text: str, longest: int) -> None
     assert len(clean(text, longest)) <= longest
 
 
-def test_what_was_cut_says_so() -> None:
+def test_text_that_is_cut_ends_with_an_ellipsis() -> None:
     assert clean("abcdef", 4) == "abc…"
     assert clean("abcd", 4) == "abcd"
     assert len(clean("x " * 10**6)) == 1_000

@@ -63,9 +63,9 @@ def read_png_size(data: bytes) -> Size:
 
 
 def png_orientation(data: bytes) -> int:
-    """Return the orientation in the eXIf chunk, 1 to 8."""
-    exif = next((data[start + 8 : end - 4] for kind, start, end in png_chunks(data) if kind == b"eXIf"), b"")
-    return exif_orientation(exif)
+    """Return the orientation in the eXIf chunk, 1 to 8; 1 if the chunk is damaged."""
+    place = next(((start, end) for kind, start, end in png_chunks(data) if kind == b"eXIf"), None)
+    return exif_orientation(data[place[0] + 8 : place[1] - 4]) if place and _is_sound(data, *place) else 1
 
 
 def find_damaged_chunks(data: bytes) -> tuple[str, ...]:

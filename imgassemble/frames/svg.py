@@ -10,7 +10,9 @@ import re
 from .binary import HeaderError, Size
 
 # The parts before the root. An internal subset of a DOCTYPE (entities) is refused.
-_PROLOGUE = re.compile(rb"\xef\xbb\xbf|\s+|<\?[^>]{0,2000}\?>|<!--.{0,4000}?-->|<!DOCTYPE svg[^>\[]{0,400}>", re.DOTALL)
+_PROLOGUE = re.compile(
+    rb"\xef\xbb\xbf|\s+|<\?[^>]{0,2000}\?>|<!--.{0,20000}?-->|<!DOCTYPE svg[^>\[]{0,400}>", re.DOTALL
+)
 _MAX_PROLOGUE = 20  # parts; real ones have three or so
 _MAX_TAGS, _MAX_COMMENTS = 2_000_000, 100_000  # real drawings have some thousands and some tens
 _NAME = rb"(?:[A-Za-z_][\w.-]{0,30}:)?svg"

@@ -283,7 +283,7 @@ _WRONG: dict[str, bytes] = {
     "jpeg: a reserved marker": b"\xff\xd8\xff\x42" + _SOF + _SOS + b"\xff\xd9",
     "jpeg: a second start": b"\xff\xd8" + _SOF + b"\xff\xd8" + _SOS + b"\xff\xd9",
     "jpeg: a segment beyond the end": b"\xff\xd8\xff\xe0\xff\xff" + _SOF + _SOS + b"\xff\xd9",
-    "jpeg: lossless, which nobody reads": b"\xff\xd8" + _SOF.replace(b"\xc0", b"\xc3", 1) + _SOS + b"\xff\xd9",
+    "jpeg: lossless, which decoders do not read": b"\xff\xd8" + _SOF.replace(b"\xc0", b"\xc3", 1) + _SOS + b"\xff\xd9",
     "jpeg: no height": b"\xff\xd8" + _SOF.replace(b"\x00\x02\x00\x02", bytes(4)) + _SOS + b"\xff\xd9",
     "webp: no chunk": _webp(),
     "webp: only its canvas": _webp(_chunk(b"VP8X", bytes(10))),
@@ -298,15 +298,15 @@ _WRONG: dict[str, bytes] = {
     "gif: only its signature": b"GIF89a",
     "gif: no picture": b"GIF89a" + pack("<HHBBB", 2, 2, 0, 0, 0) + b";",
     "gif: no size": b"GIF89a" + pack("<HHBBB", 0, 2, 0, 0, 0) + b"," + bytes(9) + b"\x02\x01x\0;",
-    "gif: no such block": b"GIF89a" + pack("<HHBBB", 2, 2, 0, 0, 0) + b"?;",
+    "gif: an unknown block": b"GIF89a" + pack("<HHBBB", 2, 2, 0, 0, 0) + b"?;",
     "gif: no trailer": b"GIF89a" + pack("<HHBBB", 2, 2, 0, 0, 0) + b"," + bytes(9) + b"\x02\x01x\0",
 }
 
 
-@pytest.mark.parametrize("what", sorted(_WRONG))
-def test_a_wrong_structure_is_a_header_error(what: str) -> None:
+@pytest.mark.parametrize("name", sorted(_WRONG))
+def test_a_wrong_structure_is_a_header_error(name: str) -> None:
     with pytest.raises(HeaderError):
-        read_header(_WRONG[what])
+        read_header(_WRONG[name])
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_fill_bytes_may_stand_before_a_marker() -> None:
 # ---- drawings
 
 _SVG = b"""<?xml version="1.0"?>
-<!-- made by <nobody/> -->
+<!-- made by <a painter/> -->
 <svg xmlns="http://www.w3.org/2000/svg" width="20px" height="10"><g><rect height="9"/></g><path d="M0 0"/></svg>
 """
 
@@ -392,7 +392,7 @@ def test_tags_without_end_are_no_drawing_and_no_endless_work(start: bytes) -> No
         '<?xml version="1.0"?><?xml-stylesheet href="a.css"?><svg><g/></svg>',
     ],
 )
-def test_a_drawing_is_whole_whatever_its_comments_and_names_are(drawing: str) -> None:
+def test_a_drawing_is_whole_with_any_comments_and_prefixes(drawing: str) -> None:
     assert read_header(drawing.encode()) == Header(format="SVG", size=None)
     with pytest.raises(HeaderError, match="cut short"):
         read_header(drawing.encode().rstrip()[:-2])
@@ -405,12 +405,12 @@ def test_a_deep_drawing_is_read_without_recursion() -> None:
     assert read_header(nested).format == "SVG"
 
 
-def test_a_page_that_holds_a_drawing_is_none() -> None:
+def test_a_page_that_holds_a_drawing_is_no_drawing() -> None:
     with pytest.raises(HeaderError):
         read_header(b"<!DOCTYPE html><html><svg></svg></html>")
 
 
-# ---- what is no picture
+# ---- other files
 
 
 @pytest.mark.parametrize(
@@ -426,13 +426,13 @@ def test_a_page_that_holds_a_drawing_is_none() -> None:
         (b"PK\x03\x04", "ZIP"),
     ],
 )
-def test_a_stranger_is_called_by_its_name(data: bytes, name: str) -> None:
+def test_another_kind_of_file_is_named(data: bytes, name: str) -> None:
     with pytest.raises(HeaderError, match=rf"is no PNG, JPEG, WebP, GIF, AVIF or SVG \(it looks like {name}\)$"):
         read_header(data)
 
 
 @given(brand=st.binary(min_size=4, max_size=4))
-def test_the_name_of_a_stranger_holds_no_control_characters(brand: bytes) -> None:
+def test_the_name_of_another_kind_of_file_has_no_control_characters(brand: bytes) -> None:
     with pytest.raises(HeaderError) as caught:
         read_header(b"\0\0\0\x20ftyp" + brand + bytes(16))
     assert str(caught.value).isprintable()
@@ -508,7 +508,7 @@ def _hostile() -> Iterator[tuple[str, Callable[[int], bytes]]]:
 
 
 @pytest.mark.parametrize("name", [name for name, _ in _hostile()])
-def test_many_small_blocks_are_not_looked_at_one_by_one_for_ever(name: str) -> None:
+def test_the_work_for_many_small_blocks_is_bounded(name: str) -> None:
     make = dict(_hostile())[name]
     assert _looks(make(4 * 2**20)) < 2_000_000
 

@@ -104,7 +104,7 @@ def test_white_space_may_stand_anywhere(data: bytes, places: list[int], space: s
 
 
 @given(st.text("ABCabc019+/-_= \n", max_size=24) | st.text(max_size=12))
-def test_what_binascii_reads_strictly_is_read_so_and_the_rest_is_a_value_error(text: str) -> None:
+def test_base64_is_read_as_strict_binascii_reads_it_or_is_a_value_error(text: str) -> None:
     plain = "".join(each for each in text if each not in WHITE_SPACE).replace("-", "+").replace("_", "/").rstrip("=")
     try:
         expected = binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
@@ -127,12 +127,12 @@ def test_what_binascii_reads_strictly_is_read_so_and_the_rest_is_a_value_error(t
         "QQ==QQ==", "\0QUJD", "AAAA\x00",
     ],
 )  # fmt: skip
-def test_what_is_no_base64_is_a_value_error(text: str) -> None:
+def test_text_that_is_not_base64_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError):
         decode_base64(text)
 
 
-def test_bad_base64_is_told_with_item_and_index_and_without_the_text() -> None:
+def test_the_error_of_bad_base64_names_item_and_index_and_holds_no_text() -> None:
     with pytest.raises(FrameEncodingError) as caught:
         _read("SECRETsecret" * 50 + "...", index=3)
     assert (caught.value.item_id, caught.value.index) == ("ig_1", 3)
@@ -257,7 +257,7 @@ def test_equal_bytes_share_one_buffer() -> None:
         ({"claimed_format": "a\x1b[2J", "claimed_size": "6x8"}, ["is PNG and not a [2j", "is 8x6 pixels and not 6x8"]),
     ],
 )
-def test_claims_that_the_bytes_deny_are_said(claims: dict[str, str], said: list[str]) -> None:
+def test_claims_that_the_bytes_contradict_are_listed(claims: dict[str, str], said: list[str]) -> None:
     payload = Payload(base64="", event_type="t", **claims)  # type: ignore[arg-type]
     assert disagreements(_frame(samples.picture("PNG")), payload) == said
 
@@ -291,7 +291,7 @@ def test_frames_are_equal_when_index_is_final_and_data_are() -> None:
         pytest.param("AVIF", "image/avif", ".avif", marks=needs_avif),
     ],
 )
-def test_what_a_frame_tells_of_itself(form: str, mime_type: str, suffix: str) -> None:
+def test_a_frame_has_a_mime_type_a_suffix_a_digest_and_a_data_url(form: str, mime_type: str, suffix: str) -> None:
     frame = _frame(samples.picture(form))
     assert (frame.mime_type, frame.suffix) == (mime_type, suffix)
     assert frame.sha256 == frame.sha256 == sha256(frame.data).hexdigest()
@@ -390,7 +390,7 @@ def test_decode_gives_a_new_loaded_image_each_time() -> None:
 
 
 @pytest.mark.parametrize(("form", "mode"), _MODES)
-def test_preview_gives_a_smaller_image_in_every_mode(form: str, mode: str) -> None:
+def test_thumbnail_gives_a_smaller_image_in_every_mode(form: str, mode: str) -> None:
     frame = _frame(_in_mode(form, mode, (240, 180)))
     assert [frame.thumbnail((width, 200)).size for width in (160, 100, 20, 4)] == [
         (160, 120),
@@ -405,7 +405,7 @@ def test_preview_gives_a_smaller_image_in_every_mode(form: str, mode: str) -> No
     size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     box=st.tuples(st.integers(1, 120), st.integers(1, 120)),
 )
-def test_preview_fits_keeps_the_aspect_and_never_enlarges(
+def test_thumbnail_fits_keeps_the_aspect_and_never_enlarges(
     form: str, size: tuple[int, int], box: tuple[int, int]
 ) -> None:
     width, height = _frame(samples.picture(form, *size)).thumbnail(box).size
@@ -416,21 +416,21 @@ def test_preview_fits_keeps_the_aspect_and_never_enlarges(
     assert abs(height - size[1] * scale) <= 1
 
 
-def test_preview_of_a_picture_that_fits_is_the_picture() -> None:
+def test_thumbnail_of_a_picture_that_fits_is_the_picture() -> None:
     data = _in_mode("PNG", "RGB")
     preview = _frame(data).thumbnail((40, 30))
     assert (preview.mode, preview.size, preview.tobytes()) == _pixels_of(data)
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (-1, 5), (5,), (0, 0), ("a", 1), (1, 2, 3)])
-def test_a_preview_of_an_impossible_size_does_not_blame_the_picture(size: Any) -> None:
+def test_a_thumbnail_of_an_impossible_size_is_not_reported_as_damage(size: Any) -> None:
     with pytest.raises((ValueError, TypeError)) as caught:  # UsageError is a ValueError
         _frame(samples.png(3, 3)).thumbnail(size)
     assert not isinstance(caught.value, FrameDecodeError)
 
 
 @pytest.mark.parametrize("size", [(float("inf"), float("inf")), (float("nan"), 5), (2**31, 5), 5, None, "55", {5, 6}])
-def test_a_preview_of_what_is_no_size_is_a_usage_error(size: Any) -> None:
+def test_a_thumbnail_of_a_wrong_size_is_a_usage_error(size: Any) -> None:
     with pytest.raises(UsageError, match="width, height"):
         _frame(samples.png(3, 3)).thumbnail(size)
 
@@ -506,7 +506,7 @@ def _odd_pictures() -> dict[str, tuple[bytes, bytes]]:
 
 
 @pytest.mark.parametrize("name", sorted(_odd_pictures()))
-def test_a_sound_picture_decodes_in_silence_whatever_its_metadata_says(
+def test_a_sound_picture_decodes_without_warnings_with_any_metadata(
     name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     odd, plain = _odd_pictures()[name]
@@ -554,7 +554,7 @@ def test_a_png_is_shown_without_a_colour_profile_whose_crc_is_wrong() -> None:
 
 @pytest.mark.parametrize("name", [*sorted(_odd_pictures()), "GIF with a comment"])
 def test_metadata_that_does_not_concern_pixels_is_left_out_of_the_image(name: str) -> None:
-    gif = _written(_picture("P"), "GIF", comment=b"by nobody")
+    gif = _written(_picture("P"), "GIF", comment=b"by a painter")
     image = _frame(gif if name.startswith("GIF") else _odd_pictures()[name][0]).decode()
     assert {"exif", "xmp", "comment", "Comment", "photoshop", "mp", "a"} & set(image.info) == set()
     assert dict(image.getexif()) == {}
@@ -568,7 +568,7 @@ def test_some_of_these_pictures_do_make_pillow_warn_or_stumble() -> None:
             try:
                 with Image.open(BytesIO(odd)) as image:
                     image.load()
-            except Exception:  # noqa: BLE001 - whatever Pillow raises
+            except Exception:  # noqa: BLE001 - any exception of Pillow
                 trouble += 1
     assert trouble >= 5
 
@@ -605,7 +605,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     Image.init()
 
-    def told(name: str, factory: Callable[..., Any]) -> Callable[..., Any]:
+    def recording(name: str, factory: Callable[..., Any]) -> Callable[..., Any]:
         def open_it(*arguments: Any) -> Any:
             names.append(name)
             return factory(*arguments)
@@ -613,7 +613,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return open_it
 
     for name, (factory, accepts) in list(Image.OPEN.items()):
-        monkeypatch.setitem(Image.OPEN, name, (told(name, factory), accepts))
+        monkeypatch.setitem(Image.OPEN, name, (recording(name, factory), accepts))
     return names
 
 
@@ -686,7 +686,7 @@ def test_damaged_pixels_are_a_frame_decode_error_from_its_cause(name: str) -> No
 
 @pytest.mark.parametrize("size", [(4, 4), (4_000, 4_000)])
 @pytest.mark.parametrize("name", sorted(_damaged()))
-def test_a_preview_of_damaged_pixels_is_one_too_at_any_size(name: str, size: tuple[int, int]) -> None:
+def test_a_thumbnail_of_damaged_pixels_is_a_frame_decode_error_at_any_size(name: str, size: tuple[int, int]) -> None:
     with pytest.raises(FrameDecodeError):
         _frame(_damaged()[name]).thumbnail(size)
 
@@ -695,7 +695,7 @@ def test_a_preview_of_damaged_pixels_is_one_too_at_any_size(name: str, size: tup
     form=st.sampled_from(FORMATS),
     edits=st.lists(st.tuples(st.integers(0, 2**32), st.integers(0, 255)), min_size=1, max_size=6),
 )
-def test_whatever_has_a_header_decodes_or_is_a_frame_decode_error(form: str, edits: list[tuple[int, int]]) -> None:
+def test_every_frame_decodes_or_is_a_frame_decode_error(form: str, edits: list[tuple[int, int]]) -> None:
     data = bytearray(samples.picture(form))
     for at, value in edits:
         data[at % len(data)] = value
@@ -840,6 +840,11 @@ def test_an_orientation_that_cannot_be_read_is_upright(exif: bytes) -> None:
     assert _frame(png).size == _frame(png).decode().size == (64, 32)
 
 
+def test_the_orientation_in_a_damaged_chunk_is_not_used() -> None:
+    png = _written(_with_red_corner(), "PNG", exif=_exif_of(6))
+    assert (_frame(png).size, _frame(_with_damage(png, b"eXIf")).size) == ((32, 64), (64, 32))
+
+
 def test_an_orientation_is_read_in_both_byte_orders_and_after_other_entries() -> None:
     other = pack(">HHII", 0x010F, 3, 1, 5 << 16)
     big = b"MM\0*" + pack(">IH", 8, 2) + other + pack(">HHIHH", 0x0112, 3, 1, 6, 0)
@@ -895,14 +900,14 @@ def test_the_picture_for_programs_without_animation_is_not_part_of_a_png_animati
     assert frame.decode().convert("RGB").getpixel((3, 3)) == _COLOURS[0]
 
 
-def test_an_animation_that_tells_a_wrong_number_of_pictures_is_shown_without_a_warning() -> None:
+def test_an_animation_with_a_wrong_number_of_pictures_is_shown_without_a_warning() -> None:
     data = _animated("PNG", [100, 100, 100])
     kind, start, end = next(chunk for chunk in png_chunks(data) if chunk[0] == b"acTL")
     for count in (0, 1, 2**31, 2**32 - 1):
-        told = data[:start] + samples.png_chunk(kind, pack(">II", count, 0)) + data[end:]
+        other = data[:start] + samples.png_chunk(kind, pack(">II", count, 0)) + data[end:]
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert len(_shown(_frame(told))) == 3
+            assert len(_shown(_frame(other))) == 3
 
 
 def test_an_animation_ends_with_a_limit_error_after_as_many_pictures_as_are_allowed() -> None:
@@ -1106,7 +1111,7 @@ def test_the_error_of_a_frame_holds_no_bytes() -> None:
     assert caught.value.data is None
 
 
-# ---- only what is needed reaches the decoder
+# ---- the data for the decoder
 
 
 @needs_avif

@@ -39,9 +39,9 @@ class Expected(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hostile:
-    """A hostile picture. `what`: its fault; `make`: builds its bytes."""
+    """A hostile picture. `fault`: what is wrong with it; `make`: builds its bytes."""
 
-    what: str
+    fault: str
     expected: Expected
     make: Callable[[], bytes]
 
@@ -49,9 +49,9 @@ class Hostile:
 _TABLE: dict[str, Hostile] = {}
 
 
-def _add(name: str, expected: Expected, what: str, make: Callable[..., bytes]) -> None:
+def _add(name: str, expected: Expected, fault: str, make: Callable[..., bytes]) -> None:
     assert name not in _TABLE
-    _TABLE[name] = Hostile(what=what, expected=expected, make=make)
+    _TABLE[name] = Hostile(fault=fault, expected=expected, make=make)
 
 
 def table() -> dict[str, Hostile]:
@@ -81,7 +81,7 @@ def ihdr(width: int = 2, height: int = 2, *, depth: int = 8, colour: int = 0, in
 
 
 def flat(width: int, height: int, *, depth: int = 8, colour: int = 0, before: bytes = b"") -> bytes:
-    """A whole PNG of one colour: some kilobytes, whatever its size."""
+    """A whole PNG of one colour: some kilobytes at any size."""
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     pixels = png_chunk(b"IDAT", zeros(height * (1 + (width * bits + 7) // 8)))
     palette = png_chunk(b"PLTE", bytes(6)) if colour == 3 else b""
@@ -341,7 +341,7 @@ def _jpegs() -> None:
         b"\xff\xc2" + _parts(_jpeg())[0xC0][2:]))  # fmt: skip
     _add("jpeg-no-eoi", refused, "no end", lambda: _jpeg()[:-2])
     _add("jpeg-only-markers", refused, "a start and an end", lambda: b"\xff\xd8\xff\xd9")
-    _add("jpeg-zero-height", refused, "a height to be told later (DNL)", lambda: _sized(16, 0))
+    _add("jpeg-zero-height", refused, "a height that comes later (DNL)", lambda: _sized(16, 0))
     _add("jpeg-no-components", damaged, "no colours", lambda: _with_frame(_set(9, 0)))
     _add("jpeg-255-components", damaged, "255 colours", lambda: _with_frame(_set(9, 255)))
     _add("jpeg-samplings", damaged, "a sampling of 15x15", lambda: _with_frame(_set(11, 0xFF)))
@@ -418,7 +418,7 @@ def anmf(width: int = 2, height: int = 2, *, x: int = 0, y: int = 0) -> bytes:
 
 
 def vp8l(width: int, height: int) -> bytes:
-    """A whole lossless picture of one colour: 21 bytes, whatever its size."""
+    """A whole lossless picture of one colour: 21 bytes at any size."""
     bits = 0x2F | (width - 1) << 8 | (height - 1) << 22
     codes = 0b0000_0000  # no transform, no cache, no groups of codes
     at, value = 40, bits | codes << 40

@@ -30,7 +30,7 @@ SHOWN, DAMAGED = Expected.SHOWN.name, Expected.DAMAGED.name
 
 
 def _run(*arguments: str) -> str:
-    """What a Python of its own prints; its warnings are errors, and it says nothing on standard error."""
+    """Return the output of a new Python process in which warnings are errors; it must print no errors."""
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     command = [sys.executable, "-W", "error", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -42,7 +42,7 @@ def _run(*arguments: str) -> str:
 
 
 @cache
-def _became(group: int) -> dict[str, dict[str, str]]:
+def _results(group: int) -> dict[str, dict[str, str]]:
     lines = _run("-m", "hostile.measure", *NAMES[group::GROUPS]).splitlines()
     return {facts.pop("name"): facts for facts in map(json.loads, lines)}
 
@@ -50,7 +50,7 @@ def _became(group: int) -> dict[str, dict[str, str]]:
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS bounds memory on Linux alone")
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_a_hostile_picture_is_a_picture_or_a_typed_error_within_a_second_and_256_mb(group: int) -> None:
-    became = _became(group)
+    became = _results(group)
     assert list(became) == NAMES[group::GROUPS]
     for name, facts in became.items():
         expected = table()[name].expected
@@ -183,11 +183,11 @@ def _sizes(data: bytes, form: str) -> tuple[int, int] | None:
         try:
             with Image.open(BytesIO(data), formats=[form]) as image:
                 return image.size
-        except Exception:  # noqa: BLE001 - whatever it raises
+        except Exception:  # noqa: BLE001 - any exception of Pillow
             return None
 
 
-def test_of_no_hostile_file_the_header_believes_what_pillow_does_not() -> None:
+def test_the_header_of_a_hostile_file_has_the_size_that_pillow_reads() -> None:
     for name, hostile in table().items():
         data = hostile.make()
         if len(data) > 2**21:  # of comments and texts, of which Pillow makes much
@@ -225,7 +225,7 @@ def test_an_extension_without_data_does_not_hide_the_picture_behind_it() -> None
     assert picture.decode().size == (2, 2)
 
 
-def test_an_error_tells_no_addresses_and_is_never_without_a_reason() -> None:
+def test_an_error_holds_no_addresses_and_always_a_reason() -> None:
     damaged = Frame(data=table()["png-tRNS-short"].make(), format="PNG", size=(2, 2))
     with pytest.raises(FrameDecodeError, match="cannot be decoded: cannot identify image file; show another frame"):
         damaged.decode()
@@ -239,7 +239,7 @@ def test_the_limit_of_pixels_is_that_of_the_caller(form: str) -> None:
         assert (assembler["ig_1"].final is not None) is is_kept
 
 
-def test_what_is_as_large_as_allowed_is_really_that_large() -> None:
+def test_the_largest_pictures_of_the_table_are_as_large_as_the_limit() -> None:
     assert SIDE * SIDE <= Limits().max_frame_pixels < (SIDE + 1) ** 2
     assert read_header(flat(SIDE, SIDE)).size == (SIDE, SIDE)
     with pytest.raises(HeaderError):
