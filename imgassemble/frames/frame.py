@@ -289,8 +289,9 @@ def disagreements(frame: Frame, payload: Payload) -> list[str]:
     form = (payload.claimed_format or "").lower().removeprefix("image/").removesuffix("+xml").replace("jpg", "jpeg")
     if form and form != frame.format.lower():
         found.append(f"is {frame.format} and not {clean(form, 20)}")
-    has_pixels = frame.size and frame.format != "SVG"  # a drawing is shown at any size
-    if has_pixels and payload.claimed_size and _SIZE.fullmatch(payload.claimed_size):
+    if frame.size is None or frame.format == "SVG":  # a drawing is shown at any size
+        return found
+    if payload.claimed_size and _SIZE.fullmatch(payload.claimed_size):
         size = "{}x{}".format(*frame.size)
         if payload.claimed_size != size:
             found.append(f"is {size} pixels and not {payload.claimed_size}")

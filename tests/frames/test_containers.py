@@ -14,7 +14,7 @@ import pytest
 import samples
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import Image
 
 from imgassemble.frames.av1 import av1_sizes
 from imgassemble.frames.binary import HeaderError
@@ -22,7 +22,7 @@ from imgassemble.frames.containers import Header, format_of, read_header
 from imgassemble.frames.jpeg import jpeg_segments
 from imgassemble.frames.png import png_chunks
 
-HAS_AVIF = features.check("avif")
+HAS_AVIF = samples.has_avif()
 WRITTEN = ["PNG", "JPEG", "WEBP", "GIF", *(["AVIF"] if HAS_AVIF else [])]
 
 

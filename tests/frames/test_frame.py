@@ -25,7 +25,7 @@ import pytest
 import samples
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageFile, PngImagePlugin, features
+from PIL import Image, ImageFile, PngImagePlugin
 
 from imgassemble import Frame, FrameDecodeError, FrameEncodingError, LimitError, Limits, SinkError, UsageError
 from imgassemble.frames.base64_json import decode_base64
@@ -38,7 +38,7 @@ from imgassemble.frames.pixels import import_plugin
 from imgassemble.frames.png import find_damaged_chunks, png_chunks
 from imgassemble.frames.webp import webp_chunks
 
-HAS_AVIF = features.check("avif")
+HAS_AVIF = samples.has_avif()
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", *(("AVIF",) if HAS_AVIF else ()))
 needs_avif = pytest.mark.skipif(not HAS_AVIF, reason="this Pillow has no AVIF")
 ANIMATED = ("PNG", "WEBP", "GIF", *(("AVIF",) if HAS_AVIF else ()))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import samples
 from hostile import pictures
-from PIL import features
 
 from imgassemble import open_events
 
@@ -62,9 +61,7 @@ def _feed() -> Iterator[bytes]:
 def _header() -> Iterator[bytes]:
     made = [hostile.make() for name, hostile in pictures.table().items() if name not in _LARGE]
     made += [
-        samples.picture(form)
-        for form in ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
-        if form != "AVIF" or features.check("avif")
+        samples.picture(form) for form in ("PNG", "JPEG", "WEBP", "GIF", "AVIF") if form != "AVIF" or samples.has_avif()
     ]
     made += [pictures.written("JPEG", size=(16, 16), progressive=True), pictures.written("PNG", "P", (9, 7)),
              pictures.written("WEBP", "RGBA", (9, 7))]  # fmt: skip

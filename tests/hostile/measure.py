@@ -15,7 +15,6 @@ from importlib import import_module
 from typing import TypeVar
 
 import samples
-from PIL import features
 
 from hostile.pictures import Expected, table
 from imgassemble import Anomaly, Assembler, Frame, FrameDecodeError, ImgassembleError, LimitError
@@ -30,7 +29,7 @@ class TookTooLongError(BaseException):
 
 
 def main(names: list[str]) -> None:
-    for plugin in ("Png", "Jpeg", "WebP", "Gif", *(("Avif",) if features.check("avif") else ())):
+    for plugin in ("Png", "Jpeg", "WebP", "Gif", *(("Avif",) if samples.has_avif() else ())):
         import_module(f"PIL.{plugin}ImagePlugin")
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     signal.signal(signal.SIGPROF, _stop)

@@ -16,7 +16,6 @@ from typing import Any
 from zipfile import ZipFile
 
 import samples
-from PIL import features
 from samples import png_chunk
 
 from imgassemble.frames.jpeg import jpeg_segments
@@ -757,7 +756,7 @@ def _avifs() -> None:
     _add("avif-only-ftyp", refused, "nothing behind its name", ftyp)
     _add("avif-ftyp-4-GB", refused, "a name of 4 GB", lambda: pack(">I", 2**32 - 1) + ftyp()[4:] + bytes(2_000))
     _add("avif-sequence-alone", refused, "an animation without tracks", lambda: ftyp(b"avis") + meta() + mdat)
-    if not features.check("avif"):
+    if not samples.has_avif():
         return
     _add("avif-cut", refused, "cut in the middle", lambda: _written_avif()[:-30])
     _add("avif-lies", may_be, "another size than its pixels", lambda: _resized_avif(16, 12))

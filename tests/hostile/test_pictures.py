@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import samples
-from PIL import Image, features
+from PIL import Image
 
 from hostile.pictures import SIDE, Expected, flat, gif, gif_frame, png, table, written
 from imgassemble import Assembler, Frame, FrameDecodeError, Limits
@@ -25,7 +25,7 @@ from imgassemble.frames.containers import read_header
 TESTS = Path(__file__).parents[1]
 NAMES = sorted(table())
 GROUPS = 8
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", *(("AVIF",) if features.check("avif") else ()))
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", *(("AVIF",) if samples.has_avif() else ()))
 SHOWN, DAMAGED = Expected.SHOWN.name, Expected.DAMAGED.name
 
 
