@@ -68,7 +68,7 @@ these are two rows and two names:
 "b64_json":            (…, ("picture", "base64")),
 ```
 
-Then give the stream to `imgassemble/simulator/fixtures.py` with what must come of it, and run the tests. Where a service
+Then give the stream to `fixtures/makers/` with its expected result, and run the tests. Where a service
 needs an `if` in the assembler, the table is wrong.
 """
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from imgassemble import Assembler, ImgassembleError, Outcome, Result, iter_updates
 from imgassemble.cli.main import main
-from imgassemble.simulator.answers import DIALECTS, FAULTS, Order, Play, pictures_of, play
+from imgassemble.simulator.answers import DIALECTS, FAULTS, Answer, Order, pictures_of, play
 from imgassemble.simulator.apis import APIS
 
 # The services as columns. That of 2025 says completed of an image, that of 2026 does not.
@@ -173,7 +173,7 @@ def faulty(name: str, column: str) -> Order:
     return replace(order, faults=(f"{name}={values[name]}" if name in values else name,))
 
 
-def assembled(made: Play, assembler: Assembler) -> Result:
+def assembled(made: Answer, assembler: Assembler) -> Result:
     for _ in iter_updates(made.body, assembler):
         pass
     assert assembler.result is not None
@@ -194,7 +194,7 @@ class Saved:
             yield from ((folder, data) for name, data in files.items() if name.startswith("final."))
 
 
-def save(made: Play, folder: Path, *more: str) -> Saved:
+def save(made: Answer, folder: Path, *more: str) -> Saved:
     """`imgassemble save` of the body."""
     source, target, out, err = folder / "body", folder / "out", StringIO(), StringIO()
     source.write_bytes(b"".join(made.body))
@@ -205,7 +205,7 @@ def save(made: Play, folder: Path, *more: str) -> Saved:
 
 
 @cache
-def sent(name: str, column: str) -> Play:
+def sent(name: str, column: str) -> Answer:
     """What the service sends with this fault."""
     return play(faulty(name, column))
 

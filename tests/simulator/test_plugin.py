@@ -106,6 +106,36 @@ def test_two_faults_one_after_the_other(image_server):
 
 
 @needs_web
+def test_a_fault_comes_so_many_times_and_then_no_more(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        ASK
+        + """
+def refused(image_server):
+    try:
+        return assemble([ask(image_server.base_url + "/responses", ASKED)]).final is None
+    except urllib.error.HTTPError as error:
+        return error.headers["retry-after"]
+
+def test_two_times(image_server):
+    image_server.use(faults=["rate-limit"], times=2, retry_after_s=0)
+    assert [refused(image_server) for _ in range(4)] == ["0", "0", False, False]
+
+def test_each_time(image_server):
+    image_server.use(faults=["rate-limit"])
+    assert [refused(image_server) for _ in range(3)] == ["12"] * 3
+
+def test_never(image_server):
+    image_server.use(faults=["rate-limit"], times=0)
+    assert refused(image_server) is False
+
+def test_the_next_test_has_no_fault(image_server):
+    assert refused(image_server) is False
+"""
+    )
+    inner.runpytest_subprocess().assert_outcomes(passed=4)
+
+
+@needs_web
 def test_a_hanging_stream_ends_with_its_test_and_the_session_too(inner: pytest.Pytester) -> None:
     inner.makepyfile(
         ASK
@@ -134,6 +164,8 @@ def test_hangs_at_the_end_of_the_session(image_server):
     [
         ("faults=['hangs']", "there is no fault 'hangs'"),
         ("dialect='openay'", "there is no dialect 'openay'"),
+        ("times=-1", "times is a whole number of requests, 0 or more, not -1"),
+        ("retry_after_s=1", "retry_after_s belongs to the fault rate-limit"),
         ("partial=3", "image_server.use() knows no 'partial'; it knows api, dialect"),
     ],
 )
@@ -165,7 +197,7 @@ def test_without_the_extra_a_sentence_says_what_to_install(inner: pytest.Pyteste
     inner.makepyfile("def test_chosen(image_server):\n    pass\n\ndef test_another():\n    pass\n")
     result = inner.runpytest_subprocess()
     result.assert_outcomes(errors=1, passed=1)
-    said = "*the fixture image_server cannot be had: the server needs uvicorn: pip install 'imgassemble[[]web]'"
+    said = "*the fixture image_server cannot start: the server needs uvicorn: pip install 'imgassemble[[]web]'"
     result.stdout.fnmatch_lines([said])
     result.stdout.no_fnmatch_line("*Traceback*")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import subprocess
+import sys
 import time
 from base64 import b64decode
 from collections.abc import Iterator
@@ -19,11 +21,12 @@ from pydantic import TypeAdapter
 from imgassemble.cli import simulate
 from imgassemble.cli.options import add_options
 from imgassemble.errors import SinkError, UsageError
-from imgassemble.simulator import draw, encode, sharpen
+from imgassemble.simulator import base64_text, draw, draw_svg, encode, encode_animation, sharpen
 from imgassemble.simulator import messages as scripts
-from imgassemble.simulator.answers import DIALECTS, FAULTS, Order, Pace, pictures_of, play, replay, resumed
+from imgassemble.simulator.answers import DIALECTS, FAULTS, Order, Pace, pictures_of, play, response_ids, resumed
 from imgassemble.simulator.apis import APIS
 from imgassemble.simulator.pictures import Format
+from imgassemble.simulator.recordings import replay
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "fixtures"
@@ -113,24 +116,24 @@ def test_a_large_picture_is_drawn_in_reasonable_time() -> None:
 # ---- fixtures
 
 
-def test_made_again_the_fixtures_have_the_same_bytes(tmp_path: Path) -> None:
-    _simulate("--fixtures", str(tmp_path))
+STREAMS = sorted(json.loads((FOLDER / "expected.json").read_text()))
+
+
+def test_the_committed_fixtures_are_those_that_the_program_makes(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, FOLDER / "make.py", tmp_path], check=True)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    kept = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    kept = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.is_file() and path.suffix != ".py"}
     assert sorted(made) == sorted(kept)
     assert [name for name in made if made[name] != kept[name]] == []
 
 
 def test_every_fixture_is_listed() -> None:
-    streams = {path.name for path in FOLDER.iterdir()} - {"expected.json", "README.md"}
-    expected = json.loads((FOLDER / "expected.json").read_text())
     rows = (FOLDER / "README.md").read_text().splitlines()
-    assert set(expected) == streams
-    assert {row.split(" | ")[0].removeprefix("| ") for row in rows if row.startswith("| ")} - {"file"} == streams
+    assert {row.split(" | ")[0].removeprefix("| ") for row in rows if row.startswith("| ")} - {"file"} == set(STREAMS)
 
 
 def test_fixtures_stay_small() -> None:
-    sizes = [path.stat().st_size for path in FOLDER.iterdir()]
+    sizes = [(FOLDER / name).stat().st_size for name in STREAMS]
     assert max(sizes) < 60_000
     assert sum(sizes) < 1_000_000
 
@@ -325,7 +328,7 @@ def test_each_dialect_is_described() -> None:
     assert {"azure", "xai", "openrouter", "codex", "copilot"} < set(DIALECTS)
     for name, row in DIALECTS.items():
         assert row.name == name
-        assert row.says
+        assert row.description
         assert play(replace(SMALL, dialect=name)).status == 200
 
 
@@ -415,6 +418,81 @@ def test_several_items_are_several_pictures() -> None:
     assert [image["index"] for image in images] == [0, 1]
 
 
+def test_turns_are_responses_one_after_the_other() -> None:
+    order = replace(SMALL, turns=3, dialect="openai-2025")
+    events = play(order).events
+    begun = [event for event in events if event["type"] == "response.created"]
+    assert [event["sequence_number"] for event in begun] == [0, 0, 0]
+    assert len({event["response"]["id"] for event in begun}) == 3
+    done = [
+        event["item"] for event in events if event["type"] == "response.output_item.done" and "result" in event["item"]
+    ]
+    assert [b64decode(item["result"]) for item in done] == [files.result for files in pictures_of(order)]
+    assert len({item["id"] for item in done}) == len({item["result"] for item in done}) == 3
+    assert play(replace(order, turns=1)).events == events[: len(events) // 3]
+
+
+def test_lanes_come_side_by_side_and_are_marked() -> None:
+    order = replace(SMALL, lanes=2, turns=2)
+    events = play(order).events
+    assert [event["stream_id"] for event in events[:4]] == ["lane-1", "lane-2", "lane-1", "lane-2"]
+    lanes = [[event for event in events if event["stream_id"] == f"lane-{n}"] for n in (1, 2)]
+    for lane in lanes:
+        numbers = [event["sequence_number"] for event in lane]
+        assert numbers == [*range(len(lane) // 2)] * 2
+    results = {
+        item["result"] for event in events for item in event.get("response", {}).get("output", ()) if "result" in item
+    }
+    assert {b64decode(result) for result in results} == {files.result for files in pictures_of(order)}
+    assert len(results) == 4
+
+
+def test_the_events_of_one_of_several_responses_can_be_resumed() -> None:
+    made = play(replace(SMALL, turns=2, lanes=2))
+    for name in response_ids(made.events):
+        rest = resumed(made, 3, name)
+        assert rest.events[-1]["response"]["id"] == name
+        assert [event["sequence_number"] for event in rest.events] == list(range(4, 4 + len(rest.events)))
+        assert len({event["stream_id"] for event in rest.events}) == 1
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP"])
+@pytest.mark.parametrize("api", ["responses", "images", "edits", "router-images", "chat"])
+def test_an_animation_has_its_frames(api: Any, form: Format) -> None:
+    order = replace(SMALL, api=api, format=form, frames=3)
+    (files,) = pictures_of(order)
+    image = Image.open(io.BytesIO(files.result))
+    assert (image.format, image.size, getattr(image, "n_frames", 1)) == (form, (24, 16), 3)
+    assert base64_text(files.result) in b"".join(play(order).body).decode()
+    frames = []
+    for at in range(3):
+        image.seek(at)
+        frames.append(image.convert("RGB").tobytes())
+    assert len(set(frames)) == 3
+
+
+def test_a_gif_has_nine_frames_unless_told_and_no_partials() -> None:
+    (files,) = pictures_of(replace(SMALL, format="GIF", partials=2))
+    assert getattr(Image.open(io.BytesIO(files.result)), "n_frames", 1) == 9
+    assert files.partials == ()
+
+
+def test_a_still_gif_shows_the_picture() -> None:
+    image = draw("a lake", size=(97, 64))
+    read = _decoded(encode(image, "GIF"))
+    assert (read.format, read.size, getattr(read, "n_frames", 1)) == ("GIF", image.size, 1)
+    assert _distance(read.convert("RGB"), image) < 30
+    with pytest.raises(ValueError, match="no animation"):
+        encode_animation([image], "PNG")
+
+
+@pytest.mark.parametrize("api", ["responses", "images"])
+def test_an_svg_comes_in_a_response_and_in_a_whole_answer(api: Any) -> None:
+    body = b"".join(play(replace(SMALL, api=api, format="SVG", is_streamed=api == "responses")).body).decode()
+    assert base64_text(draw_svg(SMALL.prompt, size=(24, 16)).encode()) in body
+    assert '"output_format":"svg"' in body
+
+
 def test_an_svg_comes_as_chunks_of_text_and_then_whole() -> None:
     events = play(replace(SMALL, api="router-images", format="SVG")).events
     text = "".join(event["text"] for event in events if event["type"] == "image_generation.text_chunk")
@@ -429,7 +507,7 @@ def test_an_svg_comes_as_chunks_of_text_and_then_whole() -> None:
         ({"api": "telex"}, "there is no API 'telex'; there are responses, images"),
         ({"dialect": "klingon"}, "there is no dialect 'klingon'; there are openai, openai-2025"),
         ({"format": "TIFF"}, "there is no format 'TIFF' here; there are PNG, JPEG, WEBP"),
-        ({"format": "SVG"}, "there is no format 'SVG' here"),
+        ({"format": "SVG", "api": "chat"}, "there is no format 'SVG' here"),
         ({"size": (0, 9)}, "at least one pixel a side, not 0x9"),
         ({"size": (3840, 2161)}, "at most 3840x2160 pixels, not 3840x2161"),
         ({"size": (20_000, 1)}, "at most 16383 pixels a side"),
@@ -437,6 +515,13 @@ def test_an_svg_comes_as_chunks_of_text_and_then_whole() -> None:
         ({"items": 0}, "1 to 10 items, not 0"),
         ({"picture": b"this is no picture"}, "the picture cannot be read"),
         ({"picture": b""}, "the picture cannot be read"),
+        ({"format": "SVG", "api": "images"}, "the Images API does not stream an SVG"),
+        ({"frames": 31, "format": "GIF"}, "an animation has 1 to 30 frames, not 31"),
+        ({"frames": 2}, "only GIF and WEBP have several frames, not PNG"),
+        ({"turns": 9}, "there are 1 to 8 turns, not 9"),
+        ({"lanes": 0}, "there are 1 to 16 lanes, not 0"),
+        ({"lanes": 2, "api": "chat"}, "turns and lanes belong to the Responses API"),
+        ({"turns": 2, "is_streamed": False}, "a whole answer holds one response"),
         ({"faults": ("earthquake",)}, "there is no fault 'earthquake'; there are fewer-partials"),
         ({"faults": ("hangs",)}, "did you mean hang?"),
         ({"faults": ("hang=3",)}, "the fault hang takes no value"),

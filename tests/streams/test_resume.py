@@ -42,7 +42,7 @@ from imgassemble import (
     open_events,
     resuming,
 )
-from imgassemble.simulator.answers import Order, Play, play, resumed
+from imgassemble.simulator.answers import Answer, Order, play, resumed
 from imgassemble.streams.resume import passes
 
 PLAY = play(Order(size=(24, 16), dialect="openai-2025"))
@@ -70,7 +70,7 @@ def cut(body: Iterable[Any], after: int) -> Iterator[Any]:
 class Service:
     """Opens a stream again and again; each time it breaks where it was told, and at last it does not."""
 
-    def __init__(self, made: Play, *cuts: int, of_bytes: bool = False, from_start: bool = False) -> None:
+    def __init__(self, made: Answer, *cuts: int, of_bytes: bool = False, from_start: bool = False) -> None:
         self.made, self.cuts, self.of_bytes, self.from_start = made, list(cuts), of_bytes, from_start
         self.asked: list[Cursor] = []
 
@@ -97,7 +97,7 @@ def opened(service: Callable[[Cursor], Iterable[Any]], **more: Any) -> Iterator[
 
 
 @pytest.mark.parametrize("made", [PLAY, TWO], ids=["one item", "two items"])
-def test_a_stream_that_is_cut_at_any_border_of_events_gives_the_whole(made: Play) -> None:
+def test_a_stream_that_is_cut_at_any_border_of_events_gives_the_whole(made: Answer) -> None:
     whole = assemble(made.body)
     for after in range(1, len(made.events)):
         service = Service(made, after)
