@@ -17,7 +17,7 @@ from imgassemble.simulator.answers import FAULTS, Answer, Order, play
 from imgassemble.simulator.apis import APIS
 from imgassemble.simulator.pictures import Format
 
-# A dialect whose sound stream has all that a fault may take away.
+# A dialect whose stream has every event that a fault can remove.
 PLAIN = Order(dialect="openai-2025", size=(24, 16))
 IMAGES = replace(PLAIN, api="images")
 CHAT = replace(PLAIN, api="chat")
@@ -26,7 +26,7 @@ RESULT = "response.output_item.done"
 
 
 def asked(name: str, value: int = 3) -> str:
-    """The fault with a value where it takes one."""
+    """Return the fault, with a value if it takes one."""
     return f"{name}={value}" if FAULTS[name].value else name
 
 
@@ -148,7 +148,7 @@ def test_huge_event(form: Format) -> None:
     assert max(map(len, payloads(made)[:-1])) < 20_000
 
 
-def test_a_huge_event_has_thirty_megabytes_unless_told() -> None:
+def test_a_huge_event_has_thirty_megabytes_by_default() -> None:
     assert 30_000_000 <= max(map(len, faulty("huge-event", order=IMAGES).body)) < 30_010_000
 
 
@@ -200,7 +200,7 @@ def test_blank_payload(order: Order) -> None:
     assert set(payloads(made)) == {""}
 
 
-# ---- what is told
+# ---- scenarios
 
 
 def test_no_completed() -> None:
@@ -279,12 +279,12 @@ def test_refusal() -> None:
     ("fault", "status", "code"),
     [("error-nested", 500, "server_error"), ("moderation-stream", 400, "moderation_blocked")],
 )
-def test_what_breaks_a_stream_is_an_http_error_of_a_whole_answer(fault: str, status: int, code: str) -> None:
+def test_an_error_that_ends_a_stream_is_an_http_error_of_a_whole_answer(fault: str, status: int, code: str) -> None:
     made = faulty(fault, order=replace(IMAGES, is_streamed=False))
     assert (made.status, json.loads(made.body[0])["error"]["code"]) == (status, code)
 
 
-def test_a_whole_response_says_itself_that_it_failed() -> None:
+def test_a_whole_response_has_the_status_failed() -> None:
     made = faulty("response-failed", order=replace(PLAIN, is_streamed=False))
     assert (made.status, json.loads(made.body[0])["status"]) == (200, "failed")
 

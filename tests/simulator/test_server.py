@@ -34,7 +34,7 @@ from imgassemble.simulator.response_store import ResponseStore, StoredResponse
 from imgassemble.simulator.server import RunningServer, create_server_app, running_server
 
 SMALL = Order(size=(48, 32), seed=7)
-PATIENCE_S = 30  # how long a test waits for what must come; the machine may be busy
+PATIENCE_S = 30  # how long a test waits for an event; the machine may be busy
 POSTS: dict[str, dict[str, Any]] = {
     "/v1/responses": {
         "model": "gpt-5",
@@ -100,7 +100,7 @@ def ask(
     body: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """The whole answer. `body`: bytes as they are, anything else as JSON."""
+    """Return the whole answer. `body`: bytes are sent unchanged, other values as JSON."""
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     with asking(server, method, path, data, headers) as response:
         named = {name.lower(): value for name, value in response.getheaders()}
@@ -152,7 +152,7 @@ def wait_for(is_so: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("path", POSTS)
-def test_a_stream_is_what_the_play_says(server: RunningServer, path: str) -> None:
+def test_a_stream_has_the_bytes_of_the_answer(server: RunningServer, path: str) -> None:
     answer = ask(server, "POST", path, streamed(path))
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -173,7 +173,7 @@ def test_an_answer_that_is_not_streamed_is_json_with_the_picture(server: Running
     assert result.final.size == SMALL.size
 
 
-def test_a_request_overrides_what_is_played_by_default(server: RunningServer) -> None:
+def test_a_request_overrides_the_default_order(server: RunningServer) -> None:
     tool = {
         "type": "image_generation",
         "size": "40x24",
@@ -196,7 +196,7 @@ def test_auto_and_null_leave_the_default(server: RunningServer) -> None:
     assert answer.body == b"".join(play(replace(SMALL, api="images", prompt="an otter")).body)
 
 
-def test_several_images_come_where_they_are_not_streamed(server: RunningServer) -> None:
+def test_several_images_come_in_a_whole_answer(server: RunningServer) -> None:
     answer = ask(server, "POST", "/v1/images/generations", POSTS["/v1/images/generations"] | {"n": 2})
     assert len(answer.json["data"]) == 2
 
@@ -212,7 +212,7 @@ def test_headers_choose_the_seed_the_dialect_and_the_faults(server: RunningServe
     assert answer.body == b"".join(play(order).body)
 
 
-def test_what_stands_below_api_is_openrouter(server: RunningServer) -> None:
+def test_paths_below_api_are_those_of_openrouter(server: RunningServer) -> None:
     answer = ask(server, "POST", "/api/v1/responses", streamed("/api/v1/responses"))
     assert answer.body == b"".join(play(replace(SMALL, prompt="an otter", dialect="openrouter")).body)
     assert answer.body.endswith(b"data: [DONE]\n\n")
@@ -228,7 +228,7 @@ def test_the_texts_of_an_input_of_many_parts_are_the_prompt(server: RunningServe
     assert answer.body == b"".join(play(replace(SMALL, prompt="draw an otter")).body)
 
 
-def test_what_was_asked_is_kept(server: RunningServer) -> None:
+def test_requests_are_kept(server: RunningServer) -> None:
     ask(
         server,
         "POST",
@@ -355,14 +355,14 @@ BAD_BODIES: list[tuple[str, Any, str | None, str | None]] = [
 
 
 def with_type(path: str, body: Any) -> Any:
-    """The body with what is the same in all of these: the type of the tool."""
+    """Return the body with the type of the tool, which all of them need."""
     if path != "/v1/responses" or not isinstance(body, dict) or not isinstance(body.get("tools"), list):
         return body
     return body | {"tools": [{"type": "image_generation", **tool} for tool in body["tools"]]}
 
 
 @pytest.mark.parametrize(("path", "body", "param", "code"), BAD_BODIES)
-def test_a_bad_body_is_refused_in_the_services_words(
+def test_a_bad_body_is_refused_in_the_form_of_the_service(
     server: RunningServer, path: str, body: Any, param: str | None, code: str | None
 ) -> None:
     answer = ask(server, "POST", path, with_type(path, body))
@@ -436,7 +436,7 @@ def test_a_body_that_is_too_large_is_refused(server: RunningServer, monkeypatch:
         ("GET", "/v1/responses/resp_unknown?stream=true", 404),
     ],
 )
-def test_what_is_not_there_is_said_in_the_services_words(
+def test_an_unknown_path_gets_an_error_in_the_form_of_the_service(
     server: RunningServer, method: str, path: str, status: int
 ) -> None:
     answer = ask(server, method, path)
@@ -485,7 +485,7 @@ def test_a_number_that_is_none_is_refused(server: RunningServer) -> None:
     assert (rest.status, rest.json["error"]["param"]) == (400, "starting_after")
 
 
-def test_a_response_that_was_not_made_in_the_background_is_had_whole_alone(server: RunningServer) -> None:
+def test_a_response_without_background_can_only_be_read_whole(server: RunningServer) -> None:
     made = ask(server, "POST", "/v1/responses", streamed("/v1/responses"))
     again = ask(server, "GET", f"/v1/responses/{id_of(made)}")
     assert again.json == made.events[-1]["response"]
@@ -592,7 +592,7 @@ def test_a_hanging_stream_does_not_hold_up_the_stop() -> None:
             response.read()
 
 
-def test_a_client_that_does_not_read_holds_nobody_up(server: RunningServer) -> None:
+def test_a_client_that_does_not_read_does_not_delay_others(server: RunningServer) -> None:
     body = json.dumps(streamed("/v1/responses", tools=[{"type": "image_generation", "size": "1024x1024"}])).encode()
     with asking(server, "POST", "/v1/responses", body) as slow:
         assert slow.status == 200
@@ -631,7 +631,7 @@ def run_server(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
-def test_the_server_says_where_it_is_and_ends_when_it_is_interrupted() -> None:
+def test_the_server_prints_its_address_and_ends_when_interrupted() -> None:
     with run_server("port=0") as process:
         assert process.stderr is not None
         line = process.stderr.readline()
@@ -702,7 +702,7 @@ def test_curl_into_save_writes_each_file_as_its_event_comes(tmp_path: Path) -> N
                     wait_for(lambda name=name: list(tmp_path.glob(f"*/{name}")))  # type: ignore[misc]
                     seen.append(name)
                     pictures = sorted(path.name for path in tmp_path.glob("*/*.png"))
-                    assert pictures == seen  # and nothing of what is still to come
+                    assert pictures == seen  # and no later picture
             assert process.wait(PATIENCE_S) == 0
     times = [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/partial-*.png"))]
     assert times == sorted(set(times))

@@ -1,4 +1,4 @@
-"""The simulator: its pictures sharpen, its keys stand as on the wire, the fixtures are its own."""
+"""The simulator: pictures that sharpen, keys in the order of the wire, and the fixtures that it makes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from pydantic import TypeAdapter
 from imgassemble.cli import simulate
 from imgassemble.cli.options import add_options
 from imgassemble.errors import SinkError, UsageError
-from imgassemble.simulator import base64_text, draw, draw_svg, encode, encode_animation, sharpen
-from imgassemble.simulator import messages as scripts
+from imgassemble.simulator import base64_text, draw, draw_svg, encode, encode_animation, messages, sharpen
 from imgassemble.simulator.answers import DIALECTS, FAULTS, Order, Pace, pictures_of, play, response_ids, resumed
 from imgassemble.simulator.apis import APIS
 from imgassemble.simulator.pictures import Format
@@ -89,22 +88,22 @@ def test_a_portable_png_shows_the_picture_in_sixteen_colours(size: tuple[int, in
 
 @pytest.mark.parametrize(("form", "mark"), [("PNG", b"caBX"), ("JPEG", b"\xff\xeb")])
 def test_provenance_is_in_the_file_and_lost_when_it_is_encoded_again(form: Format, mark: bytes) -> None:
-    data = encode(draw("a lake", size=(48, 32)), form, provenance="made by nobody")
+    data = encode(draw("a lake", size=(48, 32)), form, provenance="made by a test")
     assert mark in data
-    assert b"made by nobody" in data
+    assert b"made by a test" in data
     again = io.BytesIO()
     _decoded(data).save(again, form)
-    assert b"made by nobody" not in again.getvalue()
+    assert b"made by a test" not in again.getvalue()
 
 
-def test_what_is_out_of_range_is_a_value_error() -> None:
+def test_arguments_out_of_range_raise_value_errors() -> None:
     image = draw("a lake", size=(8, 8))
     with pytest.raises(ValueError, match="pixels a side"):
         draw("a lake", size=(0, 8))
     with pytest.raises(ValueError, match="drafts"):
         sharpen(image, 9)
     with pytest.raises(ValueError, match="WebP"):
-        encode(image, "WEBP", provenance="made by nobody")
+        encode(image, "WEBP", provenance="made by a test")
 
 
 def test_a_large_picture_is_drawn_in_reasonable_time() -> None:
@@ -138,7 +137,7 @@ def test_fixtures_stay_small() -> None:
     assert sum(sizes) < 1_000_000
 
 
-def test_the_spellings_of_base64_are_what_they_say() -> None:
+def test_the_spellings_of_base64_differ_as_described() -> None:
     body = (FOLDER / "base64-spellings.sse").read_text()
     events = [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: ")]
     first, second, third = (event["partial_image_b64"] for event in events if "partial_image_b64" in event)
@@ -152,9 +151,9 @@ def test_the_spellings_of_base64_are_what_they_say() -> None:
 # ---- events
 
 
-def test_numbers_stand_where_they_stood_or_behind_the_type() -> None:
-    events: list[scripts.Event] = [{"type": "a", "x": 1}, {"type": "b", "x": 1, "sequence_number": 9}]
-    made = scripts.numbered(events, start=3)
+def test_a_number_keeps_its_place_or_comes_after_the_type() -> None:
+    events: list[messages.Event] = [{"type": "a", "x": 1}, {"type": "b", "x": 1, "sequence_number": 9}]
+    made = messages.numbered(events, start=3)
     assert [list(event) for event in made] == [
         ["type", "sequence_number", "x"],
         ["type", "x", "sequence_number"],
@@ -163,9 +162,9 @@ def test_numbers_stand_where_they_stood_or_behind_the_type() -> None:
 
 
 def test_sse_is_framed_as_asked() -> None:
-    events: list[scripts.Event] = [{"type": "a"}]
-    assert scripts.sse(events) == b'event: a\ndata: {"type":"a"}\n\n'
-    assert scripts.sse(events, event_lines=False, newline="\r\n", comment="hi", done=True) == (
+    events: list[messages.Event] = [{"type": "a"}]
+    assert messages.sse(events) == b'event: a\ndata: {"type":"a"}\n\n'
+    assert messages.sse(events, event_lines=False, newline="\r\n", comment="hi", done=True) == (
         b': hi\r\n\r\ndata: {"type":"a"}\r\n\r\ndata: [DONE]\r\n\r\n'
     )
 
@@ -178,7 +177,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _key_orders(value: Any, name: str) -> Iterator[tuple[str, list[str]]]:
-    """The keys of each object in `value`, under a name that tells where it stood."""
+    """Yield the keys of each object in `value`, with a name for its place."""
     if isinstance(value, dict):
         name = f"{name}.{value.get('type', '')}"
         yield name, list(value)
@@ -236,7 +235,7 @@ def _recorded(name: str) -> list[dict[str, Any]]:
 
 
 def _shape(value: Any) -> Any:
-    """`value` with its keys in order and the kinds of its values, but without the values: 1 and 1.0 are one kind."""
+    """Return the keys of `value` in order, with the types of their values; 1 and 1.0 have the same type."""
     if isinstance(value, dict):
         return [(key, _shape(inner)) for key, inner in value.items()]
     if isinstance(value, list):
@@ -245,7 +244,7 @@ def _shape(value: Any) -> Any:
 
 
 def _told(events: list[dict[str, Any]]) -> list[tuple[str, Any]]:
-    """Type and shape of each event, those that come several times in a row but once."""
+    """Return the type and shape of each event; repeated types count once."""
     told = [(event["type"], _shape(event)) for event in events]
     return [one for one, before in zip(told, [None, *told], strict=False) if before is None or one[0] != before[0]]
 
@@ -261,13 +260,13 @@ def test_a_dialect_has_the_shape_of_its_recording(dialect: str, recording: str) 
     wire = _recorded(recording)
     if dialect == "copilot":
         made = [event for event in made if _is_recorded(event)]
-    made, wire = (scripts.dropping(events, *NOT_COMPARED.get(dialect, ())) for events in (made, wire))
+    made, wire = (messages.dropping(events, *NOT_COMPARED.get(dialect, ())) for events in (made, wire))
     assert [name for name, _ in _told(made)] == [name for name, _ in _told(wire)]
     for (name, ours), (_, theirs) in zip(_told(made), _told(wire), strict=True):
         assert ours == theirs, name
 
 
-def test_a_response_in_the_background_is_told_as_recorded() -> None:
+def test_a_response_in_the_background_has_the_shape_of_its_recording() -> None:
     wire = _told(_recorded("aux/openai-background-failed.sse"))
     order = replace(SMALL, is_background=True, faults=("error-nested", "response-failed"))
     made = _told([dict(event) for event in play(order).events])
@@ -332,7 +331,7 @@ def test_each_dialect_is_described() -> None:
         assert play(replace(SMALL, dialect=name)).status == 200
 
 
-def test_what_is_particular_in_a_dialect_is_on_the_wire() -> None:
+def test_the_differences_of_a_dialect_are_on_the_wire() -> None:
     def told(dialect: str, **changed: Any) -> tuple[list[dict[str, Any]], str]:
         made = play(replace(SMALL, dialect=dialect, **changed))
         return [dict(event) for event in made.events], b"".join(made.body).decode()
@@ -368,7 +367,7 @@ def test_an_order_is_answered_the_same_each_time(api: Any, is_streamed: bool) ->
 
 @pytest.mark.parametrize("api", ["responses", "images", "edits", "router-images"])
 @pytest.mark.parametrize("partials", range(4))
-def test_partials_come_as_asked_and_one_more_where_it_is_the_result(api: Any, partials: int) -> None:
+def test_partials_come_as_asked_and_one_more_if_it_is_the_result(api: Any, partials: int) -> None:
     order = replace(SMALL, api=api, partials=partials, dialect="openai-2025")
     got = [event for event in play(order).events if event["type"].endswith(".partial_image")]
     assert len(got) == partials + (api == "responses")
@@ -471,7 +470,7 @@ def test_an_animation_has_its_frames(api: Any, form: Format) -> None:
     assert len(set(frames)) == 3
 
 
-def test_a_gif_has_nine_frames_unless_told_and_no_partials() -> None:
+def test_a_gif_has_nine_frames_by_default_and_no_partials() -> None:
     (files,) = pictures_of(replace(SMALL, format="GIF", partials=2))
     assert getattr(Image.open(io.BytesIO(files.result)), "n_frames", 1) == 9
     assert files.partials == ()
@@ -530,14 +529,14 @@ def test_an_svg_comes_as_chunks_of_text_and_then_whole() -> None:
         ({"faults": ("fewer-partials=4",)}, "needs a whole number from 1 to 3: fewer-partials=N"),
     ],
 )
-def test_an_order_that_cannot_be_is_told_in_one_line(changed: dict[str, Any], sentence: str) -> None:
+def test_an_impossible_order_raises_an_error_of_one_line(changed: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError) as caught:
         play(replace(SMALL, **changed))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_what_the_answer_is_stands_in_its_headers() -> None:
+def test_the_content_type_names_the_kind_of_answer() -> None:
     assert play(SMALL).headers["content-type"] == "text/event-stream; charset=utf-8"
     assert play(replace(SMALL, is_streamed=False)).headers["content-type"] == "application/json"
 
@@ -580,7 +579,7 @@ def test_recorded_events_become_server_sent_and_a_whole_answer_stays_whole() -> 
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"[]", b"[1]", b"\xff\xfe", b"data: 1\n\n"])
-def test_what_is_no_recording_is_told_in_one_line(data: bytes) -> None:
+def test_a_file_without_events_cannot_be_replayed(data: bytes) -> None:
     with pytest.raises(UsageError, match="no event in it"):
         replay(data)
 
@@ -655,7 +654,7 @@ def test_the_command_shows_a_picture_in_its_own_size(tmp_path: Path) -> None:
         (["--serve", "8000", "-o", "x"], "--serve makes its own streams"),
     ],
 )
-def test_the_command_tells_bad_input_in_one_line(arguments: list[str], sentence: str) -> None:
+def test_the_command_reports_bad_input_in_one_line(arguments: list[str], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         _simulate(*arguments)
 
@@ -664,7 +663,7 @@ def test_the_command_tells_bad_input_in_one_line(arguments: list[str], sentence:
     "argument",
     ["--size=big", "--delay-s=-1", "--jitter-s=nan", "--chunk-bytes=0", "--serve=eighty", "--serve=99999"],
 )
-def test_the_command_refuses_what_is_out_of_range(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_refuses_values_out_of_range(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         _simulate(argument)
     assert caught.value.code == 2
