@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .dialects import DIALECTS, Dialect
     from .faults import FAULTS, Fault
     from .image_series import ImageFiles
+    from .landscapes import draw, draw_svg, sharpen
     from .messages import (
         Event,
         ImageCall,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         sse,
     )
     from .pace import Pace
-    from .pictures import draw, draw_svg, encode, encode_animation, pan, sharpen
+    from .pictures import encode, encode_animation, pan
     from .recordings import replay
 
 __all__ = [
@@ -70,8 +71,9 @@ _NAMES_OF = {
     "dialects": ("DIALECTS", "Dialect"),
     "faults": ("FAULTS", "Fault"),
     "image_series": ("ImageFiles",),
+    "landscapes": ("draw", "draw_svg", "sharpen"),
     "pace": ("Pace",),
-    "pictures": ("draw", "draw_svg", "encode", "encode_animation", "pan", "sharpen"),
+    "pictures": ("encode", "encode_animation", "pan"),
     "recordings": ("replay",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}

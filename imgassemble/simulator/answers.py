@@ -18,9 +18,10 @@ from .error_forms import HttpError, error_object
 from .faults import FAULTS, ChosenFaults, choose_faults
 from .framing import PLAIN, ConnectionEnd, Framing, cut_pieces, frame_events, json_body
 from .image_series import ImageFiles, ImagePlan, make_image_files
+from .landscapes import draw_svg
 from .messages import Event, ImageCall, base64_text, identifier, interleaved
 from .pace import Pace
-from .pictures import Format, draw_svg
+from .pictures import Format
 from .scenarios import Api, Scenario, ServiceError
 
 __all__ = ["DIALECTS", "FAULTS", "Answer", "Api", "Order", "Pace", "pictures_of", "play", "resumed"]

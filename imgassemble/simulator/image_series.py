@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from .pictures import Format, Picture, draw, encode, encode_animation, open_picture, pan, sharpen
+from .landscapes import draw, sharpen
+from .pictures import Format, Picture, encode, encode_animation, open_picture, pan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,8 @@ from typing import Any
 import pytest
 
 from imgassemble import assemble
+from imgassemble.simulator import draw, encode
 from imgassemble.simulator.answers import Order, Pace, play
-from imgassemble.simulator.pictures import draw, encode
 
 pytest.importorskip("starlette", reason="the server needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("uvicorn", reason="the server needs the extra web: pip install 'imgassemble[web]'")
@@ -483,6 +483,19 @@ def test_a_number_that_is_none_is_refused(server: RunningServer) -> None:
     whole = made_in_background(server)
     rest = ask(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true&starting_after=six")
     assert (rest.status, rest.json["error"]["param"]) == (400, "starting_after")
+
+
+def test_each_of_several_responses_can_be_read_and_resumed(server: RunningServer) -> None:
+    server.service.order = replace(SMALL, turns=2)
+    body = streamed("/v1/responses") | {"background": True}
+    made = ask(server, "POST", "/v1/responses", body)
+    names = [event["response"]["id"] for event in made.events if event["type"] == "response.created"]
+    assert len(set(names)) == 2
+    for name in names:
+        assert ask(server, "GET", f"/v1/responses/{name}").json["id"] == name
+        rest = ask(server, "GET", f"/v1/responses/{name}?stream=true&starting_after=5")
+        assert rest.events[0]["sequence_number"] == 6
+        assert rest.events[-1]["response"]["id"] == name
 
 
 def test_a_response_without_background_can_only_be_read_whole(server: RunningServer) -> None:
