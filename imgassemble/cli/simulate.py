@@ -55,7 +55,7 @@ OPTIONS = (
     option("--items", type=int, metavar="N", default=_USUAL.items, help="number of images, 1 to 10 (%(default)s)"),
     option("--frames", type=int, metavar="N", help="pictures of an animation in GIF or WEBP, 1 to 30 (GIF: 9)"),
     option("--turns", type=int, metavar="N", default=_USUAL.turns, help="responses in a row, 1 to 8 (%(default)s)"),
-    option("--lanes", type=int, metavar="N", default=_USUAL.lanes, help="rows of responses at the same time, 1 to 16 (%(default)s)"),
+    option("--lanes", type=int, metavar="N", default=_USUAL.lanes, help="parallel rows, 1 to 16 (%(default)s)"),
     option("--seed", type=int, metavar="N", default=_USUAL.seed, help="each seed gives another picture (%(default)s)"),
     option("--picture", type=Path, metavar="FILE", help="send this picture in place of a drawn one"),
     option("--fault", dest="faults", nargs="+", action="extend", metavar="NAME", default=[], help="what goes wrong"),
