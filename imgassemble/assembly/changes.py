@@ -7,8 +7,6 @@ nothing, and a lenient one that goes on has lost nothing.
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import floor
 from typing import Any, Literal, NamedTuple
@@ -51,7 +49,6 @@ class Standing(NamedTuple):
     stream: StreamFacts = StreamFacts()
     cursor: Cursor = Cursor()
     images_done: int = 0  # how many images without a name have ended: the number of the one under way
-    may_begin_anew: bool = False  # an earlier run left such images, and the stream may tell of them once more
     usage: tuple[str, Any] | None = None  # the usage that was told last for such an image, and of which one
     total_bytes: int = 0
     skipped: int = 0
@@ -106,7 +103,6 @@ class _Weighing:
         self.reading, self.held, self.rules = reading, held, rules
         self.change = Change(standing=held.standing)
         self.images_done, self.usage = held.standing.images_done, held.standing.usage
-        self.may_begin_anew = held.standing.may_begin_anew or reading.event_type == RESUMED
         self.total_bytes = held.standing.total_bytes
         self.new_items = 0
         named = []
@@ -123,7 +119,6 @@ class _Weighing:
             stream=self._stream(),
             cursor=_moved(held.standing.cursor, reading),
             images_done=self.images_done,
-            may_begin_anew=self.may_begin_anew,
             usage=self.usage,
             total_bytes=self.total_bytes,
             skipped=held.standing.skipped + is_skipped,
@@ -150,9 +145,7 @@ class _Weighing:
         if key_by == "output_index" and "output_index" in signal.details:
             return f"output-{signal.details['output_index']}"
         if signal.is_unnamed:
-            number = self._under_way(signal) if signal.number is None else signal.number
-            if number is None:
-                return None
+            number = self.images_done if signal.number is None else signal.number
             if signal.witness is not None:  # only the end of an image begins the next one
                 self.images_done = max(self.images_done, number + 1)
             return f"image-{number}"
@@ -169,42 +162,6 @@ class _Weighing:
         has_picture = bool(signal.payload and signal.payload.base64)
         error = EventError(sentence, event_type=self.reading.event_type, has_picture=has_picture)
         self._trouble("missing_item_id", error, None)
-
-    def _under_way(self, signal: Signal) -> int | None:
-        """The number of the image under way. A stream that begins anew is known by a picture that was held before."""
-        if not self.may_begin_anew:
-            return self.images_done
-        number = self._held_before(signal)
-        if number is None and self._may_be_let_go(signal.payload):
-            doubt = "may be of an image that an earlier run left, or of the next; it is skipped until a result tells"
-            self._nameless(f"{clean(self.reading.event_type)} {doubt}", signal)
-            return None
-        self.may_begin_anew = number is None and signal.witness is None
-        self.images_done = self.images_done if number is None else number
-        return self.images_done
-
-    def _may_be_let_go(self, payload: Payload | None) -> bool:
-        """Whether an image that has ended may have had this preview: with keep="latest" only its highest was kept."""
-        if payload is None or payload.is_final:
-            return False
-        ended = (facts for item_id, facts in self.held.facts.items() if _is_below(self.images_done, item_id))
-        return any(facts.partials and (facts.partials[0].index or 0) > (payload.index or 0) for facts in ended)
-
-    def _held_before(self, signal: Signal) -> int | None:
-        """The number of the first image that has the signal's picture, or that failed in its words."""
-        data, said = None, signal.error and (signal.error.code, signal.error.message)
-        with suppress(FrameError, LimitError):
-            data = read_frame(signal.payload, "", self.rules.limits, ()).data if signal.payload else None
-        # What is numbered is new here; only of the image that was written last the number may not have been.
-        is_new = None not in (self.reading.sequence_number, self.held.standing.cursor.sequence_number)
-        for item_id, facts in self.held.facts.items():
-            number = image_number(item_id)
-            if number is None or (is_new and data and number != self.images_done - 1):
-                continue
-            errors = [(claim.error.code, claim.error.message) for claim in facts.claims.values() if claim.error]
-            if said in errors or any(data == frame.data for frame in facts.pictures()):
-                return number
-        return None
 
     def _has_room(self, item_id: str) -> bool:
         if item_id in self.held.facts or item_id in self.change.facts:
@@ -250,11 +207,6 @@ class _Weighing:
             return facts
         place = _place(frame, facts)
         is_news = frame not in place
-        is_counted = signal.is_unnamed and signal.number is None and image_number(item_id) is not None
-        if is_counted and signal.witness and is_news and place:
-            doubt = "is another picture than an earlier run left in its place; that one stays"
-            self._doubt("conflicting_picture", doubt, payload, item_id)
-            return facts
         if is_news:
             for claim in disagreements(frame, payload):
                 self._doubt("false_claim", f"{claim}; the bytes are believed", payload, item_id)
@@ -318,21 +270,6 @@ def _arrival_counts(signal: Signal) -> bool:
 
 _WORDS = frozenset({State.GENERATING, State.COMPLETED, State.INCOMPLETE})
 _CODES: dict[type[ImgassembleError], AnomalyCode] = {FrameEncodingError: "bad_base64", FrameDecodeError: "bad_picture"}
-
-
-RESUMED = "imgassemble.resumed"  # the type of what stands between an earlier run's events and those of its stream
-_UNNAMED = re.compile("image-(0|[1-9][0-9]{0,15})")
-
-
-def image_number(item_id: str) -> int | None:
-    """The number of an image that goes by its number, as those do that the service does not name."""
-    named = _UNNAMED.fullmatch(item_id)
-    return int(named[1]) if named else None
-
-
-def _is_below(most: int, item_id: str) -> bool:
-    number = image_number(item_id)
-    return number is not None and number < most
 
 
 def _place(frame: Frame, facts: Facts) -> list[Frame]:
