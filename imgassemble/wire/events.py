@@ -285,6 +285,7 @@ class ImagesEvent(Event, Said):
     """The Images API's answer that was not streamed."""
 
     data: Annotated[tuple[ImageData | None, ...], _at_most(_MOST_ITEMS)] = ()
+    image_index: Number = None  # the number of its first image
 
 
 def _images_in_text(content: Any) -> list[Any]:
@@ -320,6 +321,7 @@ class ChatEvent(Event):
     """A chunk of a chat completion, or a whole one."""
 
     id: Identifier = None
+    image_index: Number = None  # the number of its first image
     choices: Annotated[tuple[ChatChoice | None, ...], _at_most(_MOST_CHOICES)] = ()
     error: Anything = None
 

@@ -5,8 +5,8 @@ Knows: where in each shape of message its items stand. Must not know: pydantic, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from ..errors import ProviderError
 from ..frames.base64_json import Decoded, url_prefix
@@ -42,6 +42,8 @@ from .events import (
     RunEvent,
     Said,
 )
+
+_T = TypeVar("_T")
 
 
 def read(event: Event) -> Reading:
@@ -136,16 +138,22 @@ def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
 
 def _images_signals(event: ImagesEvent, row: Row) -> Iterable[Signal]:
     usage = event.usage if len(event.data) == 1 else None
-    for image in filter(None, event.data):
+    for number, image in _numbered(event.image_index, filter(None, event.data)):
         claims = {"output_format": image.output_format or event.output_format, "size": image.size or event.size}
-        yield _signal(event, row, image.model_copy(update=claims), is_unnamed=True, usage=usage)
+        yield _signal(event, row, image.model_copy(update=claims), is_unnamed=True, number=number, usage=usage)
+
+
+def _numbered(first: float | None, images: Iterable[_T]) -> Iterator[tuple[int | None, _T]]:
+    """Yield the images with their numbers, counted from `first`; with None where no number is given."""
+    for at, image in enumerate(images):
+        yield None if first is None else int(first) + at, image
 
 
 def _chat_signals(event: ChatEvent, row: Row) -> Iterable[Signal]:
     choices = tuple(filter(None, event.choices))
-    for choice in choices:
-        for image in choice.delta.pictures() if choice.delta else ():
-            yield _signal(event, row, image, is_unnamed=True)
+    pieces = [image for choice in choices if choice.delta for image in choice.delta.pictures()]
+    for number, image in _numbered(event.image_index, pieces):
+        yield _signal(event, row, image, is_unnamed=True, number=number)
     # A whole message repeats what its pieces brought: its pictures go by their number.
     whole = [image for choice in choices if choice.message for image in choice.message.pictures()]
     for number, image in enumerate(whole):
