@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from strategies import responses_streams
 
 from imgassemble import Assembler, DirectorySink, FinalReady, Result, State, assemble
-from imgassemble.web.folder import folder_events
+from imgassemble.storage.watched import watched_events
 
 IDS = st.sampled_from(("ig_1", "ig_2", "../../x"))
 EVENTFUL = st.one_of(
@@ -37,7 +37,7 @@ def saved(events: Iterable[Any], folder: Path) -> Result:
 
 def looked_at(folder: Path) -> Result:
     """What one look at the folder finds."""
-    return assemble(folder_events(folder, is_over=lambda: True))
+    return assemble(watched_events(folder, is_over=lambda: True))
 
 
 def pictures(result: Result) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_a_folder_that_is_watched_shows_in_the_end_what_the_stream_gave(events: 
             if assembler.outcome:
                 sink.close()
 
-        watched = assemble(folder_events(folder, is_over=lambda: assembler.outcome is not None, wait=write_on))
+        watched = assemble(watched_events(folder, is_over=lambda: assembler.outcome is not None, wait=write_on))
         assert assembler.result is not None
         assert pictures(watched) == pictures(assembler.result)
 
@@ -88,7 +88,7 @@ def test_what_is_added_is_told_once_and_as_it_comes(tmp_path: Path) -> None:
         told.append([])
         assembler.feed(written.pop(0))
 
-    for event in folder_events(tmp_path, is_over=lambda: not written, wait=wait):
+    for event in watched_events(tmp_path, is_over=lambda: not written, wait=wait):
         told[-1].append(event["type"].rpartition(".")[2])
     assert told == [[], ["partial_image"], ["partial_image"], [], ["done"]]
 
@@ -98,7 +98,7 @@ def test_what_was_written_until_it_was_over_is_found(tmp_path: Path) -> None:
         saved([samples.done(content=samples.png())], tmp_path)
         return True
 
-    assert len(list(folder_events(tmp_path, is_over=is_over))) == 1
+    assert len(list(watched_events(tmp_path, is_over=is_over))) == 1
 
 
 @pytest.mark.parametrize("make", [lambda folder: None, lambda folder: folder.mkdir()], ids=["missing", "empty"])
@@ -110,7 +110,7 @@ def test_a_folder_without_anything_is_waited_for(make: Callable[[Path], object],
         waits.append(seconds)
         saved([samples.done(content=samples.png())], folder)
 
-    result = assemble(folder_events(folder, is_over=lambda: bool(waits), wait=wait))
+    result = assemble(watched_events(folder, is_over=lambda: bool(waits), wait=wait))
     assert result.items["ig_1"].final
 
 
@@ -123,7 +123,7 @@ def test_a_draft_that_stands_in_a_folder_is_told_as_one_until_a_result_is_added(
     draft, assembler = (samples.partial(), samples.call("completed")), Assembler(key_by=key_by)
     save(*draft)
     later = [lambda: save(*draft, samples.done(content=samples.png(2, 2)))]
-    watched = folder_events(tmp_path, is_over=lambda: not later, wait=lambda _seconds: later.pop()())
+    watched = watched_events(tmp_path, is_over=lambda: not later, wait=lambda _seconds: later.pop()())
     told = [update for event in watched for update in assembler.feed(event)]
     assert [update.is_provisional for update in told if isinstance(update, FinalReady)] == [True, False]
     assert not assembler.anomalies
@@ -202,7 +202,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     put(folder / "b" / "final.png", samples.png())
     (folder / "round").symlink_to(folder)
     (folder / "broken").symlink_to(folder / "nowhere")
-    assert list(folder_events(folder, is_over=lambda: True)) == []
+    assert list(watched_events(folder, is_over=lambda: True)) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
@@ -213,7 +213,7 @@ def test_no_pipe_is_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "b" / "item.json")
     (tmp_path / "c" / "item.json").mkdir(parents=True)
     (tmp_path / "a" / "partial-000.png").mkdir()
-    assert list(folder_events(tmp_path, is_over=lambda: True)) == []
+    assert list(watched_events(tmp_path, is_over=lambda: True)) == []
 
 
 def test_a_file_that_is_too_large_is_passed_over(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_file_that_is_too_large_is_passed_over(tmp_path: Path) -> None:
     for name in ("final.png", "../b/item.json"):
         path = put(tmp_path / "a" / name) if name[0] != "." else put(tmp_path / "b" / "item.json")
         os.truncate(path, 10 * 2**30)  # with holes: it takes no room
-    assert list(folder_events(tmp_path, is_over=lambda: True)) == []
+    assert list(watched_events(tmp_path, is_over=lambda: True)) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="whoever runs this may read all files")

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..storage.saved import Seen, saved_events
+from .saved import Seen, saved_events
 
 _LOOK_S = 0.5  # between two looks at the folder: a preview every few seconds is usual
 
 
-def folder_events(
+def watched_events(
     folder: Path, *, is_over: Callable[[], bool] = lambda: False, wait: Callable[[float], object] = time.sleep
 ) -> Iterator[dict[str, Any]]:
     """The frames and the ends of the items in `folder`, and then what is added to it, until `is_over()`."""
