@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ..assembly.assembler import Assembler, check_listener, late_listeners, log_failure
 from ..assembly.items import Result
-from ..assembly.sink import Sink
+from ..assembly.sink import ContinuingSink, Sink
 from ..assembly.updates import Update
 from ..errors import ImgassembleError, IncompleteStreamError, SinkError, UsageError
 from ..frames.base64_json import load_decoded
@@ -62,14 +62,16 @@ def assemble(
     what is no stream, and for a coroutine function as callback.
     """
     is_given, assembler = assembler is not None, Assembler() if assembler is None else assembler
-    updates = iter_updates(stream, assembler)
+    _check_stream(stream, Iterable, "aiter_updates or aassemble")
     kept = _Sinks(sinks)
+    updates = _updates(stream, assembler, kept.join)
     subscriptions = [assembler.subscribe(kept)]  # first, so that a callback finds its frame on disk
     try:
         if on_update is not None:
             subscriptions.append(assembler.subscribe(on_update))
         kept.open(assembler)
         with _ending(assembler, is_given=is_given):
+            kept.continue_run(assembler)
             deque(updates, maxlen=0)
     except BaseException as error:
         _note(kept.close(), error)
@@ -89,10 +91,11 @@ async def aassemble(
 ) -> Result:
     """The async twin of `assemble`. `on_update` may be a coroutine function; sinks work in a thread, in order."""
     is_given, assembler = assembler is not None, Assembler() if assembler is None else assembler
-    updates = aiter_updates(stream, assembler)
+    _check_stream(stream, AsyncIterable, "iter_updates or assemble")
     if on_update is not None:
         check_listener(on_update)
     kept = _Sinks(sinks)
+    updates = _aupdates(stream, assembler, kept.join)
     waiting: deque[Update] = deque()
     unsubscribe = assembler.subscribe(waiting.append)
 
@@ -109,6 +112,10 @@ async def aassemble(
         with late_listeners(assembler) as let_go:
             try:
                 with _ending(assembler, is_given=is_given):
+                    if kept.continuing:
+                        await _in_thread(partial(kept.continue_run, assembler))
+                        await tell()
+                        let_go()
                     async for _ in updates:
                         await tell()
                         let_go()
@@ -212,15 +219,23 @@ async def _aevents(stream: AsyncIterable[Any], limits: Limits) -> AsyncIterator[
         yield box
 
 
-def _updates(stream: Iterable[Any], assembler: Assembler) -> Iterator[Update]:
+def _unchanged(event: object) -> object:
+    return event
+
+
+def _updates(
+    stream: Iterable[Any], assembler: Assembler, join: Callable[[object], object] = _unchanged
+) -> Iterator[Update]:
     for box in _events(stream, assembler.limits):
-        yield from assembler.feed(box.pop())
+        yield from assembler.feed(join(box.pop()))
     yield from _closed(assembler)
 
 
-async def _aupdates(stream: AsyncIterable[Any], assembler: Assembler) -> AsyncIterator[Update]:
+async def _aupdates(
+    stream: AsyncIterable[Any], assembler: Assembler, join: Callable[[object], object] = _unchanged
+) -> AsyncIterator[Update]:
     async for box in _aevents(stream, assembler.limits):
-        for update in assembler.feed(box.pop()):
+        for update in assembler.feed(join(box.pop())):
             yield update
     for update in _closed(assembler):
         yield update
@@ -275,6 +290,7 @@ class _Sinks:
         self.sinks = tuple(sinks)
         if strangers := [sink for sink in self.sinks if not isinstance(sink, Sink)]:
             raise UsageError(f"a sink has open and close and can be called with updates; {strangers[0]!r:.80} does not")
+        self.continuing = [sink for sink in self.sinks if isinstance(sink, ContinuingSink)]
         self._opened: list[Sink] = []
         self._errors: list[SinkError] = []
 
@@ -287,6 +303,18 @@ class _Sinks:
             except Exception as cause:
                 raise _failed(sink, cause) from cause
             self._opened.append(sink)
+
+    def continue_run(self, assembler: Assembler) -> None:
+        """Feed the events of earlier runs that sinks continue."""
+        for sink in self.continuing:
+            for event in sink.saved_events():
+                assembler.feed(event)
+
+    def join(self, event: object) -> object:
+        """Return an event of the stream, joined to the earlier runs that sinks continue."""
+        for sink in self.continuing:
+            event = sink.join(event)
+        return event
 
     def __call__(self, update: Update) -> None:
         for sink in self._opened:
