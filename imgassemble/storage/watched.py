@@ -1,6 +1,6 @@
-"""A folder that `save` writes, as events: what stands there, and what is added while it is watched.
+"""Watch a folder that a DirectorySink writes, and give its contents as events.
 
-Knows: when to look again. Must not know: what stands in a folder (`saved`), who shows it.
+Must not know: what a folder holds (`saved`), and who shows it.
 """
 
 from __future__ import annotations
@@ -8,21 +8,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from .saved import Seen, saved_events
+from .saved import Event, Seen, item_events, read_items
 
-_LOOK_S = 0.5  # between two looks at the folder: a preview every few seconds is usual
+_INTERVAL_S = 0.5  # between two looks: a preview every few seconds is usual
 
 
 def watched_events(
     folder: Path, *, is_over: Callable[[], bool] = lambda: False, wait: Callable[[float], object] = time.sleep
-) -> Iterator[dict[str, Any]]:
-    """The frames and the ends of the items in `folder`, and then what is added to it, until `is_over()`."""
-    seen: Seen = set()
+) -> Iterator[Event]:
+    """Yield the frames and the ends of the items in `folder` as events, and then each addition, until `is_over()`.
+
+    wait: called between two looks with the time to wait, in seconds.
+    """
+    seen: Seen = {}
     while True:
-        is_last = is_over()  # asked before the look: what was written until then is found
-        yield from saved_events(folder, seen=seen)
+        is_last = is_over()  # asked before the look, so that the look finds all that was written until then
+        yield from item_events(read_items(folder), seen, is_finished=True)
         if is_last:
             return
-        wait(_LOOK_S)
+        wait(_INTERVAL_S)

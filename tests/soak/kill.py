@@ -22,9 +22,10 @@ from typing import Any
 import samples
 from samples import png_chunk
 
-from imgassemble import Assembler, DirectorySink, assemble
-from imgassemble.storage.directory import folder_name
-from imgassemble.storage.saved import saved_events
+from imgassemble import DirectorySink, assemble
+from imgassemble.storage.earlier_run import EarlierRun
+from imgassemble.storage.item_folder import folder_name
+from imgassemble.storage.saved import read_items
 
 ITEMS, PARTIALS = 4, 40
 _PADDING_BYTES = 6_000  # a picture that takes more than one write of a page
@@ -74,10 +75,7 @@ def kill_often(times: int, *, seed: int = 0) -> Figures:
 
 def _go_on(body: bytes, out: Path) -> None:
     """`imgassemble save - -o OUT --resume`, in this process: it does the same, and starts a hundred times as fast."""
-    assembler = Assembler()
-    for event in saved_events(out, is_to_go_on=True):
-        assembler.feed(event)
-    assemble([body], sinks=[DirectorySink(out, resume=True)], assembler=assembler)
+    assemble([body], sinks=[DirectorySink(out, existing="continue")])
 
 
 def _files(out: Path) -> dict[str, Any]:
@@ -117,7 +115,7 @@ def _look(out: Path, figures: Figures) -> None:
             elif not _is_whole(path, item):
                 figures.halves.append(f"{path.relative_to(out)}: {path.stat().st_size} bytes")
     # And what stands can be gone on with.
-    result = assemble(saved_events(out, is_to_go_on=True))
+    result = assemble(EarlierRun(read_items(out), drops_partials=False).events())
     assert not result.anomalies
     assert not [anomaly for each in result.items.values() for anomaly in each.anomalies]
 

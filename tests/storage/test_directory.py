@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgassemble import Assembler, DirectorySink, FrameAdded, Limits, Sink, SinkError, UsageError, assemble
-from imgassemble.storage.directory import folder_name
+from imgassemble.storage.item_folder import folder_name
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FINAL = samples.png(5, 4)
@@ -375,7 +375,7 @@ def test_what_another_run_wrote_is_in_the_way(tmp_path: Path) -> None:
 
 def test_overwrite_replaces_what_another_run_wrote_and_leaves_nothing_of_it(tmp_path: Path) -> None:
     _saved(tmp_path, _whole())
-    _saved(tmp_path, [samples.partial(index=1, content=samples.picture("JPEG"))], overwrite=True)
+    _saved(tmp_path, [samples.partial(index=1, content=samples.picture("JPEG"))], existing="replace")
     assert _files(tmp_path) == {"ig_1/partial-001.jpg": samples.picture("JPEG")}
 
 
@@ -384,7 +384,7 @@ def test_overwrite_leaves_nothing_of_a_drawing_either(tmp_path: Path) -> None:
     drawing = b'<svg width="4" height="3"><rect/></svg>'
     assemble([samples.done(content=drawing)], sinks=[DirectorySink(tmp_path)], assembler=assembler)
     assert _files(tmp_path) == {"ig_1/final.svg": drawing}
-    _saved(tmp_path, [samples.partial(index=0)], overwrite=True)
+    _saved(tmp_path, [samples.partial(index=0)], existing="replace")
     assert list(_files(tmp_path)) == ["ig_1/partial-000.png"]
 
 
@@ -394,7 +394,7 @@ def test_overwrite_leaves_what_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "ig_1" / "final.psd").write_bytes(b"mine")
     (tmp_path / "ig_0").mkdir()
     (tmp_path / "ig_0" / "final.png").write_bytes(b"other")
-    _saved(tmp_path, [samples.partial(index=0)], overwrite=True)
+    _saved(tmp_path, [samples.partial(index=0)], existing="replace")
     assert _files(tmp_path) == {
         "ig_0/final.png": b"other",
         "ig_1/final.psd": b"mine",
@@ -403,18 +403,18 @@ def test_overwrite_leaves_what_is_not_ours(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_file_in_the_place_of_an_items_folder_stays(overwrite: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("existing", ["refuse", "replace"])
+def test_a_file_in_the_place_of_an_items_folder_stays(existing: Any, tmp_path: Path) -> None:
     (tmp_path / "ig_1").write_bytes(b"mine")
     with pytest.raises(SinkError, match="is in the way") as caught:
-        _saved(tmp_path, _whole(), overwrite=overwrite)
+        _saved(tmp_path, _whole(), existing=existing)
     assert caught.value.path == str(tmp_path / "ig_1")
     assert (tmp_path / "ig_1").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("existing", ["refuse", "replace"])
 @pytest.mark.parametrize("leads_to", ["folder", "nowhere", "file"])
-def test_a_link_in_the_place_of_an_items_folder_leads_nowhere(overwrite: bool, leads_to: str, tmp_path: Path) -> None:
+def test_a_link_in_the_place_of_an_items_folder_leads_nowhere(existing: Any, leads_to: str, tmp_path: Path) -> None:
     outside, out = tmp_path / "outside", tmp_path / "out"
     out.mkdir()
     if leads_to == "folder":
@@ -424,7 +424,7 @@ def test_a_link_in_the_place_of_an_items_folder_leads_nowhere(overwrite: bool, l
         outside.write_bytes(b"mine")
     (out / "ig_1").symlink_to(outside)
     with pytest.raises(SinkError) as caught:
-        _saved(out, _whole(), overwrite=overwrite)
+        _saved(out, _whole(), existing=existing)
     assert caught.value.path == str(out / "ig_1")
     assert os.path.lexists(out / "ig_1")
     if leads_to == "folder":
@@ -555,7 +555,7 @@ def test_a_final_that_is_withdrawn_while_the_sink_is_closed_is_removed(tmp_path:
 
 def test_a_result_of_an_earlier_run_of_which_this_one_never_heard_stays(tmp_path: Path) -> None:
     _saved(tmp_path, _whole())
-    sink, assembler = DirectorySink(tmp_path, resume=True), Assembler()
+    sink, assembler = DirectorySink(tmp_path, existing="continue"), Assembler()
     assembler.feed(samples.partial(index=0))
     assembler.feed(_REFUSED)
     for _ in range(2):

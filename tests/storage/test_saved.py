@@ -56,10 +56,7 @@ def killed_after(events: list[Any], count: int, folder: Path) -> None:
 
 
 def gone_on_with(events: Iterable[Any], folder: Path) -> None:
-    assembler = Assembler()
-    for event in saved_events(folder, is_to_go_on=True):
-        assembler.feed(event)
-    assemble(events, sinks=[DirectorySink(folder, resume=True)], assembler=assembler)
+    assemble(events, sinks=[DirectorySink(folder, existing="continue")])
 
 
 @pytest.mark.parametrize("name", ORDERS)
@@ -109,7 +106,7 @@ def test_a_frame_that_was_changed_since_is_written_anew(tmp_path: Path) -> None:
     before = files_in(tmp_path)
     (final,) = tmp_path.glob("*/final.png")
     final.write_bytes(b"somebody's")
-    assemble(EVENTS["one item"], sinks=[DirectorySink(tmp_path, resume=True)])
+    assemble(EVENTS["one item"], sinks=[DirectorySink(tmp_path, existing="continue")])
     assert files_in(tmp_path) == before
 
 
@@ -119,9 +116,9 @@ def test_without_resume_what_stands_there_is_in_the_way(tmp_path: Path) -> None:
         saved(EVENTS["one item"], tmp_path)
 
 
-def test_overwrite_and_resume_exclude_each_other(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="choose one"):
-        DirectorySink(tmp_path, overwrite=True, resume=True)
+def test_an_unknown_treatment_of_existing_files_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'refuse', 'replace', 'continue'"):
+        DirectorySink(tmp_path, existing="keep")  # type: ignore[arg-type]
 
 
 UNNAMED = {
@@ -137,10 +134,8 @@ def cut_and_gone_on_with(events: list[Any], count: int, rest: list[Any], folder:
     assembler.subscribe(sink)
     for event in events[:count]:
         assembler.feed(event)
-    assembler = Assembler(keep=keep)
-    for event in saved_events(folder, is_to_go_on=True):
-        assembler.feed(event)
-    assemble(rest, sinks=[DirectorySink(folder, keep=keep, resume=True)], assembler=assembler)
+    sink = DirectorySink(folder, keep=keep, existing="continue")
+    assemble(rest, sinks=[sink], assembler=Assembler(keep=keep))
 
 
 @pytest.mark.parametrize("keep", ["all", "latest"])
@@ -182,13 +177,13 @@ def test_a_saved_result_is_never_overwritten_with_the_picture_of_another_image(t
     first = [image("partial_image", samples.png(2), partial_image_index=0), image("completed", samples.png(3))]
     other = [first[0], image("completed", samples.png(4))]  # begins alike, and goes on otherwise
     saved(first, tmp_path)
-    assembler = Assembler()
-    for event in saved_events(tmp_path, is_to_go_on=True):
-        assembler.feed(event)
-    assemble(other, sinks=[DirectorySink(tmp_path, resume=True)], assembler=assembler)
-    assert (tmp_path / "image-0" / "final.png").read_bytes() == samples.png(3)
-    assert [each.code for each in assembler["image-0"].anomalies] == ["conflicting_picture"]
-    assert "that one stays" in assembler["image-0"].anomalies[0].message
+    before, assembler = files_in(tmp_path), Assembler()
+    with pytest.raises(SinkError, match="holds another stream: it has another result for 'image-0'") as caught:
+        assemble(other, sinks=[DirectorySink(tmp_path, existing="continue")], assembler=assembler)
+    assert caught.value.path == str(tmp_path)
+    assert files_in(tmp_path) == before
+    finals = [item.final.data for item in assembler.items.values() if item.final]
+    assert finals == [samples.png(3), samples.png(4)]
 
 
 def test_a_preview_of_which_nobody_can_tell_whose_it_is_is_skipped_in_words(tmp_path: Path) -> None:
@@ -196,11 +191,11 @@ def test_a_preview_of_which_nobody_can_tell_whose_it_is_is_skipped_in_words(tmp_
     events = [*previews, image("completed", samples.png(5))]
     assemble(events, assembler=Assembler(keep="latest"), sinks=[DirectorySink(tmp_path, keep="latest")])
     assembler = Assembler(keep="latest")
-    for event in saved_events(tmp_path, is_to_go_on=True):
-        assembler.feed(event)
-    assembler.feed(image("partial_image", samples.png(9), partial_image_index=0))
+    late = image("partial_image", samples.png(9), partial_image_index=0)
+    sink = DirectorySink(tmp_path, keep="latest", existing="continue")
+    assemble([late], sinks=[sink], assembler=assembler)
     assert list(assembler.items) == ["image-0"]
-    assert "skipped until a result tells" in assembler.anomalies[0].message
+    assert "skipped until a result shows which" in assembler.anomalies[0].message
 
 
 def test_a_result_is_restored_with_the_word_that_brought_it(tmp_path: Path) -> None:
@@ -280,12 +275,12 @@ def test_a_pipe_under_the_name_of_a_frame_holds_nobody_up(tmp_path: Path) -> Non
     assert final.is_file()
 
 
-@pytest.mark.parametrize("how", [{"resume": True}, {"overwrite": True}], ids=str)
-def test_what_a_killed_run_left_half_goes_from_the_whole_folder(how: dict[str, bool], tmp_path: Path) -> None:
+@pytest.mark.parametrize("existing", ["continue", "replace"])
+def test_what_a_killed_run_left_half_goes_from_the_whole_folder(existing: Any, tmp_path: Path) -> None:
     (tmp_path / "another").mkdir()
     left_over = tmp_path / "another" / ".imgassemble-0123456789abcdef.tmp"
     left_over.write_bytes(b"half")
-    saved(EVENTS["one item"], tmp_path, **how)
+    saved(EVENTS["one item"], tmp_path, existing=existing)
     assert not left_over.exists()
 
 
@@ -305,12 +300,12 @@ def test_what_a_run_that_is_alive_is_about_to_write_stays(tmp_path: Path) -> Non
     assert (item / ".imgassemble-fedcba9876543210.tmp").exists()
 
 
-@pytest.mark.parametrize("how", [{"resume": True}, {"overwrite": True}], ids=str)
-def test_what_cannot_be_removed_is_told_at_the_end_and_the_stream_goes_on(how: dict[str, bool], tmp_path: Path) -> None:
+@pytest.mark.parametrize("existing", ["continue", "replace"])
+def test_what_cannot_be_removed_is_told_at_the_end_and_the_stream_goes_on(existing: Any, tmp_path: Path) -> None:
     in_the_way = tmp_path / "x" / ".imgassemble-a.tmp"
     in_the_way.mkdir(parents=True)
     with pytest.raises(SinkError) as caught:
-        saved(EVENTS["one item"], tmp_path, **how)
+        saved(EVENTS["one item"], tmp_path, existing=existing)
     assert caught.value.path == str(in_the_way)
     assert len(list(tmp_path.glob("*/final.png"))) == 1
 

@@ -117,7 +117,7 @@ def test_a_folder_without_anything_is_waited_for(make: Callable[[Path], object],
 @pytest.mark.parametrize("key_by", ["item_id", "output_index"])
 def test_a_draft_that_stands_in_a_folder_is_told_as_one_until_a_result_is_added(key_by: Any, tmp_path: Path) -> None:
     def save(*events: samples.Wire) -> None:
-        sink = DirectorySink(tmp_path, overwrite=True)
+        sink = DirectorySink(tmp_path, existing="replace")
         assemble(events, assembler=Assembler(key_by=key_by), sinks=[sink])
 
     draft, assembler = (samples.partial(), samples.call("completed")), Assembler(key_by=key_by)
