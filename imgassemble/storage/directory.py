@@ -98,7 +98,7 @@ class DirectorySink:
 
     def _begin(self, assembler: Assembler) -> None:
         self._assembler, self._folders, self._error, self._is_refused = assembler, {}, None, False
-        self._rejected_bytes = 0
+        self._rejected_bytes, self._earlier_run = 0, None
         if self._existing == "continue":
             self._earlier_run = EarlierRun(read_items(self._directory), drops_partials=self._keep == "final")
             self._saved_events = self._earlier_run.events()
@@ -117,7 +117,8 @@ class DirectorySink:
         joined = self._earlier_run.join(event, self._assembler)
         if self._earlier_run.contradiction:
             self._refuse(self._earlier_run.contradiction)
-            self._earlier_run = None
+        if self._earlier_run.is_joined:
+            self._earlier_run = None  # it holds pictures
         return joined
 
     def _refuse(self, reason: str) -> None:

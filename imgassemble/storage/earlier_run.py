@@ -22,7 +22,7 @@ from ..states import State
 from ..wire.dialects import Reading, Signal
 from ..wire.events import read_event
 from ..wire.signals import read
-from .saved import Event, SavedItem, image_number, item_events
+from .saved import Event, SavedItem, item_events, number_in_id
 
 _REPEAT = {"type": "imgassemble.repeat"}  # given in place of an event that an earlier run heard; it is skipped
 _BEGINNINGS = frozenset({"response.created", "response.queued", "response.in_progress", "response"})
@@ -46,6 +46,11 @@ class EarlierRun:
         """The reason for which the stream is known to be another one; None if it is not."""
         return self._identity.contradiction or (self._counter.contradiction if self._counter else None)
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether the rest of the stream needs no change."""
+        return self._identity.is_settled and self._counter is not None and self._counter.is_settled
+
     def events(self) -> Iterator[Event]:
         """Yield the saved items as events."""
         return item_events(self._items, {}, is_finished=False)
@@ -57,7 +62,7 @@ class EarlierRun:
         """
         if self._counter is None:
             self._counter = _ImageCounter(self._items, assembler, drops_partials=self._drops_partials)
-        if isinstance(event, ImgassembleError) or (self._identity.is_settled and self._counter.is_settled):
+        if isinstance(event, ImgassembleError) or self.is_joined:
             return event
         try:
             reading = read(read_event(event, load_decoded))
@@ -84,7 +89,8 @@ class _Identity:
             self.is_settled = True
         elif reading.response_id is not None:
             self._check_response(reading.response_id, reading.event_type, event)
-        if reading.signals and self._stranger is not None and not self.is_settled:
+        has_picture = any(signal.payload for signal in reading.signals)
+        if has_picture and self._stranger is not None and not self.is_settled:
             saved = ", ".join(quoted(str(each)) for each in sorted(map(str, self._response_ids))[:3])
             self.contradiction = (
                 f"its images belong to the response {quoted(self._stranger)}, and the saved ones to {saved}"
@@ -235,7 +241,7 @@ def _images_in(items: Sequence[SavedItem], assembler: Assembler) -> list[_Image]
     saved = {item.id: item for item in items}
     images = []
     for item_id, item in assembler.items.items():
-        number = image_number(item_id)
+        number = number_in_id(item_id)
         if number is not None:
             described = saved[item_id].frames.values() if item_id in saved else ()
             numbers = {each["sha256"]: each["sequence_number"] for each in described}

@@ -13,11 +13,12 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from stat import S_ISREG
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..assembly.updates import MOST_ANOMALIES
 from ..frames.containers import format_of
@@ -56,8 +57,8 @@ class SavedItem:
 
     @property
     def wire_id(self) -> str | None:
-        """The id that the service gave the item; None if it gave none. Earlier versions stored the item id only."""
-        wire_id = self.facts.get("wire_id", self.id)
+        """The id that the service gave the item; None if it gave none."""
+        wire_id = self.facts.get("wire_id", self._short_id)
         return wire_id if isinstance(wire_id, str) else None
 
     @property
@@ -69,7 +70,12 @@ class SavedItem:
     @property
     def number(self) -> int | None:
         """The number of an image that the service did not name; None for others."""
-        return image_number(self.id.removesuffix(f"@{self.response_id}"))
+        return number_in_id(self._short_id)
+
+    @property
+    def _short_id(self) -> str:
+        """The item id without the response that tells it from the same id of another response."""
+        return self.id.removesuffix(f"@{self.response_id}")
 
     @property
     def first_time(self) -> str:
@@ -77,7 +83,7 @@ class SavedItem:
         return min((frame["received_at"] for frame in self.frames.values()), default="")
 
 
-def image_number(item_id: str) -> int | None:
+def number_in_id(item_id: str) -> int | None:
     """Return N for the id "image-N", which names the images that the service did not name; None for other ids."""
     counted = _COUNTED.fullmatch(item_id)
     return int(counted[1]) if counted else None
@@ -151,14 +157,14 @@ def _item_events(item: SavedItem, seen: Seen, *, is_open: bool) -> Iterator[Even
 def _partial_events(item: SavedItem, seen: Seen, *, only_pictures: bool) -> Iterator[Event]:
     for file in sorted(item.folder.glob("partial-*.*")):
         named = _PARTIAL.fullmatch(file.name)
-        if named and (data := _new_base64(file, seen, only_pictures=only_pictures)):
+        if named and (data := _new_base64(item, file, seen, only_pictures=only_pictures)):
             picture = {"partial_image_index": float(named[1]), "partial_image_b64": data}
             yield {"type": f"{_kind(item)}.partial_image", **_name(item), **picture, **_numbered(item, file.name)}
 
 
 def _result_events(item: SavedItem, seen: Seen, *, only_pictures: bool) -> Iterator[Event]:
     for file in sorted(item.folder.glob("final.*")):
-        if not (data := _new_base64(file, seen, only_pictures=only_pictures)):
+        if not (data := _new_base64(item, file, seen, only_pictures=only_pictures)):
             continue
         frame = item.frames.get(file.name)
         row = ROWS.get(frame["event_type"]) if frame else None
@@ -251,14 +257,31 @@ def _is_new(seen: Seen, key: object, version: object) -> bool:
     return True
 
 
-def _new_base64(file: Path, seen: Seen, *, only_pictures: bool) -> str:
-    """Return the base64 of a file that is new or was replaced; "" for others."""
+class _Version(NamedTuple):
+    """A version of a picture on disk."""
+
+    stat: tuple[int, ...]
+    digest: str  # of its bytes
+    described: str | None  # the digest in item.json
+
+
+def _new_base64(item: SavedItem, file: Path, seen: Seen, *, only_pictures: bool) -> str:
+    """Return the base64 of a file that is new or was replaced; "" for others.
+
+    A clock can be so coarse, and an inode can be used again so soon, that a file which was replaced has the same
+    facts. Then item.json describes another digest.
+    """
+    described = item.frames.get(file.name, {}).get("sha256")
     with suppress(OSError):
         facts = file.lstat()
-        # A clock can be so coarse that two versions have one time. A file that is replaced has another inode.
-        if _is_new(seen, file, (facts.st_size, facts.st_ino, facts.st_mtime_ns)):
-            data = read_bounded(file, MAX_FRAME_BYTES)
-            return "" if only_pictures and format_of(data) is None else b64encode(data).decode()
+        stat, known = (facts.st_size, facts.st_ino, facts.st_mtime_ns), seen.get(file)
+        before = known if isinstance(known, _Version) and known.stat == stat else None
+        if before and described in (None, before.digest, before.described):
+            return ""
+        data = read_bounded(file, MAX_FRAME_BYTES)
+        seen[file] = now = _Version(stat, sha256(data).hexdigest(), described)
+        is_same = before is not None and before.digest == now.digest
+        return "" if is_same or (only_pictures and format_of(data) is None) else b64encode(data).decode()
     return ""
 
 

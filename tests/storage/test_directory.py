@@ -22,7 +22,18 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgassemble import Assembler, DirectorySink, FrameAdded, Limits, Sink, SinkError, UsageError, assemble
+from imgassemble import (
+    Anomaly,
+    Assembler,
+    DirectorySink,
+    FrameAdded,
+    FrameDecodeError,
+    Limits,
+    Sink,
+    SinkError,
+    UsageError,
+    assemble,
+)
 from imgassemble.storage.item_folder import folder_name
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -265,6 +276,76 @@ def test_a_keep_that_does_not_exist_is_a_usage_error(keep: Any, tmp_path: Path) 
         DirectorySink(tmp_path, keep=keep)
 
 
+def test_keep_final_leaves_results_only(tmp_path: Path) -> None:
+    _saved(tmp_path, _whole(), keep="final")
+    assert _files(tmp_path) == {"ig_1/final.png": FINAL}
+    assert _listed(_facts(tmp_path)) == {"final.png"}
+    _saved(tmp_path / "draft", [samples.partial(index=0), samples.call("completed")], keep="final")
+    facts = _facts(tmp_path / "draft")
+    assert (facts["state"], facts["is_provisional"], facts["final"]) == ("completed", True, None)
+
+
+# ---- refused pictures
+
+
+def _refused(*pictures: bytes) -> Iterator[Anomaly]:
+    for picture in pictures:
+        error = FrameDecodeError("the picture is cut short", item_id="ig_1", index=1)
+        error.data = picture  # type: ignore[attr-defined, unused-ignore]
+        yield Anomaly("ig_1", "bad_picture", str(error), error)
+
+
+def _save_refused(folder: Path, *pictures: bytes, limits: Limits | None = None, **options: Any) -> DirectorySink:
+    sink, assembler = DirectorySink(folder, clock=Clock(), **options), Assembler(limits=limits)
+    assembler.feed(samples.partial(index=0))
+    sink.open(assembler)
+    for anomaly in _refused(*pictures):
+        sink(anomaly)
+    sink.close()
+    return sink
+
+
+def test_a_refused_picture_is_kept_under_a_name_of_its_own(tmp_path: Path) -> None:
+    sink = _save_refused(tmp_path, FINAL[:50], b"<html>", samples.picture("JPEG")[:40])
+    assert _files(tmp_path) == {
+        "ig_1/partial-000.png": samples.shade(0),
+        "ig_1/rejected-000.png": FINAL[:50],
+        "ig_1/rejected-001.bin": b"<html>",
+        "ig_1/rejected-002.jpg": samples.picture("JPEG")[:40],
+    }
+    assert tmp_path / "ig_1" / "rejected-001.bin" in sink.paths
+    assert _facts(tmp_path)["rejected"][1] == {
+        "file": "rejected-001.bin", "bytes": 6, "sha256": sha256(b"<html>").hexdigest()
+    }  # fmt: skip
+
+
+def test_a_refused_picture_is_kept_once_even_by_a_run_that_continues(tmp_path: Path) -> None:
+    _save_refused(tmp_path, b"<html>", b"<html>")
+    _save_refused(tmp_path, b"<html>", b"<xml>", existing="continue")
+    assert [name for name in sorted(_files(tmp_path)) if "rejected" in name] == [
+        "ig_1/rejected-000.bin",
+        "ig_1/rejected-001.bin",
+    ]
+
+
+def test_only_so_many_refused_pictures_of_an_item_are_kept(tmp_path: Path) -> None:
+    _save_refused(tmp_path, *(b"%d" % at for at in range(40)))
+    assert len([name for name in _files(tmp_path) if "rejected" in name]) == 32
+
+
+def test_refused_pictures_count_in_the_limit_of_all_bytes(tmp_path: Path) -> None:
+    _save_refused(tmp_path, b"a" * 600, b"b" * 600, b"c" * 300, limits=Limits(max_total_bytes=1_000))
+    sizes = [len(data) for name, data in sorted(_files(tmp_path).items()) if "rejected" in name]
+    assert sizes == [600, 300]
+
+
+def test_refused_pictures_are_left_out_on_request_and_replaced_with_the_other_files(tmp_path: Path) -> None:
+    _save_refused(tmp_path, b"<html>")
+    _save_refused(tmp_path, b"<html>", existing="replace", keep_rejected=False)
+    assert list(_files(tmp_path)) == ["ig_1/partial-000.png"]
+    assert "rejected" not in _facts(tmp_path)
+
+
 # ---- item.json
 
 
@@ -384,6 +465,7 @@ def test_overwrite_leaves_nothing_of_a_drawing_either(tmp_path: Path) -> None:
     drawing = b'<svg width="4" height="3"><rect/></svg>'
     assemble([samples.done(content=drawing)], sinks=[DirectorySink(tmp_path)], assembler=assembler)
     assert _files(tmp_path) == {"ig_1/final.svg": drawing}
+    (tmp_path / "ig_1" / "partial-000.avif").write_bytes(b"of another version")
     _saved(tmp_path, [samples.partial(index=0)], existing="replace")
     assert list(_files(tmp_path)) == ["ig_1/partial-000.png"]
 

@@ -31,8 +31,8 @@ EVENTFUL = st.one_of(
 STREAMS = st.one_of(st.lists(EVENTFUL, max_size=8), responses_streams())
 
 
-def saved(events: Iterable[Any], folder: Path) -> Result:
-    return assemble(events, sinks=[DirectorySink(folder)])
+def saved(events: Iterable[Any], folder: Path, **options: Any) -> Result:
+    return assemble(events, sinks=[DirectorySink(folder, **options)])
 
 
 def looked_at(folder: Path) -> Result:
@@ -91,6 +91,35 @@ def test_what_is_added_is_told_once_and_as_it_comes(tmp_path: Path) -> None:
     for event in watched_events(tmp_path, is_over=lambda: not written, wait=wait):
         told[-1].append(event["type"].rpartition(".")[2])
     assert told == [[], ["partial_image"], ["partial_image"], [], ["done"]]
+
+
+def test_a_file_that_is_replaced_within_one_tick_of_the_clock_is_new(tmp_path: Path) -> None:
+    def replace(_seconds: float) -> None:
+        saved([samples.done(content=second)], tmp_path, existing="replace")
+        for path in tmp_path.glob("ig_1/*"):
+            os.utime(path, ns=(at, at))
+
+    at = 10**18
+    first, second = samples.png(colour=(1, 1, 1)), samples.png(colour=(2, 2, 2))
+    assert len(first) == len(second)
+    saved([samples.done(content=first)], tmp_path)
+    for path in tmp_path.glob("ig_1/*"):
+        os.utime(path, ns=(at, at))
+    looks = iter([False, True])
+    events = list(watched_events(tmp_path, is_over=lambda: next(looks), wait=replace))
+    assert [event["item"]["result"] for event in events] == [samples.b64(first), samples.b64(second)]
+
+
+def test_an_end_that_is_written_within_one_tick_of_the_clock_is_new(tmp_path: Path) -> None:
+    def fail(_seconds: float) -> None:
+        stat = path.stat()
+        path.write_text(path.read_text().replace('"state": "incomplete"', '"state": "failed"    '))
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    saved([samples.added("ig_1")], tmp_path)
+    path, looks = tmp_path / "ig_1" / "item.json", iter([False, True])
+    events = list(watched_events(tmp_path, is_over=lambda: next(looks), wait=fail))
+    assert [event["item"]["status"] for event in events] == ["incomplete", "failed"]
 
 
 def test_what_was_written_until_it_was_over_is_found(tmp_path: Path) -> None:
