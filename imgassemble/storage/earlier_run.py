@@ -2,8 +2,8 @@
 
 The stream may begin at its start, or at the place where it broke. Its events are given after the saved ones. Images
 with ids are joined by their ids. Images without ids are counted, so their number depends on the place at which the
-stream begins: this module finds it by comparing pictures, and adds the number to the event.
-Must not know: files, sinks, what the assembler does with an event.
+stream begins. This module finds the place by comparing pictures, and adds the number to the event.
+Must not know: files, sinks, the effect of an event on an item.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _previous_response_of(event: object) -> str | None:
     return found if isinstance(found, str) else None
 
 
-class _Place(Enum):
+class _StreamPlace(Enum):
     """The place at which a stream stands in relation to the saved images."""
 
     UNKNOWN = "no event has shown it"
@@ -123,23 +123,23 @@ class _Place(Enum):
     PAST = "the stream brings new images"
 
 
-class _Picture(NamedTuple):
+class _SavedPicture(NamedTuple):
     """A saved picture of an image without a name, and the sequence number of the event that brought it."""
 
     frame: Frame
     sequence_number: float | None
 
 
-class _Image(NamedTuple):
+class _SavedImage(NamedTuple):
     """A saved image without a name."""
 
     number: int
-    pictures: tuple[_Picture, ...]
+    pictures: tuple[_SavedPicture, ...]
     error: tuple[str | None, str] | None
     has_ended: bool
 
     @property
-    def result(self) -> _Picture | None:
+    def result(self) -> _SavedPicture | None:
         return next((each for each in self.pictures if each.frame.is_final), None)
 
     @property
@@ -156,7 +156,7 @@ class _ImageCounter:
         self._drops_partials = drops_partials
         self._n_ended = max((image.number + 1 for image in self._images if image.has_ended), default=0)
         self._next = 0  # the number of the next image, while the stream is repeating
-        self._place = _Place.UNKNOWN if self._n_ended else _Place.PAST
+        self._place = _StreamPlace.UNKNOWN if self._n_ended else _StreamPlace.PAST
         results = [image.result.sequence_number for image in self._images if image.result]
         self._numbers = {number for number in results if number is not None}
         # Some services give every event the same number, or count from 0 for each image.
@@ -165,18 +165,18 @@ class _ImageCounter:
 
     @property
     def is_settled(self) -> bool:
-        return self._place is _Place.PAST
+        return self._place is _StreamPlace.PAST
 
     def with_number(self, event: object, reading: Reading) -> object:
         """Return `event` with the number of its first image, if the assembler would count it wrongly."""
         counted = [signal for signal in reading.signals if signal.is_unnamed and signal.number is None]
         if not counted or self.is_settled:
             return event
-        if self._place is _Place.UNKNOWN:
+        if self._place is _StreamPlace.UNKNOWN:
             found = self._look_for(counted[0], reading)
             if not isinstance(found, int):
                 return event if found is None else found
-            self._next, self._place = found, _Place.REPEATING
+            self._next, self._place = found, _StreamPlace.REPEATING
         number = self._next
         for signal in counted:
             self._advance(signal)
@@ -192,7 +192,7 @@ class _ImageCounter:
             if _is_of(image, data, signal.error, reading.sequence_number):
                 return image.number
         if signal.witness is not None:
-            self._place = _Place.PAST
+            self._place = _StreamPlace.PAST
             if self._numbers_rise and reading.sequence_number in self._numbers:
                 self._contradict("the event that brought a saved result brings another one")
             return None
@@ -230,13 +230,13 @@ class _ImageCounter:
             self._contradict(f"it has another result for {quoted(f'image-{self._next}')}")
         self._next += 1
         if self._next >= self._n_ended:
-            self._place = _Place.PAST
+            self._place = _StreamPlace.PAST
 
     def _contradict(self, reason: str) -> None:
-        self.contradiction, self._place = reason, _Place.PAST
+        self.contradiction, self._place = reason, _StreamPlace.PAST
 
 
-def _images_in(items: Sequence[SavedItem], assembler: Assembler) -> list[_Image]:
+def _images_in(items: Sequence[SavedItem], assembler: Assembler) -> list[_SavedImage]:
     """Return the images without names that the assembler holds, with the sequence numbers that were saved."""
     saved = {item.id: item for item in items}
     images = []
@@ -246,13 +246,13 @@ def _images_in(items: Sequence[SavedItem], assembler: Assembler) -> list[_Image]
             described = saved[item_id].frames.values() if item_id in saved else ()
             numbers = {each["sha256"]: each["sequence_number"] for each in described}
             results = [item.final] if item.final and item.final.is_final else []
-            pictures = tuple(_Picture(frame, numbers.get(frame.sha256)) for frame in (*item.partials, *results))
+            pictures = tuple(_SavedPicture(frame, numbers.get(frame.sha256)) for frame in (*item.partials, *results))
             has_ended = bool(results) or item.state is State.FAILED
-            images.append(_Image(number, pictures, _words_of(item.error), has_ended))
+            images.append(_SavedImage(number, pictures, _words_of(item.error), has_ended))
     return sorted(images, key=lambda image: image.number)
 
 
-def _is_of(image: _Image, data: bytes | None, error: ProviderError | None, number: float | None) -> bool:
+def _is_of(image: _SavedImage, data: bytes | None, error: ProviderError | None, number: float | None) -> bool:
     if error is not None and _words_of(error) == image.error:
         return True
     return any(

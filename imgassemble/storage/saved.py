@@ -257,7 +257,7 @@ def _is_new(seen: Seen, key: object, version: object) -> bool:
     return True
 
 
-class _Version(NamedTuple):
+class _FileVersion(NamedTuple):
     """A version of a picture on disk."""
 
     stat: tuple[int, ...]
@@ -275,11 +275,11 @@ def _new_base64(item: SavedItem, file: Path, seen: Seen, *, only_pictures: bool)
     with suppress(OSError):
         facts = file.lstat()
         stat, known = (facts.st_size, facts.st_ino, facts.st_mtime_ns), seen.get(file)
-        before = known if isinstance(known, _Version) and known.stat == stat else None
+        before = known if isinstance(known, _FileVersion) and known.stat == stat else None
         if before and described in (None, before.digest, before.described):
             return ""
         data = read_bounded(file, MAX_FRAME_BYTES)
-        seen[file] = now = _Version(stat, sha256(data).hexdigest(), described)
+        seen[file] = now = _FileVersion(stat, sha256(data).hexdigest(), described)
         is_same = before is not None and before.digest == now.digest
         return "" if is_same or (only_pictures and format_of(data) is None) else b64encode(data).decode()
     return ""

@@ -1,6 +1,6 @@
 """Watch a folder that a DirectorySink writes, and give its contents as events.
 
-Must not know: what a folder holds (`saved`), and who shows it.
+Must not know: the files of a folder (`saved`), and the viewers.
 """
 
 from __future__ import annotations
