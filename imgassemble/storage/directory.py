@@ -28,7 +28,7 @@ from ..assembly.updates import (
 from ..errors import SinkError, UsageError, quoted
 from ..files import sink_error
 from .earlier_run import EarlierRun
-from .item_folder import Existing, FolderPhase, ItemFolder, KeepFiles, folder_name, temporary_files
+from .item_folder import Existing, ItemFolder, KeepFiles, folder_name, temporary_files
 from .saved import Event, read_items
 
 _log = logging.getLogger("imgassemble")
@@ -138,7 +138,6 @@ class DirectorySink:
         if self._is_refused or isinstance(update, StreamEnded) or update.item_id is None:
             return
         folder = self._folder_of(update.item_id, self._assembler)
-        folder.mark_outdated()
         if step := _STEPS.get(type(update)):
             self._try(folder, partial(step, self, folder, update, self._assembler[update.item_id]))
 
@@ -160,9 +159,7 @@ class DirectorySink:
         for item_id, folder in self._folders.items():
             if self._is_refused or self._assembler is None or item_id not in self._assembler:  # it may be discarded
                 continue
-            item = self._assembler[item_id]
-            if folder.phase is not FolderPhase.CURRENT or folder.complete(item):
-                self._try(folder, partial(folder.write_facts, item))
+            self._try(folder, partial(folder.write_facts, self._assembler[item_id]))
         left_over = [] if self._is_refused else self._remove_left_over()
         for error in (self._error, *left_over):
             if error:

@@ -19,7 +19,7 @@ from ..frames.base64_json import load_decoded
 from ..frames.frame import Frame, Payload, read_frame
 from ..limits import Limits
 from ..states import State
-from ..wire.dialects import Reading, Signal
+from ..wire.dialects import ROWS, Reading, Shape, Signal
 from ..wire.events import read_event
 from ..wire.signals import read
 from .saved import Event, SavedItem, item_events, number_in_id
@@ -66,10 +66,11 @@ class EarlierRun:
             return event
         try:
             reading = read(read_event(event, load_decoded))
+            loaded = load_decoded(event) if isinstance(event, (str, bytes, bytearray, memoryview)) else event
         except ImgassembleError:
             return event
-        self._identity.check(reading, event)
-        return self._counter.with_number(event, reading)
+        self._identity.check(reading, loaded)
+        return self._counter.with_number(loaded, reading)
 
 
 class _Identity:
@@ -88,7 +89,8 @@ class _Identity:
         if any(signal.item_id in self._item_ids for signal in reading.signals if signal.item_id is not None):
             self.is_settled = True
         elif reading.response_id is not None:
-            self._check_response(reading.response_id, reading.event_type, event)
+            is_beginning = getattr(reading, "begins", False) or reading.event_type in _BEGINNINGS
+            self._check_response(reading.response_id, event, is_beginning=is_beginning)
         has_picture = any(signal.payload for signal in reading.signals)
         if has_picture and self._stranger is not None and not self.is_settled:
             saved = ", ".join(quoted(str(each)) for each in sorted(map(str, self._response_ids))[:3])
@@ -97,10 +99,10 @@ class _Identity:
             )
             self.is_settled = True
 
-    def _check_response(self, response_id: str, event_type: str, event: object) -> None:
+    def _check_response(self, response_id: str, event: object, *, is_beginning: bool) -> None:
         if response_id in self._response_ids or _previous_response_of(event) in self._response_ids:
             self.is_settled = True
-        elif event_type in _BEGINNINGS:
+        elif is_beginning:
             self._stranger = response_id  # it may be a response without images, of which nothing was saved
         elif self._stranger is None:
             self.is_settled = True  # the stream goes on in the middle, and some services change the id with every event
@@ -169,7 +171,7 @@ class _ImageCounter:
 
     def with_number(self, event: object, reading: Reading) -> object:
         """Return `event` with the number of its first image, if the assembler would count it wrongly."""
-        counted = [signal for signal in reading.signals if signal.is_unnamed and signal.number is None]
+        counted = [signal for signal in reading.signals if _is_counted(signal)]
         if not counted or self.is_settled:
             return event
         if self._place is _StreamPlace.UNKNOWN:
@@ -178,9 +180,13 @@ class _ImageCounter:
                 return event if found is None else found
             self._next, self._place = found, _StreamPlace.REPEATING
         number = self._next
+        n_saved = min(len(counted), self._n_ended - number)
         for signal in counted:
             self._advance(signal)
-        return event if self.contradiction else _with_image_index(event, number)
+        if self.contradiction:
+            return event
+        is_answer = ROWS[reading.event_type].shape is Shape.IMAGES
+        return _without_first(event, n_saved) if is_answer else _with_members(event, image_index=number)
 
     def _look_for(self, signal: Signal, reading: Reading) -> int | object | None:
         """Return the number of the saved image that has the signal's picture or error; None if the image is new.
@@ -236,6 +242,11 @@ class _ImageCounter:
         self.contradiction, self._place = reason, _StreamPlace.PAST
 
 
+def _is_counted(signal: Signal) -> bool:
+    """Return whether the image is counted. If a service numbers nothing, the assembler compares pictures itself."""
+    return signal.is_unnamed and signal.number is None and not getattr(signal, "is_unnumbered", False)
+
+
 def _images_in(items: Sequence[SavedItem], assembler: Assembler) -> list[_SavedImage]:
     """Return the images without names that the assembler holds, with the sequence numbers that were saved."""
     saved = {item.id: item for item in items}
@@ -271,18 +282,23 @@ def _data_of(payload: Payload | None, limits: Limits) -> bytes | None:
     return None
 
 
-class _NumberedEvent:
-    """An SDK's event with the number of its first image."""
+class _ChangedEvent:
+    """An SDK's event with other members."""
 
-    def __init__(self, event: object, number: int) -> None:
+    def __init__(self, event: object, members: Mapping[str, object]) -> None:
         self._event = event
-        self.image_index = number
+        self.__dict__.update(members)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._event, name)
 
 
-def _with_image_index(event: object, number: int) -> object:
-    if isinstance(event, (str, bytes, bytearray, memoryview)):
-        event = load_decoded(event)
-    return {**event, "image_index": number} if isinstance(event, Mapping) else _NumberedEvent(event, number)
+def _with_members(event: object, **members: object) -> object:
+    return {**event, **members} if isinstance(event, Mapping) else _ChangedEvent(event, members)
+
+
+def _without_first(answer: object, count: int) -> object:
+    """Return an answer of the Images API without its first images, which are saved already."""
+    data = answer.get("data") if isinstance(answer, Mapping) else getattr(answer, "data", None)
+    images = [image for image in data or () if image is not None]
+    return _with_members(answer, data=images[count:]) if len(images) > count else _REPEAT

@@ -39,8 +39,7 @@ class FolderPhase(Enum):
 
     UNTOUCHED = "this run has not written to it"
     CLAIMED = "it belongs to this run; item.json is missing"
-    OUTDATED = "item.json is older than the item"
-    CURRENT = "item.json describes the item"
+    DESCRIBED = "it belongs to this run; item.json is written"
 
 
 class ItemFolder:
@@ -61,6 +60,7 @@ class ItemFolder:
         self._unheard: set[str] = set()  # files of an earlier run that this run's stream has not brought
         self._rejected: dict[str, Facts] = {}  # by digest
         self._earlier: Facts = {}  # the item.json of an earlier run
+        self._text_digest = b""  # of item.json as this run wrote it
         if existing == "continue" and not path.is_symlink():
             self._adopt()
 
@@ -77,7 +77,7 @@ class ItemFolder:
     @property
     def file_names(self) -> tuple[str, ...]:
         """The names of the files that stand now."""
-        has_facts = self.phase in (FolderPhase.OUTDATED, FolderPhase.CURRENT)
+        has_facts = self.phase is FolderPhase.DESCRIBED
         rejected = (facts["file"] for facts in self._rejected.values())
         return (*self._frames, *rejected, *(["item.json"] if has_facts else []))
 
@@ -90,11 +90,6 @@ class ItemFolder:
     def has_result(self) -> bool:
         """Whether this run's stream has brought a result that stands."""
         return any(facts["is_final"] and name not in self._unheard for name, facts in self._frames.items())
-
-    def mark_outdated(self) -> None:
-        """Note that the item has changed."""
-        if self.phase is FolderPhase.CURRENT:
-            self.phase = FolderPhase.OUTDATED
 
     def write_frame(self, frame: Frame) -> None:
         """Write a frame, unless it stands already. Raises SinkError."""
@@ -131,9 +126,17 @@ class ItemFolder:
         self._rejected[digest] = {"file": name, "bytes": len(data), "sha256": digest}
 
     def write_facts(self, item: Item) -> None:
-        """Write item.json. Raises SinkError."""
-        self._claim()
-        self.complete(item)
+        """Write item.json, unless it has the same text already. Raises SinkError."""
+        text = json.dumps(self._facts_of(item), indent=2).encode() + b"\n"
+        digest = sha256(text).digest()
+        if digest != self._text_digest:
+            self._claim()
+            write_atomically(self.path / "item.json", text)
+            self._text_digest = digest
+        self.phase = FolderPhase.DESCRIBED
+
+    def _facts_of(self, item: Item) -> Facts:
+        self._complete(item)
         partials = sorted(
             (each for each in self._frames.values() if not each["is_final"]), key=lambda each: each["index"]
         )
@@ -142,8 +145,9 @@ class ItemFolder:
         facts["anomalies"] = [*earlier, *facts["anomalies"]]
         if self._rejected:
             facts["rejected"] = list(self._rejected.values())
-        write_atomically(self.path / "item.json", json.dumps(facts, indent=2).encode() + b"\n")
-        self.phase = FolderPhase.CURRENT
+        if isinstance(settings := self._earlier.get("settings"), dict) and "settings" in facts:
+            facts["settings"] = settings | facts["settings"]
+        return facts
 
     def _final_of(self, item: Item, partials: list[Facts]) -> Facts | None:
         final = item.final
@@ -153,20 +157,17 @@ class ItemFolder:
         drafts = (each for each in partials if each["index"] == final.index)
         return next(drafts if item.is_provisional else results, None)
 
-    def complete(self, item: Item) -> bool:
-        """Add facts that were missing, and return whether there were any.
+    def _complete(self, item: Item) -> None:
+        """Add the facts of frames that were missing.
 
         A run that was killed between a picture and its item.json leaves a picture without a number and event type. The
         stream brings both again.
         """
-        is_completed = False
         for frame in filter(None, (*item.partials, item.final)):
             facts = self._frames.get(_stem_of(frame) + frame.suffix)
             is_missing = facts and facts["sequence_number"] is None and frame.sequence_number is not None
             if facts and is_missing and facts["sha256"] == frame.sha256:
                 facts.update(sequence_number=frame.sequence_number, event_type=frame.event_type)
-                is_completed = True
-        return is_completed
 
     def _claim(self) -> None:
         """Make sure that the folder exists and belongs to this run. A link is never followed."""

@@ -285,7 +285,6 @@ class ImagesEvent(Event, Said):
     """The Images API's answer that was not streamed."""
 
     data: Annotated[tuple[ImageData | None, ...], _at_most(_MOST_ITEMS)] = ()
-    image_index: Number = None  # the number of its first image
 
 
 def _images_in_text(content: Any) -> list[Any]:

@@ -138,9 +138,9 @@ def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
 
 def _images_signals(event: ImagesEvent, row: Row) -> Iterable[Signal]:
     usage = event.usage if len(event.data) == 1 else None
-    for number, image in _numbered(event.image_index, filter(None, event.data)):
+    for image in filter(None, event.data):
         claims = {"output_format": image.output_format or event.output_format, "size": image.size or event.size}
-        yield _signal(event, row, image.model_copy(update=claims), is_unnamed=True, number=number, usage=usage)
+        yield _signal(event, row, image.model_copy(update=claims), is_unnamed=True, usage=usage)
 
 
 def _numbered(first: float | None, images: Iterable[_T]) -> Iterator[tuple[int | None, _T]]:

@@ -98,7 +98,7 @@ def test_events_of_each_form_are_numbered(form: str, tmp_path: Path) -> None:
     }  # fmt: skip
     events = [completed(samples.png(1)), completed(samples.png(2)), completed(samples.png(3))]
     save(events[:2], tmp_path)
-    chunks = [forms[form](event) for event in events]
+    chunks = ["[DONE]", "{", *(forms[form](event) for event in events)]
     assembler = Assembler()
     sink = DirectorySink(tmp_path, existing="continue")
     sink.open(assembler)
