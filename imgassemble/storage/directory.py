@@ -117,8 +117,8 @@ class DirectorySink:
         joined = self._earlier_run.join(event, self._assembler)
         if self._earlier_run.contradiction:
             self._refuse(self._earlier_run.contradiction)
-        if self._earlier_run.is_joined:
-            self._earlier_run = None  # it holds pictures
+        if self._is_refused or self._earlier_run.is_joined:
+            self._earlier_run = None
         return joined
 
     def _refuse(self, reason: str) -> None:

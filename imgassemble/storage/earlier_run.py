@@ -25,6 +25,7 @@ from ..wire.signals import read
 from .saved import Event, SavedItem, item_events, number_in_id
 
 _REPEAT = {"type": "imgassemble.repeat"}  # given in place of an event that an earlier run heard; it is skipped
+_TEXT = (str, bytes, bytearray, memoryview)
 _BEGINNINGS = frozenset({"response.created", "response.queued", "response.in_progress", "response"})
 
 
@@ -39,6 +40,7 @@ class EarlierRun:
         self._items = items
         self._drops_partials = drops_partials
         self._identity = _Identity(items)
+        self._responses = _CurrentResponses(items)
         self._counter: _ImageCounter | None = None
 
     @property
@@ -49,6 +51,10 @@ class EarlierRun:
     @property
     def is_joined(self) -> bool:
         """Whether the rest of the stream needs no change."""
+        return self._is_settled and not self._responses.are_saved
+
+    @property
+    def _is_settled(self) -> bool:
         return self._identity.is_settled and self._counter is not None and self._counter.is_settled
 
     def events(self) -> Iterator[Event]:
@@ -64,13 +70,15 @@ class EarlierRun:
             self._counter = _ImageCounter(self._items, assembler, drops_partials=self._drops_partials)
         if isinstance(event, ImgassembleError) or self.is_joined:
             return event
+        if self._is_settled and not isinstance(event, _TEXT):
+            return self._responses.name_in(event)
         try:
             reading = read(read_event(event, load_decoded))
-            loaded = load_decoded(event) if isinstance(event, (str, bytes, bytearray, memoryview)) else event
+            loaded = load_decoded(event) if isinstance(event, _TEXT) else event
         except ImgassembleError:
             return event
         self._identity.check(reading, loaded)
-        return self._counter.with_number(loaded, reading)
+        return self._responses.name_in(self._counter.with_number(loaded, reading))
 
 
 class _Identity:
@@ -109,12 +117,40 @@ class _Identity:
 
 
 def _previous_response_of(event: object) -> str | None:
-    response = event.get("response", event) if isinstance(event, Mapping) else getattr(event, "response", None)
-    if isinstance(response, Mapping):
-        found = response.get("previous_response_id")
-    else:
-        found = getattr(response, "previous_response_id", None)
+    found = _member(_member(event, "response") or event, "previous_response_id")
     return found if isinstance(found, str) else None
+
+
+def _member(value: object, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+class _CurrentResponses:
+    """Names the response in events that do not name it.
+
+    The saved events leave the last response open, and the assembler would take an event without a name for one of it. A
+    stream that begins at its start brings earlier responses first, and another response can follow.
+    """
+
+    def __init__(self, items: Sequence[SavedItem]) -> None:
+        self._last = items[-1].response_id if items else None
+        self._current: dict[object, str] = {}  # by lane
+        self.are_saved = self._last is not None
+
+    def name_in(self, event: object) -> object:
+        kind = _member(event, "type")
+        if not self.are_saved or not isinstance(kind, str) or not kind.startswith("response."):
+            return event
+        lane = _member(event, "stream_id")
+        if kind in ("response.created", "response.queued"):
+            response_id = _member(_member(event, "response"), "id")
+            if isinstance(response_id, str):
+                self._current[lane] = response_id
+            return event
+        current = self._current.get(lane)
+        if current in (None, self._last) or _member(event, "response_id") or _member(event, "response"):
+            return event
+        return _with_members(event, response_id=current)
 
 
 class _StreamPlace(Enum):
@@ -198,7 +234,7 @@ class _ImageCounter:
             if _is_of(image, data, signal.error, reading.sequence_number):
                 return image.number
         if signal.witness is not None:
-            self._place = _StreamPlace.PAST
+            self._pass()
             if self._numbers_rise and reading.sequence_number in self._numbers:
                 self._contradict("the event that brought a saved result brings another one")
             return None
@@ -236,10 +272,14 @@ class _ImageCounter:
             self._contradict(f"it has another result for {quoted(f'image-{self._next}')}")
         self._next += 1
         if self._next >= self._n_ended:
-            self._place = _StreamPlace.PAST
+            self._pass()
 
     def _contradict(self, reason: str) -> None:
-        self.contradiction, self._place = reason, _StreamPlace.PAST
+        self.contradiction = reason
+        self._pass()
+
+    def _pass(self) -> None:
+        self._place, self._images = _StreamPlace.PAST, []  # they hold pictures
 
 
 def _is_counted(signal: Signal) -> bool:

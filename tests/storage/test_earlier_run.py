@@ -208,3 +208,19 @@ def test_an_item_that_the_service_named_by_its_place_only_is_given_without_an_id
     change_facts(tmp_path / "output-2", response_id="resp_1", wire_id=None)
     done = list(saved_events(tmp_path))[-1]
     assert (done["output_index"], done["item"]["id"]) == (2, None)
+
+
+def test_events_are_joined_to_the_response_that_began_before_them(tmp_path: Path) -> None:
+    save([samples.done("ig_1", samples.png(1)), samples.done("ig_2", samples.png(2))], tmp_path)
+    for number in (1, 2):
+        change_facts(tmp_path / f"ig_{number}", response_id=f"resp_{number}")
+    sink, assembler = DirectorySink(tmp_path, existing="continue"), Assembler()
+    sink.open(assembler)
+    for event in sink.saved_events():
+        assembler.feed(event)
+    stream = [
+        begin("resp_1"), samples.call("generating", "ig_1"), begin("resp_2"), samples.call("generating", "ig_2"),
+        begin("resp_3"), samples.call("generating", "ig_1"), {"type": "ping"},
+    ]  # fmt: skip
+    joined: list[Any] = [sink.join(event) for event in stream]
+    assert [event.get("response_id") for event in joined] == [None, "resp_1", None, None, None, "resp_3", None]
