@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..assembly.assembler import Assembler
+from ..storage.watched import watched_events
 from ..streams.drivers import assemble
 from ..streams.sources import open_chunks
-from ..storage.watched import watched_events
 from ..web.gallery import Gallery
 from .options import KEY_BY, LIMITS, limits_from, option
 from .page import PAGE_OPTIONS, serve_page
