@@ -20,7 +20,7 @@ from PIL import Image
 
 from imgassemble import Assembler, DirectorySink, FinalReady, Frame, FrameAdded, Item, Limits, assemble, iter_updates
 from imgassemble.simulator import encode, sse
-from imgassemble.streams.sources import EventDecoder
+from imgassemble.streams.decoder import EventDecoder
 from imgassemble.wire.events import ImageCallEvent
 
 from .streams import CHUNK

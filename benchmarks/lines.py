@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from imgassemble.simulator.pictures import Format
-from imgassemble.streams.sources import EventDecoder
+from imgassemble.streams.decoder import EventDecoder
 
 from . import costs, rivals
 from .screens import flood, longest_stall

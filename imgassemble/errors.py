@@ -98,12 +98,21 @@ class EventError(ImgassembleError):
     """A message that cannot be read as an event. `event_type`: its wire type, or None.
 
     `has_picture`: whether the message brought a picture that belongs to no known item.
+    `file_kind`: the name of the kind of file, if the source is another kind of file: "an HTML page".
     """
 
-    def __init__(self, message: str, *, event_type: str | None = None, has_picture: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        event_type: str | None = None,
+        has_picture: bool = False,
+        file_kind: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.event_type = event_type
         self.has_picture = has_picture
+        self.file_kind = file_kind
 
 
 class FrameError(ImgassembleError):

@@ -17,10 +17,9 @@ from ..assembly.assembler import Assembler, check_listener, late_listeners, log_
 from ..assembly.items import Result
 from ..assembly.sink import ContinuingSink, Sink
 from ..assembly.updates import Update
-from ..errors import ImgassembleError, IncompleteStreamError, SinkError, UsageError
+from ..errors import IncompleteStreamError, SinkError, UsageError
 from ..frames.base64_json import load_decoded
-from ..limits import Limits
-from .sources import EventDecoder, looks_like_lines
+from .sources import StreamReader, aread_events, read_events
 
 _T = TypeVar("_T")
 _MOST_NOTES = 3  # a reader reads the first
@@ -158,67 +157,6 @@ def _check_stream(stream: object, kind: type, others: str) -> None:
         raise UsageError(f"{type(stream).__name__} is no {kind.__name__.lower()} of events: {advice}")
 
 
-class _Intake:
-    """What a stream gives becomes events: chunks of bytes are decoded, all else is an event already.
-
-    An event holds a picture, and goes before its updates are shown. A loop that has a name for it would hold it; so
-    each is handed on in a list of one, out of which it is taken.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self._decoder = EventDecoder(limits, load=load_decoded)
-
-    def take(self, element: Any) -> Iterable[list[Any]]:
-        if isinstance(element, (bytearray, memoryview)):
-            element = bytes(element)
-        if isinstance(element, bytes):
-            events = self._decoder.feed(element)
-            return map(_boxed, events) if events else ()
-        if isinstance(element, str) and looks_like_lines(element):
-            raise UsageError("these are lines of an event stream, not events: pass its bytes, response.iter_bytes()")
-        return ([element],)
-
-    def rest(self, *, is_cut: bool) -> Iterator[list[Any]]:
-        """What the end of the bytes completes; where they were cut, nobody needs to hear of a torn event."""
-        boxes = map(_boxed, self._decoder.close())
-        return (box for box in boxes if not (is_cut and isinstance(box[0], ImgassembleError)))
-
-
-def _boxed(event: Any) -> list[Any]:
-    return [event]
-
-
-def _events(stream: Iterable[Any], limits: Limits) -> Iterator[list[Any]]:
-    intake = _Intake(limits)
-    try:
-        for element in stream:
-            boxes = intake.take(element)
-            del element
-            yield from boxes
-            del boxes
-    except Exception:
-        yield from intake.rest(is_cut=True)
-        raise
-    yield from intake.rest(is_cut=False)
-
-
-async def _aevents(stream: AsyncIterable[Any], limits: Limits) -> AsyncIterator[list[Any]]:
-    intake = _Intake(limits)
-    try:
-        async for element in stream:
-            boxes = intake.take(element)
-            del element
-            for box in boxes:
-                yield box
-            del boxes
-    except Exception:
-        for box in intake.rest(is_cut=True):
-            yield box
-        raise
-    for box in intake.rest(is_cut=False):
-        yield box
-
-
 def _unchanged(event: object) -> object:
     return event
 
@@ -226,7 +164,7 @@ def _unchanged(event: object) -> object:
 def _updates(
     stream: Iterable[Any], assembler: Assembler, join: Callable[[object], object] = _unchanged
 ) -> Iterator[Update]:
-    for box in _events(stream, assembler.limits):
+    for box in read_events(stream, StreamReader(assembler.limits, load=load_decoded)):
         yield from assembler.feed(join(box.pop()))
     yield from _closed(assembler)
 
@@ -234,7 +172,7 @@ def _updates(
 async def _aupdates(
     stream: AsyncIterable[Any], assembler: Assembler, join: Callable[[object], object] = _unchanged
 ) -> AsyncIterator[Update]:
-    async for box in _aevents(stream, assembler.limits):
+    async for box in aread_events(stream, StreamReader(assembler.limits, load=load_decoded)):
         for update in assembler.feed(join(box.pop())):
             yield update
     for update in _closed(assembler):

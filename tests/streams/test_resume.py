@@ -231,15 +231,16 @@ MIXED = [
 ]
 
 
-def test_events_without_a_number_are_told_as_often_as_they_came() -> None:
+def numbered(events: Iterable[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, dict) and "sequence_number" in event]
+
+
+def test_each_event_with_a_number_comes_once_and_no_other_event_is_lost() -> None:
     for after in range(1, len(MIXED)):
-        for start in (0, max(0, after - 2)):
-            assert list(opened(broken_once(MIXED, after, start))) == MIXED, (after, start)
-
-
-def test_the_rest_is_told_whole_where_it_begins_with_what_is_like_nothing_before() -> None:
-    for after in (1, 2, 3, 5, 6, 9, 10):
-        assert list(opened(broken_once(MIXED, after, after))) == MIXED, after
+        for start in (0, max(0, after - 2), after):
+            events = list(opened(broken_once(MIXED, after, start)))
+            assert numbered(events) == numbered(MIXED), (after, start)
+            assert all(events.count(event) >= MIXED.count(event) for event in MIXED)
 
 
 def test_what_is_in_disorder_is_asked_for_from_where_something_is_missing() -> None:

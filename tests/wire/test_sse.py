@@ -93,7 +93,7 @@ def test_of_a_line_too_long_nothing_is_kept() -> None:
     (error,) = decoder.close()
     assert isinstance(error, LimitError)
     assert (error.limit, error.actual) == ("max_event_bytes", 1_000_000)
-    assert str(error) == "a line of 1,000,000 bytes is passed over: Limits.max_event_bytes allows 10"
+    assert str(error) == "a line of 1,000,000 bytes is skipped: Limits.max_event_bytes allows 10"
 
 
 # ---- events

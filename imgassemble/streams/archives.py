@@ -1,0 +1,193 @@
+"""Finds the events in recorded values: HAR files, session files of Codex, mappings of an event's name and data.
+
+Must not know: bytes, what an event means.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from ..errors import EventError
+from ..frames.base64_json import load_json
+from ..wire.dialects import ITEM_TYPES, ROWS, WITHOUT_TYPE
+from .file_kinds import CASSETTE, error_of_kind
+
+Decode = Callable[[bytes], Iterator[Any]]  # the body of an answer to its events
+_DEEPEST = 3  # an `error` is looked into so far; the members of real ones are flat
+
+
+class Archive(NamedTuple):
+    """A kind of value that holds events."""
+
+    name: str
+    is_one: Callable[[Mapping[str, Any]], bool]
+    events: Callable[[Mapping[str, Any], Decode], Iterator[Any]]
+
+
+def events_in_value(box: list[Any], decode: Decode) -> Iterator[Any]:
+    """Yield the events in a value; a value that only is an event itself is yielded as it is.
+
+    box: the value in a list, out of which it is taken, so that nothing holds it while its updates are shown.
+    decode: reads the body of an answer.
+    """
+    archive = _archive_of(box[0])
+    if archive:
+        yield from archive.events(box.pop(), decode)
+    else:
+        yield box.pop()
+
+
+def named_event(value: Any, name: str) -> Any:
+    """Return `value` with `name`, the event's name of a server-sent event, as its type if it has none.
+
+    "message" is the name of an event that has none, and a member `data` alone can be part of any event; so a value that
+    can be recognised without a type keeps its own meaning.
+    """
+    if not (name and isinstance(value, dict)) or value.get("type") or value.get("Type"):
+        return value
+    known = [member for member, _, _ in WITHOUT_TYPE if _is_meant(member, value.get(member))]
+    if not known or (known == ["data"] and name in ROWS):
+        value["type"] = name
+    return value
+
+
+def is_no_error(value: Any, depth: int = _DEEPEST) -> bool:
+    """Return whether an `error` says nothing: null, false, empty, or all its members are so."""
+    if isinstance(value, Mapping) and depth:
+        return all(is_no_error(each, depth - 1) for each in value.values())
+    return not value
+
+
+def _is_meant(member: str, value: Any) -> bool:
+    return value is not None and not (member == "error" and is_no_error(value))
+
+
+def event_of_data(data: Any, name: str = "") -> Any:
+    """Return the event in the data of a server-sent event: JSON text or a value; or the EventError in its place."""
+    if isinstance(data, (str, bytes)) and data != "[DONE]":
+        try:
+            data = load_json(data)
+        except EventError as error:
+            return error
+    return named_event(data, name)
+
+
+def event_of_error_field(value: Any) -> Any:
+    """Return the event that an SSE field `error:` stands for."""
+    is_event = isinstance(value, dict) and ("error" in value or value.get("type") == "error")
+    return value if is_event else {"error": value}
+
+
+# ---- the kinds
+
+
+def is_event_and_data(value: Mapping[str, Any]) -> bool:
+    """Return whether `value` is a server-sent event as a mapping: its name in `event`, its content in `data`."""
+    return isinstance(value.get("event"), str) and "data" in value and value.get("type") is None
+
+
+def _events_of_mapping(value: Mapping[str, Any], _decode: Decode) -> Iterator[Any]:
+    yield event_of_data(value["data"], value["event"])
+
+
+_CODEX_LINES = frozenset({"session_meta", "response_item", "event_msg", "turn_context", "compacted"})
+
+
+def _has_type(value: Mapping[str, Any], types: Set[str]) -> bool:
+    kind = value.get("type")
+    return isinstance(kind, str) and kind in types
+
+
+def _is_codex_line(value: Mapping[str, Any]) -> bool:
+    return isinstance(value.get("payload"), dict) and _has_type(value, _CODEX_LINES)
+
+
+def _events_of_codex_line(value: Mapping[str, Any], _decode: Decode) -> Iterator[Any]:
+    """Yield the item of a line, which Codex writes when the item is done. Other lines are no events of images."""
+    payload = value["payload"]
+    if _has_type(payload, {"image_generation_end"}):
+        payload = {**payload, "type": "image_generation_call", "id": payload.get("call_id")}
+    is_answer = _has_type(payload, ITEM_TYPES) or payload.get("role") == "assistant"
+    yield {"type": "response.output_item.done", "item": payload} if is_answer else value
+
+
+def _is_har(value: Mapping[str, Any]) -> bool:
+    log = value.get("log")
+    return isinstance(log, dict) and isinstance(log.get("entries"), list)
+
+
+# Media types of answers that can hold events, by words in them: text/event-stream, application/x-ndjson, …
+_MEDIA_WORDS = ("event-stream", "json", "octet-stream", "text/plain")
+
+
+def _events_of_har(value: Mapping[str, Any], decode: Decode) -> Iterator[Any]:
+    """Yield the events in the bodies of the answers. Requests and headers, which hold keys, are not looked at.
+
+    Bodies without any event are of other requests of the page, and are passed over.
+    """
+    entries, has_event = value["log"]["entries"], False
+    for body in (body for entry in entries if isinstance(entry, dict) for body in _bodies_of(entry)):
+        events = list(decode(body))
+        if any(isinstance(event, Mapping) for event in events):
+            has_event = True
+            events.reverse()
+            while events:
+                yield events.pop()
+    if not has_event:
+        sentence = "this HAR file holds no event: record the request again, and save it with its content"
+        yield EventError(sentence, file_kind="a HAR file without events")
+
+
+def _bodies_of(entry: dict[str, Any]) -> Iterator[bytes]:
+    response = entry.get("response")
+    content = response.get("content") if isinstance(response, dict) else None
+    if isinstance(content, dict) and isinstance(content.get("text"), str):
+        media_type = str(content.get("mimeType") or "json").lower()
+        if any(word in media_type for word in _MEDIA_WORDS):
+            yield from _bytes_of(content["text"], is_base64=content.get("encoding") == "base64")
+    messages = entry.get("_webSocketMessages")  # as Chrome records them
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and message.get("type") == "receive" and isinstance(message.get("data"), str):
+            yield from _bytes_of(message["data"], is_base64=False)
+
+
+def _bytes_of(text: str, *, is_base64: bool) -> Iterator[bytes]:
+    with suppress(ValueError):  # what cannot be read is a body without an event
+        yield b64decode(text) if is_base64 else text.encode("utf-8", "surrogatepass")
+
+
+def _is_cassette(value: Mapping[str, Any]) -> bool:
+    return any(isinstance(value.get(name), list) for name in ("interactions", "http_interactions"))
+
+
+def _error_of_cassette(_value: Mapping[str, Any], _decode: Decode) -> Iterator[Any]:
+    yield error_of_kind(CASSETTE)
+
+
+def _is_item(value: Mapping[str, Any]) -> bool:
+    return _has_type(value, ITEM_TYPES)
+
+
+def _event_of_item(value: Mapping[str, Any], _decode: Decode) -> Iterator[Any]:
+    yield {"type": "response.output_item.done", "item": value}
+
+
+ARCHIVES: tuple[Archive, ...] = (
+    Archive("a mapping of a server-sent event", is_event_and_data, _events_of_mapping),
+    Archive("a line of a Codex session", _is_codex_line, _events_of_codex_line),
+    Archive("a HAR file", _is_har, _events_of_har),
+    Archive("a VCR cassette", _is_cassette, _error_of_cassette),
+    Archive("an item of a response", _is_item, _event_of_item),
+)
+_MEMBERS = frozenset({"event", "payload", "log", "interactions", "http_interactions"})
+
+
+def _archive_of(value: Any) -> Archive | None:
+    if not isinstance(value, dict):
+        return None
+    if _MEMBERS.isdisjoint(value) and not _has_type(value, ITEM_TYPES):  # as nearly always
+        return None
+    return next((archive for archive in ARCHIVES if archive.is_one(value)), None)
