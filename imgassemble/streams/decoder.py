@@ -278,12 +278,13 @@ def _row(name: str, beginning: bytes, decoder: Callable[[_Options], _Decoder]) -
 # stream, which its end shows.
 STREAM_KINDS: tuple[StreamKind, ...] = (
     _row("server-sent events", rb"(data|event|id|retry|error)?:", _SSE),
-    _row("JSON: lines, values, an array, HAR, a Codex session", rb"[{\[\x1e]", _JSON),
+    _row("JSON: lines, values, an array, HAR, a Codex session", rb"[{\x1e]|\[(\D|\d{1,3}\D|\d{4}[^-])", _JSON),
     _row("HTTP headers (curl -i)", rb"HTTP/\d", _wrapped(HTTPHeaders)),
     _row("gzip", rb"\x1f\x8b", _wrapped(Gzip)),
     _row("UTF-8 with a byte order mark", rb"\xef\xbb\xbf", _wrapped(ByteOrderMark)),
     _row("UTF-16 with a byte order mark", rb"\xff\xfe|\xfe\xff", _wrapped(UTF16)),
     _row("HTML, XML", rb"<", _NoStream),
+    _row("a log that begins with a date in brackets", rb"\[\d{4}-", _NoStream),
     _row("YAML", rb"(http_)?interactions:|---[ \t]*[\r\n]", _NoStream),
     _row("binary files", rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF|%PDF|PK\x03\x04|\x28\xb5\x2f\xfd|BZh[1-9]|\xfd7zXZ",
          _NoStream),

@@ -132,7 +132,7 @@ class SSEDecoder:
             name = _take_name(line)
         if name == b"data":
             return self._add(line)
-        if name == b"error" and bytes(line[:5].strip()) not in _NO_ERROR:
+        if name == b"error" and (len(line) > 8 or bytes(line.strip()) not in _NO_ERROR):
             return ServerSentEvent(data=line, id=self._id, is_error=True)
         if name == b"event":
             self._event = line.decode("utf-8", "replace")

@@ -43,6 +43,7 @@ from imgassemble import (
     resuming,
 )
 from imgassemble.simulator.answers import Answer, Order, play, resumed
+from imgassemble.streams.position import MOST_IDS, MOST_NUMBERS, Arrival, StreamPosition
 from imgassemble.streams.resume import passes
 
 PLAY = play(Order(size=(24, 16), dialect="openai-2025"))
@@ -301,6 +302,118 @@ def test_a_stream_without_numbers_tells_no_image_twice_and_equal_ones_both(is_re
             return iter([identified(TWIN, 0 if is_replayed else int(cursor.last_event_id) + 1)])
 
         assert shown(assemble(opened(service))) == shown(whole), after
+
+
+# ---- several responses in one stream
+
+
+def ended(response_id: str, seq: float) -> dict[str, Any]:
+    event = snapshot("completed", [], seq=seq)
+    return event | {"response": event["response"] | {"id": response_id}}
+
+
+TURNS = [
+    created("resp_1", seq=0),
+    partial("ig_1", index=0, seq=1),
+    done("ig_1", seq=2),
+    ended("resp_1", seq=3),
+    created("resp_2", seq=0),
+    partial("ig_2", index=0, seq=1),
+    partial("ig_2", index=1, seq=2),
+    done("ig_2", seq=3),
+    ended("resp_2", seq=4),
+]
+
+
+@pytest.mark.parametrize("after", range(5, len(TURNS)))
+@pytest.mark.parametrize("start", ["the whole stream", "the second response", "the cursor"])
+def test_a_cut_in_the_second_response_is_resumed_from_there(after: int, start: str) -> None:
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        if len(asked) == 1:
+            return cut(TURNS, after)
+        return iter(TURNS[{"the whole stream": 0, "the second response": 4, "the cursor": after}[start] :])
+
+    assert list(opened(service)) == TURNS
+    assert asked[1] == Cursor("resp_2", after - 5)
+
+
+def test_an_exception_behind_the_last_response_is_logged_and_ends_the_stream(caplog: pytest.LogCaptureFixture) -> None:
+    assert list(opened(lambda _: cut(TURNS, len(TURNS)))) == TURNS
+    assert [(record.levelname, "broke after its end" in record.message) for record in caplog.records] == [
+        ("WARNING", True)
+    ]
+
+
+def test_an_exception_between_two_responses_that_interleave_is_not_swallowed() -> None:
+    events = [TURNS[0], TURNS[4], TURNS[1], ended("resp_1", seq=3)]
+    with pytest.raises(ValueError, match="the program's own"):
+
+        def service(_: Cursor) -> Iterator[Any]:
+            yield from events
+            raise ValueError("the program's own")
+
+        list(opened(service))
+
+
+def test_an_id_that_changes_with_each_event_is_another_name_of_the_response() -> None:
+    events = [event | {"response_id": f"resp_{at}"} for at, event in enumerate(PLAY.events)]
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        return iter(events) if len(asked) > 1 else cut(events, 6)
+
+    assert list(opened(service)) == events
+    assert asked[1].sequence_number == 5
+
+
+def test_a_series_without_an_end_stops_after_its_last_response() -> None:
+    events = [TURNS[0], *TURNS[4:]]  # the first response is retried and never ends
+    assert list(opened(lambda _: iter(events))) == events
+
+
+# ---- numbers and ids that name no event
+
+
+@pytest.mark.parametrize("numbers", [(0, 0, 0, 0), (3, 2, 1, 0), (0, 1, 2, 0), (0, 2, 1, 3)])
+def test_where_numbers_do_not_rise_everything_passes(numbers: tuple[int, ...]) -> None:
+    events = [*renumbered(*numbers), partial(index=7, seq=numbers[0]), snapshot("completed", [], seq=9)]
+    received = list(opened(broken_once(events, 4, 0)))
+    assert received == [*events[:4], *events]
+    assert shown(assemble(received)) == shown(assemble(events))
+
+
+def test_a_service_that_numbers_each_connection_from_zero_loses_nothing() -> None:
+    events = [*renumbered(0, 1, 2), done(seq=3), snapshot("completed", [], seq=4)]
+    rest = [event | {"sequence_number": at} for at, event in enumerate(events[3:])]
+    streams = iter([cut(events, 3), iter(rest)])
+    assert list(opened(lambda _: next(streams))) == [*events[:3], *rest]
+
+
+def test_an_id_that_each_event_has_is_no_name_of_one() -> None:
+    def body(events: list[Any]) -> bytes:
+        return b"".join(b"id: %d\n%b" % (at % 2, sse([event])) for at, event in enumerate(events))
+
+    events = [image_partial(0), image_partial(1), image_partial(2), image_completed()]
+    streams = iter([cut([body(events[:3])], 1), iter([body(events[2:])])])
+    received = list(opened(lambda _: next(streams)))
+    assert received == [*events[:3], *events[2:]]
+
+
+def test_ids_and_numbers_are_kept_in_bounded_memory() -> None:
+    position = StreamPosition()
+    for number in range(3 * MOST_NUMBERS):
+        position.receive(KEEPALIVE | {"sequence_number": number * 2, "response_id": f"resp_{number}"}, str(number))
+        if number % 1_000 == 0:
+            position.reopen()
+    position.reopen()
+    assert position.receive(KEEPALIVE, str(3 * MOST_NUMBERS - 1)) is Arrival.REPEAT
+    sizes = [len(value) for value in vars(position).values() if isinstance(value, dict)]
+    assert max(sizes) <= MOST_IDS
+    assert len(position._current.types) <= MOST_NUMBERS
 
 
 # ---- only the end of the stream ends a row of images without a name
