@@ -27,19 +27,6 @@ class Archive(NamedTuple):
     events: Callable[[Mapping[str, Any], Decode], Iterator[Any]]
 
 
-def events_in_value(box: list[Any], decode: Decode) -> Iterator[Any]:
-    """Yield the events in a value; a value that only is an event itself is yielded as it is.
-
-    box: the value in a list, out of which it is taken, so that nothing holds it while its updates are shown.
-    decode: reads the body of an answer.
-    """
-    archive = _archive_of(box[0])
-    if archive:
-        yield from archive.events(box.pop(), decode)
-    else:
-        yield box.pop()
-
-
 def named_event(value: Any, name: str) -> Any:
     """Return `value` with `name`, the event's name of a server-sent event, as its type if it has none.
 
@@ -185,8 +172,9 @@ ARCHIVES: tuple[Archive, ...] = (
 _MEMBERS = frozenset({"event", "payload", "log", "interactions", "http_interactions"})
 
 
-def _archive_of(value: Any) -> Archive | None:
-    if not isinstance(value, dict):
+def archive_of(value: Any) -> Archive | None:
+    """Return the kind of archive that `value` is; None if it is an event itself, or no event."""
+    if type(value) is not dict:
         return None
     if _MEMBERS.isdisjoint(value) and not _has_type(value, ITEM_TYPES):  # as nearly always
         return None

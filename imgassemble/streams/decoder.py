@@ -14,7 +14,7 @@ from ..errors import EventError, ImgassembleError, LimitError
 from ..frames.base64_json import Load, load_json
 from ..limits import Limits
 from ..wire.sse import LineDecoder, ServerSentEvent, SSEDecoder
-from .archives import event_of_error_field, events_in_value, named_event
+from .archives import archive_of, event_of_error_field, named_event
 from .file_kinds import START_BYTES, error_of_start
 from .json_values import JSONStream
 from .wrappings import UTF16, ByteOrderMark, Gzip, HTTPHeaders, Wrapping
@@ -221,9 +221,13 @@ class _JSON:
 
     def _events(self, values: Iterable[Any]) -> Iterator[Any]:
         for value in values:
-            box = [value]
+            box = [value]  # out of which it is taken, so that nothing holds it while its updates are shown
             del value
-            yield from events_in_value(box, self._decode_body)
+            archive = archive_of(box[0])
+            if archive:
+                yield from archive.events(box.pop(), self._decode_body)
+            else:
+                yield box.pop()
 
     def _decode_body(self, body: bytes) -> Iterator[Any]:
         left = self._options.wrappings_left - 1

@@ -17,7 +17,9 @@ from ..limits import Limits
 from ..wire.sse import LineDecoder
 from .file_kinds import START_BYTES, error_of_kind, kind_of_file
 
-_RECORD_SEPARATOR = b"\x1e"  # begins each value of a JSON text sequence (RFC 7464)
+_SHORT_BYTES = 1_000
+# A line of pretty-printed JSON with a name and a value that is no object or array, or with one of the two.
+_PLAIN_MEMBER = re.compile(rb'\s*+(?:"[^"\\]*+"\s*+:?\s*+)?(?:"[^"\\]*+"|[\w.+-]*+)\s*+,?\s*+')
 
 
 class _Place(Enum):
@@ -30,12 +32,14 @@ class _Place(Enum):
 
 class JSONScanner:
     """Finds where each JSON value ends, in bytes that are cut anywhere. A top-level array is opened: its members count.
+    The byte 0x1E, which begins each value of a JSON text sequence (RFC 7464), counts as white space.
 
     Linear in the bytes: strings, which hold the pictures, are searched for their closing quote only.
     A value beyond `max_bytes` becomes a LimitError.
     """
 
-    _MARK = re.compile(rb'["\[\]{}]')
+    # Everything up to the next bracket, or up to a string that is long, escaped or not complete.
+    _SKIPPED = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]{0,200}+")*+')
     _NEXT = re.compile(rb"[^\s,\x1e]")
     _BARE_END = (re.compile(rb"[\n{\[\x1e]"), re.compile(rb"[\s,\]\x1e]"))  # outside of an array, and in one
 
@@ -53,9 +57,19 @@ class JSONScanner:
         return self._place is not _Place.BETWEEN or self._base > 0
 
     @property
+    def is_inside(self) -> bool:
+        """Whether an object, an array in an array, or a string is open."""
+        return self._place is _Place.INSIDE
+
+    @property
     def is_in_string(self) -> bool:
         """Whether the last byte stands in a string."""
         return self._is_in_string
+
+    @property
+    def size(self) -> int:
+        """The size of the open value in bytes."""
+        return self._size
 
     def feed(self, data: bytes | bytearray) -> Iterator[bytearray | LimitError]:
         """Yield the text of each value that `data` completes."""
@@ -66,7 +80,7 @@ class JSONScanner:
                 continue
             start = at
             at, is_whole = self._bare_end(data, at) if self._place is _Place.BARE else self._inside_end(data, at)
-            self._keep(data[start:at])
+            self.keep(data[start:at])
             if is_whole:
                 yield self._take()
 
@@ -86,8 +100,14 @@ class JSONScanner:
         if first == b"]" and self._base:
             self._base = self._depth = 0
             return at + 1
-        self._place = _Place.INSIDE if first in b'{["' else _Place.BARE
-        return at
+        if first not in b'{["':
+            self._place = _Place.BARE
+            return at
+        self._place = _Place.INSIDE
+        self._is_in_string = first == b'"'
+        self._depth += not self._is_in_string
+        self.keep(first)
+        return at + 1
 
     def _bare_end(self, data: bytes | bytearray, at: int) -> tuple[int, bool]:
         found = self._BARE_END[self._base].search(data, at)
@@ -101,12 +121,12 @@ class JSONScanner:
                 if self._is_in_string:
                     return at, False
             else:
-                mark = self._MARK.search(data, at)
-                if not mark:
-                    return len(data), False
-                at = mark.end()
-                self._is_in_string = mark[0] == b'"'
-                self._depth += (mark[0] in b"{[") - (mark[0] in b"}]")
+                skipped = self._SKIPPED.match(data, at)
+                at = skipped.end() if skipped else at
+                mark = data[at : at + 1]
+                at += len(mark)
+                self._is_in_string = mark == b'"'
+                self._depth += (mark in (b"{", b"[")) - (mark in (b"}", b"]"))
             if self._depth <= self._base and not self._is_in_string:
                 return at, True
         return at, False
@@ -128,7 +148,8 @@ class JSONScanner:
         self._is_in_string = is_odd
         return end + 1
 
-    def _keep(self, part: bytes | bytearray) -> None:
+    def keep(self, part: bytes | bytearray) -> None:
+        """Add bytes to the open value; they must hold no bracket, and no part of a string."""
         self._size += len(part)
         if self._size <= self._most:
             self._value += part
@@ -159,7 +180,6 @@ class JSONStream:
         self._most = limits.max_total_bytes
         self._lines: LineDecoder | None = LineDecoder(limits.max_event_bytes)
         self._scanner = JSONScanner(self._most)
-        self._lines_open = bytearray()  # the lines of the value that is open
         self._last = b""  # the last byte of the open value that is no white space
         self._start = b""
         self._is_empty = True  # no value was read yet
@@ -175,7 +195,17 @@ class JSONStream:
             yield from self._scanned(chunk)
             return
         for line in self._lines.feed(chunk):
-            yield from self._line(line)
+            if self._is_kept(line):
+                continue
+            values = [] if self._scanner.is_open else self._loaded(line)
+            if not values:
+                yield from self._line(line)
+                continue
+            line.clear()  # type: ignore[union-attr]  # the text goes before the picture is looked at: a lower peak
+            if isinstance(values[0], list):
+                yield from self._opened(values)
+            else:
+                yield values.pop()
 
     def close(self) -> Iterator[Any]:
         """Yield the last value, or the error of one that was cut; then the lines in it that are values of their own."""
@@ -186,36 +216,38 @@ class JSONStream:
             yield from self._read(rest)
         if self._scanner.is_open:
             yield from self._reported(EventError("a JSON array was cut short; the members that came whole count"))
-        yield from self._whole_lines()
+        if isinstance(rest, bytearray):
+            yield from self._whole_lines(rest)
 
     def _line(self, line: bytearray | LimitError) -> Iterator[Any]:
         if isinstance(line, LimitError):
-            self._forget()
+            self._scanner = JSONScanner(self._most)
             yield line
             return
-        if self._scanner.is_open and self._is_misplaced(line):
+        if self._scanner.is_inside and self._is_misplaced(line):
             yield from self._damaged()
         if not self._scanner.is_open:
             while line[:1] and line[:1] in b" \t\x1e":
                 del line[:1]
-            if not line or line.isspace():
-                return
             values = self._loaded(line)
             if values:
-                line.clear()  # the text goes before the picture is looked at: that lowers the peak of a large event
+                line.clear()
                 yield from self._opened(values)
                 return
-        yield from self._scanned_line(line)
-
-    def _scanned_line(self, line: bytearray) -> Iterator[Any]:
         self._last = bytes(line.rstrip()[-1:]) or self._last
-        if len(self._lines_open) + len(line) <= self._most:
-            self._lines_open += line + b"\n"
         yield from self._scanned(line + b"\n")
         if self._scanner.is_in_string:  # no JSON string holds the end of a line
             yield from self._damaged()
-        elif not self._scanner.is_open:
-            self._lines_open.clear()
+
+    def _is_kept(self, line: bytearray | LimitError) -> bool:
+        """Keep a line that is one plain member of the open value, as most of pretty-printed lines are."""
+        if not self._scanner.is_inside or isinstance(line, LimitError):
+            return False
+        if len(line) > _SHORT_BYTES or not _PLAIN_MEMBER.fullmatch(line):
+            return False
+        self._last = bytes(line.rstrip()[-1:]) or self._last
+        self._scanner.keep(line + b"\n")
+        return True
 
     def _is_misplaced(self, line: bytearray) -> bool:
         """Return whether `line` begins a value at a place where the open value cannot have one."""
@@ -224,22 +256,17 @@ class JSONStream:
 
     def _damaged(self) -> Iterator[Any]:
         """Give up the open value: yield its error, and the lines in it that are values of their own."""
-        sentence = f"a JSON value of {len(self._lines_open):,} bytes is cut short or damaged; it is skipped"
+        sentence = f"a JSON value of {self._scanner.size:,} bytes is cut short or damaged; it is skipped"
+        lines = self._scanner.close()
+        self._scanner = JSONScanner(self._most)
         yield from self._reported(EventError(sentence))
-        yield from self._whole_lines()
-        self._forget()
+        if isinstance(lines, bytearray):
+            yield from self._whole_lines(lines)
 
-    def _whole_lines(self) -> Iterator[Any]:
-        lines, self._lines_open = self._lines_open, bytearray()
+    def _whole_lines(self, lines: bytearray) -> Iterator[Any]:
         for number, line in enumerate(BytesIO(lines)):
             if number and line.startswith(b"{"):
-                values = self._loaded(bytearray(line))
-                yield from self._opened(values)
-
-    def _forget(self) -> None:
-        self._scanner = JSONScanner(self._most)
-        self._lines_open.clear()
-        self._last = b""
+                yield from self._opened(self._loaded(bytearray(line)))
 
     def _scanned(self, data: bytes | bytearray) -> Iterator[Any]:
         for text in self._scanner.feed(data):
@@ -258,17 +285,21 @@ class JSONStream:
         self._is_empty = self._is_lost = False
         yield values.pop()
 
-    def _loaded(self, line: bytearray) -> list[Any]:
-        """Return the value of a line in a list, or an empty list if the line is no value."""
+    def _loaded(self, line: bytearray | LimitError) -> list[Any]:
+        """Return the value of a line in a list, or an empty list if the line is no object or array."""
+        if isinstance(line, LimitError) or not line.startswith((b"{", b"[")):
+            return []
+        if bytes(line[-3:]).rstrip()[-1:] not in (b"}", b"]"):  # it cannot be whole, or ends in an odd way and is scanned
+            return []
         try:
-            return [self._load(line)]
+            values = [self._load(line)]
         except EventError:
             return []
+        self._is_empty = self._is_lost = False
+        return values
 
     def _opened(self, values: list[Any]) -> Iterator[Any]:
         """Yield the value, or the members of an array. No name holds a value while its updates are shown."""
-        if values:
-            self._is_empty = self._is_lost = False
         if values and isinstance(values[0], list):
             values = values[0][::-1]
         while values:

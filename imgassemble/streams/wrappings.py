@@ -15,7 +15,7 @@ from typing import Protocol
 from ..errors import EventError, ImgassembleError, LimitError
 from ..limits import Limits
 
-_PIECE_BYTES = 4 * 1024  # of gzip data that are read at once
+_PIECE_BYTES = 16 * 1024  # of gzip data that are read at once
 _MOST_OUT_BYTES = 64 * 1024  # that one piece may give at once: a piece of a bomb gives a thousand times its size
 _MOST_HEADER_BYTES = 256 * 1024  # servers and proxies refuse more than 8 to 64 KiB
 _GZIP = 16 + zlib.MAX_WBITS

@@ -66,6 +66,11 @@ KINDS: dict[str, bytes] = {
     "a JSON text sequence": b"".join(b"\x1e" + json.dumps(event).encode() + b"\n" for event in EVENTS),
     "an array of lines": b"[\n" + b",\n".join(json.dumps(event).encode() for event in EVENTS) + b"\n]\n",
     "two arrays": json.dumps(EVENTS[:2]).encode() + b"\n" + json.dumps(EVENTS[2:], indent=1).encode(),
+    "a line, then an array of plain values and lines": JSON_LINES[: JSON_LINES.index(b"\n") + 1]
+    + b"[\n"
+    + b"\n,".join(json.dumps(event).encode() for event in EVENTS[1:])
+    + b"\n\n]\n",
+    "lines with white space around": b"".join(b" " + json.dumps(event).encode() + b"    \n" for event in EVENTS),
     "lines, then pretty-printed": JSON_LINES[: JSON_LINES.index(b"\n") + 1]
     + "\n".join(json.dumps(event, indent=2) for event in EVENTS[1:]).encode(),
     "headers and server-sent events": HEADERS + SSE,
