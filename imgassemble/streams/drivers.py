@@ -1,6 +1,6 @@
-"""The loops that feed a stream, from its first event to its end.
+"""Runs a stream through an assembler, sync and async, from the first event to the end, and serves listeners and sinks.
 
-Knows: iteration, sync and async, and when sinks are opened and closed. Must not know: what an event means.
+Must not know: what an event means.
 """
 
 from __future__ import annotations
@@ -28,19 +28,24 @@ _log = logging.getLogger("imgassemble")
 
 
 def iter_updates(stream: Iterable[Any], assembler: Assembler | None = None) -> Iterator[Update]:
-    """The updates of a stream as they come, and those of its end.
+    """Return an iterator of the updates of a stream as they come, and of its end.
 
-    stream: an iterable of events, or of the raw bytes of a body (`response.iter_bytes()`, a file). A str is one event.
+    stream: an iterable of events, or of the bytes of a body (`response.iter_bytes()`, a file). A str is one event. A
+        server-sent event that a client has split already, as an object or a mapping with `event` and `data`, counts as
+        the event in it.
 
     An exception of the stream passes through; a given `assembler` then stays open, so that a resumed stream can go on.
-    Raises UsageError for what is no stream of events.
+    Raises UsageError if `stream` is no stream of events.
+
+        for update in iter_updates(client.images.generate(..., stream=True)):
+            print(update)
     """
     _check_stream(stream, Iterable, "aiter_updates or aassemble")
     return _updates(stream, Assembler() if assembler is None else assembler)
 
 
 def aiter_updates(stream: AsyncIterable[Any], assembler: Assembler | None = None) -> AsyncIterator[Update]:
-    """The async twin of `iter_updates`: the same updates, from an async iterable."""
+    """Return an async iterator of the same updates as `iter_updates`, from an async iterable."""
     _check_stream(stream, AsyncIterable, "iter_updates or assemble")
     return _aupdates(stream, Assembler() if assembler is None else assembler)
 
@@ -52,13 +57,17 @@ def assemble(
     sinks: Iterable[Sink] = (),
     assembler: Assembler | None = None,
 ) -> Result:
-    """What a whole stream gave: drain it, telling `on_update` and keeping frames in `sinks` as they come.
+    """Read a stream to its end and return its result; call `on_update` and store frames in `sinks` as they come.
 
-    stream: as for `iter_updates`. A callback that raises is logged and disturbs nothing.
+    stream: as for `iter_updates`.
+    on_update: called with each update, after the sinks. The stream waits while it runs. If it raises, that is logged,
+        and the stream goes on.
 
-    Raises SinkError at the end where a sink failed; the stream's own exception, after the sinks are closed (all have
-    heard then that the stream has ended, but a given `assembler` stays open, for a stream that goes on); UsageError for
-    what is no stream, and for a coroutine function as callback.
+    Raises SinkError at the end if a sink failed. Raises the stream's exception after the sinks are closed; listeners
+    then have received the end of the stream, but a given `assembler` stays open for a stream that goes on. Raises
+    UsageError if `stream` is no stream, or `on_update` a coroutine function.
+
+        result = assemble(open_events("otter.sse"), sinks=[DirectorySink("otter")])
     """
     is_given, assembler = assembler is not None, Assembler() if assembler is None else assembler
     _check_stream(stream, Iterable, "aiter_updates or aassemble")
@@ -69,16 +78,16 @@ def assemble(
         if on_update is not None:
             subscriptions.append(assembler.subscribe(on_update))
         kept.open(assembler)
-        with _ending(assembler, is_given=is_given):
+        with _closing_on_error(assembler, is_given=is_given):
             kept.continue_run(assembler)
             deque(updates, maxlen=0)
     except BaseException as error:
-        _note(kept.close(), error)
+        _add_notes(kept.close(), error)
         raise
     finally:
         for unsubscribe in subscriptions:
             unsubscribe()
-    return _finished(kept.close(), assembler)
+    return _result_of(kept.close(), assembler)
 
 
 async def aassemble(
@@ -88,7 +97,7 @@ async def aassemble(
     sinks: Iterable[Sink] = (),
     assembler: Assembler | None = None,
 ) -> Result:
-    """The async twin of `assemble`. `on_update` may be a coroutine function; sinks work in a thread, in order."""
+    """Do the same as `assemble`, async. `on_update` may be a coroutine function; sinks run in a thread, in order."""
     is_given, assembler = assembler is not None, Assembler() if assembler is None else assembler
     _check_stream(stream, AsyncIterable, "iter_updates or assemble")
     if on_update is not None:
@@ -98,7 +107,7 @@ async def aassemble(
     waiting: deque[Update] = deque()
     unsubscribe = assembler.subscribe(waiting.append)
 
-    async def tell() -> None:
+    async def pass_on() -> None:
         while waiting:
             update = waiting.popleft()
             if kept.sinks:
@@ -108,29 +117,29 @@ async def aassemble(
 
     try:
         await _in_thread(partial(kept.open, assembler))
-        with late_listeners(assembler) as let_go:
+        with late_listeners(assembler) as discard_pending:
             try:
-                with _ending(assembler, is_given=is_given):
+                with _closing_on_error(assembler, is_given=is_given):
                     if kept.continuing:
                         await _in_thread(partial(kept.continue_run, assembler))
-                        await tell()
-                        let_go()
+                        await pass_on()
+                        discard_pending()
                     async for _ in updates:
-                        await tell()
-                        let_go()
+                        await pass_on()
+                        discard_pending()
             finally:
-                await tell()  # what a close() told, here or a strict one before it raised
+                await pass_on()  # also the updates of close(), and those of a strict one before it raised
     except BaseException as error:
-        _note(await _in_thread(kept.close), error)
+        _add_notes(await _in_thread(kept.close), error)
         raise
     finally:
         unsubscribe()
-    return _finished(await _in_thread(kept.close), assembler)
+    return _result_of(await _in_thread(kept.close), assembler)
 
 
 @contextmanager
-def _ending(assembler: Assembler, *, is_given: bool) -> Iterator[None]:
-    """Where a stream raises, nobody can go on with an assembler that was not given: its listeners hear the end."""
+def _closing_on_error(assembler: Assembler, *, is_given: bool) -> Iterator[None]:
+    """Close an assembler that was not given if the stream raises: no other stream can go on with it."""
     try:
         yield
     except BaseException:
@@ -139,8 +148,8 @@ def _ending(assembler: Assembler, *, is_given: bool) -> Iterator[None]:
         raise
 
 
-def _note(failed: list[SinkError], error: BaseException) -> None:
-    """What ends a stream is raised, and hides no sink that failed."""
+def _add_notes(failed: list[SinkError], error: BaseException) -> None:
+    """Name the sinks that failed in the notes of the exception that ends the stream."""
     for each in failed[:_MOST_NOTES]:
         error.add_note(str(each))
 
@@ -166,7 +175,7 @@ def _updates(
 ) -> Iterator[Update]:
     for box in read_events(stream, StreamReader(assembler.limits, load=load_decoded)):
         yield from assembler.feed(join(box.pop()))
-    yield from _closed(assembler)
+    yield from _closing_updates(assembler)
 
 
 async def _aupdates(
@@ -175,13 +184,13 @@ async def _aupdates(
     async for box in aread_events(stream, StreamReader(assembler.limits, load=load_decoded)):
         for update in assembler.feed(join(box.pop())):
             yield update
-    for update in _closed(assembler):
+    for update in _closing_updates(assembler):
         yield update
 
 
-def _closed(assembler: Assembler) -> Iterator[Update]:
-    told: list[Update] = []
-    unsubscribe = assembler.subscribe(told.append)
+def _closing_updates(assembler: Assembler) -> Iterator[Update]:
+    updates: list[Update] = []
+    unsubscribe = assembler.subscribe(updates.append)
     error = None
     try:
         assembler.close()
@@ -189,13 +198,13 @@ def _closed(assembler: Assembler) -> Iterator[Update]:
         error = strict
     finally:
         unsubscribe()
-    yield from told
+    yield from updates
     if error:
         raise error
 
 
 async def _in_thread(work: Callable[[], _T]) -> _T:
-    """What `work` gives, done in a thread. Whoever is cancelled meanwhile waits for it, so that no two run at once."""
+    """Run `work` in a thread and return its result. A caller that is cancelled waits for it: no two run at once."""
     from asyncio import CancelledError, ensure_future, shield, to_thread
 
     task = ensure_future(to_thread(work))
@@ -215,12 +224,12 @@ async def _call(callback: Callable[[Update], object], update: Update) -> None:
         answer = callback(update)
         if isawaitable(answer):
             await answer
-    except Exception:  # noqa: BLE001 - a listener is somebody else's code
+    except Exception:  # noqa: BLE001 - a listener can raise anything
         log_failure(update)
 
 
 class _Sinks:
-    """Several sinks as one listener that never raises: what fails is kept until the end."""
+    """Several sinks as one listener that never raises: errors are kept until the end."""
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         if not isinstance(sinks, Iterable) or isinstance(sinks, str):
@@ -239,7 +248,7 @@ class _Sinks:
             except SinkError:
                 raise
             except Exception as cause:
-                raise _failed(sink, cause) from cause
+                raise _sink_failure(sink, cause) from cause
             self._opened.append(sink)
 
     def continue_run(self, assembler: Assembler) -> None:
@@ -269,18 +278,18 @@ class _Sinks:
             step()
         except SinkError as error:
             self._errors.append(error)
-        except Exception as cause:  # noqa: BLE001 - so is a sink
+        except Exception as cause:  # noqa: BLE001 - a sink can raise anything, too
             _log.exception("a sink failed; the stream goes on")
-            failed = _failed(sink, cause)
+            failed = _sink_failure(sink, cause)
             failed.__cause__ = cause
             self._errors.append(failed)
 
 
-def _failed(sink: Sink, cause: Exception) -> SinkError:
-    return SinkError(f"{type(sink).__name__} failed: {cause}; what it kept before stays", path=None)
+def _sink_failure(sink: Sink, cause: Exception) -> SinkError:
+    return SinkError(f"{type(sink).__name__} failed: {cause}; the frames that it stored before stay", path=None)
 
 
-def _finished(errors: list[SinkError], assembler: Assembler) -> Result:
+def _result_of(errors: list[SinkError], assembler: Assembler) -> Result:
     if errors:
         raise errors[0]
     assert assembler.result is not None

@@ -289,7 +289,10 @@ class JSONStream:
         """Return the value of a line in a list, or an empty list if the line is no object or array."""
         if isinstance(line, LimitError) or not line.startswith((b"{", b"[")):
             return []
-        if bytes(line[-3:]).rstrip()[-1:] not in (b"}", b"]"):  # it cannot be whole, or ends in an odd way and is scanned
+        if bytes(line[-3:]).rstrip()[-1:] not in (
+            b"}",
+            b"]",
+        ):  # it cannot be whole, or ends in an odd way and is scanned
             return []
         try:
             values = [self._load(line)]

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Hashable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from io import TextIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from ..errors import ImgassembleError, UsageError, quoted
 from ..frames.base64_json import Load, load_json
@@ -97,9 +98,14 @@ def _event_in(element: Any) -> Any:
 
 
 def _has_data(element: Any) -> bool:
-    """Return whether an object has the attributes of a server-sent event: httpx-sse, sseclient and openai have such."""
-    kind, own = type(element), getattr(element, "__dict__", ())
-    return all(hasattr(kind, name) or name in own for name in ("data", "event"))
+    """Return whether an object has the attributes of a server-sent event: httpx-sse, sseclient and openai have them."""
+    own = getattr(element, "__dict__", ())
+    return ("data" in own and "event" in own) or _has_data_properties(cast("Hashable", type(element)))
+
+
+@lru_cache(maxsize=256)
+def _has_data_properties(kind: Hashable) -> bool:
+    return hasattr(kind, "data") and hasattr(kind, "event")
 
 
 def read_events(stream: Iterable[Any], reader: StreamReader) -> Iterator[list[Any]]:
