@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import EventError
 from ..frames.base64_json import load_json
-from ..wire.dialects import ITEM_TYPES, ROWS, WITHOUT_TYPE
+from ..wire.dialects import ITEM_TYPES, ROWS, WITHOUT_TYPE, Shape
 from .file_kinds import CASSETTE, error_of_kind
 
 Decode = Callable[[bytes], Iterator[Any]]  # the body of an answer to its events
@@ -33,6 +33,8 @@ def named_event(value: Any, name: str) -> Any:
     "message" is the name of an event that has none, and a member `data` alone can be part of any event; so a value that
     can be recognised without a type keeps its own meaning.
     """
+    if name and isinstance(value, str) and value != "[DONE]":
+        return event_of_error_text(value, name) or value
     if not (name and isinstance(value, dict)) or value.get("type") or value.get("Type"):
         return value
     known = [member for member, _, _ in WITHOUT_TYPE if _is_meant(member, value.get(member))]
@@ -58,8 +60,16 @@ def event_of_data(data: Any, name: str = "") -> Any:
         try:
             data = load_json(data)
         except EventError as error:
-            return error
+            return event_of_error_text(data, name) or error
     return named_event(data, name)
+
+
+def event_of_error_text(text: Any, name: str) -> dict[str, Any] | None:
+    """Return the error event for data that is only text, if `name` is one of an error; else None."""
+    row = ROWS.get(name)
+    if row is None or row.shape is not Shape.ERROR:
+        return None
+    return {"type": name, "message": text if isinstance(text, str) else bytes(text).decode("utf-8", "replace")}
 
 
 def event_of_error_field(value: Any) -> Any:
@@ -78,6 +88,15 @@ def is_event_and_data(value: Mapping[str, Any]) -> bool:
 
 def _events_of_mapping(value: Mapping[str, Any], _decode: Decode) -> Iterator[Any]:
     yield event_of_data(value["data"], value["event"])
+
+
+def _is_browser_event(value: Mapping[str, Any]) -> bool:
+    """Return whether `value` is a MessageEvent of a browser's EventSource; its `type` is the name of the event."""
+    return "lastEventId" in value and isinstance(value.get("data"), str) and isinstance(value.get("type"), str)
+
+
+def _events_of_browser_event(value: Mapping[str, Any], _decode: Decode) -> Iterator[Any]:
+    yield event_of_data(value["data"], value["type"])
 
 
 _CODEX_LINES = frozenset({"session_meta", "response_item", "event_msg", "turn_context", "compacted"})
@@ -107,7 +126,7 @@ def _is_har(value: Mapping[str, Any]) -> bool:
 
 
 # Media types of answers that can hold events, by words in them: text/event-stream, application/x-ndjson, …
-_MEDIA_WORDS = ("event-stream", "json", "octet-stream", "text/plain")
+_MEDIA_WORDS = ("event-stream", "json", "octet-stream", "text/plain", "unknown")
 
 
 def _events_of_har(value: Mapping[str, Any], decode: Decode) -> Iterator[Any]:
@@ -164,12 +183,13 @@ def _event_of_item(value: Mapping[str, Any], _decode: Decode) -> Iterator[Any]:
 
 ARCHIVES: tuple[Archive, ...] = (
     Archive("a mapping of a server-sent event", is_event_and_data, _events_of_mapping),
+    Archive("a MessageEvent of a browser", _is_browser_event, _events_of_browser_event),
     Archive("a line of a Codex session", _is_codex_line, _events_of_codex_line),
     Archive("a HAR file", _is_har, _events_of_har),
     Archive("a VCR cassette", _is_cassette, _error_of_cassette),
     Archive("an item of a response", _is_item, _event_of_item),
 )
-_MEMBERS = frozenset({"event", "payload", "log", "interactions", "http_interactions"})
+_MEMBERS = frozenset({"event", "lastEventId", "payload", "log", "interactions", "http_interactions"})
 
 
 def archive_of(value: Any) -> Archive | None:

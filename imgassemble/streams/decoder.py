@@ -14,7 +14,7 @@ from ..errors import EventError, ImgassembleError, LimitError
 from ..frames.base64_json import Load, load_json
 from ..limits import Limits
 from ..wire.sse import LineDecoder, ServerSentEvent, SSEDecoder
-from .archives import archive_of, event_of_error_field, named_event
+from .archives import archive_of, event_of_error_field, event_of_error_text, named_event
 from .file_kinds import START_BYTES, error_of_start
 from .json_values import JSONStream
 from .wrappings import UTF16, ByteOrderMark, Gzip, HTTPHeaders, Wrapping
@@ -198,7 +198,7 @@ class _SSE:
             value = self._load(event.data)
         except EventError as error:
             if not event.is_error:
-                return error
+                return event_of_error_text(event.data, event.event) or error
             value = event.data.decode("utf-8", "replace")
         event.data.clear()  # the line goes before the picture is looked at: that lowers the peak of a large event
         return event_of_error_field(value) if event.is_error else named_event(value, event.event)
@@ -284,7 +284,7 @@ STREAM_KINDS: tuple[StreamKind, ...] = (
     _row("server-sent events", rb"(data|event|id|retry|error)?:", _SSE),
     _row("JSON: lines, values, an array, HAR, a Codex session", rb"[{\x1e]|\[(\D|\d{1,3}\D|\d{4}[^-])", _JSON),
     _row("HTTP headers (curl -i)", rb"HTTP/\d", _wrapped(HTTPHeaders)),
-    _row("gzip", rb"\x1f\x8b", _wrapped(Gzip)),
+    _row("gzip, zlib", rb"\x1f\x8b|x[\x01\x9c\xda]", _wrapped(Gzip)),
     _row("UTF-8 with a byte order mark", rb"\xef\xbb\xbf", _wrapped(ByteOrderMark)),
     _row("UTF-16 with a byte order mark", rb"\xff\xfe|\xfe\xff", _wrapped(UTF16)),
     _row("HTML, XML", rb"<", _NoStream),

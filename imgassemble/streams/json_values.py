@@ -183,6 +183,7 @@ class JSONStream:
         self._last = b""  # the last byte of the open value that is no white space
         self._start = b""
         self._is_empty = True  # no value was read yet
+        self._first_error: ImgassembleError | None = None  # if no value follows, the kind of file explains it better
         self._is_lost = False  # the last thing was an error, which was reported
 
     def feed(self, chunk: bytes) -> Iterator[Any]:
@@ -201,6 +202,8 @@ class JSONStream:
             if not values:
                 yield from self._line(line)
                 continue
+            if self._first_error:
+                yield from self._held_error()
             line.clear()  # type: ignore[union-attr]  # the text goes before the picture is looked at: a lower peak
             if isinstance(values[0], list):
                 yield from self._opened(values)
@@ -218,6 +221,7 @@ class JSONStream:
             yield from self._reported(EventError("a JSON array was cut short; the members that came whole count"))
         if isinstance(rest, bytearray):
             yield from self._whole_lines(rest)
+        yield from self._last_error()
 
     def _line(self, line: bytearray | LimitError) -> Iterator[Any]:
         if isinstance(line, LimitError):
@@ -232,6 +236,7 @@ class JSONStream:
             values = self._loaded(line)
             if values:
                 line.clear()
+                yield from self._held_error()
                 yield from self._opened(values)
                 return
         self._last = bytes(line.rstrip()[-1:]) or self._last
@@ -266,7 +271,10 @@ class JSONStream:
     def _whole_lines(self, lines: bytearray) -> Iterator[Any]:
         for number, line in enumerate(BytesIO(lines)):
             if number and line.startswith(b"{"):
-                yield from self._opened(self._loaded(bytearray(line)))
+                values = self._loaded(bytearray(line))
+                if values:
+                    yield from self._held_error()
+                yield from self._opened(values)
 
     def _scanned(self, data: bytes | bytearray) -> Iterator[Any]:
         for text in self._scanner.feed(data):
@@ -283,6 +291,7 @@ class JSONStream:
             return
         text.clear()
         self._is_empty = self._is_lost = False
+        yield from self._held_error()
         yield values.pop()
 
     def _loaded(self, line: bytearray | LimitError) -> list[Any]:
@@ -309,9 +318,24 @@ class JSONStream:
             yield values.pop()
 
     def _reported(self, error: ImgassembleError) -> Iterable[ImgassembleError]:
-        """Return the error in a list, unless the one before it was reported and nothing was read since."""
+        """Return the error in a list, unless the one before it was reported and nothing was read since.
+
+        Before the first value it is held: at the end of a stream without any value the kind of file explains it.
+        """
         if self._is_lost:
             return []
         self._is_lost = True
-        kind = kind_of_file(self._start) if self._is_empty else None
-        return [error_of_kind(kind, self._start) if kind else error]
+        if self._is_empty:
+            self._first_error = error
+            return []
+        return [error]
+
+    def _held_error(self) -> Iterable[ImgassembleError]:
+        error, self._first_error = self._first_error, None
+        return [error] if error else ()
+
+    def _last_error(self) -> Iterable[ImgassembleError]:
+        """Return the error of a stream without any value."""
+        errors = self._held_error()
+        kind = kind_of_file(self._start) if errors else None
+        return [error_of_kind(kind, self._start)] if kind else errors

@@ -18,7 +18,7 @@ from ..limits import Limits
 _PIECE_BYTES = 16 * 1024  # of gzip data that are read at once
 _MOST_OUT_BYTES = 64 * 1024  # that one piece may give at once: a piece of a bomb gives a thousand times its size
 _MOST_HEADER_BYTES = 256 * 1024  # servers and proxies refuse more than 8 to 64 KiB
-_GZIP = 16 + zlib.MAX_WBITS
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # recognised by the first bytes
 
 
 class Wrapping(Protocol):
@@ -32,7 +32,7 @@ class Wrapping(Protocol):
 
 
 class Gzip:
-    """Decompresses gzip as it comes, also several members one after the other.
+    """Decompresses gzip, or zlib ("deflate" in HTTP), as it comes; also several members one after the other.
 
     The size of the result is limited to twice `Limits.max_total_bytes`, so that a small file cannot take hours.
     """
@@ -40,7 +40,7 @@ class Gzip:
     def __init__(self, limits: Limits) -> None:
         self._most = 2 * limits.max_total_bytes
         self._size = 0
-        self._inflate = zlib.decompressobj(_GZIP)
+        self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
         self._is_lost = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes | ImgassembleError]:
@@ -76,6 +76,7 @@ class Gzip:
             self._size += len(each) if isinstance(each, bytes) else 0
             if self._size > self._most:
                 self._is_lost = True
+                yield each[: self._most - self._size] if isinstance(each, bytes) else each
                 yield self._too_large()
                 return
             yield each
@@ -85,7 +86,7 @@ class Gzip:
             f"gzip data that gives more than {self._most:,} bytes is passed over from there: twice what "
             f"Limits.max_total_bytes allows"
         )
-        return LimitError(sentence, limit="max_total_bytes", actual=self._size)
+        return LimitError(sentence, limit="max_total_bytes", actual=self._most + 1)
 
     def _inflated(self, piece: bytes) -> Iterator[bytes]:
         while True:
@@ -93,7 +94,7 @@ class Gzip:
                 piece = piece.lstrip(b"\0")  # members may be padded
                 if not piece:
                     return
-                self._inflate = zlib.decompressobj(_GZIP)
+                self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
             data = self._inflate.decompress(piece, _MOST_OUT_BYTES)
             piece = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
             if data:

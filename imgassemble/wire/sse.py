@@ -99,29 +99,53 @@ class ServerSentEvent:
 class SSEDecoder:
     """Makes server-sent events from the lines of a stream; one more empty line ends the last event.
 
-    More tolerant than the standard where real streams need it: the last event counts without its empty line, a bare
-    line of JSON is an event (proxies append an error so), a field `error` is an event, and a field in the data of a
-    field (`data: data: {…}`) counts as that field. `is_recognised`: whether a line had the form of an event stream.
+    More tolerant than the standard, as real streams need it: the last event counts without its empty line, bare JSON is
+    an event, also pretty-printed (proxies append an error so), a field `error` is an event, and a field in the data of
+    a field (`data: data: {…}`) counts as that field. `is_recognised`: whether a line had the form of an event stream.
     """
 
-    __slots__ = ("_data", "_event", "_id", "_is_lost", "_max_bytes", "is_recognised")
+    __slots__ = ("_bare", "_data", "_event", "_id", "_is_lost", "_max_bytes", "is_recognised")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._data: bytearray | None = None
+        self._bare: bytearray | None = None  # the first lines of JSON that stands without a field's name
         self._event = self._id = ""
         self._is_lost = self.is_recognised = False
 
     def take(self, line: bytearray | LimitError) -> ServerSentEvent | LimitError | None:
         """Return the event that one more line completes, the error in its place, or None."""
+        if self._bare is not None:
+            return self._continue_bare(line)
         if isinstance(line, LimitError):
             return self._lose(line)
         if not line:
             return self._dispatch()
         if line.startswith(b"{"):
-            self.is_recognised = True
-            return ServerSentEvent(data=line)
+            return self._begin_bare(line)
         return self._field(line)
+
+    def _begin_bare(self, line: bytearray) -> ServerSentEvent | None:
+        self.is_recognised = True
+        if line[-3:].rstrip().endswith(b"}"):
+            return ServerSentEvent(data=line)
+        self._bare = line
+        return None
+
+    def _continue_bare(self, line: bytearray | LimitError) -> ServerSentEvent | LimitError | None:
+        """Add a line to pretty-printed JSON: lines that are indented, up to one that begins with a brace."""
+        bare, self._bare = self._bare, None
+        assert bare is not None
+        if isinstance(line, bytearray) and line.startswith((b" ", b"\t", b"}")):
+            if len(bare) + 1 + len(line) > self._max_bytes:
+                return self._too_large(len(bare) + 1 + len(line))
+            bare += b"\n" + line
+            if line.startswith(b"}"):
+                return ServerSentEvent(data=bare)
+            self._bare = bare
+            return None
+        # The JSON was cut short, which its event shows; the line is of an event that follows.
+        return self.take(line) or ServerSentEvent(data=bare)
 
     def _field(self, line: bytearray) -> ServerSentEvent | LimitError | None:
         name = _take_name(line)
@@ -145,13 +169,16 @@ class SSEDecoder:
             return None
         size = len(line) if self._data is None else len(self._data) + 1 + len(line)
         if size > self._max_bytes:
-            sentence = f"an event of {size:,} bytes is skipped: Limits.max_event_bytes allows {self._max_bytes:,}"
-            return self._lose(LimitError(sentence, limit="max_event_bytes", actual=size))
+            return self._lose(self._too_large(size))
         if self._data is None:
             self._data = line
         else:
             self._data += b"\n" + line
         return None
+
+    def _too_large(self, size: int) -> LimitError:
+        sentence = f"an event of {size:,} bytes is skipped: Limits.max_event_bytes allows {self._max_bytes:,}"
+        return LimitError(sentence, limit="max_event_bytes", actual=size)
 
     def _lose(self, error: LimitError) -> LimitError | None:
         """Skip the event that has begun, up to its end; return the error the first time only."""

@@ -99,6 +99,12 @@ KINDS: dict[str, bytes] = {
     "data: twice": SSE.replace(b"\ndata: ", b"\ndata: data: "),
     "data: before each field": SSE.replace(b"\ndata: ", b"\ndata:data:").replace(b"event: ", b"data: event: "),
     "mappings of event and data": b"".join(json.dumps(each).encode() + b"\n" for each in mappings(EVENTS)),
+    "message events of a browser": b"".join(
+        json.dumps({"type": "message", "data": json.dumps(event), "lastEventId": ""}).encode() + b"\n"
+        for event in EVENTS
+    ),
+    "zlib": zlib.compress(SSE),
+    "headers, and zlib": HEADERS + zlib.compress(JSON_LINES, 1),
     "mappings of event and text": json.dumps(mappings(EVENTS, is_text=True), indent=2).encode(),
 }
 
@@ -331,6 +337,33 @@ def test_an_empty_error_hides_no_name_of_an_event(nothing: Any) -> None:
 def test_a_data_url_in_data_is_no_field() -> None:
     ((kind, sentence),) = decoded([b"data: data:image/png;base64,AAAA\n\n"])
     assert (kind, "not JSON" in sentence) == ("EventError", True)
+
+
+@pytest.mark.parametrize("data", [b"upstream timeout", b'"upstream timeout"', b'{"message": "upstream timeout"}'])
+@pytest.mark.parametrize("name", [b"error", b"upstream_error"])
+def test_an_event_named_error_can_hold_text(data: bytes, name: bytes) -> None:
+    result = assemble([b"event: " + name + b"\ndata: " + data + b"\n\n"])
+    assert (result.outcome, "upstream timeout" in str(result.error)) == ("failed", True)
+    result = assemble([{"event": name.decode(), "data": data.decode()}])
+    assert (result.outcome, "upstream timeout" in str(result.error)) == ("failed", True)
+
+
+@pytest.mark.parametrize("size", [10**9, 5, 1])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\n: the end\n\n"])
+def test_bare_json_after_events_may_be_pretty_printed(end: bytes, size: int) -> None:
+    error = {"error": {"message": "bad gateway", "details": [{"a": 1}]}}
+    body = SSE + json.dumps(error, indent=2).encode() + end
+    assert decoded(in_chunks(body, size)) == [*EVENTS, error]
+
+
+def test_bare_json_that_is_cut_hides_no_event() -> None:
+    events = decoded([b': hi\n{\n  "a": 1,\n' + SSE])
+    assert [event for event in events if isinstance(event, dict)] == EVENTS
+    limits = Limits(max_event_bytes=20)
+    body = b': hi\n{\n  "a": 1,\n  "bbbbbbbb": 1,\n}\n\ndata: {"c": 1}\n\n'
+    assert [event if isinstance(event, dict) else event[0] for event in decoded([body], limits)] == [
+        "LimitError", {"c": 1},
+    ]  # fmt: skip
 
 
 # ---- other kinds of files
