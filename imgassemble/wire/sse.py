@@ -150,10 +150,10 @@ class SSEDecoder:
     def _field(self, line: bytearray) -> ServerSentEvent | LimitError | None:
         name = _take_name(line)
         self.is_recognised = self.is_recognised or name in _FIELDS
-        for _ in range(_MOST_PREFIXES):
-            if name != b"data" or not _holds_field(line):
-                break
-            name = _take_name(line)
+        if name == b"data":
+            if line.startswith(b"{"):  # as nearly always
+                return self._add(line)
+            name = _take_inner_names(line)
         if name == b"data":
             return self._add(line)
         if name == b"error" and (len(line) > 8 or bytes(line.strip()) not in _NO_ERROR):
@@ -201,6 +201,11 @@ def _take_name(line: bytearray) -> bytes:
     return name
 
 
-def _holds_field(data: bytearray) -> bool:
-    """Return whether `data` begins with a field, as JSON never does."""
-    return _INNER_FIELD.match(data) is not None
+def _take_inner_names(line: bytearray) -> bytes:
+    """Remove the names of fields from data that begins with a field, as JSON never does; return the last name."""
+    name = b"data"
+    for _ in range(_MOST_PREFIXES):
+        if name != b"data" or not _INNER_FIELD.match(line):
+            break
+        name = _take_name(line)
+    return name
