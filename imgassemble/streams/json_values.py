@@ -185,6 +185,7 @@ class JSONStream:
         self._is_empty = True  # no value was read yet
         self._first_error: ImgassembleError | None = None  # if no value follows, the kind of file explains it better
         self._is_lost = False  # the last thing was an error, which was reported
+        self._is_skipping = False  # the rest of a value that was given up, up to a line that begins another
 
     def feed(self, chunk: bytes) -> Iterator[Any]:
         """Yield the values that `chunk` completes, and errors in the places of values."""
@@ -225,11 +226,16 @@ class JSONStream:
 
     def _line(self, line: bytearray | LimitError) -> Iterator[Any]:
         if isinstance(line, LimitError):
+            self._is_skipping = self._scanner.is_open
             self._scanner = JSONScanner(self._most)
+            self._is_lost = True
             yield line
             return
         if self._scanner.is_inside and self._is_misplaced(line):
             yield from self._damaged()
+        if self._is_skipping and not line.startswith((b"{", b"[")):
+            return
+        self._is_skipping = False
         if not self._scanner.is_open:
             while line[:1] and line[:1] in b" \t\x1e":
                 del line[:1]
@@ -263,7 +269,7 @@ class JSONStream:
         """Give up the open value: yield its error, and the lines in it that are values of their own."""
         sentence = f"a JSON value of {self._scanner.size:,} bytes is cut short or damaged; it is skipped"
         lines = self._scanner.close()
-        self._scanner = JSONScanner(self._most)
+        self._scanner, self._is_skipping = JSONScanner(self._most), True
         yield from self._reported(EventError(sentence))
         if isinstance(lines, bytearray):
             yield from self._whole_lines(lines)
@@ -298,16 +304,13 @@ class JSONStream:
         """Return the value of a line in a list, or an empty list if the line is no object or array."""
         if isinstance(line, LimitError) or not line.startswith((b"{", b"[")):
             return []
-        if bytes(line[-3:]).rstrip()[-1:] not in (
-            b"}",
-            b"]",
-        ):  # it cannot be whole, or ends in an odd way and is scanned
-            return []
+        if bytes(line[-3:]).rstrip()[-1:] not in (b"}", b"]"):
+            return []  # it is not whole, or it is followed by something: then it is scanned
         try:
             values = [self._load(line)]
         except EventError:
             return []
-        self._is_empty = self._is_lost = False
+        self._is_empty = self._is_lost = self._is_skipping = False
         return values
 
     def _opened(self, values: list[Any]) -> Iterator[Any]:

@@ -194,6 +194,13 @@ def test_a_value_that_is_cut_in_the_middle_of_lines_hides_no_other() -> None:
         assert [event[0] for event in events if isinstance(event, tuple)] == ["EventError"]
 
 
+def test_a_line_too_long_in_a_pretty_printed_value_is_one_error() -> None:
+    values = [{"a": "x" * 100, "b": [1, {"c": 2}]}, {"d": 3}]
+    body = "\n".join(json.dumps(value, indent=1) for value in values).encode()
+    (kind, _), last = decoded([body], Limits(max_event_bytes=50))
+    assert (kind, last) == ("LimitError", {"d": 3})
+
+
 def test_neighbouring_damage_is_reported_once() -> None:
     assert [kind for kind, _ in decoded([b'{"a": \n' * 50])] == ["EventError"]
     one, error, two = decoded([b'{"a": 1}\n{x}\n{y}\n{"a": 2}\n'])
