@@ -132,32 +132,47 @@ _MEDIA_WORDS = ("event-stream", "json", "octet-stream", "text/plain", "unknown")
 def _events_of_har(value: Mapping[str, Any], decode: Decode) -> Iterator[Any]:
     """Yield the events in the bodies of the answers. Requests and headers, which hold keys, are not looked at.
 
-    Bodies without any event are of other requests of the page, and are passed over.
+    A page makes many requests: if some bodies are event streams or hold events of a known kind, the others are skipped.
     """
-    entries, has_event = value["log"]["entries"], False
-    for body in (body for entry in entries if isinstance(entry, dict) for body in _bodies_of(entry)):
-        events = list(decode(body))
-        if any(isinstance(event, Mapping) for event in events):
-            has_event = True
-            events.reverse()
-            while events:
-                yield events.pop()
-    if not has_event:
+    bodies = [body for entry in value["log"]["entries"] if isinstance(entry, dict) for body in _bodies_of(entry)]
+    answers = [(list(decode(body)), is_stream) for body, is_stream in bodies]
+    answers = [(events, is_stream) for events, is_stream in answers if any(isinstance(each, dict) for each in events)]
+    known = [(events, True) for events, is_stream in answers if is_stream or any(map(_is_known, events))]
+    if not answers:
         sentence = "this HAR file holds no event: record the request again, and save it with its content"
         yield EventError(sentence, file_kind="a HAR file without events")
+    for events, _ in known or answers:
+        events.reverse()
+        while events:
+            yield events.pop()
 
 
-def _bodies_of(entry: dict[str, Any]) -> Iterator[bytes]:
+def _is_known(event: Any) -> bool:
+    """Return whether an event is of a known kind, and no error: many services send errors of the same form."""
+    if not isinstance(event, dict):
+        return False
+    row = ROWS.get(event["type"]) if isinstance(event.get("type"), str) else None
+    has_member = any(name != "error" and event.get(name) is not None for name, _, _ in WITHOUT_TYPE)
+    return has_member if row is None else row.shape is not Shape.ERROR
+
+
+def _bodies_of(entry: dict[str, Any]) -> Iterator[tuple[bytes, bool]]:
+    """Yield the bodies of an entry, and whether each is an event stream."""
     response = entry.get("response")
     content = response.get("content") if isinstance(response, dict) else None
     if isinstance(content, dict) and isinstance(content.get("text"), str):
         media_type = str(content.get("mimeType") or "json").lower()
         if any(word in media_type for word in _MEDIA_WORDS):
-            yield from _bytes_of(content["text"], is_base64=content.get("encoding") == "base64")
-    messages = entry.get("_webSocketMessages")  # as Chrome records them
-    for message in messages if isinstance(messages, list) else ():
-        if isinstance(message, dict) and message.get("type") == "receive" and isinstance(message.get("data"), str):
-            yield from _bytes_of(message["data"], is_base64=False)
+            for body in _bytes_of(content["text"], is_base64=content.get("encoding") == "base64"):
+                yield body, "event-stream" in media_type
+    messages = entry.get("_webSocketMessages")  # as Chrome records them; together they are one stream
+    received = [
+        message["data"]
+        for message in (messages if isinstance(messages, list) else ())
+        if isinstance(message, dict) and message.get("type") == "receive" and isinstance(message.get("data"), str)
+    ]
+    for body in _bytes_of("\n".join(received), is_base64=False):
+        yield body, False
 
 
 def _bytes_of(text: str, *, is_base64: bool) -> Iterator[bytes]:

@@ -258,6 +258,16 @@ def test_of_a_har_file_no_request_and_no_header_is_kept() -> None:
     assert "secret" not in repr(decoded([har(event_stream(SSE), {"mimeType": "text/css", "text": "x"})]))
 
 
+def test_other_requests_of_a_page_in_a_har_file_are_skipped() -> None:
+    others = [{"error": {"message": "telemetry is off"}}, {"ok": True}, {"type": "ping"}]
+    contents = [{"mimeType": "application/json", "text": json.dumps(each)} for each in others]
+    assert decoded([har(*contents, event_stream(SSE), *contents)]) == EVENTS
+    answer = {"created": 1, "data": [{"b64_json": samples.b64(samples.png())}]}
+    saved = {"mimeType": "application/json", "text": json.dumps(answer)}
+    assert decoded([har(*contents, saved, *contents)]) == [answer]
+    assert decoded([har(*contents)]) == others
+
+
 def test_a_har_file_keeps_the_messages_of_a_websocket() -> None:
     messages = [{"type": "send", "data": "{}"}, *({"type": "receive", "data": json.dumps(each)} for each in EVENTS)]
     body = json.dumps({"log": {"entries": [{"_webSocketMessages": messages, "response": {}}]}}).encode()
