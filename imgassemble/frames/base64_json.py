@@ -1,8 +1,8 @@
-"""Text becomes values and bytes: JSON, and the base64 that stands in it.
+"""Reads JSON, and decodes base64 while it still stands in the JSON text.
 
-Knows: JSON and base64. Must not know: what a message says, what a picture is, where text comes from.
-Long base64 is nearly all of its message. Where that comes as bytes, it is decoded where it stands: made a text first,
-it would be searched, copied, and held beside its line and its bytes.
+Base64 is nearly all of a message with a picture. If the message comes as bytes, long base64 is decoded in place; as a
+text it would be searched and copied, and held beside its line and its decoded bytes.
+Must not know: the meaning of a message, the form of a picture, the source of a text.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pydantic_core import from_json
 
 from ..errors import EventError, clean
 
-_LONG = 64 * 1024  # bytes: what is shorter takes some microseconds either way
-_LONGEST_PREFIX = 200  # characters: a data: URL's media type has some twenty
-_MARK = "\0"  # so begins what stands in the place of base64 that was decoded
-_SENT_MARK = b"\\u0000"  # as JSON spells it
+_LONG = 64 * 1024  # bytes: shorter base64 takes some microseconds either way
+_LONGEST_PREFIX = 200  # characters: the media type of a data: URL has some twenty
+_MARK = "\0"  # the first character of the text that stands in for decoded base64
+_SENT_MARK = b"\\u0000"  # the same in JSON
 _WHITE_SPACE = b" \t\r\n\f\v"
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
-Load = Callable[[Any], Any]  # a message's JSON to its value
+Load = Callable[[Any], Any]  # reads the JSON of a message
 
 
 class Decoded:
-    """Base64 that was decoded where it stood in a JSON text. `prefix`: of a data: URL what stood before the comma."""
+    """Base64 that was decoded in place. `prefix`: the part of a data: URL before its comma."""
 
     __slots__ = ("data", "prefix")
 
@@ -38,45 +38,45 @@ class Decoded:
 
     @property
     def text(self) -> str:
-        """The text as it was sent, for whom it is no picture."""
+        """The text as it was sent, for a field that is no picture."""
         base64 = b64encode(self.data).decode("ascii")
         return f"{self.prefix},{base64}" if self.prefix else base64
 
 
 def load_json(data: str | bytes | bytearray | memoryview) -> Any:
-    """The JSON value in `data`. Raises EventError where it is none."""
+    """Return the JSON value in `data`. Raises EventError if there is none."""
     if isinstance(data, memoryview):
         data = bytes(data)
     cause: Exception
     try:
         return from_json(data)
-    except (ValueError, TypeError) as error:  # a TypeError where text has a lone surrogate
+    except (ValueError, TypeError) as error:  # a TypeError if the text has a lone surrogate
         cause = error
     with suppress(ValueError, RecursionError):
-        import json  # rarely needed, and pydantic does without
+        import json  # rarely needed, and pydantic does without it
 
-        return json.loads(data)  # it also reads lone surrogates, which may stand inside a prompt
-    # Raised out here, so that it does not hold on to the second error, which holds the whole message.
+        return json.loads(data)  # it also reads lone surrogates, which a prompt can contain
+    # Raised outside of `except`, so that it does not reference the second error, which holds the whole message.
     sentence = f"a message of {len(data):,} bytes is not JSON ({clean(str(cause), 80)}); it is skipped"
     raise EventError(sentence) from cause
 
 
 def load_decoded(data: str | bytes | bytearray | memoryview) -> Any:
-    """As `load_json`, but long base64 that is the value of a member is given as `Decoded`."""
+    """Return the JSON value in `data` as `load_json` does, with long base64 in members as `Decoded`."""
     if isinstance(data, memoryview):
         data = bytes(data)
     if not isinstance(data, str) and len(data) > _LONG:
         rest, found = _without_base64(data)
-        if found and rest.count(_SENT_MARK) == len(found):  # none of them came with the text
-            with suppress(ValueError, RecursionError):  # load_json says what is wrong
+        if found and rest.count(_SENT_MARK) == len(found):  # the text itself contained no mark
+            with suppress(ValueError, RecursionError):  # load_json reports the error
                 return _put_back(from_json(rest), found)
     return load_json(data)
 
 
 def _without_base64(data: bytes | bytearray) -> tuple[bytes, list[bytes]]:
-    """The JSON text with a mark in the place of each long base64, and what that encodes.
+    """Return the JSON text with a mark in the place of each long base64, and the decoded bytes.
 
-    The beginning of a data: URL stays in the text.
+    The prefix of a data: URL stays in the text.
     """
     pieces: list[bytes] = []
     found: list[bytes] = []
@@ -90,7 +90,7 @@ def _without_base64(data: bytes | bytearray) -> tuple[bytes, list[bytes]]:
             except ValueError:
                 continue
             if b64encode(decoded[-(len(decoded) % 3 or 3) :]) != data[end - 4 : end]:
-                continue  # it ends in bits that belong to no byte, and would be another text afterwards
+                continue  # its last bits belong to no byte, so it could not be encoded to the same text again
             pieces += whole[at:start].tobytes(), b"%s%d" % (_SENT_MARK, len(found))
             found.append(decoded)
             at = end
@@ -100,16 +100,16 @@ def _without_base64(data: bytes | bytearray) -> tuple[bytes, list[bytes]]:
 
 
 def _long_values(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """What may be the long string of a member, (start, end) between its quotes.
+    """Yield (start, end) of each text that can be the long string of a member, between its quotes.
 
-    What lies between two quotes and is nothing but base64 lies inside a string. Where the first of them follows a
-    colon, it begins that string: within one a backslash would stand before it, and behind the end of one nothing of
-    this is JSON, with the mark as without.
+    Two quotes with only base64 between them enclose a string or a part of one. If a colon stands before the first
+    quote, that quote begins the string: a quote inside of a string has a backslash before it, and after the end of a
+    string a colon and base64 are no JSON, with the mark as without it.
     """
     at = data.find(b'"')
     while 0 <= at < len(data) - _LONG:
         nearer = data.rfind(b'"', at + 1, at + _LONG)
-        if nearer >= 0:  # the last of them is the next behind which something long may stand
+        if nearer >= 0:  # the last quote in reach is the next one that a long text can follow
             at = nearer
             continue
         end = data.find(b'"', at + _LONG)
@@ -121,7 +121,7 @@ def _long_values(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
 
 
 def _put_back(value: Any, found: list[bytes]) -> Any:
-    """`value` with what was decoded in the places of the marks."""
+    """Return `value` with the decoded bytes in the places of the marks."""
     if isinstance(value, str):
         prefix, mark, number = value.partition(_MARK)
         return Decoded(found[int(number)], prefix.removesuffix(",")) if mark else value
@@ -130,13 +130,13 @@ def _put_back(value: Any, found: list[bytes]) -> Any:
             if isinstance(member, (str, dict, list)):
                 value[name] = _put_back(member, found)
     elif isinstance(value, list):
-        for member in value:  # a mark stands in a member of a mapping, never for an element
+        for member in value:  # a mark is the value of a member, never an element of a list
             _put_back(member, found)
     return value
 
 
 def url_prefix(text: str | Decoded) -> str:
-    """What a data: URL says before its comma; "" for base64 alone."""
+    """Return the part of a data: URL before its comma; "" for base64 alone."""
     if isinstance(text, Decoded):
         return text.prefix
     if text[:5].lower() != "data:":
@@ -145,10 +145,10 @@ def url_prefix(text: str | Decoded) -> str:
 
 
 def decode_base64(text: str | Decoded) -> bytes:
-    """The bytes that `text` encodes: base64 in the standard or the URL-safe alphabet, with or without padding,
-    white space or a data: prefix; or those that it was decoded to already.
+    """Return the bytes that `text` encodes, or that it was decoded to already.
 
-    Raises ValueError where it is none, or empty.
+    Base64 is accepted in the standard and the URL-safe alphabet, with or without padding, white space or a data:
+    prefix. Raises ValueError if it is none, or empty.
     """
     prefix = url_prefix(text)
     if prefix and not prefix.lower().rstrip().endswith(";base64"):
@@ -160,9 +160,9 @@ def decode_base64(text: str | Decoded) -> bytes:
         if data := pybase64.b64decode(text, validate=True):
             return data
     except ValueError:
-        pass  # not as the services send it; read it the patient way
+        pass  # not as the services send it: the slower steps below accept more
     if not text.isascii():
-        raise ValueError("it has letters that no base64 has")
+        raise ValueError("it has letters that are not base64")
     raw = text.encode("ascii").translate(_TO_STANDARD, _WHITE_SPACE).rstrip(b"=")
     if not raw:
         raise ValueError("it is empty")
