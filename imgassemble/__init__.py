@@ -1,151 +1,105 @@
-"""imgassemble turns the event stream of an image-generation API into pictures that can be shown at once.
+"""imgassemble turns the event stream of an image-generation API into pictures that can be shown while they are made.
 
-The road: bytes (sse, sources) → events (events, readings by the rows of dialects) → assembler (lifecycle: facts and one
-table) → frames and updates → sinks and screens. `assemble(stream)` walks it in one call.
+The way of the data: bytes become events (streams, wire), events become signals (wire, by the tables of its dialects),
+signals become items, frames and updates (assembly), and these reach files and people (storage, screens, web).
+`assemble(stream)` does all of it in one call.
 
-A name is imported when it is first asked for: pytest loads this package in every test run of every user.
+A name is imported when it is first asked for, because pytest loads this package in every test run of every user.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from .assembly.assembler import Assembler
-    from .assembly.items import Cursor, Item, Result
-    from .assembly.sink import Sink
-    from .assembly.updates import (
-        Anomaly,
-        FinalReady,
-        FinalWithdrawn,
-        FrameAdded,
-        ItemEnded,
-        Outcome,
-        StateChanged,
-        StreamEnded,
-        Update,
-    )
-    from .errors import (
-        EventError,
-        FrameDecodeError,
-        FrameEncodingError,
-        FrameError,
-        ImgassembleError,
-        IncompleteStreamError,
-        LimitError,
-        ProviderError,
-        SinkError,
-        UsageError,
-    )
-    from .frames.frame import Frame
-    from .limits import Limits
-    from .screens.refresher import Refresher
-    from .states import State
-    from .storage.directory import DirectorySink
-    from .storage.saved import saved_events
-    from .streams.drivers import aassemble, aiter_updates, assemble, iter_updates
-    from .streams.resume import Patience, aresuming, resuming
-    from .streams.sources import open_events
-    from .wire.events import (
-        ChatEvent,
-        ErrorEvent,
-        Event,
-        ImageCallEvent,
-        ImageData,
-        ImageEvent,
-        ImagesEvent,
-        OutputItem,
-        OutputItemEvent,
-        Response,
-        ResponseEvent,
-        parse_event,
-    )
-
 __version__ = "0.1.0"
 
-__all__ = [
-    "Anomaly",
-    "Assembler",
-    "ChatEvent",
-    "Cursor",
-    "DirectorySink",
-    "ErrorEvent",
-    "Event",
-    "EventError",
-    "FinalReady",
-    "FinalWithdrawn",
-    "Frame",
-    "FrameAdded",
-    "FrameDecodeError",
-    "FrameEncodingError",
-    "FrameError",
-    "ImageCallEvent",
-    "ImageData",
-    "ImageEvent",
-    "ImagesEvent",
-    "ImgassembleError",
-    "IncompleteStreamError",
-    "Item",
-    "ItemEnded",
-    "LimitError",
-    "Limits",
-    "Outcome",
-    "OutputItem",
-    "OutputItemEvent",
-    "Patience",
-    "ProviderError",
-    "Refresher",
-    "Response",
-    "ResponseEvent",
-    "Result",
-    "Sink",
-    "SinkError",
-    "State",
-    "StateChanged",
-    "StreamEnded",
-    "Update",
-    "UsageError",
-    "aassemble",
-    "aiter_updates",
-    "aresuming",
-    "assemble",
-    "iter_updates",
-    "open_events",
-    "parse_event",
-    "resuming",
-    "saved_events",
-]
+if TYPE_CHECKING:
+    from .assembly.assembler import Assembler as Assembler
+    from .assembly.items import Cursor as Cursor
+    from .assembly.items import Item as Item
+    from .assembly.items import Result as Result
+    from .assembly.sink import Sink as Sink
+    from .assembly.updates import Anomaly as Anomaly
+    from .assembly.updates import FinalReady as FinalReady
+    from .assembly.updates import FinalWithdrawn as FinalWithdrawn
+    from .assembly.updates import FrameAdded as FrameAdded
+    from .assembly.updates import ItemEnded as ItemEnded
+    from .assembly.updates import Outcome as Outcome
+    from .assembly.updates import StateChanged as StateChanged
+    from .assembly.updates import StreamEnded as StreamEnded
+    from .assembly.updates import Update as Update
+    from .errors import EventError as EventError
+    from .errors import FrameDecodeError as FrameDecodeError
+    from .errors import FrameEncodingError as FrameEncodingError
+    from .errors import FrameError as FrameError
+    from .errors import ImgassembleError as ImgassembleError
+    from .errors import IncompleteStreamError as IncompleteStreamError
+    from .errors import LimitError as LimitError
+    from .errors import ProviderError as ProviderError
+    from .errors import SinkError as SinkError
+    from .errors import UsageError as UsageError
+    from .frames.frame import Frame as Frame
+    from .limits import Limits as Limits
+    from .screens.refresher import Refresher as Refresher
+    from .states import State as State
+    from .storage.directory import DirectorySink as DirectorySink
+    from .storage.saved import saved_events as saved_events
+    from .streams.drivers import aassemble as aassemble
+    from .streams.drivers import aiter_updates as aiter_updates
+    from .streams.drivers import assemble as assemble
+    from .streams.drivers import iter_updates as iter_updates
+    from .streams.resume import Patience as Patience
+    from .streams.resume import aresuming as aresuming
+    from .streams.resume import resuming as resuming
+    from .streams.sources import open_events as open_events
+    from .wire.events import parse_event as parse_event
+else:
+    # The same names for the interpreter, by the module that defines them.
+    _HOMES = {
+        "assembly.assembler": ("Assembler",),
+        "assembly.items": ("Cursor", "Item", "Result"),
+        "assembly.sink": ("Sink",),
+        "assembly.updates": (
+            "Anomaly",
+            "FinalReady",
+            "FinalWithdrawn",
+            "FrameAdded",
+            "ItemEnded",
+            "Outcome",
+            "StateChanged",
+            "StreamEnded",
+            "Update",
+        ),
+        "errors": (
+            "EventError",
+            "FrameDecodeError",
+            "FrameEncodingError",
+            "FrameError",
+            "ImgassembleError",
+            "IncompleteStreamError",
+            "LimitError",
+            "ProviderError",
+            "SinkError",
+            "UsageError",
+        ),
+        "frames.frame": ("Frame",),
+        "limits": ("Limits",),
+        "screens.refresher": ("Refresher",),
+        "states": ("State",),
+        "storage.directory": ("DirectorySink",),
+        "storage.saved": ("saved_events",),
+        "streams.drivers": ("aassemble", "aiter_updates", "assemble", "iter_updates"),
+        "streams.resume": ("Patience", "aresuming", "resuming"),
+        "streams.sources": ("open_events",),
+        "wire.events": ("parse_event",),
+    }
+    _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+    __all__ = sorted(_HOME_OF)
 
-# fmt: off
-_HOMES = {
-    "assembly.assembler": ("Assembler",),
-    "streams.drivers": ("aassemble", "aiter_updates", "assemble", "iter_updates"),
-    "errors": ("EventError", "FrameDecodeError", "FrameEncodingError", "FrameError", "ImgassembleError",
-        "IncompleteStreamError", "LimitError", "ProviderError", "SinkError", "UsageError"),
-    "wire.events": ("ChatEvent", "ErrorEvent", "Event", "ImageData", "ImageCallEvent", "ImageEvent", "ImagesEvent",
-        "OutputItem", "OutputItemEvent", "Response", "ResponseEvent", "parse_event"),
-    "frames.frame": ("Frame",),
-    "assembly.items": ("Cursor", "Item", "Result"),
-    "states": ("State",),
-    "limits": ("Limits",),
-    "screens.refresher": ("Refresher",),
-    "streams.resume": ("Patience", "aresuming", "resuming"),
-    "storage.saved": ("saved_events",),
-    "storage.directory": ("DirectorySink",),
-    "assembly.sink": ("Sink",),
-    "streams.sources": ("open_events",),
-    "assembly.updates": ("Anomaly", "FinalReady", "FinalWithdrawn", "FrameAdded", "ItemEnded", "Outcome",
-        "StateChanged", "StreamEnded", "Update"),
-}
-# fmt: on
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+        return value
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    def __dir__() -> list[str]:
+        return [*globals(), *__all__]

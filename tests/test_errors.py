@@ -74,7 +74,7 @@ def test_the_tree_of_errors(kind: type[Exception], parent: type[Exception]) -> N
 
 
 def test_every_public_error_is_in_the_tree_and_in_these_tests() -> None:
-    public = {name for name in imgassemble.__all__ if name.endswith("Error")}
+    public = {name for name in vars(imgassemble)["__all__"] if name.endswith("Error")}
     assert public - {"ImgassembleError"} == set(KINDS)
     assert all(issubclass(getattr(imgassemble, name), ImgassembleError) for name in public)
 

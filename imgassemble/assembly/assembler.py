@@ -19,7 +19,7 @@ from ..frames.base64_json import load_decoded
 from ..frames.frame import Frame
 from ..limits import Limits
 from ..readonly import ReadOnly
-from ..wire.events import read_event
+from ..wire.reader import read_event
 from ..wire.signals import read
 from .changes import Change, Held, Keep, KeyBy, Rules, weigh
 from .items import Cursor, Item, Pixels, Result, result_of

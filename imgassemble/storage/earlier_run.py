@@ -20,7 +20,7 @@ from ..frames.frame import Frame, Payload, read_frame
 from ..limits import Limits
 from ..states import State
 from ..wire.dialects import ROWS, Reading, Shape, Signal
-from ..wire.events import read_event
+from ..wire.reader import read_event
 from ..wire.signals import read
 from .saved import Event, SavedItem, item_events, number_in_id
 

@@ -15,7 +15,7 @@ from ..errors import EventError, ImgassembleError
 from ..frames.base64_json import load_json
 from ..states import Witness
 from ..wire.dialects import Reading
-from ..wire.events import parse_event
+from ..wire.reader import read_event
 from ..wire.signals import read
 
 MOST_NUMBERS = 10_000  # of one response: a stream of images has a few hundred events
@@ -211,7 +211,5 @@ def _reading_of(event: Any) -> Reading | None:
     if isinstance(event, ImgassembleError):
         return None
     with suppress(EventError):
-        if isinstance(event, str) and event != "[DONE]":
-            event = load_json(event)
-        return read(parse_event(event))
+        return read(read_event(event, load_json))
     return None

@@ -1,16 +1,14 @@
-"""How the services say it: one row for each wire type, and the names under which a field goes.
+"""Tables of the dialects: the meaning of each wire type, and the names of fields.
 
-Knows: wire types, what each one means, and where in the message its items stand. Must not know: pydantic, bytes,
-items, listeners. A service is added by adding rows here and one stream to fixtures/.
+A service is added by adding rows to `ROWS`, names to `OTHER_NAMES`, and one stream to fixtures/.
+Must not know: pydantic, bytes, items, listeners.
 Sources: the OpenAI API reference (Responses and Images streaming events), OpenRouter's SDK schemas, recorded streams.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
-from types import MappingProxyType
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from ..errors import ProviderError
@@ -18,55 +16,54 @@ from ..frames.frame import Payload
 from ..states import Ending, State, Witness
 
 
-class Shape(Enum):
-    """Where in a message its items stand."""
+class Shape(StrEnum):
+    """The place of the items in a message."""
 
     CALL = "the message itself, by its `item_id`"
     ITEM = "its `item`"
     RESPONSE = "the members of `response.output`"
-    IMAGE = "the message itself: the image under way, or that of its `image_index`"
+    IMAGE = "the message itself: the current image, or that of its `image_index`"
     IMAGES = "the members of `data`, one image after the other"
     CHAT = "the images in `choices`, one after the other"
-    PART = "its `part`, where that is a picture or the call of the tool that makes one"
+    PART = "its `part`, if that is a picture or a call of the tool that makes pictures"
     RUN = "the pictures in `result.response.parts`"
     CONTENT = "the pictures in `content`"
-    ERROR = "none: it concerns them all"
+    ERROR = "none: it concerns all images"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What one wire type means."""
+class EventRow(NamedTuple):
+    """The meaning of one wire type."""
 
     shape: Shape
-    who: str  # sends it
-    word: State | None = None  # what the type says of its item; None: what the item's own `status` says
-    witness: Witness | None = None  # who speaks, where it can say how an item ended
-    is_partial: bool = False  # it brings a partial
-    ending: Ending | None = None  # what the type says of the response
-    heeds_status: bool = False  # the response's own `status` says it better
+    sender: str
+    word: State | None = None  # the state that the type reports for its item; None: that of the item's own `status`
+    witness: Witness | None = None  # the rank of the event, if it can report how an item ended
+    is_partial: bool = False  # the event brings a partial
+    ending: Ending | None = None  # the end that the type reports for the response
+    heeds_status: bool = False  # the `status` of the response is more exact than `ending`
 
 
 _RESPONSES, _IMAGES, _CHAT = "Responses API", "Images API", "chat completions"
-_DELTA = Row(who=_RESPONSES, shape=Shape.RESPONSE)
-_PARTIAL_IMAGE = Row(who=_IMAGES, shape=Shape.IMAGE, is_partial=True)
-_COMPLETED_IMAGE = Row(who=_IMAGES, shape=Shape.IMAGE, witness=Witness.OWN)
-_FAILED_IMAGE = Row(who="grok2api", shape=Shape.IMAGE, witness=Witness.OWN, word=State.FAILED)
+_DELTA = EventRow(Shape.RESPONSE, _RESPONSES)
+_PARTIAL_IMAGE = EventRow(Shape.IMAGE, _IMAGES, is_partial=True)
+_COMPLETED_IMAGE = EventRow(Shape.IMAGE, _IMAGES, witness=Witness.OWN)
+_FAILED_IMAGE = EventRow(Shape.IMAGE, "grok2api", witness=Witness.OWN, word=State.FAILED)
 
 
-def _response(ending: Ending | None, who: str = _RESPONSES, *, heeds_status: bool = False) -> Row:
-    return Row(who=who, shape=Shape.RESPONSE, witness=Witness.SNAPSHOT, ending=ending, heeds_status=heeds_status)
+def _response(ending: Ending | None, sender: str = _RESPONSES, *, heeds_status: bool = False) -> EventRow:
+    return EventRow(Shape.RESPONSE, sender, witness=Witness.SNAPSHOT, ending=ending, heeds_status=heeds_status)
 
 
 # fmt: off
-ROWS: Mapping[str, Row] = MappingProxyType({
+ROWS: Mapping[str, EventRow] = {
     # One image of a response
-    "response.image_generation_call.in_progress":   Row(who=_RESPONSES, shape=Shape.CALL, word=State.IN_PROGRESS),
-    "response.image_generation_call.generating":    Row(who=_RESPONSES, shape=Shape.CALL, word=State.GENERATING),
-    "response.image_generation_call.partial_image": Row(who=_RESPONSES, shape=Shape.CALL, is_partial=True),
-    "response.image_generation_call.completed":     Row(who=_RESPONSES, shape=Shape.CALL, word=State.COMPLETED,
-                                                        witness=Witness.OWN),
-    "response.output_item.added":                   Row(who=_RESPONSES, shape=Shape.ITEM),
-    "response.output_item.done":                    Row(who=_RESPONSES, shape=Shape.ITEM, witness=Witness.DONE),
+    "response.image_generation_call.in_progress":   EventRow(Shape.CALL, _RESPONSES, word=State.IN_PROGRESS),
+    "response.image_generation_call.generating":    EventRow(Shape.CALL, _RESPONSES, word=State.GENERATING),
+    "response.image_generation_call.partial_image": EventRow(Shape.CALL, _RESPONSES, is_partial=True),
+    "response.image_generation_call.completed":     EventRow(Shape.CALL, _RESPONSES, word=State.COMPLETED,
+                                                             witness=Witness.OWN),
+    "response.output_item.added":                   EventRow(Shape.ITEM, _RESPONSES),
+    "response.output_item.done":                    EventRow(Shape.ITEM, _RESPONSES, witness=Witness.DONE),
     # The response as a whole
     "response.created":                             _DELTA,
     "response.queued":                              _DELTA,
@@ -77,53 +74,53 @@ ROWS: Mapping[str, Row] = MappingProxyType({
     "response.done":                                _response(Ending.COMPLETED, "OpenRouter", heeds_status=True),
     "response":                                     _response(None, "Responses API, not streamed", heeds_status=True),
     # Errors
-    "error":                                        Row(who="all", shape=Shape.ERROR, ending=Ending.ERROR),
-    "response.error":                               Row(who="OpenRouter", shape=Shape.ERROR, ending=Ending.ERROR),
-    "upstream_error":                               Row(who="relays", shape=Shape.ERROR, ending=Ending.ERROR),
+    "error":                                        EventRow(Shape.ERROR, "all", ending=Ending.ERROR),
+    "response.error":                               EventRow(Shape.ERROR, "OpenRouter", ending=Ending.ERROR),
+    "upstream_error":                               EventRow(Shape.ERROR, "relays", ending=Ending.ERROR),
     # Images API
     "image_generation.partial_image":               _PARTIAL_IMAGE,
     "image_generation.completed":                   _COMPLETED_IMAGE,
     "image_generation.failed":                      _FAILED_IMAGE,
-    "image_generation.text_chunk":                  Row(who="OpenRouter (SVG)", shape=Shape.IMAGE,
-                                                        word=State.GENERATING),
+    "image_generation.text_chunk":                  EventRow(Shape.IMAGE, "OpenRouter (SVG)", word=State.GENERATING),
     "image_edit.partial_image":                     _PARTIAL_IMAGE,
     "image_edit.completed":                         _COMPLETED_IMAGE,
     "image_edit.failed":                            _FAILED_IMAGE,
-    "images":                                       Row(who="Images API, not streamed", shape=Shape.IMAGES,
-                                                        witness=Witness.OWN),
+    "images":                                       EventRow(Shape.IMAGES, "Images API, not streamed",
+                                                             witness=Witness.OWN),
     # Chat completions with images
-    "chat.completion.chunk":                        Row(who=_CHAT, shape=Shape.CHAT, witness=Witness.OWN),
-    "chat.completion":                              Row(who="chat completions, not streamed", shape=Shape.CHAT,
-                                                        witness=Witness.OWN),
-    # Relays with words of their own
-    "partial":                                      Row(who="exo", shape=Shape.IMAGE, is_partial=True),
-    "final":                                        Row(who="exo", shape=Shape.IMAGE, witness=Witness.OWN),
-    "partial_image":                                Row(who="9router", shape=Shape.IMAGE, is_partial=True),
-    "done":                                         Row(who="9router", shape=Shape.IMAGES, witness=Witness.OWN),
-    # Frameworks that hand on parts of their own
-    "part_start":                                   Row(who="pydantic-ai", shape=Shape.PART),
-    "agent_run_result":                             Row(who="pydantic-ai", shape=Shape.RUN, witness=Witness.SNAPSHOT,
-                                                        ending=Ending.COMPLETED),
-    "AIMessageChunk":                               Row(who="LangChain", shape=Shape.CONTENT, witness=Witness.DONE),
-    "ai":                                           Row(who="LangChain, not streamed", shape=Shape.CONTENT,
-                                                        witness=Witness.DONE),
-})
+    "chat.completion.chunk":                        EventRow(Shape.CHAT, _CHAT, witness=Witness.OWN),
+    "chat.completion":                              EventRow(Shape.CHAT, "chat completions, not streamed",
+                                                             witness=Witness.OWN),
+    # Relays with types of their own
+    "partial":                                      EventRow(Shape.IMAGE, "exo", is_partial=True),
+    "final":                                        EventRow(Shape.IMAGE, "exo", witness=Witness.OWN),
+    "partial_image":                                EventRow(Shape.IMAGE, "9router", is_partial=True),
+    "done":                                         EventRow(Shape.IMAGES, "9router", witness=Witness.OWN),
+    # Frameworks with types of their own
+    "part_start":                                   EventRow(Shape.PART, "pydantic-ai"),
+    "agent_run_result":                             EventRow(Shape.RUN, "pydantic-ai",
+                                                             witness=Witness.SNAPSHOT, ending=Ending.COMPLETED),
+    "AIMessageChunk":                               EventRow(Shape.CONTENT, "LangChain", witness=Witness.DONE),
+    "ai":                                           EventRow(Shape.CONTENT, "LangChain, not streamed",
+                                                             witness=Witness.DONE),
+}
 
-# What the kinds of `part` mean. Drafts and the result come as the same kind, and none of them is numbered.
-PARTS: Mapping[str, Row] = MappingProxyType({
-    "file":                 Row(who="pydantic-ai", shape=Shape.PART, is_partial=True),
-    "builtin-tool-call":    Row(who="pydantic-ai", shape=Shape.PART, word=State.IN_PROGRESS),
-    "builtin-tool-return":  Row(who="pydantic-ai", shape=Shape.PART, witness=Witness.OWN),
-})
+# The meaning of each kind of `part`. Drafts and the result have the same kind, and no number.
+PARTS: Mapping[str, EventRow] = {
+    "file":                 EventRow(Shape.PART, "pydantic-ai", is_partial=True),
+    "builtin-tool-call":    EventRow(Shape.PART, "pydantic-ai", word=State.IN_PROGRESS),
+    "builtin-tool-return":  EventRow(Shape.PART, "pydantic-ai", witness=Witness.OWN),
+}
 
-# Objects that only carry the service's own event: the field that tells, its value (None: any), and the event in it.
-WRAPPERS: tuple[tuple[str, str | None, str], ...] = (
-    ("type", "raw_response_event", "data"),                     # openai-agents
-    ("type", "UNKNOWN", "raw"),                                 # OpenRouter's SDKs, of what their schema does not have
-    ("raw_representation", None, "raw_representation"),         # agent-framework
-)
+# Objects that only carry the service's own event: their type, which has no row above, and the member with the event.
+CARRIERS: Mapping[str | None, str] = {
+    "raw_response_event": "data",  # openai-agents
+    "UNKNOWN":            "raw",   # OpenRouter's SDKs, for events that their schema lacks
+}
+CARRIER = "raw_representation"     # the same member in an object of any other type: agent-framework
 
-# A message without a `type` is what its first field in this list says: (field, value or None for any, row above).
+# The type of a message without a `type`, by the first field of this list that the message has:
+# (field, value or None for any value, type).
 WITHOUT_TYPE: tuple[tuple[str, str | None, str], ...] = (
     ("object", "response", "response"),
     ("object", "chat.completion.chunk", "chat.completion.chunk"),
@@ -131,37 +128,37 @@ WITHOUT_TYPE: tuple[tuple[str, str | None, str], ...] = (
     ("error", None, "error"),
     ("data", None, "images"),
     ("choices", None, "chat.completion.chunk"),
-    ("contents", None, "contents"),  # agent-framework's own, without a service's event in it
+    ("contents", None, "contents"),  # agent-framework's own event, which carries none of the service
 )
-TYPE_NAMES = ("type", "Type", "event_kind")  # where a message says what it is; the last is pydantic-ai's
+TYPE_NAMES = ("type", "Type", "event_kind")  # the members that hold the type; the last is pydantic-ai's
 
-GREATEST_NUMBER = 2**53  # of an index or a sequence number: beyond it a JSON number may stand for its neighbour
+GREATEST_NUMBER = 2**53  # of an index or a sequence number; a larger JSON number is not exact
 
-# Which members of `output` are images; all others are text, reasoning and tools. For some an id is optional: such an
-# item without one goes by its place.
+# The types of members of `output` that are images; all others are text, reasoning and tools. An item whose id is
+# optional and missing is named by its place.
 ITEM_TYPES = frozenset({"image_generation_call", "openrouter:image_generation"})
-CONTENT_TYPES = ITEM_TYPES | {"image"}  # of LangChain's blocks
+CONTENT_TYPES = ITEM_TYPES | {"image"}  # types of LangChain's blocks
 ID_IS_OPTIONAL = frozenset({"openrouter:image_generation"})
 
-# Words of `status`. Whatever else stands there says nothing.
-STATUSES: Mapping[str, State] = MappingProxyType({
+# The values of `status` that are read; any other value is ignored.
+STATUSES: Mapping[str, State] = {
     "in_progress": State.IN_PROGRESS,
     "generating":  State.GENERATING,
     "completed":   State.COMPLETED,
     "failed":      State.FAILED,
     "incomplete":  State.INCOMPLETE,
     "cancelled":   State.INCOMPLETE,
-})
-ENDINGS: Mapping[State, Ending] = MappingProxyType({
+}
+ENDINGS: Mapping[State, Ending] = {
     State.COMPLETED:  Ending.COMPLETED,
     State.INCOMPLETE: Ending.INCOMPLETE,
     State.FAILED:     Ending.FAILED,
-})
+}
 
-Path = str | tuple[str | int, ...]
+Spelling = str | tuple[str | int, ...]
 
-# Where else a field may stand when a service does not use its documented name: other names, or paths of names.
-OTHER_NAMES: Mapping[str, tuple[Path, ...]] = MappingProxyType({
+# Other places of a field, for services that do not use its documented name: names, or paths of names.
+OTHER_NAMES: Mapping[str, tuple[Spelling, ...]] = {
     "item_id":             (("item", "id"),),                                    # relays that send the item itself
     "revised_prompt":      ("prompt",),                                          # xAI, OpenRouter
     "partial_image_index": ("partial_index", "index"),                           # exo; 9router, grok2api
@@ -174,9 +171,10 @@ OTHER_NAMES: Mapping[str, tuple[Path, ...]] = MappingProxyType({
     "b64":                 (("content", "base64"), ("content", "data"),          # pydantic-ai, and as JSON
                             "base64"),                                           # LangChain
     "status":              (("content", "status"),),                             # pydantic-ai
-})
+    "parts":               (("result", "response", "parts"),),                   # pydantic-ai
+}
 
-# The fields in which a picture may stand, as base64, as a data: URL, or as a URL; the first that is not empty counts.
+# The fields that can hold a picture, as base64, as a data: URL, or as a URL; the first that is not empty counts.
 PICTURE_NAMES = (
     "partial_image_b64",  # a partial only
     "b64_json", "result",                                          # the Images API; the Responses API
@@ -187,12 +185,12 @@ PICTURE_NAMES = (
 
 
 class Signal(NamedTuple):
-    """What an event means for one item."""
+    """The meaning of an event for one item."""
 
-    details: Mapping[str, Any]  # output_index, revised_prompt, usage, url, as far as they were said
+    details: Mapping[str, Any]  # output_index, revised_prompt, usage and url, those that the event has
     item_id: str | None = None
-    is_unnamed: bool = False  # the item has no name: it is the image under way …
-    number: int | None = None  # … or the one of this number, counted from 0
+    is_unnamed: bool = False  # the service names no items: it is the current image …
+    number: int | None = None  # … or the image with this number, counted from 0
     word: State | None = None
     witness: Witness | None = None
     payload: Payload | None = None
@@ -200,7 +198,7 @@ class Signal(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What an event means: for each of its items, and for the response."""
+    """The meaning of an event: for each of its items, and for the response."""
 
     event_type: str
     sequence_number: float | None = None

@@ -1,12 +1,13 @@
-"""From the typed event to its meaning: a signal for each of its items, and what it says of the response.
+"""Turns an event into its meaning: a signal for each of its items, and its message about the response.
 
-Knows: where in each shape of message its items stand. Must not know: pydantic, JSON, what is held of an item.
+The place of the items in each shape of message is written here, once.
+Must not know: pydantic, JSON, the facts that are stored of an item.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import ProviderError
 from ..frames.base64_json import Decoded, url_prefix
@@ -20,71 +21,70 @@ from .dialects import (
     PARTS,
     ROWS,
     STATUSES,
+    EventRow,
     Reading,
-    Row,
     Shape,
     Signal,
 )
-from .events import (
-    ChatEvent,
-    ContentEvent,
-    ErrorEvent,
-    Event,
-    ImageCallEvent,
-    ImageEvent,
-    ImagesEvent,
-    OutputItem,
-    OutputItemEvent,
-    Part,
-    PartEvent,
-    Response,
-    ResponseEvent,
-    RunEvent,
-    Said,
+from .fields import (
+    ChatEventFields,
+    ContentEventFields,
+    ErrorEventFields,
+    EventFields,
+    ImageCallFields,
+    ImageEventFields,
+    ImagesEventFields,
+    ItemFields,
+    OutputItemEventFields,
+    OutputItemFields,
+    PartEventFields,
+    PartFields,
+    ResponseEventFields,
+    ResponseFields,
+    RunEventFields,
 )
 
 _T = TypeVar("_T")
 
 
-def read(event: Event) -> Reading:
-    """What `event` means for its items and for its response."""
+def read(event: EventFields) -> Reading:
+    """Return the meaning of `event` for its items and for its response."""
     kind = event.type or ""
     row = ROWS.get(kind)
     if row is None:
-        return Reading(
-            event_type=kind,
-            sequence_number=event.sequence_number,
-            response_id=event.response_id,
-            is_for_us=False,
-        )
-    signals = tuple(_SIGNALS[row.shape](event, row))
-    reading = Reading(
-        event_type=kind,
-        sequence_number=event.sequence_number,
-        response_id=_response_id_of(event),
-        is_for_us=bool(signals) or row.shape not in _MAY_BE_TEXT,
-        signals=signals,
-        ending=row.ending,
-    )
-    match event:
-        case ErrorEvent():
-            said = event.error or {"code": event.code, "message": event.message, "param": event.param}
-            if isinstance(said, dict) and event.message and not said.get("message"):
-                said = {**said, "message": event.message}
-            return reading._replace(error=_provider_error(said))
-        case ChatEvent(error=said) if said:
-            return reading._replace(ending=Ending.ERROR, error=_provider_error(said), is_for_us=True)
-        case ResponseEvent(response=Response() as response) if row.witness:
-            return _with_response(reading, response, row)
-    return reading
+        return Reading(kind, event.sequence_number, event.response_id, is_for_us=False)
+    find, complete, may_be_text = _RULES[row.shape]
+    signals = tuple(find(event, row))
+    is_for_us = bool(signals) or not may_be_text
+    reading = Reading(kind, event.sequence_number, event.response_id, is_for_us, signals, row.ending)
+    return complete(event, row, reading) if complete else reading
 
 
-def _response_id_of(event: Event) -> str | None:
-    own = event.response.id if isinstance(event, ResponseEvent) and event.response else None
-    return own or event.response_id
+# ---- the response
 
 
-def _with_response(reading: Reading, response: Response, row: Row) -> Reading:
+def _with_error(event: ErrorEventFields, _row: EventRow, reading: Reading) -> Reading:
+    said = event.error or {"code": event.code, "message": event.message, "param": event.param}
+    if isinstance(said, dict) and event.message and not said.get("message"):
+        said = {**said, "message": event.message}
+    return reading._replace(error=_provider_error(said))
+
+
+def _with_chat_error(event: ChatEventFields, _row: EventRow, reading: Reading) -> Reading:
+    if not event.error:
+        return reading
+    return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
+
+
+def _with_response(event: ResponseEventFields, row: EventRow, reading: Reading) -> Reading:
+    response = event.response
+    if response is None:
+        return reading
+    reading = reading._replace(response_id=response.id or event.response_id)
+    return _with_outcome(response, row, reading) if row.witness else reading
+
+
+def _with_outcome(response: ResponseFields, row: EventRow, reading: Reading) -> Reading:
     status = STATUSES.get(response.status or "") if row.heeds_status else None
     error = _provider_error(response.error) if response.error else None
     reason = (response.incomplete_details or {}).get("reason") or (error and error.message)
@@ -95,34 +95,37 @@ def _with_response(reading: Reading, response: Response, row: Row) -> Reading:
     )
 
 
-def _call_signals(event: ImageCallEvent, row: Row) -> Iterable[Signal]:
+# ---- the items
+
+
+def _call_signals(event: ImageCallFields, row: EventRow) -> Iterable[Signal]:
     index = event.partial_image_index
-    yield _signal(event, row, event, item_id=event.item_id, output_index=event.output_index, index=index)
+    return (_signal(event, row, event, item_id=event.item_id, output_index=event.output_index, index=index),)
 
 
-def _item_signals(event: OutputItemEvent, row: Row) -> Iterable[Signal]:
+def _item_signals(event: OutputItemEventFields, row: EventRow) -> Iterable[Signal]:
     if event.item and event.item.type in ITEM_TYPES:
         item_id = _id_of(event.item, event.output_index)
         yield _signal(event, row, event.item, item_id=item_id, output_index=event.output_index)
 
 
-def _id_of(item: OutputItem, output_index: float | None) -> str | None:
+def _id_of(item: OutputItemFields, output_index: float | None) -> str | None:
     if item.id is None and item.type in ID_IS_OPTIONAL and output_index is not None:
         return f"output-{output_index}"
     return item.id
 
 
-def _response_signals(event: ResponseEvent, row: Row) -> Iterable[Signal]:
+def _response_signals(event: ResponseEventFields, row: EventRow) -> Iterable[Signal]:
     if not (row.witness and event.response):
         return
     images = [(at, item) for at, item in enumerate(event.response.output) if item and item.type in ITEM_TYPES]
-    # The usage is that of all images together: with one it is that one's, with several it is nobody's.
+    # The usage is the sum for all images, so it belongs to an image only if there is one.
     usage = (event.response.tool_usage or {}).get("image_gen") if len(images) == 1 else None
     for output_index, item in images:
         yield _signal(event, row, item, item_id=_id_of(item, output_index), output_index=output_index, usage=usage)
 
 
-def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
+def _image_signals(event: ImageEventFields, row: EventRow) -> Iterable[Signal]:
     number = None if event.image_index is None else int(event.image_index)
     yield _signal(
         event,
@@ -136,72 +139,78 @@ def _image_signals(event: ImageEvent, row: Row) -> Iterable[Signal]:
     )
 
 
-def _images_signals(event: ImagesEvent, row: Row) -> Iterable[Signal]:
+def _images_signals(event: ImagesEventFields, row: EventRow) -> Iterable[Signal]:
     usage = event.usage if len(event.data) == 1 else None
     for image in filter(None, event.data):
-        claims = {"output_format": image.output_format or event.output_format, "size": image.size or event.size}
-        yield _signal(event, row, image.model_copy(update=claims), is_unnamed=True, usage=usage)
+        yield _signal(event, row, image, is_unnamed=True, usage=usage, claims=event)
 
 
 def _numbered(first: float | None, images: Iterable[_T]) -> Iterator[tuple[int | None, _T]]:
-    """Yield the images with their numbers, counted from `first`; with None where no number is given."""
+    """Yield the images with their numbers, counted from `first`; with None if `first` is None."""
     for at, image in enumerate(images):
         yield None if first is None else int(first) + at, image
 
 
-def _chat_signals(event: ChatEvent, row: Row) -> Iterable[Signal]:
+def _chat_signals(event: ChatEventFields, row: EventRow) -> Iterable[Signal]:
     choices = tuple(filter(None, event.choices))
     pieces = [image for choice in choices if choice.delta for image in choice.delta.pictures()]
     for number, image in _numbered(event.image_index, pieces):
         yield _signal(event, row, image, is_unnamed=True, number=number)
-    # A whole message repeats what its pieces brought: its pictures go by their number.
+    # A whole message repeats the pictures of its pieces, so they are counted from 0.
     whole = [image for choice in choices if choice.message for image in choice.message.pictures()]
     for number, image in enumerate(whole):
         yield _signal(event, row, image, is_unnamed=True, number=number)
 
 
-def _part_signals(event: PartEvent, _row: Row) -> Iterable[Signal]:
+def _part_signals(event: PartEventFields, _row: EventRow) -> Iterable[Signal]:
     part = event.part
     row = PARTS.get((part and part.part_kind) or "")
     if part and row and (_is_picture(part) or part.tool_name == "image_generation"):
         yield _signal(event, row, part, item_id=part.id or part.tool_call_id)
 
 
-def _run_signals(event: RunEvent, row: Row) -> Iterable[Signal]:
+def _run_signals(event: RunEventFields, row: EventRow) -> Iterable[Signal]:
     for part in filter(None, event.parts):
         if _is_picture(part):
             yield _signal(event, row, part, item_id=part.id)
 
 
-def _is_picture(part: Part) -> bool:
+def _is_picture(part: PartFields) -> bool:
     return part.part_kind == "file" and (part.media_type or "").startswith("image/")
 
 
-def _content_signals(event: ContentEvent, row: Row) -> Iterable[Signal]:
+def _content_signals(event: ContentEventFields, row: EventRow) -> Iterable[Signal]:
     for block in filter(None, event.content):
         if block.type in CONTENT_TYPES:
             yield _signal(event, row, block, item_id=block.id)
 
 
-_SIGNALS: dict[Shape, Callable[[Any, Row], Iterable[Signal]]] = {
-    Shape.CALL: _call_signals,
-    Shape.ITEM: _item_signals,
-    Shape.RESPONSE: _response_signals,
-    Shape.IMAGE: _image_signals,
-    Shape.IMAGES: _images_signals,
-    Shape.CHAT: _chat_signals,
-    Shape.PART: _part_signals,
-    Shape.RUN: _run_signals,
-    Shape.CONTENT: _content_signals,
-    Shape.ERROR: lambda event, row: (),
+class _Rule(NamedTuple):
+    """How messages of one shape are read."""
+
+    find: Callable[[Any, EventRow], Iterable[Signal]]  # the signals of its items
+    complete: Callable[[Any, EventRow, Reading], Reading] | None = None  # adds the facts about the response
+    may_be_text: bool = False  # without a signal it does not concern images
+
+
+_RULES: dict[Shape, _Rule] = {
+    Shape.CALL: _Rule(_call_signals),
+    Shape.ITEM: _Rule(_item_signals, may_be_text=True),
+    Shape.RESPONSE: _Rule(_response_signals, _with_response),
+    Shape.IMAGE: _Rule(_image_signals),
+    Shape.IMAGES: _Rule(_images_signals),
+    Shape.CHAT: _Rule(_chat_signals, _with_chat_error, may_be_text=True),
+    Shape.PART: _Rule(_part_signals, may_be_text=True),
+    Shape.RUN: _Rule(_run_signals),
+    Shape.CONTENT: _Rule(_content_signals, may_be_text=True),
+    Shape.ERROR: _Rule(lambda event, row: (), _with_error),
 }
-_MAY_BE_TEXT = frozenset({Shape.ITEM, Shape.CHAT, Shape.PART, Shape.CONTENT})
 
 
 def _signal(
-    event: Event,
-    row: Row,
-    said: Said,
+    event: EventFields,
+    row: EventRow,
+    said: ItemFields,
     *,
     item_id: str | None = None,
     output_index: float | None = None,
@@ -209,45 +218,68 @@ def _signal(
     number: int | None = None,
     index: float | None = None,
     usage: Mapping[str, Any] | None = None,
+    claims: ItemFields | None = None,
 ) -> Signal:
-    status = STATUSES.get(said.status or "")
-    if not (status is State.FAILED and row.witness):
-        status = row.word or status
+    """Return the signal in `said`. `claims`: the fields that claim a format and a size if `said` does not."""
+    witness = row.witness
+    status = STATUSES.get(said.status) if said.status else None
+    word = row.word if row.word and not (status is State.FAILED and witness) else status
     picture, link = said.picture_and_link(is_partial=row.is_partial)
-    details = {
-        "output_index": output_index,
-        "revised_prompt": said.revised_prompt,
-        "usage": usage or said.usage,
-        "url": link,
-    }
-    # A message that exists to bring a picture and has none is trouble; others may have one.
-    is_missing = (row.is_partial or (is_unnamed and row.witness is not None)) and not link
+    # An event that exists to bring a picture and has none is an anomaly; other events can do without.
+    is_missing = not link and (row.is_partial or (is_unnamed and witness is not None))
     payload = None
-    if picture or is_missing:
-        payload = Payload(
-            base64=picture or "",
-            event_type=event.type or "",
-            sequence_number=event.sequence_number,
-            index=index,
-            is_final=not row.is_partial,
-            claimed_format=said.output_format or said.media_type or _media_type(picture),
-            claimed_size=said.size,
-        )
+    if (picture or is_missing) and (row.is_partial or witness):
+        payload = _payload(event, said, picture or "", index=index, is_final=not row.is_partial, claims=claims or said)
     return Signal(
-        item_id=item_id,
-        is_unnamed=is_unnamed,
-        number=number,
-        word=status if row.witness or status is State.GENERATING else None,
-        witness=row.witness,
-        payload=payload if row.is_partial or row.witness else None,
-        error=_provider_error(said.error) if said.error else None,
-        details={name: value for name, value in details.items() if value is not None},
+        _details(said, output_index, usage, link),
+        item_id,
+        is_unnamed,
+        number,
+        word if witness or word is State.GENERATING else None,
+        witness,
+        payload,
+        _provider_error(said.error) if said.error else None,
     )
 
 
-def _media_type(picture: str | Decoded | None) -> str | None:
-    """What a data: URL says of the picture in it."""
-    prefix = url_prefix(picture) if picture else ""
+def _details(
+    said: ItemFields, output_index: float | None, usage: Mapping[str, Any] | None, link: str | None
+) -> dict[str, Any]:
+    details: dict[str, Any] = {}
+    if output_index is not None:
+        details["output_index"] = output_index
+    if said.revised_prompt is not None:
+        details["revised_prompt"] = said.revised_prompt
+    if (usage := usage or said.usage) is not None:
+        details["usage"] = usage
+    if link is not None:
+        details["url"] = link
+    return details
+
+
+def _payload(
+    event: EventFields,
+    said: ItemFields,
+    base64: str | Decoded,
+    *,
+    index: float | None,
+    is_final: bool,
+    claims: ItemFields,
+) -> Payload:
+    return Payload(
+        base64=base64,
+        event_type=event.type or "",
+        sequence_number=event.sequence_number,
+        index=index,
+        is_final=is_final,
+        claimed_format=said.output_format or claims.output_format or said.media_type or _media_type(base64),
+        claimed_size=said.size or claims.size,
+    )
+
+
+def _media_type(picture: str | Decoded) -> str | None:
+    """Return the media type of an image in a data: URL."""
+    prefix = url_prefix(picture)
     return prefix[5:].partition(";")[0] if prefix[:11].lower() == "data:image/" else None
 
 

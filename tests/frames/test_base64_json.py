@@ -1,5 +1,4 @@
-"""JSON whose base64 is decoded where it stands: the same values, whatever the text is, and nothing else for whom it is
-no picture."""
+"""Base64 that is decoded in place gives the same values as its text, and a field that is no picture gets the text."""
 
 from __future__ import annotations
 
@@ -26,9 +25,11 @@ from imgassemble.frames.base64_json import Decoded, load_decoded, load_json
 from imgassemble.simulator import Order, play
 from imgassemble.simulator.answers import Api
 from imgassemble.wire.dialects import OTHER_NAMES, ROWS
-from imgassemble.wire.events import _MODELS, OutputItem, Part, Response, parse_event, read_event
+from imgassemble.wire.events import parse_event, typed_event
+from imgassemble.wire.fields import FIELDS_OF_SHAPES, OutputItemFields, PartFields, ResponseFields
+from imgassemble.wire.reader import read_event
 
-_SHORT = 8  # what counts as long here
+_SHORT = 8  # bytes that count as long in these tests
 _SHORT_TEXT = b64encode(b"a picture").decode()
 _LONG_TEXT = b64encode(bytes(range(256)) * 400).decode()  # 136 KB, as a small picture has
 
@@ -77,7 +78,7 @@ def test_the_values_are_those_of_the_text(value: Any, separators: tuple[str, str
 )
 @example({"a": "A" * 12}, [(5, 0, b"\\")])
 @example({"a": "A" * 12}, [(9, 1, b"\xff")])
-def test_what_is_no_json_is_none_either_way_and_in_the_same_words(
+def test_text_that_is_not_json_gives_the_same_error_either_way(
     value: Any, changes: list[tuple[int, int, bytes]]
 ) -> None:
     text = json.dumps(value).encode()
@@ -95,7 +96,7 @@ def _told(load: Any, text: bytes) -> Any:
         return str(error)
 
 
-def test_long_base64_is_decoded_where_it_stands_and_short_is_not() -> None:
+def test_long_base64_is_decoded_in_place_and_short_is_not() -> None:
     short = _LONG_TEXT[: 4 * 1024]
     text = json.dumps({"a": _LONG_TEXT, "b": [{"c": _LONG_TEXT}], "d": short, "e": "é" + _LONG_TEXT, "f": 1}).encode()
     read = load_decoded(text)
@@ -107,17 +108,17 @@ def test_long_base64_is_decoded_where_it_stands_and_short_is_not() -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_bytes_of_any_kind_are_read_and_then_let_go_of(kind: Any) -> None:
+def test_bytes_of_any_kind_are_read_and_released(kind: Any) -> None:
     data = bytearray(json.dumps({"result": _LONG_TEXT}).encode())
     assert load_decoded(kind(data))["result"].data == b64decode(_LONG_TEXT)
-    data.clear()  # what is still looked at cannot be
+    data.clear()  # bytes that are still referenced cannot be cleared
 
 
-def test_of_a_text_the_values_are_texts() -> None:
+def test_the_values_of_a_text_are_texts() -> None:
     assert load_decoded(json.dumps({"result": _LONG_TEXT})) == {"result": _LONG_TEXT}
 
 
-def test_of_a_large_event_no_text_is_made() -> None:
+def test_a_large_event_is_never_made_a_text() -> None:
     picture = bytes(1_000_000)
     text = json.dumps({"type": "response", "result": b64encode(picture).decode()}).encode()
     tracemalloc.start()
@@ -130,7 +131,7 @@ def test_of_a_large_event_no_text_is_made() -> None:
     assert peak < 1.1 * len(picture)
 
 
-def test_a_value_is_had_as_deep_as_a_caller_can_be() -> None:
+def test_deep_values_are_read_near_the_limit_of_recursion() -> None:
     text = (b'{"x":' * 150) + json.dumps(_LONG_TEXT).encode() + b"}" * 150
 
     def at_depth(depth: int) -> Any:
@@ -140,7 +141,7 @@ def test_a_value_is_had_as_deep_as_a_caller_can_be() -> None:
     assert as_text(at_depth(0)) == as_text(at_depth(room - 80)) == load_json(text)
 
 
-# ---- to whom it is no picture, it is the text that was sent
+# ---- a field that is no picture gets the text that was sent
 
 
 def test_a_long_text_that_is_no_picture_stays_a_text() -> None:
@@ -154,34 +155,35 @@ def test_a_long_text_that_is_no_picture_stays_a_text() -> None:
         },
     }
     text = json.dumps(event).encode()
-    assert read_event(text, load_decoded) == parse_event(event)
+    assert typed_event(read_event(text, load_decoded)) == parse_event(event)
     error = {"type": "error", "error": {"message": _LONG_TEXT, "code": "x"}}
-    assert read_event(json.dumps(error).encode(), load_decoded) == parse_event(error)
+    assert typed_event(read_event(json.dumps(error).encode(), load_decoded)) == parse_event(error)
 
 
 _NAMES = {
-    *(name for model in _MODELS.values() for name in model.model_fields),
-    *OutputItem.model_fields, *Response.model_fields, *Part.model_fields, *OTHER_NAMES, "object",
+    *(name for kind in (*FIELDS_OF_SHAPES.values(), OutputItemFields, ResponseFields, PartFields)
+      for base in kind.__mro__ for name in inspect.get_annotations(base)),
+    *OTHER_NAMES, "object",
     *(path for paths in OTHER_NAMES.values() for path in paths if isinstance(path, str)),
     *(part for paths in OTHER_NAMES.values() for path in paths if isinstance(path, tuple) for part in path[:1]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(map(str, _NAMES)))
-def test_base64_in_any_member_is_what_its_text_is(name: str) -> None:
+def test_base64_in_any_member_gives_the_same_as_its_text(name: str) -> None:
     url = "data:image/png;base64," + _SHORT_TEXT
     for kind, text in product(ROWS, (_SHORT_TEXT, url)):
         for inner in ({name: text}, {"item": {"type": "image_generation_call", "id": "a", name: text}}):
             event = {"type": kind} | inner
             with _long_is_short():
                 read = read_event(json.dumps(event).encode(), load_decoded)
-            assert as_text(read.model_dump(warnings=False)) == parse_event(event).model_dump()
+            assert as_text(typed_event(read).model_dump(warnings=False)) == parse_event(event).model_dump()
             with _long_is_short():
                 told = [str(update) for update in Assembler().feed(json.dumps(event).encode())]
             assert told == [str(update) for update in Assembler().feed(event)]
 
 
-def test_an_event_that_is_asked_for_is_plain() -> None:
+def test_a_typed_event_holds_texts_only() -> None:
     event = samples.partial("ig_1", 0, content=_LONG_TEXT)
     read = parse_event(json.dumps(event).encode())
     assert read == parse_event(event)
@@ -204,7 +206,7 @@ _URLS = {
 
 
 @pytest.mark.parametrize("url", _URLS.values(), ids=_URLS)
-def test_a_data_url_says_the_same_as_text_and_decoded(url: str) -> None:
+def test_a_data_url_gives_the_same_as_text_and_decoded(url: str) -> None:
     image = {"image_url": {"url": url}}
     for message in ({"images": [image]}, {"content": [image]}, {"content": url}, {"content": f"here: {url} there"}):
         event = {"object": "chat.completion", "choices": [{"message": message}]}
@@ -218,7 +220,7 @@ def test_a_data_url_says_the_same_as_text_and_decoded(url: str) -> None:
 def test_bytes_give_the_frames_that_their_events_give(api: Api) -> None:
     body = b"".join(play(Order(api=api, size=(512, 512))).body)
     events = list(open_events(BytesIO(body)))
-    assert json.loads(json.dumps(events)) == events  # who asks for events has them as they were sent
+    assert json.loads(json.dumps(events)) == events  # callers of open_events get the events as they were sent
     from_events, from_bytes = assemble(events), assemble([body])
     assert from_events.items == from_bytes.items
     assert all(item.final for item in from_bytes.items.values())

@@ -1,4 +1,4 @@
-"""The recipe of docs/dialects.md, followed to the letter on a copy of the package, gives what it promises."""
+"""The recipe of docs/dialects.md, applied to a copy of the package, makes it read the stream of the example."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def block(language: str) -> str:
 
 
 def additions() -> tuple[dict[str, str], dict[str, str]]:
-    """The rows, and the names with `…` for those that stand there, each as the recipe writes it."""
+    """The rows and the names, each as the recipe writes it; `…` stands for the names that are there already."""
     lines = [line for line in block("text").splitlines() if line]
     pairs = {line.partition(":")[0].strip('"'): line.partition(":")[2].strip().removesuffix(",") for line in lines}
-    rows = {name: text for name, text in pairs.items() if text.startswith("Row(")}
+    rows = {name: text for name, text in pairs.items() if text.startswith("EventRow(")}
     return rows, {name: text for name, text in pairs.items() if name not in rows}
 
 
 def added(source: str) -> str:
-    """The source of imgassemble/dialects.py with the rows and the names put where they go."""
+    """The source of imgassemble/wire/dialects.py with the rows and the names added."""
     rows, names = additions()
     original = source
     tables = {
-        node.target.id: node.value.args[0]
+        node.target.id: node.value
         for node in ast.parse(source).body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Call)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Dict)
     }
     for name, text in names.items():
         before = ast.get_source_segment(original, members(tables["OTHER_NAMES"])[name]) or ""
@@ -66,7 +66,7 @@ def added(source: str) -> str:
 
 
 def members(table: ast.expr) -> dict[str, ast.expr]:
-    """The members of a table as they are written."""
+    """The members of a table, as written."""
     assert isinstance(table, ast.Dict)
     return {ast.literal_eval(key): value for key, value in zip(table.keys, table.values, strict=True) if key}
 
@@ -79,7 +79,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path(imgassemble.__file__).parent, root / "imgassemble", ignore=shutil.ignore_patterns("__pycache__")
     )
     shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns("*.png"))
-    table = root / "imgassemble" / "dialects.py"
+    table = root / "imgassemble" / "wire" / "dialects.py"
     table.write_text(added(table.read_text()))
     return root
 
@@ -108,7 +108,7 @@ def test_the_recipe_shows_two_rows_and_two_names() -> None:
     assert (list(rows), list(names)) == (["studio.preview", "studio.done"], ["partial_image_index", "b64_json"])
 
 
-def test_the_example_stream_is_read_by_a_package_with_the_rows(copy: Path) -> None:
+def test_a_package_with_the_rows_reads_the_example_stream(copy: Path) -> None:
     said: dict[str, Any] = json.loads(run(copy, "-c", READ, str(stream(copy))))
     ((state, partials, final, anomalies),) = said.values()
     assert (state, anomalies) == ("completed", [])
@@ -116,20 +116,20 @@ def test_the_example_stream_is_read_by_a_package_with_the_rows(copy: Path) -> No
     assert b64decode(final.partition(",")[2]) == RESULT
 
 
-def test_without_the_rows_the_example_stream_is_passed_over(copy: Path) -> None:
+def test_a_package_without_the_rows_ignores_the_example_stream(copy: Path) -> None:
     code = "import sys; from imgassemble import *; print(assemble(open_events(sys.argv[1])).outcome)"
     assert run(ROOT, "-c", code, str(stream(copy))) == "no_image\n"
 
 
-def test_a_page_drawn_after_it_has_the_rows_and_the_names(copy: Path) -> None:
+def test_a_page_that_is_drawn_again_has_the_rows_and_the_names(copy: Path) -> None:
     run(copy, "docs/dialects.py")
     page = (copy / "docs" / "dialects.md").read_text()
-    assert "| `studio.preview` | Studio | the message itself: the image under way" in page
+    assert "| `studio.preview` | Studio | the message itself: the current image" in page
     assert "`index`, `step` |" in page
     assert "`data.0.b64_json`, `picture.base64` |" in page
 
 
-def test_the_streams_of_all_others_are_read_as_before(copy: Path) -> None:
+def test_the_streams_of_all_other_services_are_read_as_before(copy: Path) -> None:
     code = """
 import json, sys
 from pathlib import Path

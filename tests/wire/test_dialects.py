@@ -1,4 +1,4 @@
-"""The dialects' table: the page drawn from it, and that what a service or a relay says comes out as it was sent."""
+"""The page about dialects is drawn from their table, and each service's pictures come out as they were sent."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def order_of(api: str, dialect: str, **more: Any) -> Order:
 
 
 def assembler_of(order: Order) -> Assembler:
-    """As a user of this service makes it: the ids of Copilot change with every event."""
+    """Return an assembler as a user of this service makes it: the ids of Copilot change with every event."""
     return Assembler(key_by="output_index" if DIALECTS[order.dialect].ids == "rotating" else "item_id")
 
 
@@ -132,7 +132,7 @@ NUMBERED: list[tuple[Api, str]] = [
 
 
 class LineBrokeError(Exception):
-    """What a client raises where the connection breaks."""
+    """The error that a client raises if the connection breaks."""
 
 
 def broken(body: tuple[bytes, ...]) -> Iterator[bytes]:
@@ -141,7 +141,7 @@ def broken(body: tuple[bytes, ...]) -> Iterator[bytes]:
 
 
 def went_on(order: Order, cut: str) -> Result:
-    """What comes of a stream that is cut by this fault and resumed where the cursor says."""
+    """Return the result of a stream that is cut by this fault and resumed at the cursor."""
     assembler, made = assembler_of(order), play(replace(order, faults=(cut,)))
     with pytest.raises(LineBrokeError):
         assembled(broken(made.body), assembler)
@@ -169,7 +169,7 @@ def test_a_stream_that_is_resumed_inside_an_event_gives_the_same(api: str, diale
 
 
 @pytest.mark.parametrize(("api", "dialect"), NUMBERED)
-def test_a_resumed_stream_may_repeat_what_was_heard(api: str, dialect: str) -> None:
+def test_a_resumed_stream_may_repeat_earlier_events(api: str, dialect: str) -> None:
     order = order_of(api, dialect, items=2)
     whole, sent = assembled(play(order).body, assembler_of(order)), play(order)
     for number in range(len(sent.events) + 1):
@@ -193,7 +193,7 @@ def test_a_service_that_numbers_nothing_has_no_cursor(dialect: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Gives:
-    """What must come of one image."""
+    """The expected facts of one image."""
 
     state: str = "completed"
     final: bytes | None = None
@@ -205,7 +205,7 @@ class Gives:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A stream, and what must come of it; `error`: a piece of its sentence."""
+    """A stream and its expected result; `error`: a piece of its sentence."""
 
     sent: list[Any]  # events, or pieces of a body
     items: Mapping[str, Gives] = field(default_factory=dict)
@@ -731,7 +731,7 @@ def test_a_url_is_found_under_each_name(name: str) -> None:
 
 @pytest.mark.parametrize("nothing", [None, ""])
 @pytest.mark.parametrize("name", ["image_b64", "imageB64", "b64_json", "image_result_b64", "data.0.b64_json"])
-def test_a_name_without_a_picture_hides_no_name_with_one(name: str, nothing: str | None) -> None:
+def test_an_empty_field_hides_no_other_field_with_a_picture(name: str, nothing: str | None) -> None:
     item = {"id": "ig_1", "type": "image_generation_call", "result": nothing, **nested(name, b64(A))}
     assert gives_of(assembled([item_done(item)]).items["ig_1"]) == Gives(final=A)
 
@@ -760,30 +760,30 @@ def test_a_url_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("query", ["X-Goog-Signature=" + "0123456789abcdef" * 32, "&".join(["k=v%2F"] * 300)])
-def test_a_url_is_kept_whole_for_it_may_be_all_that_there_is(query: str) -> None:
+def test_a_url_is_kept_whole(query: str) -> None:
     link = f"https://storage.example/otter.png?{query}"
     assert assembled([done(content=link)]).items["ig_1"].url == link
 
 
-def test_a_url_that_no_server_takes_is_none() -> None:
+def test_a_url_that_is_too_long_for_servers_is_ignored() -> None:
     link = "https://storage.example/" + "x/" * 5_000
     assert assembled([done(content=link)]).items["ig_1"].url is None
 
 
-def test_usage_that_is_repeated_in_full_is_told_once() -> None:
+def test_usage_that_is_repeated_in_full_belongs_to_the_first_image() -> None:
     usage = {"total_tokens": 488, "input_tokens": 16}
     result = assembled([image_completed(picture, usage=usage) for picture in (A, B, C)])
     told = [item.usage for item in result.items.values()]
     assert told == [usage, None, None]
 
 
-def test_usage_of_their_own_is_told_of_each() -> None:
+def test_different_usage_belongs_to_each_image() -> None:
     result = assembled([image_completed(A, usage={"total_tokens": at}) for at in (1, 2)])
     assert [item.usage for item in result.items.values()] == [{"total_tokens": 1}, {"total_tokens": 2}]
 
 
 @pytest.mark.parametrize("api", ["images", "router-images"])
-def test_the_usage_of_a_streamed_request_is_told_of_its_first_image(api: str) -> None:
+def test_the_usage_of_a_streamed_request_belongs_to_its_first_image(api: str) -> None:
     first, second = assembled(play(order_of(api, "openai", items=2)).body).items.values()
     assert first.usage is not None
     assert second.usage is None
@@ -805,7 +805,7 @@ def test_svg_is_refused_if_the_limits_do_not_name_it(is_streamed: bool) -> None:
 
 
 @pytest.mark.parametrize("is_streamed", [True, False])
-def test_svg_is_kept_and_saved_as_it_came(is_streamed: bool, tmp_path: Path) -> None:
+def test_svg_is_kept_and_saved_as_received(is_streamed: bool, tmp_path: Path) -> None:
     sink = DirectorySink(tmp_path)
     made = play(replace(SVG, is_streamed=is_streamed))
     result = assemble(made.body, sinks=[sink])
@@ -824,7 +824,7 @@ def test_svg_is_kept_and_saved_as_it_came(is_streamed: bool, tmp_path: Path) -> 
     assert (result.outcome, result.items["image-0"].anomalies) == ("completed", ())
 
 
-def test_svg_has_no_pixels_and_says_so() -> None:
+def test_decoding_svg_is_an_error() -> None:
     item = assembled(play(SVG).body).items["image-0"]
     assert item.final is not None
     with pytest.raises(FrameDecodeError, match="without pixels: save it, or show it in a browser"):
@@ -835,13 +835,13 @@ def test_svg_has_no_pixels_and_says_so() -> None:
         _ = item.image
 
 
-def test_while_a_drawing_is_written_its_item_is_generating() -> None:
+def test_an_item_is_generating_while_its_drawing_is_streamed() -> None:
     assembler = Assembler()
     assembler.feed(play(SVG).events[0])
     assert assembler["image-0"].state == "generating"
 
 
-def test_what_the_service_said_of_a_failed_image_is_its_error() -> None:
+def test_the_error_of_a_failed_image_has_the_words_of_the_service() -> None:
     item = assembled(SHAPES["grok2api, one image fails and the next is made"].sent).items["image-0"]
     assert isinstance(item.error, ProviderError)
     assert (item.error.code, item.error.message) == ("blocked", "not this one")

@@ -1,0 +1,326 @@
+"""Defines the fields of each kind of message, and reads them from a mapping or an SDK's object.
+
+Each class below is the single definition of its fields: their names, their types, and how a value is read. A field that
+a message lacks has the default of its class. `dialects` lists the other names of fields.
+Must not know: pydantic, the meaning of an event, the source of its bytes.
+"""
+
+import re
+from collections.abc import Callable, KeysView, Mapping
+from functools import cache
+from inspect import get_annotations
+from itertools import islice
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform
+
+from ..errors import printable
+from ..frames.base64_json import Decoded
+from .dialects import OTHER_NAMES, PICTURE_NAMES, Shape, Spelling
+from .members import has_members, member_of, members_of
+from .values import (
+    read_base64,
+    read_identifier,
+    read_mapping,
+    read_number,
+    read_plain,
+    read_text,
+    read_words,
+)
+
+_LONGEST_URL = 8_192  # characters, the most that servers take. A URL is never cut: it would lead nowhere
+# Lists are read up to these lengths, because a member costs hundreds of times its size on the wire. Real ones are
+# short.
+_MOST_ITEMS = 20_000  # twice the default of `Limits.max_items`
+_MOST_CHOICES = 128  # the most that can be asked for
+_MOST_PICTURES = 500  # of one message of a chat
+_DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=_-]+")
+
+
+# ---- how the value of a field is read
+
+
+class ReadBy:
+    """Marks the type of a field with the function that reads its value."""
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self.read = read
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, str]:
+        """Return a schema that takes every value: the typed models get values that were read here."""
+        return {"type": "any"}
+
+
+Number = Annotated[float | None, ReadBy(read_number)]
+Text = Annotated[str | None, ReadBy(read_words)]
+Identifier = Annotated[str | None, ReadBy(read_identifier)]
+Base64 = Annotated[str | None, ReadBy(read_base64)]  # an assembler gets `Decoded`, too
+Facts = Annotated[Mapping[str, Any] | None, ReadBy(read_mapping)]
+Anything = Annotated[Any, ReadBy(read_plain)]
+
+
+@dataclass_transform(kw_only_default=True)  # type checkers see that the models of `events` take fields as keywords
+class Fields:
+    """The fields of a message. They cannot be changed."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__}.{name} cannot be changed")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__}.{name} cannot be deleted")
+
+
+_Kind = TypeVar("_Kind", bound=Fields)
+
+
+def _one(kind: type[Fields]) -> ReadBy:
+    return ReadBy(lambda value: read_fields(kind, value) if has_members(value) else None)
+
+
+def _many(kind: type[Fields], most: int) -> ReadBy:
+    read = _one(kind).read
+    return ReadBy(lambda value: tuple(map(read, value[:most])) if isinstance(value, (list, tuple)) else ())
+
+
+# ---- the fields of each kind of message
+
+
+class ItemFields(Fields):
+    """The facts that a message can report about one item."""
+
+    status: Text = None
+    output_format: Text = None
+    media_type: Text = None
+    size: Text = None
+    revised_prompt: Text = None
+    error: Anything = None
+    usage: Facts = None
+    partial_image_b64: Base64 = None
+    b64_json: Base64 = None
+    result: Base64 = None
+    image_b64: Base64 = None
+    image_base64: Base64 = None
+    b64: Base64 = None
+    image_result_b64: Base64 = None
+    url: Base64 = None
+    image_url: Base64 = None
+
+    def picture_and_link(self, *, is_partial: bool = False) -> tuple[str | Decoded | None, str | None]:
+        """Return the base64 of the picture and its URL, None for each that is absent. Nothing is fetched."""
+        if _PICTURES.isdisjoint(self.__dict__):  # nearly always
+            return None, None
+        given = _given_in(self)
+        pictures = [text for text in given[0 if is_partial else 1 :] if text and not _is_link(text)]
+        links = [text for text in given if text and _is_link(text)]
+        link = printable(links[0]) if links and len(links[0]) <= _LONGEST_URL else None
+        return pictures[0] if pictures else None, link
+
+
+_PICTURES = frozenset(PICTURE_NAMES)
+_given_in: Callable[[ItemFields], tuple[Any, ...]] = attrgetter(*PICTURE_NAMES)
+
+
+def _is_link(text: str | Decoded) -> bool:
+    return isinstance(text, str) and text[:8].lower().startswith(("http://", "https://"))
+
+
+class EventFields(Fields):
+    type: Text = None
+    sequence_number: Number = None
+    response_id: Identifier = None
+
+
+class ImageCallFields(EventFields, ItemFields):
+    item_id: Identifier = None
+    output_index: Number = None
+    partial_image_index: Number = None
+
+
+class OutputItemFields(ItemFields):
+    id: Identifier = None
+    type: Text = None
+
+
+class OutputItemEventFields(EventFields):
+    output_index: Number = None
+    item: Annotated[OutputItemFields | None, _one(OutputItemFields)] = None
+
+
+class ResponseFields(Fields):
+    id: Identifier = None
+    status: Text = None
+    error: Anything = None
+    incomplete_details: Facts = None
+    tool_usage: Facts = None
+    output: Annotated[tuple[OutputItemFields | None, ...], _many(OutputItemFields, _MOST_ITEMS)] = ()
+
+
+class ResponseEventFields(EventFields):
+    response: Annotated[ResponseFields | None, _one(ResponseFields)] = None
+
+
+class ErrorEventFields(EventFields):
+    code: Anything = None
+    message: Text = None
+    param: Anything = None
+    error: Anything = None
+
+
+class ImageDataFields(ItemFields):
+    """One picture of the Images API, or of a chat message."""
+
+
+class ImageEventFields(EventFields, ImageDataFields):
+    item_id: Identifier = None
+    output_index: Number = None
+    image_index: Number = None
+    partial_image_index: Number = None
+
+
+class ImagesEventFields(EventFields, ItemFields):
+    data: Annotated[tuple[ImageDataFields | None, ...], _many(ImageDataFields, _MOST_ITEMS)] = ()
+
+
+def _pictures_in_content(content: Any) -> tuple[ImageDataFields, ...]:
+    """Return the parts of a message's content, or the data: URLs in its text, which proxies for chat programs send."""
+    if (text := read_text(content)) and "data:image/" in text:
+        content = [{"url": found[0]} for found in islice(_DATA_URL.finditer(text), _MOST_PICTURES)]
+    parts = content[:_MOST_PICTURES] if isinstance(content, (list, tuple)) else ()
+    return tuple(read_fields(ImageDataFields, part) for part in parts if has_members(part))
+
+
+class ChatMessageFields(Fields):
+    images: Annotated[tuple[ImageDataFields | None, ...], _many(ImageDataFields, _MOST_PICTURES)] = ()
+    content: Annotated[tuple[ImageDataFields, ...], ReadBy(_pictures_in_content)] = ()
+
+    def pictures(self) -> tuple[ImageDataFields, ...]:
+        """Return its pictures in order."""
+        shown = (image for image in self.images or self.content if image)
+        return tuple(image for image in shown if any(image.picture_and_link()))
+
+
+class ChatChoiceFields(Fields):
+    delta: Annotated[ChatMessageFields | None, _one(ChatMessageFields)] = None
+    message: Annotated[ChatMessageFields | None, _one(ChatMessageFields)] = None
+
+
+class ChatEventFields(EventFields):
+    id: Identifier = None
+    choices: Annotated[tuple[ChatChoiceFields | None, ...], _many(ChatChoiceFields, _MOST_CHOICES)] = ()
+    error: Anything = None
+    image_index: Number = None  # the number of its first image
+
+
+class PartFields(ItemFields):
+    id: Identifier = None
+    part_kind: Text = None
+    tool_name: Text = None
+    tool_call_id: Identifier = None
+
+
+class PartEventFields(EventFields):
+    part: Annotated[PartFields | None, _one(PartFields)] = None
+
+
+class RunEventFields(EventFields):
+    parts: Annotated[tuple[PartFields | None, ...], _many(PartFields, _MOST_PICTURES)] = ()
+
+
+class ContentEventFields(EventFields):
+    content: Annotated[tuple[OutputItemFields | None, ...], _many(OutputItemFields, _MOST_PICTURES)] = ()
+
+
+FIELDS_OF_SHAPES: dict[Shape, type[EventFields]] = {
+    Shape.CALL: ImageCallFields,
+    Shape.ITEM: OutputItemEventFields,
+    Shape.RESPONSE: ResponseEventFields,
+    Shape.IMAGE: ImageEventFields,
+    Shape.IMAGES: ImagesEventFields,
+    Shape.CHAT: ChatEventFields,
+    Shape.PART: PartEventFields,
+    Shape.RUN: RunEventFields,
+    Shape.CONTENT: ContentEventFields,
+    Shape.ERROR: ErrorEventFields,
+}
+
+
+# ---- the table of names, and the reader
+
+
+class _Place(NamedTuple):
+    """A place of a field besides its own name. The lowest rank that is present counts."""
+
+    rank: int
+    field: str
+    way: tuple[str | int, ...]  # from the member with that name to the value
+
+
+class _Table(NamedTuple):
+    """All names under which the fields of a class are found in a message."""
+
+    readers: dict[str, Callable[[Any], Any]]  # how a field is read, by its own name
+    places: dict[str, list[_Place]]  # the fields that another name stands for
+    own: KeysView[str]  # the names in `readers`
+    other: KeysView[str]  # the names in `places`
+    names: frozenset[str]  # all of both
+
+
+def read_fields(kind: type[_Kind], message: Any) -> _Kind:
+    """Return the fields of `message`, a mapping or an object. Null counts as absent."""
+    readers, places, own, other, names = _table_of(kind)  # type: ignore[arg-type] # each type is hashable
+    members = message if type(message) is dict else members_of(message, names)
+    fields = object.__new__(kind)
+    found = fields.__dict__
+    for name in members.keys() & own:  # only members that are fields are touched
+        value = members[name]
+        if value is not None:
+            found[name] = readers[name](value)
+    if not members.keys().isdisjoint(other):
+        ranked = sorted((place, name) for name in members.keys() & other for place in places[name])
+        for (_, field, way), name in ranked:
+            if field not in found and (value := _follow(members[name], way)) is not None:
+                found[field] = readers[field](value)
+    return fields
+
+
+@cache
+def _table_of(kind: type[Fields]) -> _Table:
+    annotations = {name: each for base in reversed(kind.__mro__) for name, each in get_annotations(base).items()}
+    readers = {field: annotation.__metadata__[0].read for field, annotation in annotations.items()}
+    places: dict[str, list[_Place]] = {}
+    for field in readers:
+        for rank, (name, *way) in enumerate(_other_places(field)):
+            places.setdefault(name, []).append(_Place(rank, field, tuple(way)))
+    return _Table(readers, places, readers.keys(), places.keys(), frozenset((*readers, *places)))
+
+
+@cache
+def _other_places(field: str) -> tuple[tuple[Any, ...], ...]:
+    """Return the places of a field besides its own name, best first, each as a path of names.
+
+    Paths come first: the name with which a path begins can also be a name of the field, for a value of another kind.
+    """
+    others: tuple[Spelling, ...] = OTHER_NAMES.get(field, ())
+    paths = [each for each in others if isinstance(each, tuple)]
+    names = [(name,) for each in (field, *others) if isinstance(each, str) for name in _spellings(each)]
+    return tuple(place for place in dict.fromkeys((*paths, *names)) if place != (field,))
+
+
+_IN_GO = {"id": "ID", "b64": "B64", "json": "JSON", "url": "URL"}
+
+
+def _spellings(name: str) -> tuple[str, str, str, str]:
+    """Return a name as the wire, TypeScript, C# and Go spell it: item_id, itemId, ItemId, ItemID."""
+    first, *others = words = name.split("_")
+    camel = first + "".join(map(str.capitalize, others))
+    go = "".join(_IN_GO.get(word, word.capitalize()) for word in words)
+    return name, camel, camel[:1].upper() + camel[1:], go
+
+
+def _follow(value: Any, way: tuple[str | int, ...]) -> Any:
+    """Return the value at the end of `way`; None if there is none."""
+    for step in way:
+        if isinstance(step, int):
+            value = value[step] if isinstance(value, (list, tuple)) and len(value) > step else None
+        else:
+            value = member_of(value, step) if has_members(value) else None
+    return value
