@@ -1,4 +1,4 @@
-"""Draws docs/dialects.md from the tables that decide: `python docs/dialects.py`."""
+"""Draws docs/dialects.md from the tables in imgassemble/wire/dialects.py: `python docs/dialects.py`."""
 
 from pathlib import Path
 
@@ -11,36 +11,37 @@ from imgassemble.wire.dialects import (
     ROWS,
     STATUSES,
     WITHOUT_TYPE,
-    Row,
+    EventRow,
     Shape,
 )
 
 TEXT = """\
 # Dialects
 
-What each wire type means. This page is drawn from `imgassemble/dialects.py` by `python docs/dialects.py`; a test draws it
-again and compares. Types that are not here are counted (`Assembler.skipped`) and passed over.
+The meaning of each wire type. This page is drawn from `imgassemble/wire/dialects.py` by `python docs/dialects.py`; a test
+draws it again and compares. Events of other types are counted (`Assembler.skipped`) and ignored.
 
 {types}
 
-A message without a `type` is told by another field: {without_type}.
+The type of a message without a `type` follows from another field: {without_type}.
 
-Members of `response.output` that are images: {item_types}. Where a member's id is optional ({optional}), an item without
-one is `output-0`, `output-1`, … by its place. Images without names are `image-0`, `image-1`, …; only the end of one begins
+Members of `response.output` that are images: {item_types}. If a member's id is optional ({optional}) and missing, the item is
+named by its place: `output-0`, `output-1`, …. Images without names are `image-0`, `image-1`, …; only the end of one begins
 the next.
 
-`status` says: {statuses}. Any other word says nothing.
+Values of `status`: {statuses}. Any other value is ignored.
 
 ## Names of fields
 
-Every field is read in each language's spelling (`item_id`, `itemId`, `ItemId`, `ItemID`), and under these other names, a dot
-standing for a member of a member:
+Every field is read in the spelling of each language (`item_id`, `itemId`, `ItemId`, `ItemID`), and under these other names. A
+dot stands for a member of a member. If a message has several of them, the documented name counts first, then a path, then
+another name; `null` counts as absent.
 
 {names}
 
-A picture may stand in any of these fields, as base64 or as a `data:` URL; the first that is not empty counts, and the first of
-them only for a partial: {pictures}. A field that holds an `http(s)` URL in place of a picture gives `item.url`; nothing is fetched. `usage` that is repeated with
-each image of a request is told with the first.
+A picture can stand in any of these fields, as base64 or as a `data:` URL: {pictures}. The first that is not empty counts;
+`partial_image_b64` counts for a partial only. A field with an `http(s)` URL in place of a picture gives `item.url`; nothing is
+fetched. If a service repeats the `usage` of a request with each of its images, the first image gets it.
 
 ## SVG
 
@@ -51,25 +52,26 @@ and notebooks show it inside of an `<img>` element, where it runs no script and 
 
 ## Adding one
 
-A service is rows in `ROWS` and names in `OTHER_NAMES`, plus one stream among the fixtures. Say, for a service that sends
+A service is rows in `ROWS`, other names of its fields in `OTHER_NAMES`, and one stream in `fixtures/`. A service that uses
+documented names needs the rows only. For example, a service sends
 
 ```json
 {{"type": "studio.preview", "step": 3, "picture": {{"base64": "…"}}}}
 {{"type": "studio.done", "picture": {{"base64": "…"}}}}
 ```
 
-these are two rows and two names:
+Then these are its two rows, and the two names that no other service uses:
 
 ```text
-"studio.preview": Row(who="Studio", shape=Shape.IMAGE, is_partial=True),
-"studio.done":    Row(who="Studio", shape=Shape.IMAGE, witness=Witness.OWN),
+"studio.preview": EventRow(Shape.IMAGE, "Studio", is_partial=True),
+"studio.done":    EventRow(Shape.IMAGE, "Studio", witness=Witness.OWN),
 
 "partial_image_index": (…, "step"),
 "b64_json":            (…, ("picture", "base64")),
 ```
 
-Then give the stream to `fixtures/makers/` with its expected result, and run the tests. Where a service
-needs an `if` in the assembler, the table is wrong.
+Add the stream and its expected result to `fixtures/makers/`, and run the tests. If a service needs an `if` in the assembler,
+the table is wrong.
 """
 
 
@@ -78,11 +80,11 @@ def main() -> None:
 
 
 def page() -> str:
-    """The whole page."""
-    names = [("field", "also read from")]
+    """Return the whole page."""
+    names: list[tuple[str, ...]] = [("field", "other names")]
     names += [(f"`{name}`", ", ".join(f"`{_dotted(each)}`" for each in others)) for name, others in OTHER_NAMES.items()]
-    types = [("type", "who sends it", "its images", "what it says")]
-    types += [(f"`{kind}`", row.who, row.shape.value, _meaning(row)) for kind, row in ROWS.items()]
+    types: list[tuple[str, ...]] = [("type", "sent by", "its images", "meaning")]
+    types += [(f"`{kind}`", row.sender, row.shape.value, _meaning(row)) for kind, row in ROWS.items()]
     return TEXT.format(
         types=_table(types),
         without_type=", ".join(
@@ -96,20 +98,20 @@ def page() -> str:
     )
 
 
-def _meaning(row: Row) -> str:
+def _meaning(row: EventRow) -> str:
     said = [
         row.is_partial and "a partial",
         row.word and f"`{row.word}`",
-        row.witness and f"how it ended, as {WITNESSES[row.witness]}",
+        row.witness and f"how the item ended, as {WITNESSES[row.witness]}",
         row.ending and f"the response {ENDINGS[row.ending]}",
         row.heeds_status and "the response's `status`",
-        row.shape is Shape.ITEM and not row.witness and "`generating`, where its `status` says so",
+        row.shape is Shape.ITEM and not row.witness and "`generating`, if its `status` is that",
         row.shape is Shape.RESPONSE and not row.witness and "the response's id",
     ]
     return "; ".join(each for each in said if each)
 
 
-WITNESSES = {Witness.OWN: "the item's own word", Witness.DONE: "the done item", Witness.SNAPSHOT: "the snapshot"}
+WITNESSES = {Witness.OWN: "the item's own event", Witness.DONE: "the done item", Witness.SNAPSHOT: "the snapshot"}
 ENDINGS = {
     Ending.COMPLETED: "is completed",
     Ending.INCOMPLETE: "is incomplete",
