@@ -1,1 +1,1 @@
-"""What imgassemble costs, beside what a user would do instead: `python -m benchmarks`."""
+"""Measures the costs of imgassemble beside the alternatives of a user: `python -m benchmarks`."""

@@ -1,8 +1,9 @@
-"""What imgassemble itself costs: time by event and by chunk, memory, files, the hold of an event loop, start-up."""
+"""Measures imgassemble itself: time by event and by chunk, memory, files, start-up."""
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from PIL import Image
 from imgassemble import Assembler, DirectorySink, FinalReady, Frame, FrameAdded, Item, Limits, assemble, iter_updates
 from imgassemble.simulator import encode, sse
 from imgassemble.streams.decoder import EventDecoder
-from imgassemble.wire.events import ImageCallEvent
+from imgassemble.wire.reader import read_event
 
 from .streams import CHUNK
 
@@ -57,7 +58,7 @@ _PARTIAL = _EVENT | {"type": "response.image_generation_call.partial_image"}
 
 
 def seconds_per_event(items: int, events: int = 2_000) -> float:
-    """What one more event costs, in seconds, with so many items held."""
+    """Return the seconds that an event takes if the assembler holds so many items."""
     assembler = Assembler(limits=Limits(max_items=items + 1))
     for number in range(items):
         assembler.feed(_EVENT | {"item_id": f"ig_{number}", "output_index": number})
@@ -71,7 +72,7 @@ def seconds_per_event(items: int, events: int = 2_000) -> float:
 
 
 def seconds_per_partial(partials: int, more: int = 50) -> float:
-    """What one more partial costs, in seconds, where its item has so many."""
+    """Return the seconds that a partial takes if its item has so many partials."""
     assembler = Assembler(limits=Limits(max_frames_per_item=partials + more))
     data = encode(Image.new("RGB", (8, 8)), "PNG")
     told = [
@@ -87,7 +88,7 @@ def seconds_per_partial(partials: int, more: int = 50) -> float:
 
 
 def instructions_per_event() -> float:
-    """How many instructions of Python an event without a picture takes: the same number in every run."""
+    """Return the number of Python instructions for an event without a picture, the same in every run."""
     assembler = Assembler()
     assembler.feed(_EVENT)
     count = 0
@@ -110,13 +111,15 @@ def instructions_per_event() -> float:
 
 
 def reads_of_one_event(body: bytes) -> float:
-    """How often the JSON, the model or the base64 of an event with a picture is read: the most of the three."""
+    """Return how often the JSON, the fields or the base64 of an event are read, the largest of the three."""
     event, assembler = sse([_largest_partial(body)]), Assembler()
-    counts = dict.fromkeys(("from_json", "validate_python", "b64decode"), 0)
+    counts = dict.fromkeys(("from_json", "read_event", "b64decode"), 0)
 
-    def profile(_frame: FrameType, what: str, called: Any) -> None:
+    def profile(frame: FrameType, what: str, called: Any) -> None:
         if what == "c_call" and called.__name__ in counts:
             counts[called.__name__] += 1
+        if what == "call" and frame.f_code is read_event.__code__:
+            counts["read_event"] += 1
 
     before = sys.getprofile()
     sys.setprofile(profile)
@@ -130,13 +133,13 @@ def reads_of_one_event(body: bytes) -> float:
     return max(counts.values())
 
 
-def seconds_to_validate() -> float:
-    """What pydantic takes for an event without a picture, in seconds."""
-    return seconds_for(lambda: ImageCallEvent.model_validate(_EVENT))
+def numbered_events(count: int) -> list[bytes]:
+    """Return events without a picture as JSON, with rising numbers."""
+    return [json.dumps(_EVENT | {"sequence_number": number}).encode() for number in range(count)]
 
 
 def seconds_for(work: Callable[[], object], times: int = 500) -> float:
-    """What `work` takes, in seconds, done so often."""
+    """Return the seconds that `work` takes, as the mean of so many times."""
     start = time.perf_counter()
     for _ in range(times):
         work()
@@ -144,7 +147,7 @@ def seconds_for(work: Callable[[], object], times: int = 500) -> float:
 
 
 def seconds_per_byte(n_bytes: int) -> float:
-    """What a chunk of one byte costs, in seconds, in an event of so many bytes."""
+    """Return the seconds that a chunk of one byte takes, in an event of so many bytes."""
     line = b'data: {"type": "response.other", "padding": "' + b"x" * n_bytes + b'"}\n\n'
     chunks = [line[at : at + 1] for at in range(len(line))]
     decoder = EventDecoder()
@@ -159,18 +162,18 @@ def seconds_per_byte(n_bytes: int) -> float:
 
 
 def peak_of_one_event(body: bytes) -> float:
-    """The peak of memory while the largest event of a stream is taken, in sizes of that event."""
+    """Return the peak of memory while the largest event of a stream is read, in sizes of that event."""
     event = max(body.split(b"\n\n"), key=len) + b"\n\n"
     return _peak_of_bodies([event], Assembler()) / len(event)
 
 
 def peak_of_stream(body: bytes) -> float:
-    """The peak of memory while a whole stream is taken, in its bytes."""
+    """Return the peak of memory while a whole stream is read, in sizes of the stream."""
     return _peak_of_bodies([body], Assembler()) / len(body)
 
 
 def peak_of_latest(body: bytes, *, partials: int) -> float:
-    """The peak of memory with `keep="latest"` over so many partials, each another picture, in sizes of one event."""
+    """Return the peak of memory with `keep="latest"` over so many different partials, in sizes of one event."""
     event = _largest_partial(body)
     data = b64decode(event["partial_image_b64"])
     numbered = (
@@ -192,7 +195,7 @@ def _largest_partial(body: bytes) -> dict[str, Any]:
 
 
 def _peak_of_bodies(bodies: list[bytes], assembler: Assembler) -> int:
-    with_imgassemble([b"data: {}\n\n"])  # what is loaded once
+    with_imgassemble([b"data: {}\n\n"])  # loads the modules
     gc.collect()
     tracemalloc.start()
     for _ in iter_updates((chunk for body in bodies for chunk in _cut(body)), assembler):
@@ -203,7 +206,7 @@ def _peak_of_bodies(bodies: list[bytes], assembler: Assembler) -> int:
 
 
 def _cut(body: bytes) -> Iterator[bytes]:
-    """The chunks of `body`, each made when it is asked for: as a socket gives them."""
+    """Yield the chunks of `body`, each made when it is read, as from a socket."""
     for at in range(0, len(body), CHUNK):
         yield body[at : at + CHUNK]
 

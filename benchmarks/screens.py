@@ -1,4 +1,4 @@
-"""What showing costs: the longest stall of an event loop with many streams on it, and a Refresher under a flood."""
+"""Measures the costs of showing: the longest stall of an event loop with many streams, and a flooded Refresher."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WITHIN_S = 1.0  # in which they begin: users do not come at one moment
 
 
 def longest_stall(chunks: list[bytes], *, streams: int, is_paced: bool) -> float:
-    """The longest time in seconds that the loop was held while so many streams were read, decoded and shown on it.
+    """Return the longest time in seconds that the loop was held while so many streams were read and shown on it.
 
     is_paced: the streams begin within a second and come over one line, of a gigabit; else all begin at once, and each
         has a chunk at every turn of the loop.
@@ -62,7 +62,7 @@ async def _longest_stall(chunks: list[bytes], streams: int, *, is_paced: bool) -
 
 
 def flood(chunks: list[bytes], previews: int = 1_000) -> float:
-    """The seconds to tell one of many previews to a Refresher whose callback takes all the time there is."""
+    """Return the seconds to pass one of many previews to a Refresher with a callback that is always busy."""
     frame = next(update for update in iter_updates(chunks, Assembler()) if isinstance(update, FrameAdded))
     gate = threading.Event()
     with Refresher(lambda _: gate.wait()) as refresher:

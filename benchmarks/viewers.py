@@ -1,4 +1,4 @@
-"""What viewers of the live page cost.
+"""Measures the costs of viewers of the live page.
 
 One process reads streams and serves the page, another one holds the viewers: plain sockets, each of which must be told
 every final. A stream is read at full speed, and at a pace that is still many times that of a service.
@@ -33,7 +33,7 @@ _STATM = Path("/proc/self/statm")
 
 
 async def crowd(port: int, viewers: int) -> None:
-    """So many viewers at once. A name on standard input is said again when all have the final of that stream."""
+    """Run so many viewers. Print each name from standard input again when all have the final of that stream."""
     told = Told(viewers)
     watching = [asyncio.ensure_future(watch(port, told)) for _ in range(viewers)]
     await told.wait("")
@@ -48,7 +48,7 @@ async def crowd(port: int, viewers: int) -> None:
 
 @dataclass(slots=True)
 class Told:
-    """How many of the viewers have been told what."""
+    """Counts the viewers that received each final."""
 
     viewers: int
     counts: dict[str, int] = field(default_factory=dict)
@@ -80,7 +80,7 @@ async def watch(port: int, told: Told) -> None:
 
 
 class Crowd:
-    """The viewers' process, as the reader's sees it."""
+    """The process of the viewers, seen from the process that reads streams."""
 
     def __init__(self, port: int, viewers: int) -> None:
         command = [sys.executable, "-m", "benchmarks.viewers", str(port), str(viewers)]
@@ -88,7 +88,7 @@ class Crowd:
         self._expect("ready")
 
     def wait(self, name: str) -> None:
-        """Until every viewer has been told the final of this stream."""
+        """Wait until every viewer has received the final of this stream."""
         assert self._process.stdin
         self._process.stdin.write(f"{name}\n")
         self._process.stdin.flush()
@@ -108,7 +108,7 @@ class Crowd:
 
 @contextlib.contextmanager
 def serving(gallery: Gallery) -> Iterator[int]:
-    """The port where the page of `gallery` is."""
+    """Serve the page of `gallery`, and give its port."""
     listener = listen("127.0.0.1", 0)
     server = page_server(guarded(gallery, "127.0.0.1", link=print))
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -122,7 +122,7 @@ def serving(gallery: Gallery) -> Iterator[int]:
 
 
 def read(chunks: list[bytes], gallery: Gallery, name: str, *, pace_s: float = 0.0) -> float:
-    """The seconds that reading a stream takes, which is shown meanwhile, without those of waiting for its chunks."""
+    """Return the seconds that reading a stream takes while it is shown, without the waiting for its chunks."""
     assembler = Assembler()
     gallery.add(name, assembler)
     waited = 0.0
@@ -143,7 +143,7 @@ def read(chunks: list[bytes], gallery: Gallery, name: str, *, pace_s: float = 0.
 
 
 def memory() -> int:
-    """Bytes of this process that are in memory."""
+    """Return the bytes of this process that are in memory."""
     gc.collect()
     return int(_STATM.read_text().split()[1]) * 4096
 
@@ -155,7 +155,7 @@ LATE = "until 200 viewers have the final, in seconds"
 
 
 def viewer_costs(rounds: int, *, viewers: int = 200) -> dict[str, list[float]]:
-    """The figures by what they say; memory only where the system tells it."""
+    """Return the figures by the text of their line; memory only if the system reports it."""
     body = b"".join(play(Order(partials=3)).body)
     chunks = [body[at : at + _CHUNK] for at in range(0, len(body), _CHUNK)]
     shown, alone = Gallery(), Gallery()
