@@ -54,7 +54,7 @@ Number = Annotated[float | None, ReadBy(read_number)]
 Text = Annotated[str | None, ReadBy(read_words)]
 Identifier = Annotated[str | None, ReadBy(read_identifier)]
 Base64 = Annotated[str | None, ReadBy(read_base64)]  # an assembler gets `Decoded`, too
-Facts = Annotated[Mapping[str, Any] | None, ReadBy(read_mapping)]
+PlainObject = Annotated[Mapping[str, Any] | None, ReadBy(read_mapping)]
 Anything = Annotated[Any, ReadBy(read_plain)]
 
 
@@ -93,7 +93,7 @@ class ItemFields(Fields):
     size: Text = None
     revised_prompt: Text = None
     error: Anything = None
-    usage: Facts = None
+    usage: PlainObject = None
     partial_image_b64: Base64 = None
     b64_json: Base64 = None
     result: Base64 = None
@@ -149,8 +149,8 @@ class ResponseFields(Fields):
     id: Identifier = None
     status: Text = None
     error: Anything = None
-    incomplete_details: Facts = None
-    tool_usage: Facts = None
+    incomplete_details: PlainObject = None
+    tool_usage: PlainObject = None
     output: Annotated[tuple[OutputItemFields | None, ...], _many(OutputItemFields, _MOST_ITEMS)] = ()
 
 
