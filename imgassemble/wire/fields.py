@@ -246,7 +246,7 @@ FIELDS_OF_SHAPES: dict[Shape, type[EventFields]] = {
 # ---- the table of names, and the reader
 
 
-class _Place(NamedTuple):
+class _OtherPlace(NamedTuple):
     """A place of a field besides its own name. The lowest rank that is present counts."""
 
     rank: int
@@ -258,7 +258,7 @@ class _Table(NamedTuple):
     """All names under which the fields of a class are found in a message."""
 
     readers: dict[str, Callable[[Any], Any]]  # how a field is read, by its own name
-    places: dict[str, list[_Place]]  # the fields that another name stands for
+    places: dict[str, list[_OtherPlace]]  # the fields that another name stands for
     own: KeysView[str]  # the names in `readers`
     other: KeysView[str]  # the names in `places`
     names: frozenset[str]  # all of both
@@ -286,10 +286,10 @@ def read_fields(kind: type[_Kind], message: Any) -> _Kind:
 def _table_of(kind: type[Fields]) -> _Table:
     annotations = {name: each for base in reversed(kind.__mro__) for name, each in get_annotations(base).items()}
     readers = {field: annotation.__metadata__[0].read for field, annotation in annotations.items()}
-    places: dict[str, list[_Place]] = {}
+    places: dict[str, list[_OtherPlace]] = {}
     for field in readers:
         for rank, (name, *way) in enumerate(_other_places(field)):
-            places.setdefault(name, []).append(_Place(rank, field, tuple(way)))
+            places.setdefault(name, []).append(_OtherPlace(rank, field, tuple(way)))
     return _Table(readers, places, readers.keys(), places.keys(), frozenset((*readers, *places)))
 
 
