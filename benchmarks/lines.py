@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from imgassemble.simulator.pictures import Format
-from imgassemble.streams.sources import EventDecoder
+from imgassemble.streams.decoder import EventDecoder
 
 from . import costs, rivals
 from .screens import flood, longest_stall
@@ -72,7 +72,7 @@ def lines(*, is_full: bool, beside: str = "") -> Iterator[Line]:
 
 # A third more than was measured. A JPEG or a WebP has some tens of kilobytes, so the fixed cost of an event shows.
 _BOUNDS: dict[Format, float] = {"PNG": 2.1, "JPEG": 8.5, "WEBP": 9.5}
-_MOST_INSTRUCTIONS = 1_250  # for an event without a picture: a little more than Python 3.11 needs
+_MOST_INSTRUCTIONS = 1_350  # for an event without a picture: a little more than Python 3.11 needs
 
 
 def _ingestion(form: Format, size: tuple[int, int], n_bytes: int, items: int = 1) -> Iterator[Line]:
@@ -179,7 +179,7 @@ def _events() -> Iterator[Line]:
         what="an event as JSON with rising numbers, to one plain model",
         measure=_numbered,
         goal=6,
-        bound=10,
+        bound=9,
     )
     for form in FORMATS[1:]:
         yield Line(
@@ -205,7 +205,7 @@ def _events() -> Iterator[Line]:
             for which, has_pictures in (("with pictures", True), ("without", False)):
                 what = f"{name}'s own objects {which}, to mappings"
                 measure = partial(_objects, events, has_pictures=has_pictures)
-                yield Line(what=what, measure=measure, goal=1.3, bound=1.5)
+                yield Line(what=what, measure=measure, goal=1.3, bound=1.25)
 
 
 def _numbered(rounds: int) -> list[float]:
@@ -309,7 +309,7 @@ def _saving(rounds: int) -> list[float]:
 
 def _previewing(form: Format, side: int, rounds: int) -> list[float]:
     *_, frame = costs.frames_of(chunks_of(make_stream(form)))
-    return ratios(lambda: frame.preview((side, side)), frame.decode, (rounds + 1) // 2)
+    return ratios(lambda: frame.thumbnail((side, side)), frame.decode, (rounds + 1) // 2)
 
 
 def _viewers() -> Iterator[Line]:
@@ -331,7 +331,7 @@ def _viewers() -> Iterator[Line]:
 
 def _start_up() -> Iterator[Line]:
     for what, ours, theirs, goal, bound in (
-        ("import and first feed, to pydantic, PIL and a model", costs.FIRST_FEED, costs.FIRST_MODEL, 0.8, 0.9),
+        ("import and first feed, to pydantic, PIL and a model", costs.FIRST_FEED, costs.FIRST_MODEL, 0.8, 0.85),
         ("imgassemble --help, to importing pydantic and PIL", costs.HELP, costs.IMPORTS, 1.7, 2.2),
     ):
         yield Line(what=what, measure=partial(_started, ours, theirs), goal=goal, bound=bound)

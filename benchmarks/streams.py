@@ -7,7 +7,7 @@ from functools import cache
 from PIL import Image
 
 from imgassemble.simulator import (
-    Call,
+    ImageCall,
     Order,
     base64_text,
     draw,
@@ -32,7 +32,7 @@ def make_stream(form: Format, size: tuple[int, int] = SQUARE, items: int = 1) ->
     *partials, result = (base64_text(encode(image, form)) for image in [*sharpen(final, 3), final])
     shape = "{}x{}".format(*size)
     calls = [
-        Call(id=f"ig_{number}", partials=tuple(partials), result=result, format=form.lower(), size=shape)
+        ImageCall(id=f"ig_{number}", partials=tuple(partials), result=result, format=form.lower(), size=shape)
         for number in range(items)
     ]
     made = (image_events(call, output_index=number) for number, call in enumerate(calls))

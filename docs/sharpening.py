@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from imgassemble import Assembler, FinalReady, FrameAdded, iter_updates
-from imgassemble.simulator import Call, base64_text, draw, encode, image_events, responses_stream, sharpen, sse
+from imgassemble.simulator import ImageCall, base64_text, draw, encode, image_events, responses_stream, sharpen, sse
 
 SIZE = (300, 200)  # pixels of one picture
 GAP = 10
@@ -18,7 +18,7 @@ def main() -> None:
     final = draw("an otter on a lake at dusk", seed=3, size=SIZE)
     *partials, result = (base64_text(encode(image, "PNG")) for image in [*sharpen(final, 3), final])
     stream = sse(
-        responses_stream(image_events(Call(id="ig_1", partials=tuple(partials), result=result, size="300x200")))
+        responses_stream(image_events(ImageCall(id="ig_1", partials=tuple(partials), result=result, size="300x200")))
     )
     shown = [
         update.frame.decode()

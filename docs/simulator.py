@@ -1,4 +1,4 @@
-"""Draws docs/simulator.md from the simulator's tables: `python docs/simulator.py`."""
+"""Writes docs/simulator.md from the simulator's tables: `python docs/simulator.py`."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from imgassemble.simulator import DIALECTS, FAULTS
 TEXT = """\
 # The simulator
 
-Stands in for the services: no key, no network, no bill. This page is drawn by `python docs/simulator.py`; a test draws it
-again, and runs the programs in it.
+The simulator replaces the services: no key, no network, no costs. The program `python docs/simulator.py` writes this page;
+a test writes it again and runs the programs in it.
 
 ## On the command line
 
@@ -16,23 +16,24 @@ again, and runs the programs in it.
 $ imgassemble simulate "a lake at night" --size 96x64 --partials 3
 $ imgassemble simulate --api images --format WEBP --size 96x64 --items 2
 $ imgassemble simulate --dialect azure --size 96x64 --fault cut-picture comments
+$ imgassemble simulate --format GIF --frames 4 --size 96x64 --turns 2
 ```
 
-With `--serve [HOST:]PORT` (extra: `pip install "imgassemble[web]"`) it is a server, and a client is pointed at it by its
-`base_url`: `http://127.0.0.1:PORT/v1`, OpenRouter's at `/api/v1`. A request chooses for itself with the headers
+With `--serve [HOST:]PORT` (extra: `pip install "imgassemble[web]"`) it is a server. Its `base_url` for a client is
+`http://127.0.0.1:PORT/v1`, or `/api/v1` for a client of OpenRouter. A request can choose with the headers
 `x-imgassemble-dialect`, `x-imgassemble-faults` and `x-imgassemble-seed`. `--delay-s`, `--jitter-s` and `--chunk-bytes` set the
-pace; `--replay FILE` sends a recorded stream again.
+pace. `--replay FILE` sends a recorded stream again.
 
 ## In Python
 
-Pictures and streams are pure functions: the same order gives the same bytes.
+Pictures and streams are pure functions: equal orders give equal bytes.
 
 ```python
 from imgassemble import assemble
 from imgassemble.simulator import Order, pictures_of, play
 
 order = Order(prompt="a lake at night", size=(96, 64), faults=("disconnect-after-event=6",))
-answer = play(order)                       # answer.events as mappings, answer.body as the pieces of bytes that are sent
+answer = play(order)                       # answer.events are mappings, answer.body the pieces of bytes that are sent
 result = assemble(answer.body)
 print(result.outcome, [len(item.partials) for item in result.items.values()])
 print(len(pictures_of(order)[0].partials), "previews were made")
@@ -43,16 +44,20 @@ incomplete [1]
 3 previews were made
 ```
 
+A stream of the Responses API can hold several responses: `Order(turns=3)` sends three, one after the other, as an agent
+does; `Order(lanes=2)` sends two side by side, their events marked with `stream_id`, as on a socket. `format="GIF"` and
+`format="WEBP"` with `frames=4` give animations, `format="SVG"` a vector graphic. `Order` documents all fields.
+
 ## In tests
 
-With the extra `web`, pytest has the fixture `image_server`: `.base_url`, `.openrouter_url`, `.use(...)` for one test,
-`.requests`, what was asked, and `.sent`, what was answered.
+With the extra `web`, pytest has the fixture `image_server`: `.base_url` and `.openrouter_url` for clients, `.use(...)` for
+the answers of one test, `.requests` with the requests that came, and `.sent` with the answers.
 
 ```python
 from urllib.request import urlopen
 from imgassemble import assemble
 
-def test_what_my_program_does_with_a_draft(image_server):
+def test_my_program_with_a_draft_only(image_server):
     image_server.use(dialect="openai-2025", faults=["no-final"], size=(96, 64))
     with urlopen(image_server.base_url + "/responses", data=b'{{"input": "an otter", "stream": true}}') as body:
         (item,) = assemble(body).items.values()
@@ -60,13 +65,16 @@ def test_what_my_program_does_with_a_draft(image_server):
     assert image_server.requests[0].path == "/v1/responses"
 ```
 
+`image_server.use(faults=["rate-limit"], times=2, retry_after_s=0)` refuses two requests and answers the third: so a test
+shows whether a client tries again.
+
 ## Dialects
 
 {dialects}
 
 ## Faults
 
-They can be combined, and are the same for the same seed.
+Faults can be combined. They are the same for the same seed.
 
 {faults}
 """
@@ -77,12 +85,12 @@ def main() -> None:
 
 
 def page() -> str:
-    """The whole page."""
-    dialects = [f"| `{name}` | {row.says} |" for name, row in DIALECTS.items()]
-    faults = [f"| `{fault.usage}` | {fault.says} |" for fault in FAULTS.values()]
+    """Return the whole page."""
+    dialects = [f"| `{name}` | {row.description} |" for name, row in DIALECTS.items()]
+    faults = [f"| `{fault.usage}` | {fault.description} |" for fault in FAULTS.values()]
     return TEXT.format(
-        dialects="\n".join(["| dialect | who, and what is different |", "|---|---|", *dialects]),
-        faults="\n".join(["| fault | what happens |", "|---|---|", *faults]),
+        dialects="\n".join(["| dialect | service and differences |", "|---|---|", *dialects]),
+        faults="\n".join(["| fault | effect |", "|---|---|", *faults]),
     )
 
 

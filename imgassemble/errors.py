@@ -1,19 +1,20 @@
-"""What can go wrong, as one tree of errors.
+"""Everything that can go wrong, as one tree of errors.
 
-Knows: what happened, to which item, and a sentence that says what to do. Must not know: who raises it or when.
+Must not know: the code that raises them.
 
     ImgassembleError
-    ├── EventError               a message that is no readable event
-    ├── FrameError               a picture that is not what it should be
+    ├── EventError               a message that cannot be read as an event
+    ├── FrameError               a picture that cannot be used
     │   ├── FrameEncodingError   its base64 cannot be read
-    │   └── FrameDecodeError     its bytes are no whole picture
+    │   └── FrameDecodeError     its bytes are not a whole picture
     ├── LimitError               something is larger than `Limits` allows
-    ├── ProviderError            the service said that it failed
+    ├── ProviderError            the service reported a failure
     ├── IncompleteStreamError    the stream ended before the pictures were there
     ├── SinkError                storage failed (also an OSError)
-    └── UsageError               the caller did something that cannot work (also a ValueError)
+    └── UsageError               the caller made a mistake (also a ValueError)
 
-An error is a value: it can be compared, pickled and written as JSON, and it never holds base64 or pixels.
+An error is a value: it can be compared, pickled and written as JSON. Its sentence and its facts hold no base64 and no
+pixels; `FrameDecodeError.data` alone can hold refused bytes, and takes no part in comparisons, pickles and JSON.
 """
 
 from __future__ import annotations
@@ -21,47 +22,48 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from .readonly import plain
 
-# C0 and C1 controls move a terminal's cursor; the bidirectional ones reorder what is read; a lone surrogate
+# C0 and C1 controls move a terminal's cursor; the bidirectional ones change the order of the text; a lone surrogate
 # cannot be printed at all.
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]+"
 )
-# What no word or id is: nobody reads base64.
-_LONGEST_WORD = 120
+_LONGEST_WORD = 120  # characters; a longer word is base64
 _BASE64 = re.compile(f"[A-Za-z0-9+/_=-]{{{_LONGEST_WORD + 1},}}")
-_LONGEST_TEXT = 1_000  # characters: a paragraph. What a service says beyond that helps nobody in a log line.
-_LONGEST_NAME = 100  # characters: real item ids have up to 83, and a sentence must stay one
+_LONGEST_TEXT = 1_000  # characters: a paragraph, which is enough for a log line
+_LONGEST_NAME = 100  # characters: real item ids have up to 83, and a sentence must stay short
+_ATTACHED = frozenset({"__notes__", "data"})  # attributes of an error that are no facts about it
 
 _BLOCKING = re.compile("moderation|contentpolicy|contentfilter|safety|sensitivecontent|prohibitedcontent|blocklist")
 
 
 def printable(text: str) -> str:
-    """`text` on one line and without control characters, whole."""
+    """Return the whole `text` on one line and without control characters."""
     return _UNPRINTABLE.sub(" ", text)
 
 
 def without_base64(text: str) -> str:
-    """`text` with what nobody reads cut short."""
+    """Return `text` with each run of base64 cut to its first 16 characters."""
     return text if len(text) <= _LONGEST_WORD else _BASE64.sub(lambda run: run[0][:16] + "…", text)
 
 
 def clean(text: str, longest: int = _LONGEST_TEXT) -> str:
-    """`text` from outside, safe to print: on one line, no control characters, at most `longest` characters."""
+    """Return text from outside, safe to print: on one line, no control characters, at most `longest` characters."""
     shown = without_base64(printable(text[: longest * 2]).strip())
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def quoted(name: str) -> str:
-    """An item id or a file name from outside as it stands in a sentence."""
+    """Return an item id or a file name from outside in the form for a sentence."""
     return f"'{clean(name, _LONGEST_NAME)}'"
 
 
 class ImgassembleError(Exception):
-    """Whatever this library raises on purpose. `str(error)` is a sentence that says what to do."""
+    """The base of all errors of this library. `str(error)` is a sentence that says what to do."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -70,44 +72,53 @@ class ImgassembleError(Exception):
         return str(self.args[0])
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and (self.args, self._data()) == (other.args, other._data())
+        return type(self) is type(other) and (self.args, self._facts()) == (other.args, other._facts())
 
     def __hash__(self) -> int:
         return hash((type(self), self.args))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.args, self._data())
+        return _restore, (type(self), self.args, self._facts())
 
-    def _data(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "__notes__"}
+    def _facts(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in _ATTACHED}
 
     def as_dict(self) -> dict[str, Any]:
-        """The error as JSON-able facts: its type, its sentence, and its data."""
-        return {"type": type(self).__name__, **plain(self._data()), "message": str(self)}
+        """Return the facts of the error for JSON: its type, its sentence, and its attributes."""
+        return {"type": type(self).__name__, **plain(self._facts()), "message": str(self)}
 
 
-def _restore(kind: type[ImgassembleError], args: tuple[Any, ...], data: dict[str, Any]) -> ImgassembleError:
+def _restore(kind: type[ImgassembleError], args: tuple[Any, ...], facts: dict[str, Any]) -> ImgassembleError:
     error = kind.__new__(kind)
     error.args = args
-    for name, value in data.items():
+    for name, value in facts.items():
         setattr(error, name, value)
     return error
 
 
 class EventError(ImgassembleError):
-    """A message that cannot be read as an event. `event_type`: its wire type, where it has one.
+    """A message that cannot be read as an event. `event_type`: its wire type, or None.
 
-    `has_picture`: it brought a picture, of which nobody can tell whose it is.
+    `has_picture`: whether the message brought a picture that belongs to no known item.
+    `file_kind`: the name of the kind of file, if the source is another kind of file: "an HTML page".
     """
 
-    def __init__(self, message: str, *, event_type: str | None = None, has_picture: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        event_type: str | None = None,
+        has_picture: bool = False,
+        file_kind: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.event_type = event_type
         self.has_picture = has_picture
+        self.file_kind = file_kind
 
 
 class FrameError(ImgassembleError):
-    """A picture that is not what it should be. `item_id`, and `index`: its partial_image_index, None for a result."""
+    """A picture that cannot be used. `item_id`: its item; `index`: its partial_image_index, None for a result."""
 
     def __init__(self, message: str, *, item_id: str | None = None, index: float | None = None) -> None:
         super().__init__(message)
@@ -120,11 +131,34 @@ class FrameEncodingError(FrameError):
 
 
 class FrameDecodeError(FrameError):
-    """The bytes of a picture are cut short, damaged, or no picture at all."""
+    """The bytes of a picture are cut short, damaged, or no picture at all.
+
+    `data`: the refused bytes, in the error of the update that reports them; None in every other error. They take no
+    part in comparisons, repr, pickles and `as_dict`.
+    """
+
+    data: bytes | None = None
+
+    def __init__(
+        self, message: str, *, item_id: str | None = None, index: float | None = None, data: bytes | None = None
+    ) -> None:
+        super().__init__(message, item_id=item_id, index=index)
+        if data is not None:
+            self.data = data
+
+    def without_data(self) -> FrameDecodeError:
+        """Return an equal error to keep: without the refused bytes, and without the traceback, which holds them too."""
+        if self.data is None and self.__traceback__ is None:
+            return self
+        error = type(self)(self.args[0], item_id=self.item_id, index=self.index)
+        if self.__cause__ is not None:
+            with suppress(TypeError, ValueError):  # some exceptions are not made from their arguments
+                error.__cause__ = type(self.__cause__)(*self.__cause__.args)
+        return error
 
 
 class LimitError(ImgassembleError):
-    """Something is larger than `Limits` allows. `limit`: the field of Limits; `actual`: what came."""
+    """Something is larger than `Limits` allows. `limit`: the field of Limits; `actual`: the value that came."""
 
     def __init__(self, message: str, *, limit: str, actual: int | str, item_id: str | None = None) -> None:
         super().__init__(message)
@@ -134,7 +168,7 @@ class LimitError(ImgassembleError):
 
 
 class ProviderError(ImgassembleError):
-    """The service said that it failed. `code` and `message` in its words, `details`: all that it said."""
+    """The service reported a failure. `code` and `message` in its words; `details`: its whole error object."""
 
     def __init__(self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None) -> None:
         self.message = clean(message) or "the service gave no reason"
@@ -153,12 +187,12 @@ class ProviderError(ImgassembleError):
         return words is not None or bool(self.details.get("moderation_details"))
 
     def as_dict(self) -> dict[str, Any]:
-        """The error as JSON-able facts; `message` is what the service said."""
+        """Return the facts of the error for JSON; `message` is the service's."""
         return {**super().as_dict(), "message": self.message}
 
 
 class IncompleteStreamError(ImgassembleError):
-    """The stream ended before the pictures were there. `item_ids`: whose, sorted."""
+    """The stream ended before the pictures were there. `item_ids`: the items without a picture, sorted."""
 
     def __init__(self, message: str, *, item_ids: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -166,16 +200,16 @@ class IncompleteStreamError(ImgassembleError):
 
 
 class SinkError(ImgassembleError, OSError):
-    """A file or folder cannot be written. `path`: which. Also an OSError, with the cause's errno."""
+    """A file or folder cannot be written. `path`: its path, or None. Also an OSError, with the errno of its cause."""
 
     def __init__(self, message: str, *, path: str | os.PathLike[str] | None, errno: int | None = None) -> None:
         super().__init__(message)
         self.path = None if path is None else os.fspath(path)
         self.errno = errno
 
-    def _data(self) -> dict[str, Any]:
-        return {**super()._data(), "errno": self.errno}  # OSError has its own place for it
+    def _facts(self) -> dict[str, Any]:
+        return {**super()._facts(), "errno": self.errno}  # OSError keeps it outside of __dict__
 
 
 class UsageError(ImgassembleError, ValueError):
-    """The caller did something that cannot work; the sentence says what does."""
+    """The caller made a mistake; the sentence names what works."""

@@ -1,6 +1,6 @@
-"""How much of everything is accepted, each bound with its reason.
+"""Bounds on everything that is accepted, each with its reason.
 
-Knows: numbers and names of formats. Must not know: who checks them.
+Must not know: the code that checks them.
 """
 
 from __future__ import annotations
@@ -10,42 +10,49 @@ from typing import Literal, get_args
 
 from .errors import UsageError
 
-Format = Literal["PNG", "JPEG", "WEBP", "GIF", "SVG"]
+Format = Literal["PNG", "JPEG", "WEBP", "GIF", "AVIF", "SVG"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-# SVG is a program for a browser rather than a picture: it is taken only where it is asked for.
-_PICTURES: tuple[Format, ...] = ("PNG", "JPEG", "WEBP", "GIF")
 
-# Where Pillow begins to warn of a decompression bomb (PIL.Image.MAX_IMAGE_PIXELS: a quarter of a gigabyte of RGB).
+# The pixels above which Pillow warns of a decompression bomb (PIL.Image.MAX_IMAGE_PIXELS: 256 MiB of RGB).
 _PILLOW_WARNS_ABOVE = 89_478_485
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds on what one assembler accepts; what goes beyond is a `LimitError`, and what was there stays."""
+    """Bounds on what one assembler accepts. Beyond a bound is a `LimitError`, and what came before it stays.
 
-    max_event_bytes: int = 64 * 2**20
-    """One message, in bytes. Real ones have 2 to 9 MB; openai-node tests its decoder with lines of 64 MiB."""
+        Assembler(limits=Limits(max_frame_pixels=2**22, formats=("PNG", "WEBP")))
 
-    max_frame_bytes: int = 48 * 2**20
-    """One picture, in bytes: what fits in an event of that size as base64."""
+    Raises UsageError for a bound that is no whole number from 1, or an unknown format.
+    """
 
-    max_frame_pixels: int = _PILLOW_WARNS_ABOVE
-    """One picture, width times height. Not more than 89,478,485, where Pillow begins to warn of a bomb."""
+    max_event_bytes: int = 256 * 2**20
+    """The size of one message, in bytes. The largest known 4K pictures have 20,046,248 characters of base64, and an
+    answer that is not streamed holds several pictures: thirteen of these, or fifteen of 17 MB each."""
+
+    max_frame_bytes: int = 64 * 2**20
+    """The size of one picture, in bytes: four times the largest known 4K picture, which has 15 MB, so that one message
+    can hold it as base64."""
+
+    max_frame_pixels: int = 2**25
+    """The pixels of one picture: width times height. The largest real ones have 17 million (4096x4096); this is twice
+    that, and takes at most 128 MiB as RGBA. At most 89,478,485, where Pillow begins to warn of a decompression bomb."""
 
     max_frames_per_item: int = 1_000
-    """Partials kept for one item; the highest indices stay. Services send up to four, a local model one a step."""
+    """Partials that are kept for one item; the highest indices stay. Services send up to four, a local model one for
+    each step. Also the most pictures that `Frame.animation` gives; services make some tens."""
 
     max_items: int = 10_000
-    """Items of one assembler. A response has a few; ten thousand cost some tens of megabytes without their pictures."""
+    """Items of one assembler. A response has a few; ten thousand take some tens of megabytes without their pictures."""
 
     max_total_bytes: int = 2**30
-    """All pictures of one assembler, in bytes: several hundred results of 1024x1024. A frame beyond it is not kept; a
-    result is worth more than its item's lowest partials. Pixels are not counted: an item keeps those of the one frame
-    for which `item.image` was asked last."""
+    """All pictures of one assembler, in bytes: several hundred results of 1024x1024. A frame beyond it is not kept; for
+    a result, the lowest partials of its item are removed first. Pixels are not counted: an item keeps those of the one
+    frame that `item.image` showed last."""
 
-    formats: tuple[Format, ...] = _PICTURES
-    """Which formats are pictures. Whatever else comes is refused, and no other decoder is ever opened. "SVG" can be
-    added: its bytes are kept and saved, and never drawn here."""
+    formats: tuple[Format, ...] = FORMATS
+    """The formats that are accepted: all of them. A picture in any other format is refused, and no other decoder runs.
+    An SVG is kept and saved as text, and never drawn here."""
 
     def __post_init__(self) -> None:
         try:

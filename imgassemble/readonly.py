@@ -1,6 +1,6 @@
-"""Values that nobody changes, and their plain form.
+"""Read-only values, and values in the plain form of JSON.
 
-Knows: JSON's kinds of values. Must not know: what they mean.
+Must not know: the meaning of the values.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class ReadOnly(dict[_Key, _Value]):
 
 
 def read_only(value: Any) -> Any:
-    """`value` with every dict in it read-only and every list a tuple."""
+    """Return `value` with every dict in it read-only and every list as a tuple."""
     if isinstance(value, dict):
         return ReadOnly({name: read_only(each) for name, each in value.items()})
     return tuple(map(read_only, value)) if isinstance(value, list) else value
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON has it: mappings as dicts, sequences as lists, and what knows its own facts as those."""
+    """Return `value` for JSON: mappings as dicts, sequences as lists, objects with `as_dict` as their facts."""
     if hasattr(value, "as_dict"):
         return value.as_dict()
     if isinstance(value, Mapping):

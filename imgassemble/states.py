@@ -1,6 +1,6 @@
-"""The words for how far an item is, who reports its end, and how a response ended.
+"""Three enums: the state of an item, the witness of its end, and the ending of a response.
 
-Knows: three enums. Must not know: what gives an item its state.
+Must not know: the rules that give an item its state.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import Enum, IntEnum, StrEnum
 
 
 class State(StrEnum):
-    """Where an item stands, in the wire's words."""
+    """The stage of an item, in the words of the wire."""
 
     IN_PROGRESS = "in_progress"
     GENERATING = "generating"
@@ -20,7 +20,7 @@ class State(StrEnum):
 
     @property
     def is_end(self) -> bool:
-        """Whether an item in this state has ended."""
+        """Whether this state is an end: completed, failed or incomplete."""
         return self in _ENDS
 
 
@@ -28,17 +28,15 @@ _ENDS = frozenset({State.COMPLETED, State.FAILED, State.INCOMPLETE})
 
 
 class Witness(IntEnum):
-    """Who can say what became of an item; a higher one is believed before a lower one."""
+    """The message that reports the end of an item. A higher witness is stronger evidence than a lower one."""
 
     OWN = 1  # the item's own `completed` event
     DONE = 2  # response.output_item.done
-    SNAPSHOT = (
-        3  # the response as a whole: response.completed, .failed, .incomplete, or an answer that was not streamed
-    )
+    SNAPSHOT = 3  # the whole response: response.completed, .failed, .incomplete, or an answer that was not streamed
 
 
 class Ending(Enum):
-    """What a message says of the response as a whole."""
+    """How the whole response ended, as a message reports it."""
 
     COMPLETED = "completed"
     INCOMPLETE = "incomplete"

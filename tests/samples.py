@@ -51,6 +51,14 @@ def picture(form: str, width: int = 8, height: int = 6) -> bytes:
     return file.getvalue()
 
 
+@cache
+def has_avif() -> bool:
+    """Return whether this Pillow reads and writes AVIF; it does from 11.3 on."""
+    from PIL import features
+
+    return "avif" in features.modules and bool(features.check_module("avif"))
+
+
 def b64(data: bytes) -> str:
     return b64encode(data).decode("ascii")
 

@@ -173,7 +173,35 @@ def test_the_data_of_each_error_under_its_name() -> None:
     )
 
 
-# ---- what each one holds
+# ---- refused bytes
+
+
+def test_refused_bytes_take_no_part_in_the_value_of_an_error() -> None:
+    error = FrameDecodeError("cut short", item_id="ig_1", index=1, data=b"refused bytes")
+    plain = FrameDecodeError("cut short", item_id="ig_1", index=1)
+    assert (error.data, plain.data) == (b"refused bytes", None)
+    assert error == plain
+    assert hash(error) == hash(plain)
+    assert error.as_dict() == plain.as_dict()
+    for text in (repr(error), str(error), str(error.as_dict())):
+        assert "refused" not in text
+    for again in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
+        assert (again, again.data) == (error, None)
+    assert b"refused" not in pickle.dumps(error)
+
+
+def test_an_error_to_keep_holds_no_refused_bytes_and_no_traceback() -> None:
+    with pytest.raises(FrameDecodeError) as caught:
+        raise FrameDecodeError("cut short", item_id="ig_1", index=1, data=b"refused") from ValueError("why")
+    kept = caught.value.without_data()
+    assert (kept, kept.data, kept.__traceback__) == (caught.value, None, None)
+    assert caught.value.data == b"refused"
+    assert kept.__cause__ is not None
+    assert (type(kept.__cause__), str(kept.__cause__), kept.__cause__.__traceback__) == (ValueError, "why", None)
+    assert kept.without_data() is kept
+
+
+# ---- data of each error
 
 
 def test_a_sink_error_has_the_errno_of_its_cause() -> None:
@@ -182,7 +210,7 @@ def test_a_sink_error_has_the_errno_of_its_cause() -> None:
     assert SinkError("x", path=None).errno is None
 
 
-def test_a_provider_error_says_what_the_service_said() -> None:
+def test_a_provider_error_has_the_words_of_the_service() -> None:
     error = ProviderError("too much\x1b[2J\r\nof it", code="rate\u202elimit", details={"code": "rate"})
     assert str(error) == "the service failed (rate limit): too much [2J of it"
     assert (error.message, error.code) == ("too much [2J of it", "rate limit")
@@ -223,7 +251,7 @@ def test_each_control_becomes_a_space(control: str) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "M"])).map(str.strip))
-def test_what_can_be_printed_stays_as_it_is(text: str) -> None:
+def test_printable_text_stays_as_it_is(text: str) -> None:
     assert clean(text, 10_000) == text
 
 
@@ -232,7 +260,7 @@ def test_clean_text_is_no_longer_than_asked_for(text: str, longest: int) -> None
     assert len(clean(text, longest)) <= longest
 
 
-def test_what_was_cut_says_so() -> None:
+def test_text_that_is_cut_ends_with_an_ellipsis() -> None:
     assert clean("abcdef", 4) == "abc…"
     assert clean("abcd", 4) == "abcd"
     assert len(clean("x " * 10**6)) == 1_000

@@ -1,4 +1,4 @@
-"""Files: whole or not there, with the user's permissions, and never through somebody else's link."""
+"""Files: whole or absent, with the permissions of the user's umask, and never written through a link."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_link_under_the_temporary_name_is_refused_and_not_followed(
     assert (tmp_path / "folder" / "a").read_bytes() == b"x"
 
 
-def test_somebody_elses_temporary_file_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_temporary_file_of_another_program_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "token_hex", lambda size: "0" * 2 * size)
     theirs = tmp_path / f".imgassemble-{'0' * 16}.tmp"
     theirs.write_bytes(b"theirs")
@@ -147,7 +147,7 @@ def test_any_name_that_the_file_system_takes_can_be_written(name: str, tmp_path:
 
 
 @pytest.mark.parametrize("path", ["missing/a", "a\0b", "folder", "file/a", "a" * 300, "", ".", "..", "/"])
-def test_what_cannot_be_written_is_a_sink_error_with_its_path(
+def test_a_path_that_cannot_be_written_is_a_sink_error_with_its_path(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -161,7 +161,7 @@ def test_what_cannot_be_written_is_a_sink_error_with_its_path(
     assert _names(tmp_path / "folder") == []
 
 
-def test_the_sentence_of_a_failed_write_says_where_and_why_and_what_to_do() -> None:
+def test_the_sentence_of_a_failed_write_names_path_reason_and_remedy() -> None:
     error = sink_error("/d/\x1b[2Ja", OSError(28, "No space left on device"))
     assert str(error) == ("cannot write '/d/ [2Ja': No space left on device; choose another place, or free this one")
     assert (error.path, error.errno) == ("/d/\x1b[2Ja", 28)

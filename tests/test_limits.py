@@ -1,4 +1,4 @@
-"""Limits: frozen numbers with sensible defaults, and a sentence for whatever is none."""
+"""Limits: frozen numbers with sensible defaults, and a UsageError for a wrong value."""
 
 from __future__ import annotations
 
@@ -20,21 +20,26 @@ def test_the_limits_are_those_of_the_design() -> None:
         "max_event_bytes", "max_frame_bytes", "max_frame_pixels", "max_frames_per_item", "max_items", "max_total_bytes",
         "formats",
     }  # fmt: skip
-    assert Limits().formats == ("PNG", "JPEG", "WEBP", "GIF")
-    assert Limits(formats=("PNG", "SVG")).formats == ("PNG", "SVG")  # only where it is asked for
+    assert Limits().formats == ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "SVG")
+    assert Limits(formats=("PNG", "SVG")).formats == ("PNG", "SVG")
+    limits = Limits()
+    assert (limits.max_event_bytes, limits.max_frame_bytes) == (256 * 2**20, 64 * 2**20)
+    assert limits.max_frame_pixels == 2**25
 
 
 def test_the_defaults_let_real_pictures_pass() -> None:
     limits = Limits()
-    assert limits.max_event_bytes >= 28 * 2**20  # openai-node tests image events of that size
-    assert limits.max_frame_bytes <= limits.max_event_bytes
+    largest_base64 = 20_046_248  # characters of the largest known 4K picture
+    assert limits.max_event_bytes >= 13 * largest_base64
+    assert limits.max_event_bytes >= 15 * 17_000_000
+    assert 4 * largest_base64 * 3 // 4 <= limits.max_frame_bytes <= limits.max_event_bytes * 3 // 4
     assert limits.max_frame_pixels >= 4096 * 4096
     assert limits.max_frames_per_item > 4
     assert limits.max_total_bytes >= limits.max_frame_bytes
 
 
-def test_the_most_pixels_are_those_at_which_pillow_begins_to_warn() -> None:
-    assert Limits().max_frame_pixels == Image.MAX_IMAGE_PIXELS == 89_478_485
+def test_the_bound_of_pixels_is_at_most_the_one_at_which_pillow_begins_to_warn() -> None:
+    assert Limits(max_frame_pixels=89_478_485).max_frame_pixels == Image.MAX_IMAGE_PIXELS
     with pytest.raises(UsageError, match="at most 89,478,485"):
         Limits(max_frame_pixels=89_478_486)
 
@@ -54,7 +59,7 @@ def test_one_is_a_bound(name: str) -> None:
 
 @pytest.mark.parametrize("formats", [["PNG", "BMP"], ("png",), ["TIFF"], "PNG", [7]])
 def test_an_unknown_format_is_a_usage_error_that_names_the_known_ones(formats: Any) -> None:
-    with pytest.raises(UsageError, match="PNG, JPEG, WEBP, GIF"):
+    with pytest.raises(UsageError, match="PNG, JPEG, WEBP, GIF, AVIF, SVG"):
         Limits(formats=formats)
 
 

@@ -29,7 +29,21 @@ GROUPS = (
 PLACES = {name: (group, at) for group, names in enumerate(GROUPS) for at, name in enumerate(names)}
 # The members of a folder, in the order of the data: each imports only those before it. Other folders have no circle.
 ORDERS = {
-    "frames": ("base64_json", "containers", "frame"),
+    "frames": (
+        "base64_json",
+        "binary",
+        "exif",
+        "png",
+        "jpeg",
+        "webp",
+        "gif",
+        "av1",
+        "avif",
+        "svg",
+        "containers",
+        "pixels",
+        "frame",
+    ),
     "wire": ("sse", "dialects", "members", "values", "failures", "fields", "reader", "events", "signals"),
     "assembly": (
         "options",
@@ -55,7 +69,7 @@ GUESTS = {
     "pydantic": {"wire/events"},
     "pydantic_core": {"frames/base64_json"},
     "pybase64": {"frames/base64_json"},
-    "PIL": {"frames/frame", "assembly/items", "screens", "simulator"},
+    "PIL": {"frames/frame", "frames/pixels", "assembly/items", "screens", "simulator"},
     # Hosts of screens, imported when a screen is made.
     "IPython": {"screens"},
     "PySide6": {"screens"},

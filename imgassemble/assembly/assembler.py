@@ -15,7 +15,7 @@ from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import Any, get_args
 
-from ..errors import EventError, ImgassembleError, LimitError, ProviderError, UsageError
+from ..errors import EventError, FrameDecodeError, ImgassembleError, LimitError, ProviderError, UsageError
 from ..frames.base64_json import load_decoded
 from ..frames.frame import Frame
 from ..limits import Limits
@@ -308,7 +308,7 @@ class Assembler:
                 self._newest = update.item_id
         for anomaly in change.anomalies:
             _release(anomaly.error)
-            kept = (*self._anomalies.get(anomaly.item_id, ()), anomaly)
+            kept = (*self._anomalies.get(anomaly.item_id, ()), _without_data(anomaly))
             self._anomalies[anomaly.item_id] = kept[-MOST_ANOMALIES:]
         return updates + change.anomalies
 
@@ -390,6 +390,12 @@ def _release(error: ImgassembleError) -> None:
     for each in (error, error.__cause__):
         if each is not None:
             each.__traceback__ = each.__context__ = None
+
+
+def _without_data(anomaly: Anomaly) -> Anomaly:
+    """Return the anomaly in the form that is kept: without the refused bytes of its picture."""
+    error = anomaly.error
+    return replace(anomaly, error=error.without_data()) if isinstance(error, FrameDecodeError) else anomaly
 
 
 def _check_size(event: str | bytes | bytearray | memoryview, limits: Limits) -> None:

@@ -5,6 +5,7 @@ Must not know: where frames are stored.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 from .assembler import Assembler
@@ -26,3 +27,14 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Finish: no update follows."""
+
+
+@runtime_checkable
+class ContinuingSink(Sink, Protocol):
+    """A sink that continues an earlier run. A driver feeds the saved events first, and then the joined ones."""
+
+    def saved_events(self) -> Iterable[object]:
+        """Return the events of the earlier run. Called after `open`; a second call gives no event twice."""
+
+    def join(self, event: object) -> object:
+        """Return an event of the stream, changed so that it fits to the earlier run."""

@@ -10,7 +10,7 @@ from math import floor
 from typing import Any
 
 from ..errors import FrameDecodeError, FrameEncodingError, FrameError, ImgassembleError, LimitError, quoted
-from ..frames.frame import Frame, Payload, disagreements, read_frame, said_of
+from ..frames.frame import Frame, Payload, describe_payload, disagreements, read_frame
 from ..states import State
 from ..wire.dialects import GREATEST_NUMBER, Reading, Signal
 from .changes import Change
@@ -130,7 +130,7 @@ class _Items:
         return after
 
     def _report(self, code: AnomalyCode, doubt: str, payload: Payload, item_id: str) -> None:
-        sentence = f"{said_of(payload, item_id)} {doubt}"
+        sentence = f"{describe_payload(payload, item_id)} {doubt}"
         self._change.report(item_id, code, FrameError(sentence, item_id=item_id, index=payload.index))
 
     def _within_limits(self, item_id: str, before: Facts, after: Facts) -> Facts:

@@ -13,9 +13,9 @@ from pathlib import Path
 from ..assembly.assembler import Assembler
 from ..assembly.updates import Anomaly
 from ..console import say
-from ..errors import SinkError, printable
+from ..errors import SinkError, UsageError, printable
 from ..storage.directory import DirectorySink
-from ..storage.saved import saved_events
+from ..storage.item_folder import Existing
 from ..streams.drivers import assemble
 from ..streams.sources import open_chunks
 from .exit_codes import STORAGE
@@ -68,9 +68,7 @@ def save(options: argparse.Namespace) -> int:
     chunks = open_chunks(options.source)
     check_tee(options.tee, options.source)
     tee, printer, tally = Tee(options.tee, is_resumed=options.resume), ResultPrinter(), StreamTally()
-    sink = DirectorySink(options.output, keep=options.keep, overwrite=options.overwrite, resume=options.resume)
-    for event in saved_events(options.output, is_to_go_on=True) if options.resume else ():
-        assembler.feed(event)
+    sink = DirectorySink(options.output, existing=_existing(options), keep=options.keep)
     progress = progress_on_stderr((Anomaly,) if options.show else None)
     error: SinkError | None = None
     try:
@@ -87,6 +85,13 @@ def save(options: argparse.Namespace) -> int:
     if not options.json:
         _print_finals(sink, printer)
     return STORAGE if error or tee.error or printer.error else tally.exit_code(assembler.result)
+
+
+def _existing(options: argparse.Namespace) -> Existing:
+    """Return the value of `DirectorySink(existing=…)` for the options."""
+    if options.overwrite and options.resume:
+        raise UsageError("--overwrite replaces the files of an earlier run, --resume continues it: choose one")
+    return "replace" if options.overwrite else "continue" if options.resume else "refuse"
 
 
 def _print_finals(sink: DirectorySink, printer: ResultPrinter) -> None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import SinkError, UsageError, quoted
-from ..simulator.answers import DIALECTS, FAULTS, Order, Play, play, replay
+from ..simulator.answers import DIALECTS, FAULTS, Answer, Order, play
 from ..simulator.apis import APIS
 from ..simulator.pace import Pace
-from ..simulator.pictures import opened
+from ..simulator.pictures import open_picture
+from ..simulator.recordings import replay
 from .options import image_size, option, whole_number
 
 _LOOPBACK = "127.0.0.1"
@@ -48,10 +49,13 @@ OPTIONS = (
     option("prompt", nargs="?", metavar="PROMPT", default=_USUAL.prompt, help="what the picture shows (%(default)s)"),
     option("--api", choices=list(APIS), default=_USUAL.api, help="the API that answers (%(default)s)"),
     option("--dialect", choices=list(DIALECTS), default=_USUAL.dialect, help="its message format (%(default)s)"),
-    option("--format", type=str.upper, default=_USUAL.format, help="PNG, JPEG, WEBP; router-images: SVG (%(default)s)"),
+    option("--format", type=str.upper, default=_USUAL.format, help="PNG, JPEG, WEBP, GIF or SVG (%(default)s)"),
     option("--size", type=image_size, metavar="WxH", help="in pixels (1024x1024, or the size of --picture)"),
     option("--partials", type=int, metavar="N", default=_USUAL.partials, help="previews, 0 to 3 (%(default)s)"),
     option("--items", type=int, metavar="N", default=_USUAL.items, help="number of images, 1 to 10 (%(default)s)"),
+    option("--frames", type=int, metavar="N", help="pictures of an animation in GIF or WEBP, 1 to 30 (GIF: 9)"),
+    option("--turns", type=int, metavar="N", default=_USUAL.turns, help="responses in a row, 1 to 8 (%(default)s)"),
+    option("--lanes", type=int, metavar="N", default=_USUAL.lanes, help="parallel rows, 1 to 16 (%(default)s)"),
     option("--seed", type=int, metavar="N", default=_USUAL.seed, help="each seed gives another picture (%(default)s)"),
     option("--picture", type=Path, metavar="FILE", help="send this picture in place of a drawn one"),
     option("--fault", dest="faults", nargs="+", action="extend", metavar="NAME", default=[], help="what goes wrong"),
@@ -72,7 +76,7 @@ def simulate(options: argparse.Namespace) -> int:
     Raises UsageError for wrong input, SinkError if the output file cannot be written.
     """
     if options.list_faults:
-        print("\n".join(f"{fault.usage:<28} {fault.says}" for fault in FAULTS.values()))  # noqa: T201
+        print("\n".join(f"{fault.usage:<28} {fault.description}" for fault in FAULTS.values()))  # noqa: T201
         return 0
     if options.serve:
         return _serve(options)
@@ -84,7 +88,7 @@ def simulate(options: argparse.Namespace) -> int:
 
 def _order_from(options: argparse.Namespace) -> Order:
     picture = _read_file(options.picture, "picture") if options.picture else None
-    own_size = opened(picture).size if picture else _USUAL.size
+    own_size = open_picture(picture).size if picture else _USUAL.size
     return Order(
         api=options.api,
         dialect=options.dialect,
@@ -93,6 +97,9 @@ def _order_from(options: argparse.Namespace) -> Order:
         size=options.size or own_size,
         partials=options.partials,
         items=options.items,
+        frames=options.frames,
+        turns=options.turns,
+        lanes=options.lanes,
         seed=options.seed,
         faults=tuple(options.faults),
         picture=picture,
@@ -108,7 +115,7 @@ def _read_file(path: Path, kind: str) -> bytes:
         raise UsageError(f"the {kind} {quoted(str(path))} cannot be read: {reason}") from cause
 
 
-def _pace_of(options: argparse.Namespace, made: Play | None) -> Pace:
+def _pace_of(options: argparse.Namespace, made: Answer | None) -> Pace:
     own_s = made.own_delay_s if made and options.delay_s is None and options.jitter_s is None else 0.0
     return Pace(
         delay_s=own_s if options.delay_s is None else options.delay_s,
@@ -142,7 +149,7 @@ def _open_output(path: Path | None) -> Iterator[BinaryIO]:
         raise SinkError(f"{quoted(str(path))} cannot be written: {reason}", path=path, errno=cause.errno) from cause
 
 
-def _write(made: Play, file: BinaryIO, pace: Pace, seed: int, *, sleep: Callable[[float], Any] = time.sleep) -> None:
+def _write(made: Answer, file: BinaryIO, pace: Pace, seed: int, *, sleep: Callable[[float], Any] = time.sleep) -> None:
     """Write the body at this pace and flush each chunk. A reader that has closed its end is not an error."""
     try:
         for wait_s, chunk in pace.chunks(made.body, seed=seed):

@@ -15,7 +15,7 @@ from ..console import say
 from ..errors import EventError
 from ..frames.base64_json import load_decoded
 from ..limits import Limits
-from ..streams.sources import EventDecoder
+from ..streams.sources import StreamReader, read_events
 from ..wire.sse import BOM
 from .exit_codes import FAILED, INCOMPLETE, NO_IMAGE, OK, UNREADABLE
 
@@ -40,18 +40,17 @@ class StreamTally:
 
     def read_events(self, chunks: Iterable[bytes], limits: Limits) -> Iterator[Any]:
         """Yield the events of a stream. If reading fails, print why and end as if the stream were cut there."""
-        decoder = EventDecoder(limits, load=load_decoded)
+        for box in read_events(self._watched(chunks), StreamReader(limits, load=load_decoded)):
+            self.events += 1
+            yield box.pop()
+
+    def _watched(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         try:
             for chunk in chunks:
                 self.is_blank = self.is_blank and not chunk.removeprefix(BOM).strip()
-                yield from map(self._count, decoder.feed(chunk))
+                yield chunk
         except OSError as cause:
             say(f"reading the stream failed: {cause.strerror or cause}")
-        yield from map(self._count, decoder.close())
-
-    def _count(self, event: Any) -> Any:
-        self.events += 1
-        return event
 
     def __call__(self, update: Update) -> None:
         if isinstance(update, Anomaly):

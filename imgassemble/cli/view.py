@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..assembly.assembler import Assembler
+from ..storage.watched import watched_events
 from ..streams.drivers import assemble
 from ..streams.sources import open_chunks
-from ..web.folder import folder_events
 from ..web.gallery import Gallery
 from .options import KEY_BY, LIMITS, limits_from, option
 from .page import PAGE_OPTIONS, serve_page
@@ -49,4 +49,4 @@ def _open(source: str) -> Iterator[Any]:
     if source == "-" and sys.stdin is not None:
         # Unbuffered: a thread in a buffered read holds the buffer's lock, and Python then aborts at Ctrl-C.
         return open_chunks(open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
-    return folder_events(Path(source)) if source != "-" and Path(source).is_dir() else open_chunks(source)
+    return watched_events(Path(source)) if source != "-" and Path(source).is_dir() else open_chunks(source)

@@ -1,1 +1,3 @@
-"""Received pictures: base64 is decoded (base64_json), headers are read (containers), a Frame holds one (frame)."""
+"""Received pictures: base64 is decoded (base64_json), the structure of the file is read (containers, and one module for
+each format), Pillow makes pixels (pixels), and a Frame holds one picture (frame).
+"""

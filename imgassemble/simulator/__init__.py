@@ -1,29 +1,29 @@
-"""The streams of image services made by code: for tests, demonstrations, and work without a key.
+"""Makes the streams of image services by code: for tests, for demonstrations, and for work without a key.
 
-Knows: which module has what a user asks for. Must not know: the assembler; what it says about a stream is checked
-against what is expected here.
+Must not know: the assembler. Its results are tested against the pictures that the simulator sent.
 
     from imgassemble.simulator import Order, play
 
     answer = play(Order(prompt="a lake at night", size=(256, 256), faults=("disconnect-after-event=6",)))
-    result = assemble(answer.body)      # pieces of bytes, as they are sent; answer.events are the events themselves
+    result = assemble(answer.body)      # the pieces of bytes that are sent; answer.events are the events themselves
 
-`Order` says what is asked, `play` answers, `resumed` goes on behind an event, `replay` sends a recording again;
-`FAULTS` and `DIALECTS` tell what there is. Nothing is imported before it is asked for, since the pytest plugin beside
-this file is loaded in every test run.
+An `Order` describes the pictures and the service, `play` returns the answer, `resumed` the rest of an answer, `replay`
+a recorded stream. `FAULTS` and `DIALECTS` list the possible values. Nothing is imported before it is used, because the
+pytest plugin in this folder is loaded in every test run.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .answers import Order, Play, pictures_of, play, replay, resumed
+    from .answers import Answer, Order, pictures_of, play, resumed
     from .dialects import DIALECTS, Dialect
     from .faults import FAULTS, Fault
-    from .image_series import Shot
+    from .image_series import ImageFiles
+    from .landscapes import draw, draw_svg, sharpen
     from .messages import (
-        Call,
         Event,
+        ImageCall,
         base64_text,
         image_events,
         images_stream,
@@ -33,27 +33,30 @@ if TYPE_CHECKING:
         sse,
     )
     from .pace import Pace
-    from .pictures import draw, draw_svg, encode, sharpen
+    from .pictures import encode, encode_animation, pan
+    from .recordings import replay
 
 __all__ = [
     "DIALECTS",
     "FAULTS",
-    "Call",
+    "Answer",
     "Dialect",
     "Event",
     "Fault",
+    "ImageCall",
+    "ImageFiles",
     "Order",
     "Pace",
-    "Play",
-    "Shot",
     "base64_text",
     "draw",
     "draw_svg",
     "encode",
+    "encode_animation",
     "image_events",
     "images_stream",
     "json_lines",
     "message_events",
+    "pan",
     "pictures_of",
     "play",
     "replay",
@@ -63,19 +66,21 @@ __all__ = [
     "sse",
 ]
 
-_HOMES = {
+_NAMES_OF = {
+    "answers": ("Answer", "Order", "pictures_of", "play", "resumed"),
     "dialects": ("DIALECTS", "Dialect"),
     "faults": ("FAULTS", "Fault"),
-    "answers": ("Order", "Play", "pictures_of", "play", "replay", "resumed"),
+    "image_series": ("ImageFiles",),
+    "landscapes": ("draw", "draw_svg", "sharpen"),
     "pace": ("Pace",),
-    "pictures": ("draw", "draw_svg", "encode", "sharpen"),
-    "image_series": ("Shot",),
+    "pictures": ("encode", "encode_animation", "pan"),
+    "recordings": ("replay",),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Whatever is in `__all__`, from the module that has it."""
+    """Return a name of `__all__` from its module."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME.get(name, 'messages')}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULE_OF.get(name, 'messages')}"), name)

@@ -1,47 +1,55 @@
-"""What is asked of the simulated service, and what it answers.
+"""Makes the answer of the simulated service to an order: pictures, calls, scenarios, events, bytes.
 
-Knows: the way from an order to an answer: pictures, calls, scene, events, bytes; and where faults come in. Must not
-know: sockets, time, the assembler. An answer is a value: whoever sends it does the waiting.
+Must not know: sockets, time, the assembler. An answer is a value; the sender does the waiting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import MappingProxyType
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from ..errors import UsageError
-from .apis import APIS, Manner, Scene, Trouble, error_object
+from .apis import APIS, ApiMessages, write_stream, write_whole
 from .dialects import DIALECTS, Dialect, dialect_named
-from .faults import FAULTS, Chosen, Refused, chosen
-from .framing import PLAIN, Ending, Framing, delivered, event_in, framed, json_body, pieces_of, read_event, read_json
-from .image_series import Shot, Sketch, shoot
-from .messages import Call, Event, base64_text, identifier
+from .error_forms import HttpError, error_object
+from .faults import FAULTS, ChosenFaults, choose_faults
+from .framing import PLAIN, ConnectionEnd, Framing, cut_pieces, frame_events, json_body
+from .image_series import ImageFiles, ImagePlan, make_image_files
+from .landscapes import draw_svg
+from .messages import Event, ImageCall, base64_text, identifier, interleaved
 from .pace import Pace
-from .pictures import Format, draw_svg
+from .pictures import Format
+from .scenarios import Api, Scenario, ServiceError
 
-__all__ = ["DIALECTS", "FAULTS", "Api", "Order", "Pace", "Play", "pictures_of", "play", "replay", "resumed"]
+__all__ = ["DIALECTS", "FAULTS", "Answer", "Api", "Order", "Pace", "pictures_of", "play", "resumed"]
 
-Api = Literal["responses", "images", "edits", "router-images", "chat"]
-
-_MAX_PARTIALS = 3  # the services' own limit
-_MAX_ITEMS = 10  # the services' own limit
-_MAX_PIXELS = 3840 * 2160  # what the services make at most
+_MAX_PARTIALS = 3  # the limit of the services
+_MAX_ITEMS = 10  # the limit of the services
+_MAX_PIXELS = 3840 * 2160  # the limit of the services
+_MAX_FRAMES = 30
+_MAX_TURNS = 8
+_MAX_LANES = 16  # the limit of OpenAI for one socket
+_GIF_FRAMES = 9  # the default of the services
 _EVENT_STREAM = "text/event-stream; charset=utf-8"
 _JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is asked of the simulated service.
+    """An order for pictures from the simulated service.
 
-    `api`: which API answers. `dialect`: a row of DIALECTS. `prompt`, `seed`: what is drawn. `format`: "PNG", "JPEG",
-    "WEBP", or "SVG" of OpenRouter's images. `size`: (width, height) in pixels, 3840x2160 pixels at most. `partials`:
-    0 to 3; most dialects of the Responses API send one more, which is the result already (`ends_with_result` of the
-    row), and a chat sends none. `items`: 1 to 10 images. `faults`: of FAULTS, each "name" or "name=value".
-    `picture`: a picture file that is shown in place of a drawn one. `is_portable`: PNGs that do not depend on zlib.
-    `provenance`: what their C2PA metadata says (no WebP has it).
+    `api`: the API that answers. `dialect`: a row of DIALECTS. `prompt`, `seed`: select the picture. `format`: "PNG",
+    "JPEG", "WEBP", "GIF" or "SVG" (no SVG in chats, and none in a stream of the Images API). `frames`: the pictures of
+    an animation, 1 to 30, for GIF and WEBP; None: 9 for GIF, 1 for WEBP. `size`: (width, height) in pixels, at most
+    3840x2160 pixels. `partials`: 0 to 3; most dialects of the Responses API send one more, which is the result already
+    (`ends_with_result` of the row); a chat, a GIF and an SVG have none. `items`: 1 to 10 images. `faults`: names of
+    FAULTS, each "name" or "name=value". `picture`: a picture file to show in place of a drawn one. `is_portable`: PNGs
+    that do not depend on zlib. `provenance`: the text of their C2PA metadata (WebP and GIF have none).
+    `turns`: 1 to 8 responses one after the other in one stream, as an agent sends them. `lanes`: 1 to 16 such series
+    side by side, their events marked with `stream_id`, as on a socket of OpenAI. Both are for the Responses API.
     """
 
     api: Api = "responses"
@@ -49,11 +57,14 @@ class Order:
     prompt: str = "an otter on a lake at dusk"
     format: Format | Literal["SVG"] = "PNG"
     size: tuple[int, int] = (1024, 1024)
+    frames: int | None = None
     partials: int = 2
     items: int = 1
     seed: int = 0
     faults: tuple[str, ...] = ()
     picture: bytes | None = None
+    turns: int = 1
+    lanes: int = 1
     is_streamed: bool = True
     is_background: bool = False
     is_portable: bool = False
@@ -61,227 +72,77 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Play:
-    """What the service answers.
+class Answer:
+    """The answer of the service.
 
-    `events`: all that belong to the stream, also where a fault cuts the body before its end; none where the answer is
-    no stream. `body`: the bytes in the pieces in which they are sent. `ending`: what the connection does behind them.
+    `events`: all events of the stream, even if a fault cuts the body before its end; none if the answer is no stream.
+    `body`: the bytes, in the pieces in which they are sent. `ending`: how the connection ends after them.
+    `response_id`: the id of the first response. `own_delay_s`: seconds between the events of a recording.
     """
 
     status: int = 200
     headers: Mapping[str, str]
     events: tuple[Event, ...] = ()
     body: tuple[bytes, ...]
-    ending: Ending = "closed"
+    ending: ConnectionEnd = "closed"
     response_id: str | None = None
     framing: Framing = PLAIN
-    own_delay_s: float = 0.0  # what a recording tells of its pace: seconds from event to event
+    own_delay_s: float = 0.0
 
 
-def play(order: Order) -> Play:
-    """The answer to `order`, the same one for an equal order.
+def play(order: Order) -> Answer:
+    """Return the answer to `order`; equal orders have equal answers.
 
-    Raises UsageError (a ValueError), which names the known ones, for an unknown API, dialect, format or fault, a number
-    out of range, or a picture that cannot be read.
+    Raises UsageError (a ValueError), which lists the known values, for an unknown API, dialect, format or fault, a
+    number out of range, or a picture that cannot be read.
     """
-    manner, row, faults = _checked(order), dialect_named(order.dialect), _faults(order)
-    refused = faults.applied("http", None)
+    api, row, faults = _check(order), dialect_named(order.dialect), _faults(order)
+    refused = faults.apply("http", None)
     if refused:
-        return _refused(refused, order, row)
-    scene: Scene = faults.applied("scene", _scene(order, manner, row, faults))
-    framing: Framing = faults.applied("framing", manner.framing or row.framing)
+        return _refuse(refused, order, row)
+    lanes = [faults.apply("responses", _lane_scenarios(order, row, faults, lane)) for lane in range(order.lanes)]
+    framing: Framing = faults.apply("framing", api.framing or row.framing)
     if not order.is_streamed:
-        return _whole(order, manner, row, scene, framing)
-    events: list[Event] = faults.applied("events", manner.stream(scene, row))
-    return Play(
+        return _whole_answer(order, api, row, lanes[0][-1], framing)
+    streams = [list(chain.from_iterable(write_stream(each, row) for each in scenarios)) for scenarios in lanes]
+    events: list[Event] = faults.apply("events", _join_lanes(streams))
+    return Answer(
         headers=_headers(order, row, _EVENT_STREAM),
         events=tuple(events),
-        body=framed(events, framing),
+        body=frame_events(events, framing),
         ending=framing.ending,
-        response_id=_response_id(events),
+        response_id=first_response_id(events),
         framing=framing,
     )
 
 
-def pictures_of(order: Order) -> tuple[Shot, ...]:
-    """The pictures that `play` would send for `order`, one shot for each image, as files. Raises as `play` does."""
-    return tuple(_shots(order, _checked(order), dialect_named(order.dialect), _faults(order)))
+def pictures_of(order: Order) -> tuple[ImageFiles, ...]:
+    """Return the pictures that `play` sends for `order`, as files: for each lane, turn and image. Raises as `play`."""
+    _check(order)
+    row, faults = dialect_named(order.dialect), _faults(order)
+    responses = range(order.lanes * order.turns)
+    return tuple(files for at in responses for files in _image_files(order, row, faults, at))
 
 
-def resumed(play: Play, starting_after: float) -> Play:
-    """The rest of a stream, all events whose number is above `starting_after`; its connection does not break again."""
-    whole = replace(play.framing, last_event=None, last_byte=None, ending="closed")
-    rest = tuple(event for event in play.events if event.get("sequence_number", -1) > starting_after)
-    return replace(play, events=rest, body=framed(rest, whole), ending="closed", framing=whole)
+def resumed(answer: Answer, starting_after: float, response_id: str | None = None) -> Answer:
+    """Return the rest of a stream: the events with a number above `starting_after`. It does not break again.
 
-
-# ---- recorded streams
-
-
-def replay(recorded: bytes) -> Play:
-    """A recorded stream as it was, one piece for each event.
-
-    Arguments: `recorded`: server-sent events, which are sent byte for byte; JSON Lines or a JSON array of events, which
-    become server-sent events; or one whole answer.
-    Raises UsageError where it is none of these.
+    `response_id`: the response to resume if the stream has several; None: all events are considered.
     """
-    events = _json_events(recorded)
-    if events is not None:
-        framing = Framing(event_lines=all("type" in event for event in events))
-        return _replayed(events, framed(events, framing), framing)
-    if read_event(_text(recorded)) is not None:
-        return Play(headers={"content-type": _JSON}, body=(recorded,))
-    pieces = pieces_of(recorded)
-    found = [event for event in map(event_in, pieces) if event is not None]
-    if not found:
-        raise UsageError("the recording cannot be replayed: there is no event in it")
-    return _replayed(found, tuple(pieces), _recorded_framing(recorded))
+    whole = replace(answer.framing, last_event=None, last_byte=None, ending="closed")
+    events = answer.events if response_id is None else _events_of_response(answer.events, response_id)
+    rest = tuple(event for event in events if event.get("sequence_number", -1) > starting_after)
+    return replace(answer, events=rest, body=frame_events(rest, whole), ending="closed", framing=whole)
 
 
-def _text(recorded: bytes) -> str:
-    return recorded.decode("utf-8", "replace").removeprefix("\ufeff")
+def response_ids(events: Iterable[Event]) -> tuple[str, ...]:
+    """Return the ids of the responses that begin in these events, in their order."""
+    begun = [event["response"]["id"] for event in events if event.get("type") == "response.created"]
+    return tuple(dict.fromkeys(begun))
 
 
-def _json_events(recorded: bytes) -> list[Event] | None:
-    """The events of a JSON array or of JSON Lines; None where it is neither."""
-    text = _text(recorded).strip()
-    found: Any = read_json(text) if text.startswith("[") else None
-    if found is None and text.startswith("{") and "\n" in text:
-        found = [read_event(line) for line in text.splitlines() if line.strip()]
-    is_good = isinstance(found, list) and found and all(isinstance(event, dict) for event in found)
-    return cast("list[Event]", found) if is_good else None
-
-
-def _recorded_framing(recorded: bytes) -> Framing:
-    newline = "\r\n" if b"\r\n" in recorded else "\n"
-    has_done = b"data: [DONE]" in recorded[-64:]
-    return Framing(event_lines=b"event:" in recorded[:64], newline=newline, done=has_done)
-
-
-def _replayed(events: Iterable[Event], body: tuple[bytes, ...], framing: Framing) -> Play:
-    told = tuple(events)
-    return Play(
-        headers={"content-type": _EVENT_STREAM},
-        events=told,
-        body=body,
-        response_id=_response_id(told),
-        framing=framing,
-        own_delay_s=_own_delay_s(told),
-    )
-
-
-def _own_delay_s(events: Sequence[Event]) -> float:
-    """The time from `created_at` to `completed_at` of the response, as far as they are told, in equal parts."""
-    last = events[-1].get("response")
-    times: list[Any] = [last.get(key) for key in ("created_at", "completed_at")] if isinstance(last, dict) else []
-    if not all(isinstance(moment, int | float) and 1e9 < moment < 1e10 for moment in times) or not times:
-        return 0.0  # a moment that is no date of our days was made up
-    begun_at, done_at = map(float, times)
-    return max(0.0, done_at - begun_at) / len(events)
-
-
-# ---- from the order to the scene
-
-
-def _checked(order: Order) -> Manner:
-    width, height = order.size
-    known = (*get_args(Format), *(["SVG"] if order.api == "router-images" else []))
-    for is_good, trouble in (
-        (order.api in APIS, f"there is no API {order.api!r}; there are {', '.join(APIS)}"),
-        (order.format in known, f"there is no format {order.format!r} here; there are {', '.join(known)}"),
-        (min(order.size) > 0, f"a picture has at least one pixel a side, not {width}x{height}"),
-        (width * height <= _MAX_PIXELS, f"a picture has at most 3840x2160 pixels, not {width}x{height}"),
-        (max(order.size) <= 16_383, f"a picture has at most 16383 pixels a side, not {width}x{height}"),
-        (0 <= order.partials <= _MAX_PARTIALS, f"there are 0 to {_MAX_PARTIALS} partials, not {order.partials}"),
-        (1 <= order.items <= _MAX_ITEMS, f"there are 1 to {_MAX_ITEMS} items, not {order.items}"),
-    ):
-        if not is_good:
-            raise UsageError(trouble)
-    return APIS[order.api]
-
-
-def _faults(order: Order) -> Chosen:
-    return chosen(order.faults, seed=order.seed)
-
-
-def _seed(order: Order) -> str:
-    """What ids are made from: another order has other ids."""
-    return f"{order.api}/{order.dialect}/{_prompt(order)}/{order.seed}"
-
-
-def _prompt(order: Order) -> str:
-    """The prompt as UTF-8 can write it: JSON may bring half a surrogate pair."""
-    return order.prompt.encode("utf-8", "replace").decode()
-
-
-def _scene(order: Order, manner: Manner, row: Dialect, faults: Chosen) -> Scene:
-    is_vector = order.format == "SVG"
-    shots = () if is_vector else _shots(order, manner, row, faults)
-    svgs = tuple(_svg(order, at) for at in range(order.items)) if is_vector else ()
-    calls = [_call(order, shot, row, at) for at, shot in enumerate(shots)]
-    calls += [_svg_call(order, svg) for svg in svgs]
-    return Scene(
-        calls=tuple(faults.applied("calls", call) for call in calls),
-        seed=_seed(order),
-        is_background=order.is_background,
-        has_keepalives=row.has_keepalives,
-        svgs=svgs,
-    )
-
-
-def _shots(order: Order, manner: Manner, row: Dialect, faults: Chosen) -> Iterable[Shot]:
-    for at in range(order.items):
-        sketch = Sketch(
-            prompt=_prompt(order),
-            seed=order.seed + at,
-            format=cast("Format", order.format),
-            size=order.size,
-            drafts=order.partials if _has_partials(manner, row) else 0,
-            result_as_partial="one more" if _ends_with_result(manner, row) else "no",
-            source=order.picture,
-            provenance=order.provenance,
-            is_portable=order.is_portable,
-        )
-        yield shoot(faults.applied("pictures", sketch))
-
-
-def _has_partials(manner: Manner, row: Dialect) -> bool:
-    return manner.has_partials and not any(name.endswith(".partial_image") for name in row.left_out)
-
-
-def _ends_with_result(manner: Manner, row: Dialect) -> bool:
-    return manner.ends_with_result and row.ends_with_result and _has_partials(manner, row)
-
-
-def _call(order: Order, shot: Shot, row: Dialect, at: int) -> Call:
-    return Call(
-        id=identifier("ig", f"{_seed(order)}/{at}"),
-        partials=tuple(map(base64_text, shot.partials)),
-        result=base64_text(shot.result),
-        format=shot.format.lower(),
-        size=f"{order.size[0]}x{order.size[1]}",
-        revised_prompt=f"A quiet landscape: {_prompt(order)}.",
-        status=row.done_status,
-    )
-
-
-def _svg(order: Order, at: int) -> str:
-    return draw_svg(_prompt(order), seed=order.seed + at, size=order.size)
-
-
-def _svg_call(order: Order, svg: str) -> Call:
-    return Call(id="", result=base64_text(svg.encode()), format="svg")
-
-
-# ---- answers
-
-
-def _headers(order: Order, row: Dialect, content_type: str) -> Mapping[str, str]:
-    own = {"content-type": content_type, "x-request-id": identifier("req", _seed(order))[:36]}
-    return MappingProxyType(own | dict(row.headers))
-
-
-def _response_id(events: Iterable[Event]) -> str | None:
+def first_response_id(events: Iterable[Event]) -> str | None:
+    """Return the id of the first response in these events; None if none has an id."""
     for event in events:
         if isinstance(event.get("response"), dict):
             name = event["response"].get("id")
@@ -289,28 +150,169 @@ def _response_id(events: Iterable[Event]) -> str | None:
     return None
 
 
-def _refused(refused: Refused, order: Order, row: Dialect) -> Play:
+def _events_of_response(events: Iterable[Event], response_id: str) -> list[Event]:
+    """Return the events from the response's beginning to the next beginning in its lane."""
+    found, current = list[Event](), dict[Any, str]()
+    for event in events:
+        lane = event.get("stream_id")
+        if event.get("type") == "response.created":
+            current[lane] = event["response"]["id"]
+        found += [event] if current.get(lane) == response_id else []
+    return found
+
+
+# ---- from the order to scenarios
+
+
+def _check(order: Order) -> ApiMessages:
+    width, height = order.size
+    formats = get_args(Format) if order.api == "chat" else (*get_args(Format), "SVG")
+    frames = order.frames or 1
+    is_svg_stream = order.format == "SVG" and order.api in ("images", "edits") and order.is_streamed
+    has_several = order.turns > 1 or order.lanes > 1
+    for is_good, problem in (
+        (order.api in APIS, f"there is no API {order.api!r}; there are {', '.join(APIS)}"),
+        (order.format in formats, f"there is no format {order.format!r} here; there are {', '.join(formats)}"),
+        (not is_svg_stream, "the Images API does not stream an SVG; ask for a whole answer"),
+        (min(order.size) > 0, f"a picture has at least one pixel a side, not {width}x{height}"),
+        (width * height <= _MAX_PIXELS, f"a picture has at most 3840x2160 pixels, not {width}x{height}"),
+        (max(order.size) <= 16_383, f"a picture has at most 16383 pixels a side, not {width}x{height}"),
+        (0 <= order.partials <= _MAX_PARTIALS, f"there are 0 to {_MAX_PARTIALS} partials, not {order.partials}"),
+        (1 <= order.items <= _MAX_ITEMS, f"there are 1 to {_MAX_ITEMS} items, not {order.items}"),
+        (1 <= frames <= _MAX_FRAMES, f"an animation has 1 to {_MAX_FRAMES} frames, not {order.frames}"),
+        (frames == 1 or order.format in ("GIF", "WEBP"), f"only GIF and WEBP have several frames, not {order.format}"),
+        (1 <= order.turns <= _MAX_TURNS, f"there are 1 to {_MAX_TURNS} turns, not {order.turns}"),
+        (1 <= order.lanes <= _MAX_LANES, f"there are 1 to {_MAX_LANES} lanes, not {order.lanes}"),
+        (not has_several or order.api == "responses", "turns and lanes belong to the Responses API"),
+        (not has_several or order.is_streamed, "a whole answer holds one response: turns and lanes need a stream"),
+    ):
+        if not is_good:
+            raise UsageError(problem)
+    return APIS[order.api]
+
+
+def _faults(order: Order) -> ChosenFaults:
+    return choose_faults(order.faults, seed=order.seed)
+
+
+def _id_seed(order: Order, response: int = 0) -> str:
+    """Return the seed of all ids, so that another order and another response have other ids."""
+    seed = f"{order.api}/{order.dialect}/{_prompt(order)}/{order.seed}"
+    return f"{seed}/response {response}" if response else seed
+
+
+def _prompt(order: Order) -> str:
+    """Return the prompt as UTF-8 can write it; JSON can contain half a surrogate pair."""
+    return order.prompt.encode("utf-8", "replace").decode()
+
+
+def _lane_scenarios(order: Order, row: Dialect, faults: ChosenFaults, lane: int) -> list[Scenario]:
+    """Return the scenarios of one lane, one for each turn."""
+    responses = range(lane * order.turns, (lane + 1) * order.turns)
+    return [faults.apply("scenario", _scenario(order, row, faults, at)) for at in responses]
+
+
+def _scenario(order: Order, row: Dialect, faults: ChosenFaults, response: int) -> Scenario:
+    seed, picture_seeds = _id_seed(order, response), _picture_seeds(order, response)
+    is_vector = order.format == "SVG"
+    svgs = tuple(draw_svg(_prompt(order), seed=at, size=order.size) for at in picture_seeds) if is_vector else ()
+    payloads: list[tuple[tuple[bytes, ...], bytes, str]] = [((), svg.encode(), "svg") for svg in svgs]
+    images = _image_files(order, row, faults, response)
+    payloads += [(files.partials, files.result, files.format.lower()) for files in images]
+    calls = [_call(order, row, f"{seed}/{at}", payload) for at, payload in enumerate(payloads)]
+    return Scenario(
+        calls=tuple(faults.apply("calls", call) for call in calls),
+        api=order.api,
+        seed=seed,
+        is_background=order.is_background,
+        has_keepalives=row.has_keepalives,
+        svgs=svgs,
+    )
+
+
+def _picture_seeds(order: Order, response: int) -> range:
+    first = order.seed + response * order.items
+    return range(first, first + order.items)
+
+
+def _image_files(order: Order, row: Dialect, faults: ChosenFaults, response: int) -> Iterable[ImageFiles]:
+    if order.format == "SVG":
+        return
+    has_partials = _has_partials(order, row)
+    ends_with_result = has_partials and APIS[order.api].ends_with_result and row.ends_with_result
+    for seed in _picture_seeds(order, response):
+        plan = ImagePlan(
+            prompt=_prompt(order),
+            seed=seed,
+            format=order.format,
+            size=order.size,
+            frames=order.frames or (_GIF_FRAMES if order.format == "GIF" else 1),
+            drafts=order.partials if has_partials else 0,
+            result_as_partial="one more" if ends_with_result else "no",
+            source=order.picture,
+            provenance=order.provenance,
+            is_portable=order.is_portable,
+        )
+        yield make_image_files(faults.apply("pictures", plan))
+
+
+def _has_partials(order: Order, row: Dialect) -> bool:
+    is_left_out = any(name.endswith(".partial_image") for name in row.left_out)
+    return APIS[order.api].has_partials and not is_left_out and order.format not in ("GIF", "SVG")
+
+
+def _call(order: Order, row: Dialect, seed: str, payload: tuple[tuple[bytes, ...], bytes, str]) -> ImageCall:
+    partials, result, form = payload
+    return ImageCall(
+        id=identifier("ig", seed),
+        partials=tuple(map(base64_text, partials)),
+        result=base64_text(result),
+        format=form,
+        size=f"{order.size[0]}x{order.size[1]}",
+        revised_prompt=f"A quiet landscape: {_prompt(order)}.",
+        status=row.done_status,
+    )
+
+
+def _join_lanes(streams: list[list[Event]]) -> list[Event]:
+    """Return one event of each lane in turn, marked with the lane's name; a single lane has no name."""
+    if len(streams) == 1:
+        return streams[0]
+    lanes = ([event | {"stream_id": f"lane-{n}"} for event in events] for n, events in enumerate(streams, 1))
+    return interleaved(*lanes)
+
+
+# ---- answers
+
+
+def _headers(order: Order, row: Dialect, content_type: str) -> Mapping[str, str]:
+    own = {"content-type": content_type, "x-request-id": identifier("req", _id_seed(order))[:36]}
+    return MappingProxyType(own | dict(row.headers))
+
+
+def _refuse(refused: HttpError, order: Order, row: Dialect) -> Answer:
     headers = {**_headers(order, row, _JSON), **refused.headers}
-    return Play(status=refused.trouble.status, headers=headers, body=(_error_body(refused.trouble, order, row),))
+    body = _error_body(refused.error, order, row) if refused.body is None else json_body(dict(refused.body))
+    return Answer(status=refused.error.status, headers=headers, body=(body,))
 
 
-def _error_body(trouble: Trouble, order: Order, row: Dialect) -> bytes:
-    """The error as the service writes it: OpenRouter's code is the HTTP status."""
+def _error_body(error: ServiceError, order: Order, row: Dialect) -> bytes:
+    """Return the error as the service writes it; OpenRouter's code is the HTTP status."""
     is_router = order.api == "router-images" or row.name.startswith("openrouter")
-    short = {"message": trouble.message, "code": trouble.status}
-    return json_body({"error": short if is_router else error_object(trouble)})
+    short = {"message": error.message, "code": error.status}
+    return json_body({"error": short if is_router else error_object(error)})
 
 
-def _whole(order: Order, manner: Manner, row: Dialect, scene: Scene, framing: Framing) -> Play:
-    """The answer in one piece: what the stream comes to. What ends with an error there is an HTTP error here."""
-    trouble = scene.errors[0] if scene.errors else scene.failure
-    if trouble and not (manner.tells_failure and scene.failure):
-        return _refused(Refused(trouble=trouble, headers={}), order, row)
-    events = manner.stream(scene, row)
-    return Play(
+def _whole_answer(order: Order, api: ApiMessages, row: Dialect, scenario: Scenario, framing: Framing) -> Answer:
+    """Return the content of a stream in one piece. An error that ends the stream is an HTTP error here."""
+    errors = [error for error in scenario.errors if not (error.form == "in data" and api.has_data)]
+    error = errors[0] if errors else None if scenario.errors else scenario.failure
+    if error and not (api.reports_failure and scenario.failure):
+        return _refuse(HttpError(error=error, headers={}), order, row)
+    return Answer(
         headers=_headers(order, row, _JSON),
-        body=delivered([json_body(manner.whole(events))], framing),
+        body=cut_pieces([json_body(write_whole(scenario, row))], framing),
         ending=framing.ending,
-        response_id=_response_id(events),
+        response_id=first_response_id(write_stream(scenario, row)),
         framing=framing,
     )

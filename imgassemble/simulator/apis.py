@@ -1,23 +1,24 @@
-"""What happens to an order, told in the words of each API: as a stream, or as one whole answer.
+"""Writes a scenario in the messages of each API, as a stream or as one whole answer.
 
-Knows: the Responses API, the Images API, OpenRouter's images and chats; what is told, and how far it gets. Must not
-know: pictures, faults, how bytes are framed. A whole answer is what its stream comes to.
+Must not know: pictures, faults, how bytes are framed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, Literal
 
-from . import rendering as speech
+from .chat_messages import CHAT_FRAMING, chat_answer, chat_stream
 from .dialects import Dialect
+from .error_forms import BARE_ERRORS, error_in_data, last_errors, typed_error
 from .framing import Framing
 from .messages import (
-    Call,
+    MEDIA_TYPES,
     Event,
+    ImageCall,
     created_at,
     flat_error,
     identifier,
@@ -28,50 +29,51 @@ from .messages import (
     whole_answer,
     without,
 )
-
-Told = Literal["all", "partials", "nothing"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
-    """What the service says of its own failure; `status` is the HTTP status where the answer is not a stream."""
-
-    code: str
-    message: str
-    kind: str
-    status: int = 400
-    is_flat: bool = False
-    more: Mapping[str, Any] = field(default_factory=dict)
+from .rendering import closing_events, opening_events, render_image, render_message, render_stream
+from .scenarios import Api, Reach, Scenario, ServiceError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What happens: the images, how far they get, and how it ends."""
+class ApiMessages:
+    """How one API writes a scenario."""
 
-    calls: tuple[Call, ...]
-    seed: object = 0
-    is_background: bool = False
-    told: Told = "all"  # how far the images get: the last one to its partials, or none to anything
-    left_out: frozenset[str] = frozenset()  # types that are not sent
-    has_keepalives: bool = False
-    errors: tuple[Trouble, ...] = ()
-    end: Literal["completed", "failed", "incomplete", "cut"] = "completed"
-    failure: Trouble | None = None
-    reason: str | None = None
-    refusal: str = ""  # said in place of a picture
-    svgs: tuple[str, ...] = ()  # the pictures as text, one for each call
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
-    """How one API tells a scene."""
-
-    stream: Callable[[Scene, Dialect], list[Event]]
-    whole: Callable[[Sequence[Event]], Event]  # what the events of that stream come to
+    stream: Callable[[Scenario, Dialect], list[Event]]
+    whole: Callable[[Sequence[Event]], Event]  # the whole answer with the content of these events of a stream
     has_partials: bool = True
-    ends_with_result: bool = False  # whether the result may come as the last partial too: the dialect says
-    tells_failure: bool = False  # whether a whole answer may say that it failed; else that is an HTTP error
-    framing: Framing | None = None  # None: the dialect's
+    ends_with_result: bool = False  # the result may come as the last partial too; the dialect decides
+    has_data: bool = False  # a whole answer has the pictures in `data`
+    reports_failure: bool = False  # a whole answer can say that it failed; otherwise that is an HTTP error
+    framing: Framing | None = None  # None: the framing of the dialect
+
+
+def write_stream(scenario: Scenario, row: Dialect) -> list[Event]:
+    """Return the events of one response."""
+    typed = tuple(error for error in scenario.errors if error.form not in BARE_ERRORS)
+    bare = [BARE_ERRORS[error.form](error) for error in scenario.errors if error.form in BARE_ERRORS]
+    events = APIS[scenario.api].stream(replace(scenario, errors=typed), row)
+    return [*(_with_empty_error(event) if scenario.has_empty_errors else event for event in events), *bare]
+
+
+def write_whole(scenario: Scenario, row: Dialect) -> Event:
+    """Return the answer of one response that is not streamed."""
+    api = APIS[scenario.api]
+    failed = [error_in_data(error) for error in scenario.errors if error.form == "in data"]
+    body = api.whole(api.stream(replace(scenario, errors=(), reach="all") if failed else scenario, row))
+    body |= {"data": [*body["data"][len(failed) :], *failed]} if failed else {}
+    return body | {"error": {}} if scenario.has_empty_errors and not body.get("error") else body
+
+
+_PICTURE_KEYS = {"partial_image_b64", "b64_json", "result", "imageB64", "images"}
+
+
+def _with_empty_error(event: Event) -> Event:
+    return event | {"error": {}} if _has_picture(event) else event
+
+
+def _has_picture(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(bool(value.get(key)) for key in _PICTURE_KEYS) or any(map(_has_picture, value.values()))
+    return isinstance(value, list) and any(map(_has_picture, value))
 
 
 # ---- the Responses API
@@ -88,70 +90,74 @@ _RESULT_TYPES = frozenset(
 COMPLETED_TYPES = _RESULT_TYPES - {"response.output_item.done"}
 
 
-def _responses(scene: Scene, row: Dialect) -> list[Event]:
-    first = speech.opening(row, scene.seed)
-    at = 1 if first else 0
-    if scene.refusal:
-        body = speech.message(row, scene.refusal, scene.seed, at)
-    else:
-        images = [speech.image(row, image_events(call, output_index=n)) for n, call in enumerate(scene.calls, at)]
-        body = _begun(_reached(images, scene.told), scene)
-        if scene.told == "all":
-            body += speech.closing(row, scene.seed, at + len(scene.calls))
-    failure = scene.failure
-    error = {"code": failure.code, "message": failure.message} | dict(failure.more) if failure else None
+def _responses(scenario: Scenario, row: Dialect) -> list[Event]:
+    first = opening_events(row, scenario.seed)
+    failure = scenario.failure
     events = responses_stream(
         first,
-        body,
-        (_error(trouble) for trouble in scene.errors),
-        seed=scene.seed,
-        format=scene.calls[0].format,
-        end=scene.end,
-        error=error,
-        reason=scene.reason,
+        _response_items(scenario, row, output_index=1 if first else 0),
+        _steering(scenario),
+        map(typed_error, scenario.errors),
+        seed=scenario.seed,
+        format=scenario.calls[0].format,
+        end=scenario.end,
+        error={"code": failure.code, "message": failure.message} | dict(failure.more) if failure else None,
+        reason=scenario.reason,
     )
-    return speech.spoken(events, row, is_background=scene.is_background)
+    return render_stream(events, row, is_background=scenario.is_background)
 
 
-def _reached(images: Sequence[list[Event]], told: Told) -> list[Event]:
-    """The events of all images; where they do not get that far, up to the partials of the last, or to the first's."""
-    if told == "all":
+def _response_items(scenario: Scenario, row: Dialect, *, output_index: int) -> list[Event]:
+    if scenario.refusal:
+        return render_message(row, scenario.refusal, scenario.seed, output_index)
+    calls = enumerate(scenario.calls, output_index)
+    images = [render_image(row, image_events(call, output_index=at)) for at, call in calls]
+    events = _select_events(_reached_events(images, scenario.reach), scenario)
+    if scenario.reach == "all":
+        events += closing_events(row, scenario.seed, output_index + len(scenario.calls))
+    return events
+
+
+def _steering(scenario: Scenario) -> list[Event]:
+    """Return the event that says that the client changed the task of a running response."""
+    if scenario.reason != "steered":
+        return []
+    steer = {
+        "id": identifier("steer", scenario.seed),
+        "previous_response_id": identifier("resp", scenario.seed),
+    }
+    return [{"type": "response.steer.accepted", "steer": steer}]
+
+
+def _reached_events(images: Sequence[list[Event]], reach: Reach) -> list[Event]:
+    """Return the events of all images as far as these get."""
+    if reach == "none":
+        return []
+    if reach == "all":
         return list(chain(*images))
-    *before, last = images if told == "partials" else images[:1]
+    *before, last = images if reach == "partials" else images[:1]
     kept = without(last, *_RESULT_TYPES)
-    return list(chain(*before, kept if told == "partials" else (event for event in kept if not _is_partial(event))))
+    return list(chain(*before, kept if reach == "partials" else (event for event in kept if not _is_partial(event))))
 
 
 def _is_partial(event: Event) -> bool:
     return str(event["type"]).endswith(".partial_image")
 
 
-def _begun(events: Iterable[Event], scene: Scene) -> list[Event]:
-    """The events of images without those that are left out, and with what keeps the connection alive."""
-    beat: list[Event] = [{"type": "keepalive"}] if scene.has_keepalives else []
-    made: list[Event] = []
+def _select_events(events: Iterable[Event], scenario: Scenario) -> list[Event]:
+    """Leave out the types that are not sent, and add the events that keep the connection alive."""
+    keepalive: list[Event] = [{"type": "keepalive"}] if scenario.has_keepalives else []
+    selected: list[Event] = []
     for event in events:
-        made += [event] if event["type"] not in scene.left_out else []
-        made += beat if event["type"].endswith((".generating", ".partial_image")) else []
-    return made
+        selected += [event] if event["type"] not in scenario.left_out else []
+        selected += keepalive if event["type"].endswith((".generating", ".partial_image")) else []
+    return selected
 
 
-def _error(trouble: Trouble) -> Event:
-    if trouble.is_flat:
-        return flat_error(trouble.code, trouble.message)
-    return {"type": "error", "error": error_object(trouble)}
-
-
-def error_object(trouble: Trouble) -> Event:
-    """The error as OpenAI has it in the body of an answer."""
-    facts = {"type": trouble.kind, "code": trouble.code, "message": trouble.message, "param": None}
-    return facts | dict(trouble.more)
-
-
-def _whole_response(events: Sequence[Event]) -> Event:
+def _responses_answer(events: Sequence[Event]) -> Event:
     last = [event for event in events if "response" in event][-1]
     response = last["response"]
-    if response["status"] == "completed" and not response["output"]:  # a stream may leave out what it has sent already
+    if response["status"] == "completed" and not response["output"]:  # a stream may not repeat the items
         done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
         last = last | {"response": response | {"output": done}}
     return whole_answer([last])
@@ -160,22 +166,17 @@ def _whole_response(events: Sequence[Event]) -> Event:
 # ---- the Images API
 
 
-def _images(family: Literal["image_generation", "image_edit"]) -> Callable[[Scene, Dialect], list[Event]]:
-    def stream(scene: Scene, row: Dialect) -> list[Event]:
-        images = [without(images_stream(call, seed=scene.seed, family=family), *row.left_out) for call in scene.calls]
-        events = [] if scene.refusal else _begun(_reached(images, scene.told), scene)
-        return numbered([*events, *_last_words(scene, _error)], place="last")
+def _images(family: Literal["image_generation", "image_edit"]) -> Callable[[Scenario, Dialect], list[Event]]:
+    def stream(scenario: Scenario, row: Dialect) -> list[Event]:
+        streams = [images_stream(call, seed=scenario.seed, family=family) for call in scenario.calls]
+        images = [without(events, *row.left_out) for events in streams]
+        events = [] if scenario.refusal else _select_events(_reached_events(images, scenario.reach), scenario)
+        return numbered([*events, *last_errors(scenario, typed_error)], place="last")
 
     return stream
 
 
-def _last_words(scene: Scene, error: Callable[[Trouble], Event]) -> list[Event]:
-    """The errors; a failure is one where an API has no other word for it."""
-    failures = [scene.failure] if scene.failure and not scene.errors else []
-    return [error(trouble) for trouble in (*scene.errors, *failures)]
-
-
-def _whole_images(events: Sequence[Event]) -> Event:
+def _images_answer(events: Sequence[Event]) -> Event:
     done = [event for event in events if event.get("type") in COMPLETED_TYPES]
     first = done[0] if done else {}
     same = {key: first.get(key) for key in ("background", "output_format", "quality", "size", "usage")}
@@ -201,18 +202,17 @@ _ROUTER_USAGE = {
     },
     "completion_tokens_details": {"reasoning_tokens": 0, "image_tokens": 1120},
 }
-MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "svg": "image/svg+xml"}
 _TEXT_CHUNK_CHARACTERS = 200
 
 
-def _router_images(scene: Scene, row: Dialect) -> list[Event]:
-    svgs = scene.svgs or ("",) * len(scene.calls)
-    images = [_router_image(call, svg, scene.seed) for call, svg in zip(scene.calls, svgs, strict=True)]
-    events = [] if scene.refusal else _begun(_reached(images, scene.told), scene)
-    return [*events, *_last_words(scene, _router_error)]
+def _router_images(scenario: Scenario, row: Dialect) -> list[Event]:
+    svgs = scenario.svgs or ("",) * len(scenario.calls)
+    images = [_router_image(call, svg, scenario.seed) for call, svg in zip(scenario.calls, svgs, strict=True)]
+    events = [] if scenario.refusal else _select_events(_reached_events(images, scenario.reach), scenario)
+    return [*events, *last_errors(scenario, _router_error)]
 
 
-def _router_image(call: Call, svg: str, seed: object) -> list[Event]:
+def _router_image(call: ImageCall, svg: str, seed: object) -> list[Event]:
     name = "image_generation."
     texts = [svg[at : at + _TEXT_CHUNK_CHARACTERS] for at in range(0, len(svg), _TEXT_CHUNK_CHARACTERS)]
     picture = {} if call.result is None else {"b64_json": call.result}
@@ -228,94 +228,31 @@ def _router_image(call: Call, svg: str, seed: object) -> list[Event]:
     ]
 
 
-def _router_error(trouble: Trouble) -> Event:
-    return flat_error(trouble.code, trouble.message) if trouble.is_flat else _short_error(trouble)
+def _router_error(error: ServiceError) -> Event:
+    if error.form == "flat":
+        return flat_error(error.code, error.message)
+    facts = {"message": error.message, "code": error.code, "type": error.kind}
+    return {"type": "error", "error": facts | dict(error.more)}
 
 
-def _short_error(trouble: Trouble) -> Event:
-    facts = {"message": trouble.message, "code": trouble.code, "type": trouble.kind}
-    return {"type": "error", "error": facts | dict(trouble.more)}
-
-
-def _whole_router_images(events: Sequence[Event]) -> Event:
-    """`created` is 0 here, so recorded."""
+def _router_answer(events: Sequence[Event]) -> Event:
+    """Return the whole answer; its `created` is 0, as in a recording."""
     done = [event for event in events if event.get("type") == "image_generation.completed"]
     pictures = [{key: event[key] for key in ("b64_json", "media_type") if key in event} for event in done]
     return {"created": 0, "data": pictures, "usage": _ROUTER_USAGE}
 
 
-# ---- chats
-
-
-_CHAT_USAGE = {"prompt_tokens": 12, "completion_tokens": 1302, "total_tokens": 1314}
-_CHAT_ENDS = {"completed": "stop", "failed": "error", "incomplete": "content_filter", "cut": "stop"}
-_CHAT_MODEL = "google/gemini-2.5-flash-image"
-
-
-def _chat(scene: Scene, row: Dialect) -> list[Event]:
-    """One chunk for each image, whole; the last chunk has the usage."""
-    has_result = scene.told == "all" and not scene.refusal
-    text = scene.refusal or "Here is your picture."
-    words = [word if n == 0 else " " + word for n, word in enumerate(text.split(" "))]
-    deltas: list[Event] = [{"content": word} for word in words if has_result or scene.refusal]
-    calls = scene.calls if has_result else scene.calls[:-1] if scene.told == "partials" else ()
-    images = [_chat_image(call, n) for n, call in enumerate(calls) if call.result is not None]
-    deltas += [{"content": "", "images": [image]} for image in images]
-    chunks = [_chunk(scene, delta) for delta in deltas]
-    chunks += _last_words(scene, lambda trouble: _chat_error(scene, trouble))
-    if scene.end in ("cut", "failed"):
-        return chunks
-    last = _chunk(scene, {"content": ""}, _CHAT_ENDS[scene.end])
-    return [*chunks, last, _chunk(scene, {"content": ""}) | {"usage": _CHAT_USAGE}]
-
-
-def _chat_image(call: Call, at: int) -> Event:
-    url = f"data:{MEDIA_TYPES[call.format]};base64,{call.result}"
-    return {"type": "image_url", "image_url": {"url": url}, "index": at}
-
-
-def _chunk(scene: Scene, delta: Event, finish_reason: str | None = None) -> Event:
-    choice = {"index": 0, "delta": {"role": "assistant"} | delta, "finish_reason": finish_reason}
-    return {
-        "id": identifier("gen", scene.seed),
-        "object": "chat.completion.chunk",
-        "created": created_at(scene.seed),
-        "model": _CHAT_MODEL,
-        "choices": [choice],
-    }
-
-
-def _chat_error(scene: Scene, trouble: Trouble) -> Event:
-    error = {"error": {"code": trouble.code, "message": trouble.message}}
-    if trouble.is_flat:
-        return flat_error(trouble.code, trouble.message)
-    chunk = _chunk(scene, {"content": ""}, "error")
-    return {key: chunk[key] for key in chunk if key != "choices"} | error | {"choices": chunk["choices"]}
-
-
-def _whole_chat(events: Sequence[Event]) -> Event:
-    choices = [event["choices"][0] for event in events if "choices" in event]
-    deltas = [choice["delta"] for choice in choices]
-    images = [image for delta in deltas for image in delta.get("images", ())]
-    message = {"role": "assistant", "content": "".join(delta["content"] for delta in deltas)}
-    reasons = [choice["finish_reason"] for choice in choices if choice["finish_reason"]]
-    head = {key: events[0].get(key) for key in ("id", "object", "created", "model")} if events else {}
-    choice = {
-        "index": 0,
-        "message": message | ({"images": images} if images else {}),
-        "finish_reason": reasons[0] if reasons else "stop",
-    }
-    return head | {"object": "chat.completion", "choices": [choice], "usage": _CHAT_USAGE}
-
-
-_ROUTER = Framing(event_lines=False, comment="OPENROUTER PROCESSING", done=True)
-_CHAT = Framing(event_lines=False, done=True)
-APIS: Mapping[str, Manner] = MappingProxyType(
+_ROUTER_FRAMING = Framing(event_lines=False, comment="OPENROUTER PROCESSING", done=True)
+APIS: Mapping[Api, ApiMessages] = MappingProxyType(
     {
-        "responses": Manner(stream=_responses, whole=_whole_response, ends_with_result=True, tells_failure=True),
-        "images": Manner(stream=_images("image_generation"), whole=_whole_images),
-        "edits": Manner(stream=_images("image_edit"), whole=_whole_images),
-        "router-images": Manner(stream=_router_images, whole=_whole_router_images, framing=_ROUTER),
-        "chat": Manner(stream=_chat, whole=_whole_chat, has_partials=False, framing=_CHAT),
+        "responses": ApiMessages(
+            stream=_responses, whole=_responses_answer, ends_with_result=True, reports_failure=True
+        ),
+        "images": ApiMessages(stream=_images("image_generation"), whole=_images_answer, has_data=True),
+        "edits": ApiMessages(stream=_images("image_edit"), whole=_images_answer, has_data=True),
+        "router-images": ApiMessages(
+            stream=_router_images, whole=_router_answer, has_data=True, framing=_ROUTER_FRAMING
+        ),
+        "chat": ApiMessages(stream=chat_stream, whole=chat_answer, has_partials=False, framing=CHAT_FRAMING),
     }
 )

@@ -1,9 +1,8 @@
-"""The wire events of services that make images, in the order of the wire, their keys too.
+"""Makes the wire events of image services, with events and keys in the order of the wire, and encodes them.
 
-Knows: the messages of the Responses API and of the Images API, and how they are framed as SSE or JSON Lines.
-Must not know: pixels, sockets, time. One plain function makes each canonical stream; what a service does
-differently is a small function from events to events (`without`, `dropping`, `spelled`, …), so that a dialect
-is a row of them.
+One function makes each standard stream of the Responses API and of the Images API. Small functions from events to
+events (`without`, `dropping`, `spelled`, …) make the differences of the services.
+Must not know: pixels, sockets, time.
 """
 
 from __future__ import annotations
@@ -19,11 +18,20 @@ from typing import Any, Literal
 Event = dict[str, Any]
 
 _CALL = "response.image_generation_call."
+ERROR_FIELD = "error:"  # the key of an event that is written as the field `error:`, not `data:`
+
+MEDIA_TYPES = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "svg": "image/svg+xml",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One image to be told of; its pictures are base64 text, so that a fault can be put into them."""
+class ImageCall:
+    """One image generation call. Its pictures are base64 text, so that a fault can change them."""
 
     id: str
     partials: tuple[str, ...] = ()
@@ -37,27 +45,27 @@ class Call:
 
 
 def base64_text(data: bytes) -> str:
-    """`data` as the services write it: standard alphabet, padded, in one piece."""
+    """Return `data` as the services write it: standard alphabet, padded, in one piece."""
     return b64encode(data).decode("ascii")
 
 
 def identifier(kind: str, seed: object) -> str:
-    """An id as OpenAI has them: `kind` ("ig", "resp", …) and 50 hexadecimal digits, from the seed."""
+    """Return an id in OpenAI's form: `kind` ("ig", "resp", …) and 50 hexadecimal digits, from the seed."""
     return f"{kind}_{sha256(f'{kind}/{seed}'.encode()).hexdigest()[:50]}"
 
 
 def created_at(seed: object) -> int:
-    """A moment in the second half of 2025, in seconds since 1970, the same for the same seed."""
+    """Return a time in the second half of 2025, in seconds since 1970; the same for the same seed."""
     return 1_751_328_000 + int(sha256(f"time/{seed}".encode()).hexdigest()[:8], 16) % (180 * 86_400)
 
 
 # ---- the Responses API
 
 
-def image_events(call: Call, *, output_index: float = 0, index_step: float = 1) -> list[Event]:
-    """All that is told of one image, without sequence numbers: added, …, partials, `completed`, done.
+def image_events(call: ImageCall, *, output_index: float = 0, index_step: float = 1) -> list[Event]:
+    """Return all events of one image, without sequence numbers: added, …, partials, `completed`, done.
 
-    Partials are numbered 0, `index_step`, 2 * `index_step`, ….
+    The indices of the partials are 0, `index_step`, 2 * `index_step`, ….
     """
     place = {"output_index": output_index, "item_id": call.id}
     item = {"id": call.id, "type": "image_generation_call"}
@@ -65,7 +73,7 @@ def image_events(call: Call, *, output_index: float = 0, index_step: float = 1) 
     text = {"revised_prompt": call.revised_prompt} if call.revised_prompt else {}
     added = item | {"status": "in_progress"}
     done = item | {"status": call.status} | about | {"result": call.result} | text | {"size": call.size}
-    # A partial has these keys in another order than the item has them: so recorded.
+    # A partial has these keys in another order than the item, as in recordings.
     facts = {
         "size": call.size,
         "quality": call.quality,
@@ -92,7 +100,7 @@ def image_events(call: Call, *, output_index: float = 0, index_step: float = 1) 
 
 
 def reasoning_events(*, seed: object = 0, output_index: int = 0) -> list[Event]:
-    """A reasoning item, which often stands before the image."""
+    """Return the events of a reasoning item, which often comes before the image."""
     item = {"id": identifier("rs", seed), "type": "reasoning", "summary": []}
     return [
         {"type": f"response.output_item.{word}", "output_index": output_index, "item": item}
@@ -101,7 +109,7 @@ def reasoning_events(*, seed: object = 0, output_index: int = 0) -> list[Event]:
 
 
 def message_events(text: str, *, seed: object = 0, output_index: int = 1) -> list[Event]:
-    """A message of the assistant, one delta for each word."""
+    """Return the events of a message from the assistant, one delta for each word."""
     name = identifier("msg", seed)
     place = {"item_id": name, "output_index": output_index, "content_index": 0}
     item = {"id": name, "type": "message", "status": "in_progress", "content": [], "role": "assistant"}
@@ -125,16 +133,16 @@ def message_events(text: str, *, seed: object = 0, output_index: int = 1) -> lis
 def responses_stream(
     *parts: Iterable[Event],
     seed: object = 0,
-    format: str = "png",  # noqa: A002  (the wire's word)
+    format: str = "png",  # noqa: A002  (the name on the wire)
     end: Literal["completed", "failed", "incomplete", "cut"] = "completed",
     error: Mapping[str, str] | None = None,
     reason: str | None = None,
 ) -> list[Event]:
-    """A whole stream around `parts` (what the functions above give), numbered from 0.
+    """Return a whole stream that contains `parts` (events of the functions above), numbered from 0.
 
-    Arguments: `format`: as the echo of the tool has it. `end`: which terminal event comes; "cut": none.
-    `error`: the code and message of a "failed"; `reason`: of an "incomplete". "completed" repeats all items
-    that were done, the others have no output, as recorded.
+    Arguments: `format`: the output format in the response's copy of the tool. `end`: selects the terminal event;
+    "cut": there is none. `error`: the code and message of "failed". `reason`: the reason of "incomplete".
+    The terminal event "completed" repeats all items that were done; the others have no output, as in recordings.
     """
     body = list(chain(*parts))
     done = sorted(
@@ -189,7 +197,7 @@ def _response(
         "temperature": 1.0,
         "text": {"format": {"type": "text"}, "verbosity": "medium"},
         "tool_choice": "auto",
-        # The echo has defaults in it that nobody asked for, and no `partial_images`.
+        # The copy of the tool has defaults added, and no `partial_images`.
         "tools": [tool | {"output_format": output_format, "quality": "auto", "size": "auto"}],
         "top_logprobs": 0,
         "top_p": 1.0,
@@ -200,7 +208,7 @@ def _response(
     }
 
 
-# Of the text model only; what the image cost is not in it.
+# This counts the text model only, not the image.
 _RESPONSE_USAGE = {
     "input_tokens": 1200,
     "input_tokens_details": {"cached_tokens": 0},
@@ -211,7 +219,7 @@ _RESPONSE_USAGE = {
 
 
 def whole_answer(events: Sequence[Event]) -> Event:
-    """What comes without streaming: the response of the last event, its keys by the alphabet."""
+    """Return the answer without streaming: the response of the last event, its keys in alphabetical order."""
     answer: Event = alphabetical(events[-1]["response"])
     return answer
 
@@ -220,9 +228,9 @@ def whole_answer(events: Sequence[Event]) -> Event:
 
 
 def images_stream(
-    *calls: Call, seed: object = 0, family: Literal["image_generation", "image_edit"] = "image_generation"
+    *calls: ImageCall, seed: object = 0, family: Literal["image_generation", "image_edit"] = "image_generation"
 ) -> list[Event]:
-    """For one call after the other its partials, then `completed`; the keys are in the wire's order."""
+    """Return for each call its partials, then its `completed`; the keys are in the order of the wire."""
     events: list[Event] = []
     for call in calls:
         start = {"created_at": created_at(seed)}
@@ -245,8 +253,8 @@ _IMAGES_USAGE = {
 }
 
 
-def images_answer(*calls: Call, seed: object = 0) -> Event:
-    """What the Images API answers without streaming; format, size and so on are those of the first call."""
+def images_answer(*calls: ImageCall, seed: object = 0) -> Event:
+    """Return the whole answer of the Images API; its format, size, … are those of the first call."""
     first = calls[0]
     return {
         "created": created_at(seed),
@@ -259,16 +267,16 @@ def images_answer(*calls: Call, seed: object = 0) -> Event:
     }
 
 
-# ---- trouble
+# ---- errors
 
 
 def nested_error(code: str, message: str, *, kind: str) -> Event:
-    """An `error` as OpenAI sends it, its facts in an object of their own."""
+    """Return an `error` as OpenAI sends it, with its code and message in an object."""
     return {"type": "error", "error": {"type": kind, "code": code, "message": message, "param": None}}
 
 
 def flat_error(code: str, message: str) -> Event:
-    """An `error` as OpenAI documents it."""
+    """Return an `error` as OpenAI documents it, with its code and message beside the type."""
     return {"type": "error", "code": code, "message": message, "param": None}
 
 
@@ -279,7 +287,7 @@ NumberAt = Literal["first", "behind the type", "last", "nowhere"]
 
 
 def numbered(events: Iterable[Event], *, start: int = 0, place: NumberAt = "behind the type") -> list[Event]:
-    """The events, numbered from `start` on: where a number stands already, else in this `place`."""
+    """Return the events numbered from `start`. A new number goes to `place`, an old one is replaced in its place."""
     return [
         event | {"sequence_number": n} if "sequence_number" in event else _PLACES[place](event, n)
         for n, event in enumerate(events, start)
@@ -295,29 +303,29 @@ _PLACES: dict[NumberAt, Callable[[Event, int], Event]] = {
 
 
 def without(events: Iterable[Event], *types: str) -> list[Event]:
-    """The events that are of none of these types; the numbers keep their gaps."""
+    """Leave out the events of these types; the other events keep their numbers."""
     return [event for event in events if event["type"] not in types]
 
 
 def only(events: Iterable[Event], prefix: str) -> list[Event]:
-    """The events whose type begins with `prefix`."""
+    """Return the events whose type begins with `prefix`."""
     return [event for event in events if event["type"].startswith(prefix)]
 
 
 def dropping(value: Any, *names: str) -> Any:
-    """`value` (events, an event or a part of one) without the keys of these names, at any depth."""
+    """Return `value` (events, an event or a part of one) without the keys of these names, at any depth."""
     if isinstance(value, dict):
         return {key: dropping(inner, *names) for key, inner in value.items() if key not in names}
     return [dropping(inner, *names) for inner in value] if isinstance(value, list) else value
 
 
 def interleaved(*streams: Sequence[Event]) -> list[Event]:
-    """One event of each stream in turn."""
+    """Take one event of each stream in turn."""
     return [event for row in zip_longest(*streams) for event in row if event is not None]
 
 
 def spelled(events: Iterable[Event], style: Literal["camel", "pascal"]) -> list[Event]:
-    """The events with their outermost keys as an SDK's objects have them: `itemId`, or `ItemID`."""
+    """Return the events with the outermost keys of an SDK's objects: `itemId` (camel) or `ItemID` (pascal)."""
     return [{_SPELLINGS[style](key): value for key, value in event.items()} for event in events]
 
 
@@ -334,20 +342,20 @@ _SPELLINGS = {"camel": _camel, "pascal": _pascal}
 
 
 def rotating(events: Iterable[Event]) -> list[Event]:
-    """The events with another id in each place, and their keys by the alphabet, as Copilot relays them."""
+    """Return the events with a new id in each place and their keys in alphabetical order, as Copilot relays them."""
     numbers = count(1)
     return [alphabetical(renamed(event, lambda _: f"relayed-{next(numbers)}")) for event in events]
 
 
 def renamed(value: Any, new: Callable[[str], str]) -> Any:
-    """`value` (an event or a part of one) with a `new` id in place of each one in it."""
+    """Replace each id in `value` (an event or a part of one) by `new(id)`."""
     if isinstance(value, dict):
         return {key: new(inner) if key in ("id", "item_id") else renamed(inner, new) for key, inner in value.items()}
     return [renamed(inner, new) for inner in value] if isinstance(value, list) else value
 
 
 def alphabetical(value: Any) -> Any:
-    """`value` with the keys of every object in it by the alphabet."""
+    """Return `value` with the keys of every object in it in alphabetical order."""
     if isinstance(value, dict):
         return {key: alphabetical(value[key]) for key in sorted(value)}
     return [alphabetical(inner) for inner in value] if isinstance(value, list) else value
@@ -357,7 +365,7 @@ def alphabetical(value: Any) -> Any:
 
 
 def json_text(value: object) -> str:
-    """`value` as the services write JSON: no spaces, no escapes that are not needed."""
+    """Return `value` as the services write JSON: no spaces and no unnecessary escapes."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -369,20 +377,24 @@ def sse(
     comment: str = "",
     done: bool = False,
 ) -> bytes:
-    """The events as the body of a server-sent stream.
+    """Return the events as the body of a stream of server-sent events.
 
-    Arguments: `event_lines`: whether `event:` repeats the type. `newline`: how a line ends. `comment`: one
-    that comes before each event, to keep the connection alive. `done`: whether `[DONE]` comes at the end.
+    Arguments: `event_lines`: whether a line `event:` repeats the type. `newline`: the end of each line. `comment`: a
+    comment before each event, which keeps the connection alive. `done`: whether `[DONE]` comes at the end.
+    An event with the key ERROR_FIELD becomes the field `error:`, as llama.cpp and GPUStack write it.
     """
     lines: list[str] = []
     for event in events:
         lines += [f": {comment}", ""] if comment else []
-        lines += [f"event: {event['type']}"] if event_lines else []
-        lines += [f"data: {json_text(event)}", ""]
+        lines += [f"event: {event['type']}"] if event_lines and "type" in event else []
+        lines += [
+            f"error: {json_text(event[ERROR_FIELD])}" if ERROR_FIELD in event else f"data: {json_text(event)}",
+            "",
+        ]
     lines += ["data: [DONE]", ""] if done else []
     return "".join(line + newline for line in lines).encode()
 
 
 def json_lines(events: Iterable[Event]) -> bytes:
-    """The events as JSON Lines, one on each line."""
+    """Return the events as JSON Lines, one on each line."""
     return "".join(json_text(event) + "\n" for event in events).encode()

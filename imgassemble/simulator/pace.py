@@ -1,6 +1,6 @@
-"""How fast an answer is sent: when each chunk of it is due.
+"""Computes when each chunk of an answer is due.
 
-Knows: events end with a blank line. Must not know: what is in them, sockets, clocks; whoever sends waits.
+Must not know: the content of events, sockets, clocks. The sender does the waiting.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from random import Random
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Seconds before each event, give or take the jitter, and the size of a chunk (0: a whole event)."""
+    """The seconds before each event, plus or minus the jitter, and the size of a chunk (0: a whole event)."""
 
     delay_s: float = 0.0
     jitter_s: float = 0.0
     chunk_bytes: int = 0
 
     def chunks(self, body: Iterable[bytes], *, seed: int = 0) -> Iterator[tuple[float, bytes]]:
-        """For each chunk the seconds to wait before it, and its bytes; the same for the same seed.
+        """Yield for each chunk the seconds to wait before it, and its bytes; the same for the same seed.
 
-        Only an event is waited for, not the chunks that it is cut into.
+        Only the first chunk of an event has to be waited for. An event ends with a blank line.
         """
         chance, tail = Random(f"pace/{seed}").random, b"\n\n"  # noqa: S311  (chance, not a secret)
         for piece in body:

@@ -1,11 +1,7 @@
-"""Pictures drawn by code, drafts of them that sharpen step by step, and their bytes as PNG, JPEG or WebP.
+"""Reads and writes picture files: PNG, JPEG, WebP and GIF, still or animated, with and without C2PA metadata.
 
-Knows: how a prompt, a seed and a size become a landscape, and how picture files are written. Must not know:
-events, base64, services. The only module of the simulator that imports Pillow.
-
-The same arguments give the same bytes on every machine: chance comes from hashes, and what is done to pixels
-is whole-number work (resize, paste through a mask, tables). Blends, blurs and drawn shapes are left out,
-since they go through floats or have changed between versions of Pillow.
+The same arguments give the same bytes under Pillow 11, 12 and 13, except for lossless WebP.
+Must not know: the content of a picture, events, base64, services.
 """
 
 from __future__ import annotations
@@ -13,141 +9,63 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from hashlib import shake_256
+from collections.abc import Sequence
 from itertools import pairwise
-from random import Random
 from typing import Literal
 
 from PIL import Image, ImageChops, ImageOps
 
 from ..errors import UsageError
 
-Format = Literal["PNG", "JPEG", "WEBP"]
-Colour = tuple[int, int, int]
+Format = Literal["PNG", "JPEG", "WEBP", "GIF"]
 Picture = Image.Image
-
-_LONGEST_SIDE = 16_383  # as far as WebP goes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Mood:
-    """The colours of a time of day: the sky from the zenith down, its light, and the nearest ground."""
-
-    sky: tuple[Colour, ...]
-    light: Colour
-    ground: Colour
-    stars: int = 0
-
-
-_MOODS = (
-    _Mood(
-        sky=((38, 32, 84), (104, 62, 122), (222, 110, 110), (255, 190, 122)),
-        light=(255, 238, 200),
-        ground=(24, 18, 42),
-        stars=50,
-    ),
-    _Mood(
-        sky=((6, 12, 38), (14, 34, 76), (32, 74, 116), (96, 148, 160)),
-        light=(244, 246, 226),
-        ground=(4, 12, 24),
-        stars=170,
-    ),
-    _Mood(
-        sky=((88, 128, 178), (156, 172, 204), (242, 190, 186), (255, 222, 186)),
-        light=(255, 250, 232),
-        ground=(38, 46, 66),
-    ),
-    _Mood(
-        sky=((16, 52, 78), (38, 104, 118), (156, 178, 140), (250, 216, 138)),
-        light=(255, 244, 206),
-        ground=(8, 28, 36),
-        stars=20,
-    ),
-    _Mood(
-        sky=((40, 18, 62), (116, 34, 84), (214, 72, 74), (252, 152, 76)),
-        light=(255, 218, 150),
-        ground=(26, 10, 32),
-        stars=40,
-    ),
-    _Mood(
-        sky=((18, 18, 58), (52, 44, 108), (112, 84, 152), (214, 152, 178)),
-        light=(255, 240, 238),
-        ground=(14, 14, 38),
-        stars=120,
-    ),
-)
-
-
-_NIGHT, _WATER = 1, ("sea", "ocean", "lake", "water", "river", "boat", "island", "otter")
-
-
-def draw(prompt: str, *, seed: int = 0, size: tuple[int, int] = (1024, 1024)) -> Image.Image:
-    """A landscape for `prompt`, always the same one for the same prompt and seed, whatever the size.
-
-    Arguments: `prompt`: any text; words like "night" or "sea" are heeded, the rest is only hashed. `seed`:
-    any whole number. `size`: (width, height) in pixels, each from 1 to 16383; 3840x2160 takes half a second.
-    Returns an RGB image of that size. Raises ValueError where `size` is out of range.
-    """
-    if not all(1 <= side <= _LONGEST_SIDE for side in size):
-        raise ValueError(f"a picture has 1 to {_LONGEST_SIDE} pixels a side, not {size[0]}x{size[1]}")
-    # Of its methods, `random` is the one that never changes between Pythons.
-    chance = Random(f"{prompt}/{seed}").random  # noqa: S311  (chance, not a secret)
-    words = prompt.lower().split()
-    mood = _MOODS[_NIGHT if "night" in words else int(chance() * len(_MOODS))]
-    has_water = chance() < 0.4 or any(word.strip(".,;!?") in _WATER for word in words)
-    horizon = 0.56 + 0.1 * chance()
-    image = _gradient(mood.sky, (size[0], max(1, int(size[1] * horizon))), size)
-    _add_stars(image, mood, chance)
-    light_at = _add_light(image, mood, chance, horizon)
-    _add_clouds(image, mood, chance)
-    _add_hills(image, mood, chance, horizon, far_only=has_water)
-    if has_water:
-        _add_water(image, mood, chance, horizon, light_at)
-    _add_firs(image, mood, chance)
-    return image
-
-
-def sharpen(final: Image.Image, steps: int, *, seed: int = 0) -> list[Image.Image]:
-    """The drafts that come before `final`, the coarsest first, each closer to it than the one before.
-
-    Arguments: `final`: an RGB image. `steps`: how many drafts, from 0 to 8; services send up to four.
-    `seed`: which noise they begin from.
-    Returns images of the size of `final`, as a diffusion model previews them: noisy blobs of colour, then
-    shapes, then all but the last sharpness. (Below 32 pixels a side there may be no room for eight steps.)
-    Raises ValueError where `steps` is out of range.
-    """
-    if not 0 <= steps <= 8:
-        raise ValueError(f"a picture has 0 to 8 drafts, not {steps}")
-    return [_draft(final, (step + 1) / (steps + 1), seed) for step in range(steps)]
+_FRAME_MS = 200  # the services' default for each picture of an animation
 
 
 def encode(image: Image.Image, form: Format, *, provenance: str = "", is_portable: bool = False) -> bytes:
-    """`image` as a file of the format `form`.
+    """Return `image` as a file of the format `form`.
 
-    Arguments: `image`: an RGB image. `form`: "PNG", "JPEG" or "WEBP". `provenance`: a claim to be carried as
-    C2PA metadata, in the chunk (PNG) or segment (JPEG) where the services have theirs; a picture that was
-    re-encoded has lost it. `is_portable`: for PNG, sixteen colours without compression, so that the bytes do
-    not depend on the zlib at hand. JPEG and lossy WebP are the same under Pillow 11, 12 and 13 as they are;
-    lossless WebP is not.
-    Raises ValueError for a provenance in a WebP.
+    Arguments: `image`: an RGB image. `form`: "PNG", "JPEG", "WEBP" or "GIF". `provenance`: a text that the file
+    carries as C2PA metadata, in the chunk (PNG) or segment (JPEG) that the services use; re-encoding loses it.
+    `is_portable`: a PNG of sixteen colours without compression, so that its bytes do not depend on the zlib in use.
+    JPEG, GIF and lossy WebP are equal under Pillow 11, 12 and 13 anyway; lossless WebP is not.
+    Raises ValueError for a provenance in a WebP or GIF.
     """
     claim = _jumbf(provenance) if provenance else b""
     if form == "PNG":
         return _portable_png(image, claim) if is_portable else _compressed_png(image, claim)
-    if form == "WEBP" and claim:
-        raise ValueError("a simulated WebP carries no provenance")
+    if form not in ("PNG", "JPEG") and claim:
+        raise ValueError("a simulated WebP or GIF has no provenance")
+    if form == "GIF":
+        return encode_animation([image], "GIF")
     file = io.BytesIO()
     image.save(file, form, quality=80)
     data = file.getvalue()
     return _with_segment(data, claim) if claim else data
 
 
-def opened(data: bytes, size: tuple[int, int] | None = None) -> Image.Image:
-    """The picture in `data`, any file that Pillow reads, as RGB; scaled and cropped to `size` where that is given.
+def encode_animation(images: Sequence[Image.Image], form: Format, *, frame_ms: int = _FRAME_MS) -> bytes:
+    """Return an animation that shows `images` one after the other, `frame_ms` milliseconds each, without end.
 
-    Raises UsageError where it cannot be read.
+    Arguments: `images`: RGB images of one size, at least one. `form`: "GIF" or "WEBP".
+    Raises ValueError for another format.
+    """
+    if form == "GIF":
+        return _gif(images, frame_ms)
+    if form == "WEBP":
+        return _animated_webp(images, frame_ms)
+    raise ValueError(f"a simulated {form} has no animation")
+
+
+def pan(image: Image.Image, frames: int) -> list[Image.Image]:
+    """Return `frames` views of `image`, each one moved further to the side; the first is `image` itself."""
+    return [ImageChops.offset(image, image.width * at // frames, 0) for at in range(frames)]
+
+
+def open_picture(data: bytes, size: tuple[int, int] | None = None) -> Image.Image:
+    """Read the picture in `data`, any file that Pillow reads, as RGB; scale and crop it to `size` if that is given.
+
+    Raises UsageError if it cannot be read.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -157,194 +75,11 @@ def opened(data: bytes, size: tuple[int, int] | None = None) -> Image.Image:
     return ImageOps.fit(upright, size) if size else upright
 
 
-# ---- the landscape, from the back to the front, in fractions of width and height: any size is the same scene
-
-
-def _gradient(stops: Sequence[Colour], filled: tuple[int, int], size: tuple[int, int]) -> Image.Image:
-    """Colours from top to bottom over the `filled` size, the last one going on to the end of `size`."""
-    column = Image.frombytes("RGB", (1, len(stops)), bytes(value for stop in stops for value in stop))
-    image = Image.new("RGB", size, stops[-1])
-    image.paste(_scaled(column, filled))
-    return image
-
-
-def _scaled(
-    image: Image.Image, size: tuple[int, int], filtering: Image.Resampling = Image.Resampling.BICUBIC
-) -> Image.Image:
-    """`image` at another size, in two steps: which direction Pillow takes first has changed with 13."""
-    return image.resize((size[0], image.height), filtering).resize(size, filtering)
-
-
-def _mix(one: Colour, other: Colour, share: float) -> Colour:
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
-    return red, green, blue
-
-
-def _noise(key: object, mode: Literal["L", "RGB"], size: tuple[int, int]) -> Image.Image:
-    return Image.frombytes(mode, size, shake_256(repr(key).encode()).digest(size[0] * size[1] * len(mode)))
-
-
-def _table(curve: Callable[[float], float]) -> list[int]:
-    """A table for `Image.point`: `curve` goes from and to 0..1."""
-    return [min(255, max(0, round(255 * curve(value / 255)))) for value in range(256)]
-
-
-def _add_stars(image: Image.Image, mood: _Mood, chance: Callable[[], float]) -> None:
-    width, height = image.size
-    dot = max(1, min(image.size) // 400)
-    for _ in range(mood.stars):
-        x, depth, glow = int(chance() * width), chance(), chance()
-        y = int(depth * depth * height * 0.5)
-        bright = round(230 * glow * glow * (1 - depth * 0.7))
-        spot = dot + (glow > 0.93) * dot
-        image.paste(mood.light, (x, y, x + spot, y + spot), Image.new("L", (spot, spot), bright))
-
-
-def _add_light(image: Image.Image, mood: _Mood, chance: Callable[[], float], horizon: float) -> float:
-    """Paint the sun or the moon with its glow; returns where it stands, as a fraction of the width."""
-    width, height = image.size
-    across, up = 0.2 + 0.6 * chance(), horizon * (0.3 + 0.45 * chance())
-    for colour, diameter, curve in (
-        (_mix(mood.sky[-1], mood.light, 0.3), 2.4, lambda far: 0.5 * (1 - far) * (1 - far)),
-        (mood.light, 0.5, lambda far: 0.45 * (1 - far) * (1 - far)),
-        (mood.light, 0.12 + 0.05 * chance(), lambda far: (0.97 - far) * 40),
-    ):
-        side = max(1, int(min(width, height) * diameter))
-        mask = _disc((side, side), curve)
-        image.paste(colour, (int(across * width) - side // 2, int(up * height) - side // 2), mask)
-    return across
-
-
-def _disc(size: tuple[int, int], curve: Callable[[float], float]) -> Image.Image:
-    """A round mask that fills `size`; `curve` tells its strength from the middle (0) to the rim (1)."""
-    gradient = Image.radial_gradient("L")  # 255 in its corners, so that the rim is at 181
-    mask = gradient.point(_table(lambda value: curve(value * 255 / 181) if value < 181 / 255 else 0))
-    return _scaled(mask, size)
-
-
-def _add_clouds(image: Image.Image, mood: _Mood, chance: Callable[[], float]) -> None:
-    key, much = chance(), 0.5 + 0.12 * chance()
-    wide, fine = (_scaled(_noise((key, grid), "L", grid), image.size) for grid in ((4, 16), (13, 46)))
-    both = ImageChops.add(wide, fine.point(_table(lambda value: value / 2)), scale=1.5)
-    streaks = both.point(_table(lambda value: (value - much) * 2.2))
-    fade = _scaled(Image.frombytes("L", (1, 6), bytes((40, 100, 150, 90, 0, 0))), image.size)
-    image.paste(_mix(mood.sky[-1], mood.light, 0.4), mask=ImageChops.multiply(streaks, fade))
-
-
-def _wave(chance: Callable[[], float], width: int, bends: int, octaves: int) -> list[float]:
-    """One height of 0..1 for each column: noise of `bends` bends, and of finer and weaker ones on top."""
-    heights, share = [0.0] * width, 0.5
-    for _ in range(octaves):
-        knots = [chance() for _ in range(bends + 2)]
-        for x in range(width):
-            left = int(at := (x + 0.5) / width * bends)
-            part = (at - left) * (at - left) * (3 - 2 * (at - left))
-            heights[x] += share * (knots[left] + (knots[left + 1] - knots[left]) * part)
-        bends, share = bends * 2 + 1, share / 2.1
-    return heights
-
-
-def _below(tops: Sequence[float], size: tuple[int, int]) -> Image.Image:
-    """A mask of all below `tops`, for each column a fraction of the height; its edge is smooth."""
-    height = size[1]
-    columns = []
-    for top in tops:
-        y = min(max(top, 0.0), 0.9999) * height
-        columns.append(bytes(int(y)) + bytes((255 - int(y % 1 * 255),)) + b"\xff" * (height - int(y) - 1))
-    return Image.frombytes("L", (height, size[0]), b"".join(columns)).transpose(Image.Transpose.TRANSPOSE)
-
-
-def _add_hills(image: Image.Image, mood: _Mood, chance: Callable[[], float], horizon: float, *, far_only: bool) -> None:
-    haze = _mix(mood.sky[-1], mood.sky[-2], 0.35)
-    layers = 2 if far_only else 5
-    for layer in range(layers):
-        nearness = layer / 5
-        base = horizon + (0.02 if far_only else nearness * nearness * 0.55)
-        rise = (0.2 - 0.07 * layer) if far_only else 0.2 - 0.02 * layer
-        tops = [base + 0.02 - rise * height for height in _wave(chance, image.width, 3 + layer * 2, 5)]
-        body = _mix(haze, mood.ground, 0.25 + 0.62 * nearness)
-        foot = _mix(body, haze, 0.55 - 0.3 * nearness)
-        _paint_below(image, tops, (body, _mix(body, foot, 0.5), foot))
-
-
-def _paint_below(image: Image.Image, tops: Sequence[float], colours: Sequence[Colour]) -> None:
-    """Fill all below `tops` with `colours`, the last of them from a third of the height downwards."""
-    first = min(int(min(tops) * image.height), image.height - 1)
-    rest = (image.width, image.height - first)
-    fill = _gradient(colours, (rest[0], max(1, min(rest[1], image.height // 3))), rest)
-    image.paste(fill, (0, first), _below(tops, image.size).crop((0, first, *image.size)))
-
-
-def _add_water(image: Image.Image, mood: _Mood, chance: Callable[[], float], horizon: float, light_at: float) -> None:
-    """A mirror of all above the horizon, darker towards us, with waves and a path of light on it."""
-    width, height = image.size
-    shore = min(int(height * horizon), height - 1)
-    size = (width, height - shore)
-    above = image.crop((0, max(0, shore - size[1]), width, max(1, shore)))
-    water = _scaled(above.transpose(Image.Transpose.FLIP_TOP_BOTTOM), size)
-    deep = _scaled(Image.frombytes("L", (1, 4), bytes((60, 105, 150, 190))), size)
-    water.paste(_mix(mood.sky[0], mood.ground, 0.3), mask=deep)
-    waves = _waves(chance(), size)
-    water.paste(mood.ground, mask=waves.point(_table(lambda value: (0.46 - value) * 1.2)))
-    water.paste(mood.sky[-1], mask=waves.point(_table(lambda value: (value - 0.6) * 0.7)))
-    path = Image.new("L", size)
-    side = (max(1, int(min(width, height) * 0.55)), size[1] * 3)
-    path.paste(_disc(side, lambda far: (1 - far) * 1.2), (int(light_at * width) - side[0] // 2, -size[1]))
-    crests = waves.point(_table(lambda value: (value - 0.46) * 3.5))
-    water.paste(mood.light, mask=ImageChops.multiply(path, crests))
-    image.paste(water, (0, shore))
-
-
-def _waves(key: float, size: tuple[int, int]) -> Image.Image:
-    """Noise in rows that grow from the horizon towards us: row 1/distance, as perspective has it."""
-    columns, lines, depth = 26, 240, 800
-    noise = _scaled(_noise(key, "L", (columns, 100)), (columns, depth))
-    waves = Image.new("L", (columns, lines))
-    for line in range(lines):
-        row = int(depth * line / (line + 0.12 * (lines - line)))
-        waves.paste(noise.crop((0, row, columns, row + 1)), (0, line))
-    return _scaled(waves, size)
-
-
-def _add_firs(image: Image.Image, mood: _Mood, chance: Callable[[], float]) -> None:
-    """The bank we stand on, with fir trees: each a saw-toothed triangle on top of the ground line."""
-    width, height = image.size
-    slope = chance() - 0.5
-    wave = _wave(chance, width, 2, 4)
-    tops = [0.93 + 0.10 * slope * (x / width - 0.5) * 4 - 0.08 * top for x, top in enumerate(wave)]
-    for _ in range(9 + int(chance() * 14)):
-        tall, inwards = 0.06 + 0.13 * chance() * chance(), chance()
-        aside = inwards * inwards / 2  # most stand at the sides, and frame the view
-        at = aside if chance() < 0.5 else 1 - aside
-        half = tall * 0.27 * height / width
-        for x in range(max(0, int((at - half) * width)), min(width, int((at + half) * width) + 1)):
-            away = abs((x + 0.5) / width - at) / half
-            tiers = 1 - away + 0.12 * (away * 6 % 1)
-            tops[x] = min(tops[x], 0.93 - tall * max(0.0, tiers))
-    _paint_below(image, tops, (_mix(mood.ground, mood.sky[0], 0.12), mood.ground))
-
-
-# ---- the drafts
-
-
-def _draft(final: Image.Image, ripeness: float, seed: int) -> Image.Image:
-    """`final` as seen at a `ripeness` of 0..1: on a coarse grid, under noise."""
-    rawness = (1 - ripeness) * (1 - 0.85 * ripeness)
-    cell = 1 + max(final.size) / 18 * rawness
-    grid = (max(1, round(final.width / cell)), max(1, round(final.height / cell)))
-    latent = _scaled(final, grid, Image.Resampling.BOX)
-    for noise in (_noise((seed, grid), "RGB", grid), _noise((seed, grid), "L", grid).convert("RGB")):
-        latent.paste(noise, mask=Image.new("L", grid, round(70 * rawness)))
-    draft = _scaled(latent, final.size)
-    draft.paste(final, mask=Image.new("L", final.size, round(130 * ripeness * ripeness)))
-    return draft
-
-
 # ---- the files
 
 
 def _compressed_png(image: Image.Image, claim: bytes) -> bytes:
-    """A true-colour PNG with filter 2, each row less the one above it: Pillow subtracts them all at once."""
+    """Return a true-colour PNG with filter 2 (each row minus the one above): Pillow subtracts all rows at once."""
     above = Image.new("RGB", image.size)
     above.paste(image, (0, 1))
     rows = _rows(ImageChops.subtract_modulo(image, above).tobytes(), image.width * 3, b"\2")
@@ -362,7 +97,7 @@ def _portable_png(image: Image.Image, claim: bytes) -> bytes:
 
 
 def _sixteen_colours(image: Image.Image) -> tuple[bytes, bytes]:
-    """A palette (the means of sixteen equal groups by brightness) and each pixel's nearest place in it."""
+    """Return a palette (the means of sixteen equal groups by brightness) and each pixel's nearest place in it."""
     values = image.tobytes()
     pixels = list(zip(values[::3], values[1::3], values[2::3], strict=True))
     ordered = sorted(pixels, key=lambda pixel: (2 * pixel[0] + 5 * pixel[1] + pixel[2], pixel))
@@ -381,14 +116,14 @@ def _rows(data: bytes, width_bytes: int, filter_type: bytes) -> bytes:
 
 
 def _stored(data: bytes) -> bytes:
-    """A zlib stream of uncompressed blocks (RFC 1950, RFC 1951 section 3.2.4)."""
+    """Return a zlib stream of uncompressed blocks (RFC 1950, RFC 1951 section 3.2.4)."""
     parts = [data[at : at + 65_535] for at in range(0, len(data), 65_535)]
     blocks = [struct.pack("<BHH", part is parts[-1], len(part), len(part) ^ 0xFFFF) + part for part in parts]
     return b"\x78\x01" + b"".join(blocks) + struct.pack(">I", zlib.adler32(data))
 
 
 def _png(size: tuple[int, int], kind: bytes, pixels: bytes, palette: bytes = b"", *, claim: bytes = b"") -> bytes:
-    """A PNG; `kind` is its bit depth and colour type. The claim stands before the pixels, as in real ones."""
+    """Return a PNG; `kind` is its bit depth and colour type. The claim comes before the pixels, as in real files."""
     chunks = [(b"IHDR", struct.pack(">II", *size) + kind + b"\0\0\0"), (b"caBX", claim), (b"PLTE", palette)]
     chunks = [*((name, body) for name, body in chunks if body), (b"IDAT", pixels), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -401,39 +136,83 @@ def _box(kind: bytes, body: bytes) -> bytes:
 
 
 def _jumbf(claim: str) -> bytes:
-    """A C2PA box (ISO 19566-5; C2PA 2.1, section 11.1) with `claim` in place of a signed manifest."""
+    """Return a C2PA box (ISO 19566-5; C2PA 2.1, section 11.1) with `claim` in place of a signed manifest."""
     kind = b"c2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71" + b"\x03c2pa\0"
     return _box(b"jumb", _box(b"jumd", kind) + _box(b"json", claim.encode()))
 
 
 def _with_segment(jpeg: bytes, claim: bytes) -> bytes:
-    """`jpeg` with the claim in an APP11 segment behind the JFIF header, where the services have it."""
+    """Return `jpeg` with the claim in an APP11 segment after the JFIF header, as the services write it."""
     at = 4 + struct.unpack_from(">H", jpeg, 4)[0]
     body = b"JP" + struct.pack(">HI", 1, 1) + claim
     return jpeg[:at] + b"\xff\xeb" + struct.pack(">H", len(body) + 2) + body + jpeg[at:]
 
 
-# ---- vector graphics
+# ---- animations
 
 
-def draw_svg(prompt: str, *, seed: int = 0, size: tuple[int, int] = (1024, 1024)) -> str:
-    """The text of an SVG of hills under a sun, always the same for the same arguments."""
-    chance = Random(f"{prompt}/{seed}/svg").random  # noqa: S311  (chance, not a secret)
-    mood = _MOODS[int(chance() * len(_MOODS))]
-    width, height = size
-    stops = "".join(f'<stop offset="{n / 3:.2f}" stop-color="{_hex(colour)}"/>' for n, colour in enumerate(mood.sky))
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 160 100">',
-        f'<defs><linearGradient id="sky" x2="0" y2="1">{stops}</linearGradient></defs>',
-        '<rect width="160" height="100" fill="url(#sky)"/>',
-        f'<circle cx="{30 + int(chance() * 100)}" cy="{20 + int(chance() * 25)}" r="9" fill="{_hex(mood.light)}"/>',
-    ]
-    for layer in range(4):
-        tops = " ".join(f"{x},{52 + layer * 12 - int(chance() * 14)}" for x in range(0, 161, 20))
-        colour = _hex(_mix(mood.sky[-1], mood.ground, 0.3 + 0.22 * layer))
-        lines.append(f'<polygon points="0,100 {tops} 160,100" fill="{colour}"/>')
-    return "\n".join([*lines, "</svg>", ""])
+def _gif(images: Sequence[Image.Image], frame_ms: int) -> bytes:
+    """Return a GIF89a (its specification, sections 18 to 26) with sixteen colours for each picture."""
+    size = struct.pack("<HH", *images[0].size)
+    loop = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0" if len(images) > 1 else b""
+    frames = b""
+    for image in images:
+        palette, numbers = _sixteen_levels(image)
+        control = b"\x21\xf9\x04\x04" + struct.pack("<H", frame_ms // 10) + b"\0\0"
+        frames += (
+            control + b"\x2c\0\0\0\0" + size + b"\x83" + palette + b"\x04" + _sub_blocks(_plain_lzw(numbers)) + b"\0"
+        )
+    return b"GIF89a" + size + b"\0\0\0" + loop + frames + b"\x3b"
 
 
-def _hex(colour: Colour) -> str:
-    return "#" + bytes(colour).hex()
+def _sixteen_levels(image: Image.Image) -> tuple[bytes, bytes]:
+    """Return a palette (the means of up to sixteen groups by brightness) and the group of each pixel."""
+    grey = image.convert("L")
+    total, below, table = grey.width * grey.height, 0, list[int]()
+    for count in grey.histogram():
+        table.append(min(15, below * 16 // total))
+        below += count
+    levels = grey.point(table)
+    means = (_mean_colour(image, levels.point([255 * (at == level) for at in range(256)])) for level in range(16))
+    return b"".join(means), levels.tobytes()
+
+
+def _mean_colour(image: Image.Image, mask: Image.Image) -> bytes:
+    counts = image.histogram(mask)
+    channels = [counts[at : at + 256] for at in (0, 256, 512)]
+    return bytes(
+        sum(value * count for value, count in enumerate(channel)) // max(1, sum(channel)) for channel in channels
+    )
+
+
+def _plain_lzw(numbers: bytes) -> bytes:
+    """Return LZW data of 5-bit codes; a clear code before every 14 pixels keeps the codes at that length."""
+    clear, end = b"\x10", b"\x11"
+    codes = b"".join(clear + numbers[at : at + 14] for at in range(0, len(numbers), 14)) + end
+    codes += bytes(-len(codes) % 8)
+    eights = zip(*(codes[at::8] for at in range(8)), strict=True)
+    return b"".join(sum(code << 5 * at for at, code in enumerate(eight)).to_bytes(5, "little") for eight in eights)
+
+
+def _sub_blocks(data: bytes) -> bytes:
+    parts = [data[at : at + 255] for at in range(0, len(data), 255)]
+    return b"".join(bytes([len(part)]) + part for part in parts)
+
+
+def _animated_webp(images: Sequence[Image.Image], frame_ms: int) -> bytes:
+    """Return a WebP whose frames are lossy still pictures (WebP container specification, "Animation")."""
+    width, height = images[0].size
+    sides = _three_bytes(width - 1) + _three_bytes(height - 1)
+    body = _webp_chunk(b"VP8X", b"\x02\0\0\0" + sides) + _webp_chunk(b"ANIM", bytes(6))
+    for image in images:
+        still = encode(image, "WEBP")[12:]  # its chunks, after the head of the file
+        body += _webp_chunk(b"ANMF", bytes(6) + sides + _three_bytes(frame_ms) + b"\x02" + still)
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def _three_bytes(number: int) -> bytes:
+    return number.to_bytes(3, "little")
+
+
+def _webp_chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)

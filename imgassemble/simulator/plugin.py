@@ -1,8 +1,8 @@
-"""A pytest plugin: `image_server`, a simulated service on a loopback port, for tests of programs that show pictures.
+"""A pytest plugin: the fixture `image_server`, a simulated service on a loopback port, for tests of clients.
 
-Knows: pytest, and when the server is started, set up for a test, and stopped. Must not know: how it works. pytest
-imports this module in every run of every user who has the library, so it imports nothing else before the fixture is
-asked for; the server needs the extra `web`.
+pytest imports this module in every test run of every user of the library. So it imports nothing else before a test uses
+the fixture. The server needs the extra `web`.
+Must not know: how the server works.
 
     def test_shows_every_preview(image_server):
         image_server.use(partials=3, faults=["disconnect-after-event=6"])
@@ -19,36 +19,36 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .answers import Play
-    from .server import Asked, Running
+    from .answers import Answer
+    from .server import ReceivedRequest, RunningServer
 
-_SIZE = (256, 256)  # pixels: drawn in a fortieth of a second, and large enough for a preview to differ
+_SIZE = (256, 256)  # pixels: drawn in 25 ms, and large enough for previews to differ
 
 
 class ImageServer:
-    """What a test sees of the server: where it is, what it is to play, and what it was asked."""
+    """The server in a test: its addresses, its options, and the requests that came."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: RunningServer) -> None:
         self._running = running
 
     @property
     def base_url(self) -> str:
-        """Where a client of OpenAI is to be pointed at, such as `http://127.0.0.1:40123/v1`."""
+        """Return the base URL for a client of OpenAI, for example `http://127.0.0.1:40123/v1`."""
         return f"{self._running.url}/v1"
 
     @property
     def openrouter_url(self) -> str:
-        """The same for a client of OpenRouter, `…/api/v1`."""
+        """Return the base URL for a client of OpenRouter, `…/api/v1`."""
         return f"{self._running.url}/api/v1"
 
     @property
-    def requests(self) -> tuple[Asked, ...]:
-        """What was asked in this test, the oldest first: `method`, `path`, `json`, `query`, `headers` of each."""
+    def requests(self) -> tuple[ReceivedRequest, ...]:
+        """Return the requests of this test, oldest first; each has `method`, `path`, `json`, `query` and `headers`."""
         return tuple(self._running.service.requests)
 
     @property
-    def sent(self) -> tuple[Play, ...]:
-        """What was answered in this test, the oldest first, the last 32: `status`, `events` and `body` of each."""
+    def sent(self) -> tuple[Answer, ...]:
+        """Return the last 32 answers of this test, oldest first; each has `status`, `events` and `body`."""
         return tuple(self._running.service.sent)
 
     def use(
@@ -59,61 +59,80 @@ class ImageServer:
         delay_s: float | None = None,
         jitter_s: float | None = None,
         chunk_bytes: int | None = None,
+        times: int | None = None,
+        retry_after_s: int | None = None,
         **order: Any,
     ) -> None:
-        """Choose what is played for the rest of this test; what a request asks for goes before it.
+        """Set the answers for the rest of this test; the fields of a request have priority.
 
-        Arguments: `faults`: their names (`imgassemble simulate --list-faults`), with `=value` where they take one.
-        `size`: (width, height) in pixels. `delay_s`, `jitter_s`: seconds before each event; `chunk_bytes`: how
-        much is sent at once, 0 for whole events. `order`: any other field of `imgassemble.simulator.Order`, such
-        as `dialect`, `partials`, `items`, `seed`, `prompt`, `format`, `picture`. Raises UsageError.
+        Arguments: `faults`: names (see `imgassemble simulate --list-faults`), with `=value` if they take one.
+        `times`: how many of the next requests get the faults, 0 or more; None: all of them. `retry_after_s`: whole
+        seconds in the header retry-after of the fault `rate-limit`.
+        `size`: (width, height) in pixels. `delay_s`, `jitter_s`: seconds before each event. `chunk_bytes`: the size of
+        the chunks, 0 for whole events. `order`: any other field of `imgassemble.simulator.Order`, for example
+        `dialect`, `partials`, `items`, `turns`, `seed`, `prompt`, `format`, `picture`. Raises UsageError.
         """
         from dataclasses import fields, replace
 
         from ..errors import UsageError
         from .dialects import dialect_named
-        from .faults import chosen
+        from .faults import choose_faults
 
         service = self._running.service
-        asked = {"faults": None if faults is None else tuple(faults), "size": size and tuple(size), **order}
+        if times is not None and (not isinstance(times, int) or times < 0):
+            raise UsageError(f"times is a whole number of requests, 0 or more, not {times!r}")
+        wanted = {"faults": None if faults is None else tuple(faults), "size": size and tuple(size), **order}
         paces: dict[str, Any] = {"delay_s": delay_s, "jitter_s": jitter_s, "chunk_bytes": chunk_bytes}
         known = [field.name for field in fields(service.order)]
-        for name in asked:
+        for name in wanted:
             if name not in known:
-                raise UsageError(f"image_server.use() knows no {name!r}; it knows {', '.join([*known, *paces])}")
-        made = replace(service.order, **{name: value for name, value in asked.items() if value is not None})
-        chosen(made.faults, seed=made.seed)  # says so where there is no such fault
+                names = ", ".join([*known, *paces, "times", "retry_after_s"])
+                raise UsageError(f"image_server.use() knows no {name!r}; it knows {names}")
+        made = replace(service.order, **{name: value for name, value in wanted.items() if value is not None})
+        made = made if retry_after_s is None else replace(made, faults=_set_retry_after(made.faults, retry_after_s))
+        choose_faults(made.faults, seed=made.seed)  # raises UsageError for an unknown fault
         dialect_named(made.dialect)
         service.pace = replace(service.pace, **{name: value for name, value in paces.items() if value is not None})
-        service.order = made
+        service.order, service.faulty_requests = made, times
+
+
+def _set_retry_after(faults: Sequence[str], retry_after_s: int) -> tuple[str, ...]:
+    """Give the fault `rate-limit` its seconds. Raises UsageError if it is not among the faults."""
+    from ..errors import UsageError
+
+    names = [fault.partition("=")[0] for fault in faults]
+    if "rate-limit" not in names:
+        raise UsageError("retry_after_s belongs to the fault rate-limit: use(faults=['rate-limit'], retry_after_s=0)")
+    pairs = zip(names, faults, strict=True)
+    return tuple(f"rate-limit={retry_after_s}" if name == "rate-limit" else fault for name, fault in pairs)
 
 
 @pytest.fixture(scope="session")
-def _image_server_running() -> Iterator[Running]:
+def _image_server_running() -> Iterator[RunningServer]:
     from ..errors import UsageError
 
     try:
         from .server import running_server
     except UsageError as error:
-        sentence = f"the fixture image_server cannot be had: {error}"
+        sentence = f"the fixture image_server cannot start: {error}"
         raise pytest.fail.Exception(sentence, pytrace=False) from None
     with running_server() as running:
         yield running
 
 
 @pytest.fixture
-def image_server(_image_server_running: Running) -> Iterator[ImageServer]:
-    """A simulated image service on this machine: OpenAI's, or another by `image_server.use(dialect=…)`.
+def image_server(_image_server_running: RunningServer) -> Iterator[ImageServer]:
+    """A simulated image service on this machine: OpenAI's, or another one with `image_server.use(dialect=…)`.
 
-    Its `base_url` and `openrouter_url` are where a client is to be pointed at; `use(…)` chooses dialect, faults and
-    pictures for this test; `requests` are what was asked, `sent` what was answered.
+    `base_url` and `openrouter_url` are the addresses for clients. `use(…)` sets the dialect, the faults and the
+    pictures for this test. `requests` holds the requests that came, `sent` the answers to them.
     """
     from .answers import Order, Pace
 
     service = _image_server_running.service
-    service.order, service.pace = Order(size=_SIZE), Pace()
+    service.order, service.pace, service.faulty_requests = Order(size=_SIZE), Pace(), None
     service.requests.clear()
     service.sent.clear()
     yield ImageServer(_image_server_running)
     _image_server_running.release()  # a stream that hangs ends with its test
-    service.shelf.clear()
+    service.store.clear()

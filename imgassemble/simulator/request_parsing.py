@@ -1,7 +1,7 @@
-"""From what a client asked for to the order that is played, or to the service's own refusal.
+"""Reads an order from a client's request, or the refusal with which the service answers.
 
-Knows: the fields of each API's request body, the `x-imgassemble-…` headers, and how the services word a refusal.
-Must not know: sockets, time, how a picture or a stream is made. What a service accepts is rows in a table.
+Each field that an API accepts is a row in a table.
+Must not know: sockets, time, how a picture or a stream is made.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from typing import Any
 from ..errors import UsageError, quoted
 from .answers import Api, Order
 from .dialects import dialect_named
-from .faults import chosen
+from .faults import choose_faults
 
 FAULTS_HEADER, DIALECT_HEADER, SEED_HEADER = "x-imgassemble-faults", "x-imgassemble-dialect", "x-imgassemble-seed"
 
-MAX_SIDE, MAX_PIXELS = 3840, 3840 * 2160  # pixels: the services' own limits for `size`
-_MAX_PARTIALS = 3  # the services' own limit for `partial_images`
-_MAX_ITEMS = 10  # the services' own limit for `n`
+MAX_SIDE, MAX_PIXELS = 3840, 3840 * 2160  # pixels: the limits of the services for `size`
+_MAX_PARTIALS = 3  # the limit of the services for `partial_images`
+_MAX_FRAMES = 30  # for `frame_count`
+_MAX_ITEMS = 10  # the limit of the services for `n`
 _SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
 _SEED = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
-class Refusal(Exception):  # noqa: N818  (what the service says, not what went wrong here)
-    """A request that the service answers with an error. `body(path)`: its JSON in the words of that service."""
+class RequestError(Exception):
+    """A request that the service answers with an error. `body(path)`: its JSON in the form of that service."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class Refusal(Exception):  # noqa: N818  (what the service says, not what went w
         self._facts = {"message": message, "type": kind, "param": param, "code": code}
 
     def body(self, path: str) -> dict[str, Any]:
-        """The error as OpenAI writes it or, below /api/, as OpenRouter does: its code is the HTTP status."""
+        """Return the error as OpenAI writes it, or below /api/ as OpenRouter does: its code is the HTTP status."""
         if path.startswith("/api/"):
             return {"error": {"message": self._facts["message"], "code": self.status}}
         return {"error": self._facts}
@@ -65,21 +66,21 @@ _KINDS: dict[type, str] = {
 }
 
 
-def _wrong_type(name: str, expected: str, value: object) -> Refusal:
+def _wrong_type(name: str, expected: str, value: object) -> RequestError:
     message = f"Invalid type for '{name}': expected {expected}, but got {_KINDS[type(value)]} instead."
-    return Refusal(message, param=name, code="invalid_type")
+    return RequestError(message, param=name, code="invalid_type")
 
 
-def _wrong_value(name: str, expected: str, value: object) -> Refusal:
+def _wrong_value(name: str, expected: str, value: object) -> RequestError:
     shown = _KINDS[type(value)] if isinstance(value, (dict, list)) else quoted(str(value))
-    return Refusal(f"Invalid value for '{name}': {shown}. {expected}", param=name, code="invalid_value")
+    return RequestError(f"Invalid value for '{name}': {shown}. {expected}", param=name, code="invalid_value")
 
 
-def _missing(name: str) -> Refusal:
-    return Refusal(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
+def _missing(name: str) -> RequestError:
+    return RequestError(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
 
 
-def _text(value: object, name: str) -> str:
+def _read_text(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise _wrong_type(name, "a string", value)
     if not value.strip():
@@ -91,13 +92,13 @@ def _text(value: object, name: str) -> str:
     return value
 
 
-def _is_true(value: object, name: str) -> bool:
+def _read_boolean(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise _wrong_type(name, "a boolean", value)
     return value
 
 
-def _whole_number(lowest: int, highest: int) -> Callable[[object, str], int]:
+def _integer_reader(lowest: int, highest: int) -> Callable[[object, str], int]:
     def read(value: object, name: str) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
             raise _wrong_type(name, "an integer", value)
@@ -108,7 +109,7 @@ def _whole_number(lowest: int, highest: int) -> Callable[[object, str], int]:
     return read
 
 
-def _size(value: object, name: str) -> tuple[int, int] | None:
+def _read_size(value: object, name: str) -> tuple[int, int] | None:
     if value == "auto":
         return None
     found = _SIZE.fullmatch(value) if isinstance(value, str) else None
@@ -120,7 +121,7 @@ def _size(value: object, name: str) -> tuple[int, int] | None:
     return size
 
 
-def _one_of(*known: str) -> Callable[[object, str], str]:
+def _choice_reader(*known: str) -> Callable[[object, str], str]:
     def read(value: object, name: str) -> str:
         if value not in known:
             raise _wrong_value(name, f"Supported values are: {', '.join(map(repr, known))}.", value)
@@ -129,28 +130,28 @@ def _one_of(*known: str) -> Callable[[object, str], str]:
     return read
 
 
-def _written(value: object, name: str) -> str:
-    """The text in the input of the Responses API, or in the messages of a chat: a string, or messages of parts."""
+def _read_prompt(value: object, name: str) -> str:
+    """Return the text of the input (Responses API) or the messages (chat): a string, or messages of parts."""
     if isinstance(value, str):
-        return _text(value, name)
+        return _read_text(value, name)
     if not isinstance(value, list):
         raise _wrong_type(name, "a string or an array", value)
     contents = [message.get("content") for message in value if isinstance(message, dict)]
     parts = [part for content in contents for part in (content if isinstance(content, list) else [{"text": content}])]
     texts = [part.get("text") for part in parts if isinstance(part, dict)]
-    return _text(" ".join(text for text in texts if isinstance(text, str)), name)
+    return _read_text(" ".join(text for text in texts if isinstance(text, str)), name)
 
 
-def _not_known(value: object, name: str) -> None:
-    raise Refusal(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+def _reject(value: object, name: str) -> None:
+    raise RequestError(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
 
 
-# ---- what each API reads
+# ---- the fields of each API
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Field:
-    """One field of a request: its name on the wire, the order's own, and how its value is read (None: no change)."""
+    """A field of a request: its names on the wire and in an order, and its reader (None: no change)."""
 
     wire: str
     order: str
@@ -162,36 +163,40 @@ def _field(wire: str, order: str, read: Callable[[object, str], object], *, is_r
     return _Field(wire=wire, order=order, read=read, is_required=is_required)
 
 
-_STREAM = _field("stream", "is_streamed", _is_true)
-_FORMAT = _field("output_format", "format", _one_of("png", "jpeg", "webp"))
+_STREAM = _field("stream", "is_streamed", _read_boolean)
+_FORMAT = _field("output_format", "format", _choice_reader("png", "jpeg", "webp", "gif", "svg"))
 _PICTURE = (
-    _field("size", "size", _size),
-    _field("partial_images", "partials", _whole_number(0, _MAX_PARTIALS)),
+    _field("size", "size", _read_size),
+    _field("partial_images", "partials", _integer_reader(0, _MAX_PARTIALS)),
 )
 _IMAGES = (
-    _field("prompt", "prompt", _text, is_required=True),
+    _field("prompt", "prompt", _read_text, is_required=True),
     _FORMAT,
     *_PICTURE,
-    _field("n", "items", _whole_number(1, _MAX_ITEMS)),
+    _field("n", "items", _integer_reader(1, _MAX_ITEMS)),
     _STREAM,
 )
 _FIELDS: dict[Api, tuple[_Field, ...]] = {
     "responses": (
-        _field("input", "prompt", _written, is_required=True),
+        _field("input", "prompt", _read_prompt, is_required=True),
         _STREAM,
-        _field("background", "is_background", _is_true),
+        _field("background", "is_background", _read_boolean),
     ),
     "images": _IMAGES,
     "edits": _IMAGES,
-    # Of what is named twice the last counts.
-    "router-images": (*_IMAGES, _field("output_format", "format", _one_of("png", "jpeg", "webp", "svg"))),
-    "chat": (_field("messages", "prompt", _written, is_required=True), _STREAM),
+    "router-images": _IMAGES,
+    "chat": (_field("messages", "prompt", _read_prompt, is_required=True), _STREAM),
 }
-# The image tool of the Responses API knows no `n`.
-_TOOL = (_FORMAT, *_PICTURE, _field("n", "items", _not_known))
+# The image tool of the Responses API has no `n`.
+_TOOL = (
+    _FORMAT,
+    *_PICTURE,
+    _field("frame_count", "frames", _integer_reader(1, _MAX_FRAMES)),
+    _field("n", "items", _reject),
+)
 
 
-def order_of(
+def read_order(
     api: Api,
     body: object,
     headers: Mapping[str, str] = MappingProxyType({}),
@@ -199,29 +204,29 @@ def order_of(
     default: Order,
     picture: bytes | None = None,
 ) -> Order:
-    """The order that a request makes: the default one, changed by what its body and its headers say.
+    """Return the order of a request: the default one, changed by its body and its headers.
 
     Arguments: `body`: the parsed JSON, or the fields of a form. `headers`: by their names in lower case.
-    `picture`: the file to be edited. May raise Refusal.
+    `picture`: the file to edit. Raises RequestError.
     """
     if not isinstance(body, dict):
         raise _wrong_type("body", "an object", body)
-    # Services neither stream nor work in the background unless asked; that is not for the default order to say.
+    # A service streams or works in the background only if the request says so, not if the default order does.
     asked: dict[str, Any] = {"api": api, "is_streamed": False, "is_background": False}
-    asked |= _read(_FIELDS[api], body)
-    asked |= _of_tool(body.get("tools")) if api == "responses" else {}
-    asked |= {"picture": picture or _picture_in(body)} if api == "edits" else {}
+    asked |= _read_fields(_FIELDS[api], body)
+    asked |= _read_tool(body.get("tools")) if api == "responses" else {}
+    asked |= {"picture": picture or _read_picture(body)} if api == "edits" else {}
     if api in ("images", "edits") and asked["is_streamed"] and asked.get("items", 1) > 1:
-        raise Refusal(
+        raise RequestError(
             "Streaming is only supported with n=1.",
             param="input",
             code="unsupported_parameter",
             kind="image_generation_user_error",
         )
-    return replace(default, **asked, **_of_headers(headers))
+    return replace(default, **asked, **_read_headers(headers))
 
 
-def _read(known: tuple[_Field, ...], body: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+def _read_fields(known: tuple[_Field, ...], body: Mapping[str, Any], place: str = "") -> dict[str, Any]:
     found = {}
     for field in known:
         name, value = place + field.wire, body.get(field.wire)
@@ -232,19 +237,19 @@ def _read(known: tuple[_Field, ...], body: Mapping[str, Any], place: str = "") -
     return found
 
 
-def _of_tool(tools: object) -> dict[str, Any]:
+def _read_tool(tools: object) -> dict[str, Any]:
     if tools is None:
         return {}
     if not isinstance(tools, list):
         raise _wrong_type("tools", "an array", tools)
     for at, tool in enumerate(tools):
         if isinstance(tool, dict) and tool.get("type") == "image_generation":
-            return _read(_TOOL, tool, f"tools[{at}].")
+            return _read_fields(_TOOL, tool, f"tools[{at}].")
     return {}
 
 
-def _picture_in(body: Mapping[str, Any]) -> bytes | None:
-    """The first picture of an edit that is asked for in JSON; None where it is only a reference (never fetched)."""
+def _read_picture(body: Mapping[str, Any]) -> bytes | None:
+    """Return the first picture of an edit in JSON; None if it is only a URL (which is never fetched)."""
     images = body.get("images")
     if not isinstance(images, list) or not images or not isinstance(images[0], dict):
         raise _missing("image")
@@ -255,62 +260,62 @@ def _picture_in(body: Mapping[str, Any]) -> bytes | None:
         return a2b_base64(url.partition(",")[2])
     except (Base64Error, ValueError) as cause:
         message = "Invalid value for 'images[0].image_url': its base64 cannot be read."
-        raise Refusal(message, param="images[0].image_url", code="invalid_value") from cause
+        raise RequestError(message, param="images[0].image_url", code="invalid_value") from cause
 
 
-def _of_headers(headers: Mapping[str, str]) -> dict[str, Any]:
+def _read_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for name, (field, read) in _HEADERS.items():
         if name in headers:
             try:
                 found[field] = read(headers[name])
             except UsageError as cause:
-                raise Refusal(f"{name}: {cause}.", param=name, code="invalid_value") from cause
+                raise RequestError(f"{name}: {cause}.", param=name, code="invalid_value") from cause
     return found
 
 
-def _faults(value: str) -> tuple[str, ...]:
+def _read_faults(value: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in value.split(",") if name.strip())
-    chosen(names, seed=0)  # says so where there is no such fault
+    choose_faults(names, seed=0)  # raises UsageError for an unknown fault
     return names
 
 
-def _dialect(value: str) -> str:
+def _read_dialect(value: str) -> str:
     return dialect_named(value.strip()).name
 
 
-def _seed(value: str) -> int:
+def _read_seed(value: str) -> int:
     if not _SEED.fullmatch(value.strip()):
         raise UsageError(f"the seed is a whole number, not {quoted(value)}")
     return int(value)
 
 
 _HEADERS: dict[str, tuple[str, Callable[[str], object]]] = {
-    DIALECT_HEADER: ("dialect", _dialect),
-    SEED_HEADER: ("seed", _seed),
-    FAULTS_HEADER: ("faults", _faults),
+    DIALECT_HEADER: ("dialect", _read_dialect),
+    SEED_HEADER: ("seed", _read_seed),
+    FAULTS_HEADER: ("faults", _read_faults),
 }
 
 
-def form_values(fields: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a form with their types as JSON has them; what is not of its type stays text and is refused."""
-    return {name: _FORM.get(name, _as_it_is)(value) for name, value in fields.items()}
+def read_form_values(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Give the fields of a form their JSON types; a value of another type stays text and is refused."""
+    return {name: _FORM.get(name, _keep_text)(value) for name, value in fields.items()}
 
 
-def _as_it_is(value: str) -> object:
+def _keep_text(value: str) -> object:
     return value
 
 
-def _form_number(value: str) -> object:
+def _read_number(value: str) -> object:
     return int(value) if re.fullmatch("-?[0-9]{1,9}", value, re.ASCII) else value
 
 
-def _form_truth(value: str) -> object:
+def _read_truth(value: str) -> object:
     return {"true": True, "false": False}.get(value.lower(), value)
 
 
 _FORM: dict[str, Callable[[str], object]] = {
-    "n": _form_number,
-    "partial_images": _form_number,
-    "stream": _form_truth,
+    "n": _read_number,
+    "partial_images": _read_number,
+    "stream": _read_truth,
 }

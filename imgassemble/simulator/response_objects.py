@@ -1,7 +1,8 @@
-"""The response objects of the Responses API, field by field in the order of the wire, as each service has them.
+"""Holds the response objects of the Responses API of each service, with their fields in the order of the wire.
 
-Knows: what was recorded. Must not know: which dialect has which, and how they are filled in. Values that live through
-a stream (id, status, output, …) are place-holders here; `usage` and what else comes at the end stands apart.
+Values that change during a stream (id, status, output, …) are placeholders here; the fields that come at the end, for
+example `usage`, are separate.
+Must not know: the dialects, and how they fill in the values.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-Fields = dict[str, Any]  # never changed
+JsonFields = dict[str, Any]  # never changed
 
 
-def _fields(before: Fields, behind: str, **more: Any) -> dict[str, Any]:
-    """`before` with `more` right behind the field of this name."""
-    pairs = ([(key, value), *(more.items() if key == behind else ())] for key, value in before.items())
+def _insert_after(before: JsonFields, name: str, **more: Any) -> dict[str, Any]:
+    """Return `before` with `more` inserted after the field of this name."""
+    pairs = ([(key, value), *(more.items() if key == name else ())] for key, value in before.items())
     return dict(chain.from_iterable(pairs))
 
 
-_TOOL: Fields = {
+_TOOL: JsonFields = {
     "type": "image_generation",
     "background": "auto",
     "moderation": "auto",
@@ -28,9 +29,9 @@ _TOOL: Fields = {
     "quality": "auto",
     "size": "auto",
 }
-_TEXT: Fields = {"format": {"type": "text"}, "verbosity": "medium"}
-_ALIVE_AT_FIRST: Fields = {"id": "", "object": "response", "created_at": 0, "status": ""}
-USAGE: Fields = {
+_TEXT: JsonFields = {"format": {"type": "text"}, "verbosity": "medium"}
+_PLACEHOLDERS: JsonFields = {"id": "", "object": "response", "created_at": 0, "status": ""}
+USAGE: JsonFields = {
     "input_tokens": 1979,
     "input_tokens_details": {"cached_tokens": 0},
     "output_tokens": 67,
@@ -38,7 +39,7 @@ USAGE: Fields = {
     "total_tokens": 2046,
 }
 _NO_TOKENS = {"image_tokens": 0, "text_tokens": 0}
-_TOOL_USAGE: Fields = {
+_TOOL_USAGE: JsonFields = {
     "image_gen": {
         "input_tokens": 0,
         "input_tokens_details": _NO_TOKENS,
@@ -48,7 +49,7 @@ _TOOL_USAGE: Fields = {
     },
     "web_search": {"num_requests": 0},
 }
-_TOOL_USAGE_AT_END: Fields = _TOOL_USAGE | {
+_TOOL_USAGE_AT_END: JsonFields = _TOOL_USAGE | {
     "image_gen": {
         "input_tokens": 16,
         "input_tokens_details": {"image_tokens": 0, "text_tokens": 16},
@@ -57,11 +58,11 @@ _TOOL_USAGE_AT_END: Fields = _TOOL_USAGE | {
         "total_tokens": 4276,
     }
 }
-# In streams of 2026, and mandatory in the models of today's openai package: so it is told of 2025 too.
+# Streams of 2026 have it, and the models of the openai package demand it: so the dialect of 2025 has it too.
 OPENAI_USAGE = USAGE | {"input_tokens_details": {"cache_write_tokens": 0, "cached_tokens": 0}}
 # As recorded from OpenAI in April 2026.
-RESPONSE_2026: Fields = {
-    **_ALIVE_AT_FIRST,
+RESPONSE_2026: JsonFields = {
+    **_PLACEHOLDERS,
     "background": False,
     "completed_at": None,
     "error": None,
@@ -94,9 +95,9 @@ RESPONSE_2026: Fields = {
     "metadata": {},
 }
 # `tool_usage` has been seen at the end of streams since 2026, and throughout those that Copilot relays.
-AT_END_2026: Fields = {"usage": OPENAI_USAGE, "tool_usage": _TOOL_USAGE_AT_END}
-AZURE_RESPONSE: Fields = {
-    **_ALIVE_AT_FIRST,
+AT_END_2026: JsonFields = {"usage": OPENAI_USAGE, "tool_usage": _TOOL_USAGE_AT_END}
+AZURE_RESPONSE: JsonFields = {
+    **_PLACEHOLDERS,
     "background": False,
     "content_filters": None,
     "error": None,
@@ -117,7 +118,7 @@ AZURE_RESPONSE: Fields = {
     "temperature": 1.0,
     "text": _TEXT,
     "tool_choice": "auto",
-    "tools": [_fields(_TOOL, "background", model="gpt-image-1")],
+    "tools": [_insert_after(_TOOL, "background", model="gpt-image-1")],
     "top_logprobs": 0,
     "top_p": 1.0,
     "truncation": "disabled",
@@ -125,7 +126,7 @@ AZURE_RESPONSE: Fields = {
     "user": None,
     "metadata": {},
 }
-XAI_RESPONSE: Fields = {
+XAI_RESPONSE: JsonFields = {
     "created_at": 0,
     "completed_at": None,
     "id": "",
@@ -159,7 +160,7 @@ XAI_RESPONSE: Fields = {
     "error": None,
     "instructions": None,
 }
-XAI_USAGE: Fields = USAGE | {
+XAI_USAGE: JsonFields = USAGE | {
     "num_sources_used": 0,
     "num_server_side_tools_used": 1,
     "cost_in_usd_ticks": 123_456,
@@ -174,20 +175,20 @@ XAI_USAGE: Fields = USAGE | {
     },
     "context_details": {"input_tokens": 1979, "output_tokens": 67},
 }
-# What OpenRouter's schema demands of a response, and no more.
+# The fields that OpenRouter's schema requires of a response, and no others.
 _ROUTER_KEYS = (
     *("id", "object", "created_at", "status", "completed_at", "error", "frequency_penalty", "incomplete_details"),
     *("instructions", "metadata", "model", "output", "parallel_tool_calls", "presence_penalty", "temperature"),
     *("tool_choice", "tools", "top_p", "usage"),
 )
-ROUTER_RESPONSE: Fields = {key: RESPONSE_2026[key] for key in _ROUTER_KEYS} | {"model": "openai/gpt-5"}
-COPILOT_RESPONSE: Fields = {key: value for key, value in RESPONSE_2026.items() if key != "prompt_cache_key"} | {
+ROUTER_RESPONSE: JsonFields = {key: RESPONSE_2026[key] for key in _ROUTER_KEYS} | {"model": "openai/gpt-5"}
+COPILOT_RESPONSE: JsonFields = {key: value for key, value in RESPONSE_2026.items() if key != "prompt_cache_key"} | {
     "model": "gpt-5.3-codex",
     "reasoning": {"context": "current_turn", "effort": "low", "mode": "standard", "summary": "detailed"},
     "safety_identifier": "simulated",
     "tool_usage": _TOOL_USAGE,
 }
-COPILOT_USAGE: Fields = {
+COPILOT_USAGE: JsonFields = {
     "token_details": [
         {"batch_size": 1_000_000, "cost_per_batch": 175_000_000_000, "token_count": 19, "token_type": "input"}
     ],

@@ -1,6 +1,6 @@
-"""The responses that can be asked for again, so that a stream that was cut can be resumed.
+"""Stores the responses that a client can ask for again, so that it can resume a stream that was cut.
 
-Knows: how many responses of how many bytes are kept. Must not know: HTTP, what is in a response.
+Must not know: HTTP, the content of a response.
 """
 
 from __future__ import annotations
@@ -8,26 +8,26 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from .answers import Order, Play
+from .answers import Answer, Order
 
 _MAX_COUNT = 64  # responses; enough for any test or demonstration
 _MAX_BYTES = 256 * 2**20  # one response with three partials of 4K as PNG takes about 100 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """A response that can be asked for again; until `done_at` (by the server's clock) it is in progress.
+class StoredResponse:
+    """A response that can be asked for again; it is in progress until `done_at` (by the server's clock).
 
-    `stream`: as it was sent; None where it was not streamed, an equal order makes it again.
+    `stream`: the answer that was sent; None if it was not streamed: then an equal order makes it again.
     """
 
     order: Order
-    stream: Play | None
+    stream: Answer | None
     done_at: float
 
     @property
     def weight_bytes(self) -> int:
-        """What it takes in memory, as good as."""
+        """Return approximately how much memory it takes."""
         sent = self.stream
         return len(self.order.picture or b"") + (sum(map(len, sent.body)) + _text_length(sent.events) if sent else 0)
 
@@ -40,21 +40,24 @@ def _text_length(value: object) -> int:
 
 
 @dataclass(slots=True, kw_only=True)
-class Shelf:
-    """The newest responses, at most so many of so many bytes together."""
+class ResponseStore:
+    """Keeps the newest responses, at most `max_count` of them with `max_bytes` together."""
 
     max_count: int = _MAX_COUNT
     max_bytes: int = _MAX_BYTES
-    _kept: OrderedDict[str, tuple[Kept, int]] = field(default_factory=OrderedDict)
+    _stored: OrderedDict[str, tuple[StoredResponse, int]] = field(default_factory=OrderedDict)
 
-    def put(self, name: str, kept: Kept) -> None:
-        self._kept.pop(name, None)
-        self._kept[name] = kept, kept.weight_bytes
-        while len(self._kept) > self.max_count or sum(weight for _, weight in self._kept.values()) > self.max_bytes:
-            self._kept.popitem(last=False)
+    def put(self, response_id: str, response: StoredResponse) -> None:
+        """Store a response as the newest one, and forget the oldest ones that exceed the limits."""
+        self._stored.pop(response_id, None)
+        self._stored[response_id] = response, response.weight_bytes
+        while len(self._stored) > self.max_count or sum(weight for _, weight in self._stored.values()) > self.max_bytes:
+            self._stored.popitem(last=False)
 
-    def get(self, name: str) -> Kept | None:
-        return self._kept[name][0] if name in self._kept else None
+    def get(self, response_id: str) -> StoredResponse | None:
+        """Return the response of this id; None if it is not stored."""
+        return self._stored[response_id][0] if response_id in self._stored else None
 
     def clear(self) -> None:
-        self._kept.clear()
+        """Forget all responses."""
+        self._stored.clear()

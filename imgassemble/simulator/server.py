@@ -1,7 +1,7 @@
-"""The simulated services over HTTP: how they are run, from the command, in a test, or anywhere else.
+"""Runs the simulated services over HTTP: for the command, for a test, or for any other program.
 
-Knows: uvicorn, sockets, threads. Must not know: routes, and all that is behind them (`service`). What it needs comes
-with the extra `web`; without it, importing this module is a UsageError.
+It needs the extra `web`; without it, importing this module raises UsageError.
+Must not know: routes, and how the services answer (`service`).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ..errors import UsageError
 from .answers import Order, Pace
 
 try:
-    import python_multipart  # noqa: F401  (starlette asks for it when the first form comes; it is wanted before)
+    import python_multipart  # noqa: F401  (starlette imports it only when the first form comes)
     from starlette.applications import Starlette
 
     from ..serving import STOP_S, QuietServer, listen, url_of
     from .delivery import Clock, Sleep
-    from .service import Asked, Service, create_server_app
+    from .service import ReceivedRequest, Service, create_server_app
 except ModuleNotFoundError as missing:
     raise UsageError(f"the server needs {missing.name}: pip install 'imgassemble[web]'") from missing
 
-__all__ = ["Asked", "Running", "Service", "create_server_app", "running_server", "serve"]
+__all__ = ["ReceivedRequest", "RunningServer", "Service", "create_server_app", "running_server", "serve"]
 
 
 def _make_server(app: Starlette) -> QuietServer:
@@ -38,9 +38,9 @@ def _make_server(app: Starlette) -> QuietServer:
 
 
 def serve(host: str = "127.0.0.1", port: int = 8080, order: Order | None = None, *, pace: Pace | None = None) -> int:
-    """Serve until interrupted, and return an exit code: 130, or 2 where the address cannot be listened on.
+    """Serve until interrupted, and return an exit code: 130, or 2 if it cannot listen on the address.
 
-    Arguments: `port`: 0 takes a free one. One line on standard error says how to point a client at it.
+    Arguments: `port`: 0 takes a free one. One line on standard error tells the `base_url` for clients.
     """
     try:
         listener = listen(host, port)
@@ -64,15 +64,15 @@ def _say(text: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """A server that runs in a thread of its own. `url`: without a path; `service`: what it plays."""
+class RunningServer:
+    """A server that runs in its own thread. `url`: without a path; `service`: its answers."""
 
     url: str
     service: Service
     _server: QuietServer = field(repr=False)
 
     def release(self) -> None:
-        """Cut every answer that is being sent; from any thread."""
+        """Cut every answer that is being sent. Any thread may call this."""
         self._server.call_soon(self.service.release)
 
 
@@ -84,8 +84,8 @@ def running_server(
     clock: Clock = time.monotonic,
     sleep: Sleep = asyncio.sleep,
     keep_requests: int = 1_000,
-) -> Iterator[Running]:
-    """A server on a free port of the loopback interface, in a thread of its own, until the block is left."""
+) -> Iterator[RunningServer]:
+    """Run a server on a free port of the loopback interface, in its own thread, until the block ends."""
     app = create_server_app(order, pace=pace, clock=clock, sleep=sleep, keep_requests=keep_requests)
     listener = listen("127.0.0.1", 0)
     server = _make_server(app)
@@ -95,8 +95,8 @@ def running_server(
         time.sleep(0.005)
     try:
         if not thread.is_alive():
-            raise UsageError("the server could not be started; what uvicorn says of it is in the log `uvicorn.error`")
-        yield Running(url=url_of(listener), service=app.state.service, _server=server)
+            raise UsageError("the server could not be started; see the log `uvicorn.error`")
+        yield RunningServer(url=url_of(listener), service=app.state.service, _server=server)
     finally:
         server.should_exit = True
         thread.join(STOP_S + 5)

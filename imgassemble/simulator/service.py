@@ -1,10 +1,10 @@
-"""The simulated services as a web application: their routes, what they answer, and what they were asked.
+"""The simulated services as a web application: routes, answers, and the requests that came.
 
-Knows: starlette, routes, bodies. Must not know: what is in a stream (`orders`), what a request may say (`requests`),
-when a chunk is due (`sending`), how the application is served (`server`).
+Must not know: how a stream is made (`answers`), the fields of a request (`request_parsing`), when a chunk is due
+(`delivery`), how the application is run (`server`).
 
     POST /v1/responses, /v1/images/generations, /v1/images/edits, /v1/chat/completions
-    POST /api/v1/responses, /api/v1/images, /api/v1/chat/completions          as OpenRouter has them
+    POST /api/v1/responses, /api/v1/images, /api/v1/chat/completions          the paths of OpenRouter
     GET  /v1/responses/{id}[?stream=true[&starting_after=N]]                  and below /api
 """
 
@@ -15,7 +15,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
@@ -30,15 +30,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..errors import UsageError, quoted
-from .answers import Api, Order, Pace, Play, play, resumed
+from .answers import Answer, Order, Pace, play, response_ids, resumed
 from .apis import APIS
-from .delivery import Clock, Sending, Sleep
+from .delivery import Clock, PacedResponse, Sleep
 from .framing import json_body
-from .request_parsing import Refusal, form_values, order_of
-from .response_store import Kept, Shelf
+from .messages import Event
+from .request_parsing import RequestError, read_form_values, read_order
+from .response_store import ResponseStore, StoredResponse
+from .scenarios import Api
 
-_MAX_REQUEST_BYTES = 64 * 2**20  # the services take pictures of up to 50 MB
-_MOST_SENT = 32  # answers that are kept: they have megabytes
+_MAX_REQUEST_BYTES = 64 * 2**20  # the services accept pictures of up to 50 MB
+_MAX_SENT = 32  # answers that are kept; each can have megabytes
 
 _ROUTES: dict[str, Api] = {
     "/v1/responses": "responses",
@@ -52,115 +54,126 @@ _ROUTES: dict[str, Api] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One request that came. `json`: its body, of a form the fields, a file as its name, type and size in bytes."""
+class ReceivedRequest:
+    """A request. `json`: its body; for a form its fields, and each file as its name, type and size in bytes."""
 
     method: str
     path: str
     json: Any = None
     query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # a key may be among them
-
-
-# ---- the service
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # they can contain an API key
 
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    """What a running server plays; `app.state.service`. `order` and `pace` may be replaced between requests.
+    """The answers of a running server; `app.state.service`. `order` and `pace` may be replaced between requests.
 
-    `requests`: what was asked, the oldest first, as many as were to be kept. `sent`: the last of the answers to them.
+    `requests`: the requests that came, oldest first, as many as are stored. `sent`: the last answers to them.
+    `faulty_requests`: how many of the next POST requests get the faults of `order`; None: all of them.
     """
 
     order: Order
     pace: Pace
     clock: Clock
     sleep: Sleep
-    requests: deque[Asked]
-    sent: deque[Play] = field(default_factory=lambda: deque(maxlen=0))
-    shelf: Shelf = field(default_factory=Shelf)
+    requests: deque[ReceivedRequest]
+    sent: deque[Answer] = field(default_factory=lambda: deque(maxlen=0))
+    store: ResponseStore = field(default_factory=ResponseStore)
+    faulty_requests: int | None = None
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def release(self) -> None:
-        """Cut every answer that is being sent, those that hang included. To be called in the server's loop."""
+        """Cut every answer that is being sent, also those that hang. Call it in the loop of the server."""
         self._released.set()
         self._released = asyncio.Event()
 
     async def post(self, request: Request) -> Response:
-        """The answer to a request for pictures."""
+        """Answer a request for pictures."""
         path: str = request.scope["path"]
-        body, picture = await self._heard(request)
-        # Below /api is OpenRouter, unless another dialect than the usual one was chosen.
+        body, picture = await self._read(request)
+        # Paths below /api mean OpenRouter, unless a dialect other than the default was chosen.
         is_router = path.startswith("/api/") and self.order.dialect == Order().dialect
-        default = replace(self.order, dialect="openrouter") if is_router else self.order
-        order = order_of(_ROUTES[path], body, request.headers, default=default, picture=picture)
-        # What is made in the background is answered at once and kept as a stream, whether that is asked for or not.
+        order = self._next_order()
+        default = replace(order, dialect="openrouter") if is_router else order
+        order = read_order(_ROUTES[path], body, request.headers, default=default, picture=picture)
+        # A request in the background is answered at once and stored as a stream, even if no stream was asked for.
         is_queued = order.is_background and not order.is_streamed
-        made = await self._made(replace(order, is_streamed=True) if is_queued else order)
+        made = await self._play(replace(order, is_streamed=True) if is_queued else order)
         if order.api != "responses" or made.status != 200:
             return self._answer(made)
         if body.get("store") is not False:
-            self._keep(order, made)
-        return self._answer(_queued(made) if is_queued else made)
+            self._store(order, made)
+        return self._answer(_queued_answer(made) if is_queued else made)
 
     async def get(self, request: Request) -> Response:
-        """A response that was made before, whole or streamed again from an event on."""
-        self._note(request, None)
+        """Answer with a response that was made before: whole, or streamed again after an event."""
+        self._record(request, None)
         name, query = request.path_params["response_id"], request.query_params
-        kept = self.shelf.get(name)
-        if kept is None:
-            raise Refusal(f"Response with id {quoted(name)} not found.", status=404)
-        stream = kept.stream or await self._made(replace(kept.order, is_streamed=True))
+        stored = self.store.get(name)
+        if stored is None:
+            raise RequestError(f"Response with id {quoted(name)} not found.", status=404)
+        stream = stored.stream or await self._play(replace(stored.order, is_streamed=True))
         if query.get("stream", "false").lower() != "true":
-            is_done = self.clock() >= kept.done_at
-            body = json_body(APIS["responses"].whole(stream.events)) if is_done else _begun(stream, "in_progress")
+            is_done = self.clock() >= stored.done_at
+            events = resumed(stream, -inf, name).events
+            body = json_body(APIS["responses"].whole(events)) if is_done else _beginning(events, "in_progress")
             return Response(body, media_type="application/json")
-        if not kept.order.is_background:
-            raise Refusal("This response cannot be streamed because it was not created with background=true.")
-        return self._answer(resumed(stream, _starting_after(query.get("starting_after"))))
+        if not stored.order.is_background:
+            raise RequestError("This response cannot be streamed because it was not created with background=true.")
+        return self._answer(resumed(stream, _starting_after(query.get("starting_after")), name))
 
-    async def _heard(self, request: Request) -> tuple[Any, bytes | None]:
-        """The body of a request as it was meant, and the picture that came with it."""
+    def _next_order(self) -> Order:
+        """Return the order for the next request: without its faults if enough requests have had them."""
+        left = self.faulty_requests
+        if left is None:
+            return self.order
+        self.faulty_requests = max(0, left - 1)
+        return self.order if left else replace(self.order, faults=())
+
+    async def _read(self, request: Request) -> tuple[Any, bytes | None]:
+        """Read the body of a request, and the picture in it."""
         data = await _read_body(request)
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
             body, shown, picture = await _parse_form(request.headers, data)
-            self._note(request, shown)
+            self._record(request, shown)
             return body, picture
         try:
             body = json.loads(data)
         except (ValueError, RecursionError) as cause:
-            self._note(request, None)
-            raise Refusal("We could not parse the JSON body of your request. Is it valid JSON?") from cause
-        self._note(request, body)
+            self._record(request, None)
+            raise RequestError("We could not parse the JSON body of your request. Is it valid JSON?") from cause
+        self._record(request, body)
         return body, None
 
-    def _note(self, request: Request, body: Any) -> None:
+    def _record(self, request: Request, body: Any) -> None:
         query, headers = dict(request.query_params), dict(request.headers)
-        asked = Asked(method=request.method, path=request.scope["path"], json=body, query=query, headers=headers)
+        asked = ReceivedRequest(
+            method=request.method, path=request.scope["path"], json=body, query=query, headers=headers
+        )
         self.requests.append(asked)
 
-    async def _made(self, order: Order) -> Play:
-        # In a thread: a large picture takes a second to be drawn, and others are served meanwhile.
+    async def _play(self, order: Order) -> Answer:
+        # In a thread, because drawing a large picture takes a second, and others are served meanwhile.
         try:
             return await asyncio.to_thread(play, order)
         except UsageError as cause:
             is_theirs = order.picture is not None and order.picture is not self.order.picture
             param, code = ("image", "invalid_image_file") if is_theirs else (None, "invalid_value")
-            raise Refusal(str(cause), param=param, code=code) from cause
+            raise RequestError(str(cause), param=param, code=code) from cause
 
-    def _keep(self, order: Order, made: Play) -> None:
-        name = made.response_id or ""
-        before = self.shelf.get(name)
-        if before and before.order.is_background and not order.is_background:
-            return  # an equal order gives an equal id; what can be resumed stays so
+    def _store(self, order: Order, made: Answer) -> None:
         is_queued = order.is_background and not order.is_streamed
         pace_s = sum(wait_s for wait_s, _ in self.pace.chunks(made.body, seed=order.seed)) if is_queued else 0.0
-        stream = made if made.events else None
-        self.shelf.put(name, Kept(order=order, stream=stream, done_at=self.clock() + pace_s))
+        stored = StoredResponse(order=order, stream=made if made.events else None, done_at=self.clock() + pace_s)
+        for name in response_ids(made.events) or (made.response_id or "",):
+            before = self.store.get(name)
+            # Equal orders have equal ids; a response that can be resumed stays so.
+            if order.is_background or not (before and before.order.is_background):
+                self.store.put(name, stored)
 
-    def _answer(self, made: Play) -> Response:
+    def _answer(self, made: Answer) -> Response:
         self.sent.append(made)
-        return Sending(
+        return PacedResponse(
             made,
             pace=self.pace,
             seed=self.order.seed,
@@ -175,19 +188,19 @@ def _starting_after(text: str | None) -> float:
         return -inf
     if not re.fullmatch("-?[0-9]{1,15}", text, re.ASCII):
         message = f"Invalid type for 'starting_after': expected an integer, but got {quoted(text)} instead."
-        raise Refusal(message, param="starting_after", code="invalid_type")
+        raise RequestError(message, param="starting_after", code="invalid_type")
     return int(text)
 
 
-def _begun(made: Play, status: str) -> bytes:
-    """The response as it is in the beginning."""
-    told = [event["response"] for event in made.events if isinstance(event.get("response"), dict)]
-    return json_body((told[0] if told else {}) | {"status": status})
+def _beginning(events: Iterable[Event], status: str) -> bytes:
+    """Return the response at its beginning."""
+    found = [event["response"] for event in events if isinstance(event.get("response"), dict)]
+    return json_body((found[0] if found else {}) | {"status": status})
 
 
-def _queued(made: Play) -> Play:
+def _queued_answer(made: Answer) -> Answer:
     headers = {**made.headers, "content-type": "application/json"}
-    return replace(made, headers=headers, body=(_begun(made, "queued"),), ending="closed")
+    return replace(made, headers=headers, body=(_beginning(made.events, "queued"),), ending="closed")
 
 
 async def _read_body(request: Request) -> bytes:
@@ -195,22 +208,22 @@ async def _read_body(request: Request) -> bytes:
     async for chunk in request.stream():
         data += chunk
         if len(data) > _MAX_REQUEST_BYTES:
-            raise Refusal(f"Request body exceeds the limit of {_MAX_REQUEST_BYTES:,} bytes.", status=413)
+            raise RequestError(f"Request body exceeds the limit of {_MAX_REQUEST_BYTES:,} bytes.", status=413)
     return bytes(data)
 
 
 async def _parse_form(headers: Headers, data: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes | None]:
-    """The fields of a form, the same with its files told of, and the first picture in it."""
+    """Return the fields of a form, the same with descriptions of its files, and the first picture in it."""
 
     async def body() -> AsyncGenerator[bytes, None]:
         yield data
 
     try:
         form = await MultiPartParser(headers, body()).parse()
-    except (MultiPartException, FormParserError) as cause:  # older starlettes let the second through
-        raise Refusal(f"We could not parse the multipart body of your request: {cause}") from cause
+    except (MultiPartException, FormParserError) as cause:  # old versions of starlette do not catch the second one
+        raise RequestError(f"We could not parse the multipart body of your request: {cause}") from cause
     except KeyError as cause:
-        raise Refusal("We could not parse the multipart body of your request: it has no boundary.") from cause
+        raise RequestError("We could not parse the multipart body of your request: it has no boundary.") from cause
     texts: dict[str, str] = {}
     files: dict[str, Any] = {}
     picture = None
@@ -223,7 +236,7 @@ async def _parse_form(headers: Headers, data: bytes) -> tuple[dict[str, Any], di
         else:
             texts[name] = value
     await form.close()
-    fields = form_values(texts)
+    fields = read_form_values(texts)
     return fields, fields | files, picture
 
 
@@ -238,10 +251,10 @@ def create_server_app(
     sleep: Sleep = asyncio.sleep,
     keep_requests: int = 0,
 ) -> Starlette:
-    """The simulated services as an ASGI application; its `state.service` is the Service that is played.
+    """Return the simulated services as an ASGI application; its `state.service` is the Service.
 
-    Arguments: `order`: the defaults, which a request changes by its body and the `x-imgassemble-…` headers.
-    `pace`: of what is sent. `clock` and `sleep`: seconds, as `time.monotonic` and `asyncio.sleep` have them.
+    Arguments: `order`: the defaults; a request changes them with its body and the `x-imgassemble-…` headers.
+    `pace`: of the answers. `clock` and `sleep`: seconds, as in `time.monotonic` and `asyncio.sleep`.
     `keep_requests`: how many requests `state.service.requests` keeps.
     """
     service = Service(
@@ -250,7 +263,7 @@ def create_server_app(
         clock=clock,
         sleep=sleep,
         requests=deque(maxlen=keep_requests),
-        sent=deque(maxlen=min(keep_requests, _MOST_SENT)),
+        sent=deque(maxlen=min(keep_requests, _MAX_SENT)),
     )
     posts = [Route(path, service.post, methods=["POST"]) for path in _ROUTES]
     gets = [Route(path + "/{response_id}", service.get, methods=["GET"]) for path in _ROUTES if "responses" in path]
@@ -259,31 +272,31 @@ def create_server_app(
     return app
 
 
-def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+def _answer_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
     return JSONResponse(error.body(request.scope["path"]), status_code=error.status)
 
 
-def _no_such_route(request: Request, error: Exception) -> Response:
+def _answer_unknown_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    request.app.state.service.requests.append(Asked(method=request.method, path=request.scope["path"]))
+    request.app.state.service.requests.append(ReceivedRequest(method=request.method, path=request.scope["path"]))
     asked = f"{request.method} {request.scope['path']}"
     message = f"Invalid URL ({asked})" if error.status_code == 404 else f"{error.detail} ({asked})"
-    return _refused(request, Refusal(message, status=error.status_code))
+    return _answer_refusal(request, RequestError(message, status=error.status_code))
 
 
-def _client_left(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=400)  # nobody reads it
+def _ignore_disconnect(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)  # the client has left and does not read it
 
 
-def _broken(request: Request, _error: Exception) -> Response:
+def _answer_crash(request: Request, _error: Exception) -> Response:
     message = "The server had an error while processing your request. Sorry about that!"
-    return _refused(request, Refusal(message, status=500, kind="server_error"))
+    return _answer_refusal(request, RequestError(message, status=500, kind="server_error"))
 
 
 _HANDLERS: Mapping[Any, Callable[[Request, Exception], Response]] = {
-    Refusal: _refused,
-    HTTPException: _no_such_route,
-    ClientDisconnect: _client_left,
-    Exception: _broken,
+    RequestError: _answer_refusal,
+    HTTPException: _answer_unknown_route,
+    ClientDisconnect: _ignore_disconnect,
+    Exception: _answer_crash,
 }

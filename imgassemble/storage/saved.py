@@ -1,7 +1,7 @@
-"""What a DirectorySink has written, read back as events.
+"""Read the folders that a DirectorySink has written, and give their contents as events.
 
-Knows: `item.json`, `partial-*` and `final.*`. Must not know: what becomes of the events. A folder is anybody's: links,
-pipes, files that are too large, and facts of another form are passed over.
+Must not know: who uses the events. Anyone can put files into a folder: links, pipes, files that are too large, and
+facts of an unknown form are skipped.
 """
 
 from __future__ import annotations
@@ -10,144 +10,287 @@ import json
 import os
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 from stat import S_ISREG
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..assembly.item_names import image_number
 from ..assembly.updates import MOST_ANOMALIES
+from ..frames.containers import format_of
 from ..states import Witness
 from ..wire.dialects import GREATEST_NUMBER, ROWS
 
-MAX_FRAME_BYTES = 64 * 2**20  # larger than any frame that is kept
-_MAX_FACTS_BYTES = 4 * 2**20  # a thousand partials have 400 KB
+MAX_FRAME_BYTES = 64 * 2**20  # larger than any frame that a sink writes
+_MAX_FACTS_BYTES = 4 * 2**20  # a thousand partials take 400 KB
 _PARTIAL = re.compile(r"partial-(\d+(?:\.\d+)?(?:e[+-]\d+)?)\.\w+")
+_COUNTED = re.compile("image-(0|[1-9][0-9]{0,15})")
 _DETAILS = ("output_index", "revised_prompt", "usage", "url")
 _NUMBER = (int, float, NoneType)
-_KINDS: dict[str, type | tuple[type, ...]] = {  # of what a sink writes of a frame
+_KINDS: dict[str, type | tuple[type, ...]] = {  # the members of a frame in item.json, and their types
     "file": str, "index": _NUMBER, "is_final": bool, "sequence_number": _NUMBER, "event_type": str, "format": str,
-    "size": list, "bytes": int, "sha256": str, "received_at": str,
+    "size": (list, NoneType), "bytes": int, "sha256": str, "received_at": str,
 }  # fmt: skip
+_NO_NAME = "saved"  # names a response without an id, once an event has to end it
 
 Event = dict[str, Any]
-Seen = set[tuple[str, int]]
+Seen = dict[object, object]
+"""Maps a file, or a part of item.json, to its version at the last look."""
 
 
-def saved_events(
-    directory: str | os.PathLike[str], *, seen: Seen | None = None, is_to_go_on: bool = False
-) -> Iterator[Event]:
-    """The frames and the ends of the items that `save` wrote to `directory`, for `Assembler.feed`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedItem:
+    """The folder of one item, as its item.json describes it."""
 
-    seen: what was given before is not given again; it is added to.
-    is_to_go_on: the stream will be gone on with, from its beginning or from where it broke: that an item was incomplete
-        then is not its end.
+    folder: Path
+    facts: Event
+    frames: dict[str, Event]  # by file name
+
+    @property
+    def id(self) -> str:
+        """The item id."""
+        return str(self.facts["id"])
+
+    @property
+    def wire_id(self) -> str | None:
+        """The id that the service gave the item; None if it gave none."""
+        wire_id = self.facts.get("wire_id", self._short_id)
+        return wire_id if isinstance(wire_id, str) else None
+
+    @property
+    def response_id(self) -> str | None:
+        """The id of the item's response; None if it is unknown."""
+        response_id = self.facts.get("response_id")
+        return response_id if isinstance(response_id, str) and response_id else None
+
+    @property
+    def number(self) -> int | None:
+        """The number of an image that the service did not name; None for others."""
+        return number_in_id(self._short_id)
+
+    @property
+    def _short_id(self) -> str:
+        """The item id without the response that tells it from the same id of another response."""
+        return self.id.removesuffix(f"@{self.response_id}")
+
+    @property
+    def first_time(self) -> str:
+        """The time at which the first frame arrived; "" if there is none."""
+        return min((frame["received_at"] for frame in self.frames.values()), default="")
+
+
+def number_in_id(item_id: str) -> int | None:
+    """Return N for the id "image-N", which names the images that the service did not name; None for other ids."""
+    counted = _COUNTED.fullmatch(item_id)
+    return int(counted[1]) if counted else None
+
+
+def saved_events(directory: str | os.PathLike[str]) -> Iterator[Event]:
+    """Yield the frames and the ends of the items in a folder that a DirectorySink wrote, as events.
+
+    directory: the folder that was given to the sink.
+
+    Example: `assemble(saved_events("pictures"))` gives the items of the run again.
     """
-    seen = set() if seen is None else seen
-    numbers: list[float] = []
+    return item_events(read_items(directory), {}, is_finished=True)
+
+
+def read_items(directory: str | os.PathLike[str]) -> list[SavedItem]:
+    """Return the items in a folder that a DirectorySink wrote: the responses in order of time, their items by name."""
+    items = []
     for path in sorted(Path(directory).glob("*/item.json")):
-        if not path.parent.is_symlink():
-            facts = read_facts(path)
-            heard = [frame["sequence_number"] for frame in frames_told(facts).values()]
-            numbers += [number for number in heard if number is not None]
-            yield from _item_events(path, facts, seen, is_to_go_on=is_to_go_on)
+        facts = {} if path.parent.is_symlink() else read_facts(path)
+        if isinstance(facts.get("id"), str):
+            items.append(SavedItem(folder=path.parent, facts=facts, frames=described_frames(facts)))
+    starts: dict[str | None, str] = {}
+    for item in items:
+        starts[item.response_id] = min(item.first_time, starts.get(item.response_id, item.first_time))
+    return sorted(items, key=lambda item: (starts[item.response_id], item.response_id or ""))
+
+
+def item_events(items: Iterable[SavedItem], seen: Seen, *, is_finished: bool) -> Iterator[Event]:
+    """Yield the frames and the ends of `items` as events.
+
+    items: in the order of `read_items`.
+    seen: the versions that were given before; they are not given again, and new ones are added.
+    is_finished: False if the stream will be continued. Its last response is then open: an item of it that was
+        incomplete can still be completed.
+    """
+    groups = [(response_id, list(group)) for response_id, group in groupby(items, key=lambda item: item.response_id)]
+    for at, (response_id, group) in enumerate(groups):
+        is_last = at == len(groups) - 1
+        yield from _response_events(response_id, group, seen, is_open=is_last and not is_finished, is_last=is_last)
+
+
+def _response_events(
+    response_id: str | None, items: list[SavedItem], seen: Seen, *, is_open: bool, is_last: bool
+) -> Iterator[Event]:
+    if response_id is not None and _is_new(seen, ("begin", response_id), None):
+        yield {"type": "response.created", "response": {"id": response_id}}
+    ended = ("end", response_id)
+    name = response_id or (_NO_NAME if ended in seen else None)
+    for item in items:
+        for event in _item_events(item, seen, is_open=is_open):
+            yield event if name is None else {**event, "response_id": name}
+    has_draft = any(item.facts.get("is_provisional") for item in items)  # reported once its response has ended
+    if not is_open and (has_draft or not is_last) and _is_new(seen, ended, None):
+        yield {"type": "response.completed", "response": {"id": response_id or _NO_NAME}}
+
+
+def _item_events(item: SavedItem, seen: Seen, *, is_open: bool) -> Iterator[Event]:
+    # A damaged file is an anomaly to a viewer. A stream that is continued brings the picture again.
+    yield from _partial_events(item, seen, only_pictures=is_open)
+    yield from _result_events(item, seen, only_pictures=is_open)
+    state, is_draft, error = (item.facts.get(name) for name in ("state", "is_provisional", "error"))
+    if not _is_new(seen, (item.folder, "end"), json.dumps([state, is_draft, error])):
+        return
+    if state == "failed" or (state == "incomplete" and not is_open):
+        yield _end_event(item, state, error)
+    elif is_draft:
+        yield {"type": "response.image_generation_call.completed", **_named(item)}
+
+
+def _partial_events(item: SavedItem, seen: Seen, *, only_pictures: bool) -> Iterator[Event]:
+    for file in sorted(item.folder.glob("partial-*.*")):
+        named = _PARTIAL.fullmatch(file.name)
+        if named and (data := _new_base64(item, file, seen, only_pictures=only_pictures)):
+            picture = {"partial_image_index": float(named[1]), "partial_image_b64": data}
+            yield {"type": f"{_kind(item)}.partial_image", **_name(item), **picture, **_numbered(item, file.name)}
+
+
+def _result_events(item: SavedItem, seen: Seen, *, only_pictures: bool) -> Iterator[Event]:
+    for file in sorted(item.folder.glob("final.*")):
+        if not (data := _new_base64(item, file, seen, only_pictures=only_pictures)):
+            continue
+        frame = item.frames.get(file.name)
+        row = ROWS.get(frame["event_type"]) if frame else None
+        if row and row.witness and row.witness > Witness.OWN:
+            yield {**_done(item, status="completed", result=data), **_numbered(item, file.name)}
+        else:  # evidence of unknown strength gives way to a known one
+            yield {"type": f"{_kind(item)}.completed", **_name(item), "result": data, **_numbered(item, file.name)}
+
+
+def _end_event(item: SavedItem, state: str, error: Any) -> Event:
+    if isinstance(error, dict):
+        error = error.get("details") or error  # the service's own words, if it sent any
+    if state == "failed" and item.number is not None:
+        return {"type": f"{_kind(item)}.failed", **_name(item), "error": error}
+    return _done(item, status=state, error=error)
+
+
+def _kind(item: SavedItem) -> str:
+    return "response.image_generation_call" if item.number is None else "image_generation"
+
+
+def _name(item: SavedItem) -> Event:
+    """Return the members that name an item in an event. An image without a name has its number."""
+    return _named(item) if item.number is None else {"image_index": item.number, **_details(item)}
+
+
+def _named(item: SavedItem) -> Event:
+    details = _details(item)
+    name = item.wire_id if item.number is None else item.id
+    if name is None and "output_index" in details:  # the item goes by its place
+        return details
+    return {"item_id": name or item.id, **details}
+
+
+def _details(item: SavedItem) -> Event:
+    return {name: item.facts[name] for name in _DETAILS if item.facts.get(name) is not None}
+
+
+def _numbered(item: SavedItem, file: str) -> Event:
+    """Return the sequence number of a frame. The numbers of images without a name rise over all of them: leave it out,
+    because the files are not read in that order.
+    """
+    frame = item.frames.get(file)
+    return {"sequence_number": frame["sequence_number"]} if frame and item.number is None else {}
+
+
+def _done(item: SavedItem, **facts: Any) -> Event:
+    named = _named(item)
+    member = {"type": "image_generation_call", **named, "id": named.get("item_id"), **facts}
+    return {"type": "response.output_item.done", "output_index": named.get("output_index"), "item": member}
 
 
 def read_facts(path: Path) -> Event:
-    """The facts in an `item.json`; {} where there are none."""
+    """Return the facts in an `item.json`; {} if there are none."""
     with suppress(OSError, ValueError, RecursionError):
         facts = json.loads(read_bounded(path, _MAX_FACTS_BYTES))
         return facts if isinstance(facts, dict) else {}
     return {}
 
 
-def frames_told(facts: Event) -> dict[str, Event]:
-    """What an `item.json` tells of its frames, by file, as far as it has the form that a sink gives it."""
+def described_frames(facts: Event) -> dict[str, Event]:
+    """Return the frames that an `item.json` describes in the form that a sink gives them, by file name."""
     partials = facts.get("partials")
-    told = [*(partials if isinstance(partials, list) else ()), facts.get("final")]
-    return {frame["file"]: {name: frame[name] for name in _KINDS} for frame in told if _is_told(frame)}
+    frames = [*(partials if isinstance(partials, list) else ()), facts.get("final")]
+    return {frame["file"]: {name: frame[name] for name in _KINDS} for frame in frames if _is_described(frame)}
 
 
-def anomalies_told(facts: Event) -> list[Event]:
-    """The anomalies in an `item.json`, as far as they have the form that a sink gives them."""
-    told = facts.get("anomalies")
-    sound = (each for each in (told[-MOST_ANOMALIES:] if isinstance(told, list) else ()) if isinstance(each, dict))
-    pairs = [{name: each.get(name) for name in ("code", "message")} for each in sound]
-    return [each for each in pairs if all(isinstance(said, str) for said in each.values())]
+def described_anomalies(facts: Event) -> list[Event]:
+    """Return the anomalies that an `item.json` describes in the form that a sink gives them: the newest 100."""
+    anomalies = facts.get("anomalies")
+    newest = anomalies[-MOST_ANOMALIES:] if isinstance(anomalies, list) else ()
+    pairs = [{name: each.get(name) for name in ("code", "message")} for each in newest if isinstance(each, dict)]
+    return [each for each in pairs if all(isinstance(text, str) for text in each.values())]
 
 
-def _is_told(frame: Any) -> bool:
+def _is_described(frame: Any) -> bool:
     if not isinstance(frame, dict) or not all(isinstance(frame.get(name), kind) for name, kind in _KINDS.items()):
         return False
-    numbers = (frame["index"], frame["sequence_number"], frame["bytes"], *frame["size"])
+    numbers = (frame["index"], frame["sequence_number"], frame["bytes"], *(frame["size"] or ()))
     if not all(isinstance(number, _NUMBER) and 0 <= (number or 0) <= GREATEST_NUMBER for number in numbers):
         return False
     return frame["file"].startswith("final.") is frame["is_final"] is (frame["index"] is None)
 
 
-def _item_events(path: Path, facts: Event, seen: Seen, *, is_to_go_on: bool) -> Iterator[Event]:
-    item_id = facts.get("id")
-    if not isinstance(item_id, str):
-        return
-    told = frames_told(facts)
-    details = {name: facts[name] for name in _DETAILS if facts.get(name) is not None}
-    # An image that the service did not name goes by its number, so that those after it are counted on. In such a stream
-    # a sequence number behind the highest is a repeat: it is told with the end, for all of them.
-    number = image_number(item_id)
-    kind = "response.image_generation_call" if number is None else "image_generation"
-    name = {"item_id": item_id, **details} if number is None else {"image_index": number, **details}
-    for file in sorted(path.parent.glob("partial-*.*")):
-        named = _PARTIAL.fullmatch(file.name)
-        if named and (data := _unseen(file, seen)):
-            picture = {"partial_image_index": float(named[1]), "partial_image_b64": data}
-            yield {"type": f"{kind}.partial_image", **name, **picture, **_numbered(told.get(file.name), number)}
-    for file in sorted(path.parent.glob("final.*")):
-        if data := _unseen(file, seen):
-            frame = told.get(file.name)
-            row = ROWS.get(frame["event_type"]) if frame else None
-            if row and row.witness and row.witness > Witness.OWN:
-                yield {**_done(item_id, details, status="completed", result=data), **_numbered(frame, number)}
-            else:  # what is not known to be stronger gives way to what is
-                yield {"type": f"{kind}.completed", **name, "result": data, **_numbered(frame, number)}
-    ends = ("failed",) if is_to_go_on else ("failed", "incomplete")
-    if facts.get("state") in ends and _unseen(path, seen):
-        error = facts.get("error")
-        if isinstance(error, dict):
-            error = error.get("details") or error  # what the service said, where it said something
-        if facts["state"] == "failed" and number is not None:
-            yield {"type": f"{kind}.failed", **name, "error": error}
-        else:
-            yield _done(item_id, details, status=facts["state"], error=error)
-    elif facts.get("is_provisional") and _unseen(path, seen):
-        yield {"type": "response.image_generation_call.completed", "item_id": item_id, **details}
-        if not is_to_go_on:  # nothing better is waited for: a draft is told as one
-            yield {"type": "response.completed", "response": {}}
+def _is_new(seen: Seen, key: object, version: object) -> bool:
+    """Return whether `key` had no version or another one, and note this one."""
+    if key in seen and seen[key] == version:
+        return False
+    seen[key] = version
+    return True
 
 
-def _numbered(frame: Event | None, image: int | None) -> Event:
-    return {"sequence_number": frame["sequence_number"]} if frame and image is None else {}
+class _FileVersion(NamedTuple):
+    """A version of a picture on disk."""
+
+    stat: tuple[int, ...]
+    digest: str  # of its bytes
+    described: str | None  # the digest in item.json
 
 
-def _done(item_id: str, details: Event, **facts: Any) -> Event:
-    item = {"type": "image_generation_call", "id": item_id, **details, **facts}
-    return {"type": "response.output_item.done", "output_index": details.get("output_index"), "item": item}
+def _new_base64(item: SavedItem, file: Path, seen: Seen, *, only_pictures: bool) -> str:
+    """Return the base64 of a file that is new or was replaced; "" for others.
 
-
-def _unseen(file: Path, seen: Seen) -> str:
-    """The base64 of a file that is there for the first time; "" for others."""
+    A clock can be so coarse, and an inode can be used again so soon, that a file which was replaced has the same
+    facts. Then item.json describes another digest.
+    """
+    described = item.frames.get(file.name, {}).get("sha256")
     with suppress(OSError):
-        mark = (str(file), file.lstat().st_mtime_ns)
-        if mark not in seen:
-            seen.add(mark)
-            return b64encode(read_bounded(file, MAX_FRAME_BYTES)).decode()
+        facts = file.lstat()
+        stat, known = (facts.st_size, facts.st_ino, facts.st_mtime_ns), seen.get(file)
+        before = known if isinstance(known, _FileVersion) and known.stat == stat else None
+        if before and described in (None, before.digest, before.described):
+            return ""
+        data = read_bounded(file, MAX_FRAME_BYTES)
+        seen[file] = now = _FileVersion(stat, sha256(data).hexdigest(), described)
+        is_same = before is not None and before.digest == now.digest
+        return "" if is_same or (only_pictures and format_of(data) is None) else b64encode(data).decode()
     return ""
 
 
 def read_bounded(file: Path, max_bytes: int) -> bytes:
-    """What is in a file; an OSError where it is too long, or none: links lead elsewhere, and pipes never end."""
+    """Return the contents of a regular file of at most `max_bytes`.
+
+    Raises OSError for others: a link leads elsewhere, and a pipe never ends.
+    """
     facts = file.lstat()
     if not S_ISREG(facts.st_mode) or facts.st_size > max_bytes:
-        raise OSError(f"{file.name} is no file of at most {max_bytes} bytes")
+        raise OSError(f"{file.name} is not a file of at most {max_bytes} bytes")
     return file.read_bytes()

@@ -1,1 +1,1 @@
-"""Streams from end to end: bytes become events (sources), events are fed (drivers), a cut stream goes on (resume)."""
+"""Streams from end to end: bytes become events, events are fed to an assembler, a cut stream goes on."""

@@ -1,6 +1,6 @@
-"""The loops that feed a stream, from its first event to its end.
+"""Runs a stream through an assembler, sync and async, from the first event to the end, and serves listeners and sinks.
 
-Knows: iteration, sync and async, and when sinks are opened and closed. Must not know: what an event means.
+Must not know: what an event means.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from typing import Any, TypeVar
 
 from ..assembly.assembler import Assembler, check_listener, late_listeners, log_failure
 from ..assembly.results import Result
-from ..assembly.sink import Sink
+from ..assembly.sink import ContinuingSink, Sink
 from ..assembly.updates import Update
-from ..errors import ImgassembleError, IncompleteStreamError, SinkError, UsageError
+from ..errors import IncompleteStreamError, SinkError, UsageError
 from ..frames.base64_json import load_decoded
-from ..limits import Limits
-from .sources import EventDecoder, looks_like_lines
+from .sources import StreamReader, aread_events, read_events
 
 _T = TypeVar("_T")
 _MOST_NOTES = 3  # a reader reads the first
@@ -29,19 +28,24 @@ _log = logging.getLogger("imgassemble")
 
 
 def iter_updates(stream: Iterable[Any], assembler: Assembler | None = None) -> Iterator[Update]:
-    """The updates of a stream as they come, and those of its end.
+    """Return an iterator of the updates of a stream as they come, and of its end.
 
-    stream: an iterable of events, or of the raw bytes of a body (`response.iter_bytes()`, a file). A str is one event.
+    stream: an iterable of events, or of the bytes of a body (`response.iter_bytes()`, a file). A str is one event. A
+        server-sent event that a client has split already, as an object or a mapping with `event` and `data`, counts as
+        the event in it.
 
     An exception of the stream passes through; a given `assembler` then stays open, so that a resumed stream can go on.
-    Raises UsageError for what is no stream of events.
+    Raises UsageError if `stream` is no stream of events.
+
+        for update in iter_updates(client.images.generate(..., stream=True)):
+            print(update)
     """
     _check_stream(stream, Iterable, "aiter_updates or aassemble")
     return _updates(stream, Assembler() if assembler is None else assembler)
 
 
 def aiter_updates(stream: AsyncIterable[Any], assembler: Assembler | None = None) -> AsyncIterator[Update]:
-    """The async twin of `iter_updates`: the same updates, from an async iterable."""
+    """Return an async iterator of the same updates as `iter_updates`, from an async iterable."""
     _check_stream(stream, AsyncIterable, "iter_updates or assemble")
     return _aupdates(stream, Assembler() if assembler is None else assembler)
 
@@ -53,31 +57,37 @@ def assemble(
     sinks: Iterable[Sink] = (),
     assembler: Assembler | None = None,
 ) -> Result:
-    """What a whole stream gave: drain it, telling `on_update` and keeping frames in `sinks` as they come.
+    """Read a stream to its end and return its result; call `on_update` and store frames in `sinks` as they come.
 
-    stream: as for `iter_updates`. A callback that raises is logged and disturbs nothing.
+    stream: as for `iter_updates`.
+    on_update: called with each update, after the sinks. The stream waits while it runs. If it raises, that is logged,
+        and the stream goes on.
 
-    Raises SinkError at the end where a sink failed; the stream's own exception, after the sinks are closed (all have
-    heard then that the stream has ended, but a given `assembler` stays open, for a stream that goes on); UsageError for
-    what is no stream, and for a coroutine function as callback.
+    Raises SinkError at the end if a sink failed. Raises the stream's exception after the sinks are closed; listeners
+    then have received the end of the stream, but a given `assembler` stays open for a stream that goes on. Raises
+    UsageError if `stream` is no stream, or `on_update` a coroutine function.
+
+        result = assemble(open_events("otter.sse"), sinks=[DirectorySink("otter")])
     """
     is_given, assembler = assembler is not None, Assembler() if assembler is None else assembler
-    updates = iter_updates(stream, assembler)
+    _check_stream(stream, Iterable, "aiter_updates or aassemble")
     kept = _Sinks(sinks)
+    updates = _updates(stream, assembler, kept.join)
     subscriptions = [assembler.subscribe(kept)]  # first, so that a callback finds its frame on disk
     try:
         if on_update is not None:
             subscriptions.append(assembler.subscribe(on_update))
         kept.open(assembler)
-        with _ending(assembler, is_given=is_given):
+        with _closing_on_error(assembler, is_given=is_given):
+            kept.continue_run(assembler)
             deque(updates, maxlen=0)
     except BaseException as error:
-        _note(kept.close(), error)
+        _add_notes(kept.close(), error)
         raise
     finally:
         for unsubscribe in subscriptions:
             unsubscribe()
-    return _finished(kept.close(), assembler)
+    return _result_of(kept.close(), assembler)
 
 
 async def aassemble(
@@ -87,16 +97,17 @@ async def aassemble(
     sinks: Iterable[Sink] = (),
     assembler: Assembler | None = None,
 ) -> Result:
-    """The async twin of `assemble`. `on_update` may be a coroutine function; sinks work in a thread, in order."""
+    """Do the same as `assemble`, async. `on_update` may be a coroutine function; sinks run in a thread, in order."""
     is_given, assembler = assembler is not None, Assembler() if assembler is None else assembler
-    updates = aiter_updates(stream, assembler)
+    _check_stream(stream, AsyncIterable, "iter_updates or assemble")
     if on_update is not None:
         check_listener(on_update)
     kept = _Sinks(sinks)
+    updates = _aupdates(stream, assembler, kept.join)
     waiting: deque[Update] = deque()
     unsubscribe = assembler.subscribe(waiting.append)
 
-    async def tell() -> None:
+    async def pass_on() -> None:
         while waiting:
             update = waiting.popleft()
             if kept.sinks:
@@ -106,25 +117,29 @@ async def aassemble(
 
     try:
         await _in_thread(partial(kept.open, assembler))
-        with late_listeners(assembler) as let_go:
+        with late_listeners(assembler) as discard_pending:
             try:
-                with _ending(assembler, is_given=is_given):
+                with _closing_on_error(assembler, is_given=is_given):
+                    if kept.continuing:
+                        await _in_thread(partial(kept.continue_run, assembler))
+                        await pass_on()
+                        discard_pending()
                     async for _ in updates:
-                        await tell()
-                        let_go()
+                        await pass_on()
+                        discard_pending()
             finally:
-                await tell()  # what a close() told, here or a strict one before it raised
+                await pass_on()  # also the updates of close(), and those of a strict one before it raised
     except BaseException as error:
-        _note(await _in_thread(kept.close), error)
+        _add_notes(await _in_thread(kept.close), error)
         raise
     finally:
         unsubscribe()
-    return _finished(await _in_thread(kept.close), assembler)
+    return _result_of(await _in_thread(kept.close), assembler)
 
 
 @contextmanager
-def _ending(assembler: Assembler, *, is_given: bool) -> Iterator[None]:
-    """Where a stream raises, nobody can go on with an assembler that was not given: its listeners hear the end."""
+def _closing_on_error(assembler: Assembler, *, is_given: bool) -> Iterator[None]:
+    """Close an assembler that was not given if the stream raises: no other stream can go on with it."""
     try:
         yield
     except BaseException:
@@ -133,8 +148,8 @@ def _ending(assembler: Assembler, *, is_given: bool) -> Iterator[None]:
         raise
 
 
-def _note(failed: list[SinkError], error: BaseException) -> None:
-    """What ends a stream is raised, and hides no sink that failed."""
+def _add_notes(failed: list[SinkError], error: BaseException) -> None:
+    """Name the sinks that failed in the notes of the exception that ends the stream."""
     for each in failed[:_MOST_NOTES]:
         error.add_note(str(each))
 
@@ -151,84 +166,31 @@ def _check_stream(stream: object, kind: type, others: str) -> None:
         raise UsageError(f"{type(stream).__name__} is no {kind.__name__.lower()} of events: {advice}")
 
 
-class _Intake:
-    """What a stream gives becomes events: chunks of bytes are decoded, all else is an event already.
-
-    An event holds a picture, and goes before its updates are shown. A loop that has a name for it would hold it; so
-    each is handed on in a list of one, out of which it is taken.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self._decoder = EventDecoder(limits, load=load_decoded)
-
-    def take(self, element: Any) -> Iterable[list[Any]]:
-        if isinstance(element, (bytearray, memoryview)):
-            element = bytes(element)
-        if isinstance(element, bytes):
-            events = self._decoder.feed(element)
-            return map(_boxed, events) if events else ()
-        if isinstance(element, str) and looks_like_lines(element):
-            raise UsageError("these are lines of an event stream, not events: pass its bytes, response.iter_bytes()")
-        return ([element],)
-
-    def rest(self, *, is_cut: bool) -> Iterator[list[Any]]:
-        """What the end of the bytes completes; where they were cut, nobody needs to hear of a torn event."""
-        boxes = map(_boxed, self._decoder.close())
-        return (box for box in boxes if not (is_cut and isinstance(box[0], ImgassembleError)))
+def _unchanged(event: object) -> object:
+    return event
 
 
-def _boxed(event: Any) -> list[Any]:
-    return [event]
+def _updates(
+    stream: Iterable[Any], assembler: Assembler, join: Callable[[object], object] = _unchanged
+) -> Iterator[Update]:
+    for box in read_events(stream, StreamReader(assembler.limits, load=load_decoded)):
+        yield from assembler.feed(join(box.pop()))
+    yield from _closing_updates(assembler)
 
 
-def _events(stream: Iterable[Any], limits: Limits) -> Iterator[list[Any]]:
-    intake = _Intake(limits)
-    try:
-        for element in stream:
-            boxes = intake.take(element)
-            del element
-            yield from boxes
-            del boxes
-    except Exception:
-        yield from intake.rest(is_cut=True)
-        raise
-    yield from intake.rest(is_cut=False)
-
-
-async def _aevents(stream: AsyncIterable[Any], limits: Limits) -> AsyncIterator[list[Any]]:
-    intake = _Intake(limits)
-    try:
-        async for element in stream:
-            boxes = intake.take(element)
-            del element
-            for box in boxes:
-                yield box
-            del boxes
-    except Exception:
-        for box in intake.rest(is_cut=True):
-            yield box
-        raise
-    for box in intake.rest(is_cut=False):
-        yield box
-
-
-def _updates(stream: Iterable[Any], assembler: Assembler) -> Iterator[Update]:
-    for box in _events(stream, assembler.limits):
-        yield from assembler.feed(box.pop())
-    yield from _closed(assembler)
-
-
-async def _aupdates(stream: AsyncIterable[Any], assembler: Assembler) -> AsyncIterator[Update]:
-    async for box in _aevents(stream, assembler.limits):
-        for update in assembler.feed(box.pop()):
+async def _aupdates(
+    stream: AsyncIterable[Any], assembler: Assembler, join: Callable[[object], object] = _unchanged
+) -> AsyncIterator[Update]:
+    async for box in aread_events(stream, StreamReader(assembler.limits, load=load_decoded)):
+        for update in assembler.feed(join(box.pop())):
             yield update
-    for update in _closed(assembler):
+    for update in _closing_updates(assembler):
         yield update
 
 
-def _closed(assembler: Assembler) -> Iterator[Update]:
-    told: list[Update] = []
-    unsubscribe = assembler.subscribe(told.append)
+def _closing_updates(assembler: Assembler) -> Iterator[Update]:
+    updates: list[Update] = []
+    unsubscribe = assembler.subscribe(updates.append)
     error = None
     try:
         assembler.close()
@@ -236,13 +198,13 @@ def _closed(assembler: Assembler) -> Iterator[Update]:
         error = strict
     finally:
         unsubscribe()
-    yield from told
+    yield from updates
     if error:
         raise error
 
 
 async def _in_thread(work: Callable[[], _T]) -> _T:
-    """What `work` gives, done in a thread. Whoever is cancelled meanwhile waits for it, so that no two run at once."""
+    """Run `work` in a thread and return its result. A caller that is cancelled waits for it: no two run at once."""
     from asyncio import CancelledError, ensure_future, shield, to_thread
 
     task = ensure_future(to_thread(work))
@@ -262,12 +224,12 @@ async def _call(callback: Callable[[Update], object], update: Update) -> None:
         answer = callback(update)
         if isawaitable(answer):
             await answer
-    except Exception:  # noqa: BLE001 - a listener is somebody else's code
+    except Exception:  # noqa: BLE001 - a listener can raise anything
         log_failure(update)
 
 
 class _Sinks:
-    """Several sinks as one listener that never raises: what fails is kept until the end."""
+    """Several sinks as one listener that never raises: errors are kept until the end."""
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         if not isinstance(sinks, Iterable) or isinstance(sinks, str):
@@ -275,6 +237,7 @@ class _Sinks:
         self.sinks = tuple(sinks)
         if strangers := [sink for sink in self.sinks if not isinstance(sink, Sink)]:
             raise UsageError(f"a sink has open and close and can be called with updates; {strangers[0]!r:.80} does not")
+        self.continuing = [sink for sink in self.sinks if isinstance(sink, ContinuingSink)]
         self._opened: list[Sink] = []
         self._errors: list[SinkError] = []
 
@@ -285,8 +248,20 @@ class _Sinks:
             except SinkError:
                 raise
             except Exception as cause:
-                raise _failed(sink, cause) from cause
+                raise _sink_failure(sink, cause) from cause
             self._opened.append(sink)
+
+    def continue_run(self, assembler: Assembler) -> None:
+        """Feed the events of earlier runs that sinks continue."""
+        for sink in self.continuing:
+            for event in sink.saved_events():
+                assembler.feed(event)
+
+    def join(self, event: object) -> object:
+        """Return an event of the stream, joined to the earlier runs that sinks continue."""
+        for sink in self.continuing:
+            event = sink.join(event)
+        return event
 
     def __call__(self, update: Update) -> None:
         for sink in self._opened:
@@ -303,18 +278,18 @@ class _Sinks:
             step()
         except SinkError as error:
             self._errors.append(error)
-        except Exception as cause:  # noqa: BLE001 - so is a sink
+        except Exception as cause:  # noqa: BLE001 - a sink can raise anything, too
             _log.exception("a sink failed; the stream goes on")
-            failed = _failed(sink, cause)
+            failed = _sink_failure(sink, cause)
             failed.__cause__ = cause
             self._errors.append(failed)
 
 
-def _failed(sink: Sink, cause: Exception) -> SinkError:
-    return SinkError(f"{type(sink).__name__} failed: {cause}; what it kept before stays", path=None)
+def _sink_failure(sink: Sink, cause: Exception) -> SinkError:
+    return SinkError(f"{type(sink).__name__} failed: {cause}; the frames that it stored before stay", path=None)
 
 
-def _finished(errors: list[SinkError], assembler: Assembler) -> Result:
+def _result_of(errors: list[SinkError], assembler: Assembler) -> Result:
     if errors:
         raise errors[0]
     assert assembler.result is not None

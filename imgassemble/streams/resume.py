@@ -1,36 +1,36 @@
-"""One uninterrupted stream of events over cuts: it is opened again where it broke, and goes on from there.
+"""Makes one uninterrupted stream of events over cuts: opens the stream again where it broke, and goes on from there.
 
-Knows: how far a stream was heard, which errors pass, when to try again and when to give up. Must not know: HTTP, which
-client opens the stream, what becomes of the events. An image that was asked for is never asked for again: what was
-heard of nothing cannot be gone on with, and its error passes through. A stream that is not cut is given as it is; of
-one that was opened again only that is left out which was given before.
+Decides which errors are temporary, when to try again, and when to give up. A service is never asked for the same image
+twice: without a place to go on from, the error passes through.
+Must not know: HTTP, which client opens the stream, what becomes of the events.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from inspect import isawaitable
 from queue import Empty, Queue
 from threading import TIMEOUT_MAX, Thread
 from typing import Any
 
 from ..assembly.items import Cursor
-from ..errors import ImgassembleError, IncompleteStreamError, UsageError
+from ..errors import IncompleteStreamError, UsageError, clean
 from ..limits import Limits
-from ..states import Witness
-from ..wire.dialects import Reading
-from .repeats import MOST_TOLD, Told, looked_at
-from .sources import EventDecoder
+from .position import Arrival, Phase, StreamPosition
+from .sources import StreamReader
 
-# HTTP states that pass: too slow, too early, too many, and the ones of proxies and of a server that is restarted.
+_log = logging.getLogger("imgassemble")
+
+# Temporary HTTP states: too slow, too early, too many, and those of proxies and of a server that is restarted.
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 # Errors of a broken connection, by the name of their class or of one above it, as the standard library, httpx, openai,
-# aiohttp, requests and urllib3 have them; and one that looks like them and comes again each time.
+# aiohttp, requests and urllib3 have them; and one that looks like them and is permanent.
 _BROKEN = frozenset(
     {
         *("ConnectionError", "TimeoutError", "gaierror", "SSLError", "IncompleteRead", "IncompleteReadError"),
@@ -38,12 +38,12 @@ _BROKEN = frozenset(
         *("Timeout", "ChunkedEncodingError", "ProtocolError"),
     }
 )
-_DISTRUST = "SSLCertVerificationError"
-_NO_WAY = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH})
-_LONGEST_CHAIN = 10  # of causes that are looked at; real ones have four
-_MOST_TIMES_DOUBLED = 10  # of the wait; beyond it is longer than anybody's max_wait_s
-_TICK_S = 0.001  # a timer may ring so much early
-_CLOSING_S = (0.1, 1.0)  # for a stream to close: at least, so that it has a turn, and at most
+_BAD_CERTIFICATE = "SSLCertVerificationError"
+_NO_ROUTE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH})
+_LONGEST_CHAIN = 10  # of causes that are examined; real ones have four
+_MOST_TIMES_DOUBLED = 10  # of the wait; beyond it is longer than any max_wait_s in use
+_TICK_S = 0.001  # a timer may fire so much early
+_CLOSING_S = (0.1, 1.0)  # for a stream to close: the least, so that it can begin, and the most
 
 OpenStream = Callable[[Cursor], Iterable[Any]]
 AsyncOpenStream = Callable[[Cursor], "AsyncIterable[Any] | Awaitable[AsyncIterable[Any]]"]
@@ -51,13 +51,13 @@ AsyncOpenStream = Callable[[Cursor], "AsyncIterable[Any] | Awaitable[AsyncIterab
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How often and how long to try: all in seconds, but for `max_retries`, which counts cuts without news between."""
+    """How often and how long to try, in seconds; `max_retries` counts the cuts without progress between them."""
 
     max_retries: int = 5
     first_wait_s: float = 0.5  # doubled with each retry, …
-    max_wait_s: float = 30.0  # … up to this; half of each wait is chance, so that many clients do not come at once
-    silence_s: float | None = 120.0  # without anything: a service that generates sends a keepalive every 30 seconds
-    deadline_s: float | None = 900.0  # for the whole
+    max_wait_s: float = 30.0  # … up to this; half of each wait is random, so that many clients do not come at once
+    silence_s: float | None = 120.0  # without a piece: a service that generates sends a keepalive every 30 seconds
+    deadline_s: float | None = 900.0  # for the whole stream
 
     def __post_init__(self) -> None:
         for name in ("max_retries", "first_wait_s", "max_wait_s", "silence_s", "deadline_s"):
@@ -79,43 +79,47 @@ def resuming(
     sleep: Callable[[float], object] = time.sleep,
     chance: Callable[[], float] = random.random,
 ) -> Iterator[Any]:
-    """The events of a stream, over cuts: give it to `assemble` as if it had never been cut.
+    """Yield the events of a stream over cuts, for `assemble` as if the stream had never been cut.
 
-    open_stream: called with a Cursor, it opens the stream behind that event; first with an empty one, which asks for
-        the image. It gives events or bytes, as a client does. Later it gets the `response_id`, the `sequence_number`
-        up to which nothing is missing, and the `last_event_id` of server-sent events that have one. Where the service
-        sends more than that, from the start even, what was given before is left out.
-    limits: of the events that are read from bytes, as for `open_events`.
-    may_retry: tells of an exception of the client's whether it passes; unless told, a broken connection does, and the
-        HTTP states 408, 409, 425, 429, 500, 502, 503 and 504.
+    open_stream: called with a Cursor, it opens the stream behind that event and returns events or bytes, as a client
+        does. The first cursor is empty: it asks for the image. Later cursors have the `response_id` of the response
+        that came last, the `sequence_number` up to which nothing of it is missing, and the `last_event_id` of
+        server-sent events that have one. If the service sends more than that, even from the start, events that came
+        before are dropped as far as their ids or numbers tell; the assembler drops other repeats.
+    limits: for the events that are read from bytes, as for `open_events`.
+    may_retry: returns whether an exception of the client is temporary. The default accepts a broken connection, and
+        the HTTP states 408, 409, 425, 429, 500, 502, 503 and 504.
 
-    A stream has ended when it says so, or stops behind the result of an image; one that says `error` is not opened
-    again for the better words that `response.failed` may have.
+    A stream has ended if it says so, or stops behind the result of an image. After an `error` it is not opened again.
+    An exception behind the end of every response is logged, and ends the stream normally.
 
-    Raises what the client raised, where it does not pass or there is no place to go on from; IncompleteStreamError
-    where it is given up, or breaks behind the first of its images without a name, with the reason in its sentence and
-    the last error as its cause.
+    Raises the client's exception if it is not temporary, or if there is no place to go on from; IncompleteStreamError
+    if the stream is given up, or breaks behind the first of its images without a name: its sentence names the reason,
+    and its cause is the last error.
+
+        result = assemble(resuming(lambda cursor: client.open(after=cursor.sequence_number)))
     """
-    heard = _Heard(patience or Patience(), may_retry or passes, clock, chance)
-    while not heard.is_over:
-        heard.begin()
-        cut: BaseException | None = None
-        decoder = EventDecoder(limits)
-        pieces = _Pieces(lambda: open_stream(heard.cursor))
+    retries, position = _Retries(patience or Patience(), may_retry or passes, clock, chance), StreamPosition()
+    while True:
+        position.reopen()
+        cut: Exception | None = None
+        reader = StreamReader(limits)
+        pieces = _Pieces(lambda: open_stream(position.cursor))
         try:
-            while (piece := pieces.next(heard.time_left())) is not _END:
-                yield from heard.news(_events_in(piece, decoder))
-            yield from heard.last_news(decoder)
-        except (Exception, _Silent) as error:  # noqa: BLE001 - what may come of a client; which is looked at
+            while (piece := pieces.next(retries.time_left_s())) is not _END:
+                yield from _new_events(reader.take(piece), reader, position, retries)
+            position.end_if(is_done=reader.is_done)
+            yield from _new_events(reader.finish(is_cut=position.can_go_on), reader, position, retries)
+        except Exception as error:  # noqa: BLE001 - a client can raise anything; it is examined below
             cut = error
         finally:
             pieces.close()
-        if heard.is_whole(cut):
+        if _is_whole(position, cut):
             return
         try:
-            wait_s = heard.wait_after(cut)
+            wait_s = retries.wait_s_after(cut, position)
         except Exception:
-            yield from heard.last_news(decoder, is_cut=True)
+            yield from _new_events(reader.finish(is_cut=True), reader, position, retries)
             raise
         sleep(wait_s)
 
@@ -130,50 +134,72 @@ async def aresuming(
     sleep: Callable[[float], Awaitable[object]] | None = None,
     chance: Callable[[], float] = random.random,
 ) -> AsyncIterator[Any]:
-    """The async twin of `resuming`; `open_stream` may be a coroutine function, and `sleep` is asyncio's."""
+    """Yield the same as `resuming`; `open_stream` may be a coroutine function, and the default `sleep` is asyncio's."""
     import asyncio
 
-    heard = _Heard(patience or Patience(), may_retry or passes, clock, chance)
+    retries, position = _Retries(patience or Patience(), may_retry or passes, clock, chance), StreamPosition()
     sleep = sleep or asyncio.sleep
-    while not heard.is_over:
-        heard.begin()
-        cut: BaseException | None = None
-        decoder = EventDecoder(limits)
+    while True:
+        position.reopen()
+        cut: Exception | None = None
+        reader = StreamReader(limits)
         stream: Any = None
         try:
-            stream = await _in_time(heard.time_left(), _opened(open_stream, heard.cursor))
+            stream = await _in_time(retries.time_left_s(), _opened(open_stream, position.cursor))
             pieces = aiter(stream)
-            while (piece := await _next(pieces, heard.time_left())) is not _END:
-                for event in heard.news(_events_in(piece, decoder)):
+            while (piece := await _next(pieces, retries.time_left_s())) is not _END:
+                for event in _new_events(reader.take(piece), reader, position, retries):
                     yield event
-            for event in heard.last_news(decoder):
+            position.end_if(is_done=reader.is_done)
+            for event in _new_events(reader.finish(is_cut=position.can_go_on), reader, position, retries):
                 yield event
-        except (Exception, _Silent) as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - as above
             cut = error
         finally:
-            await _aclose(stream, heard.time_left())
-        if heard.is_whole(cut):
+            await _aclose(stream, retries.time_left_s())
+        if _is_whole(position, cut):
             return
         try:
-            wait_s = heard.wait_after(cut)
+            wait_s = retries.wait_s_after(cut, position)
         except Exception:
-            for event in heard.last_news(decoder, is_cut=True):
+            for event in _new_events(reader.finish(is_cut=True), reader, position, retries):
                 yield event
             raise
         await sleep(wait_s)
 
 
+def _new_events(
+    boxes: Iterable[list[Any]], reader: StreamReader, position: StreamPosition, retries: _Retries
+) -> Iterator[Any]:
+    """Yield the events that did not come before the stream was opened again. Progress resets the retries."""
+    for box in boxes:
+        arrival = position.receive(box[0], reader.last_event_id)
+        if arrival is Arrival.PROGRESS:
+            retries.reset()
+        if arrival is not Arrival.REPEAT:
+            yield box.pop()
+
+
+def _is_whole(position: StreamPosition, cut: Exception | None) -> bool:
+    """Return whether the stream is complete; or it ended, and there is no way to ask for more."""
+    if position.phase is Phase.OVER:
+        if cut is not None:
+            _log.warning("the stream broke after its end, which changes nothing: %s", type(cut).__name__)
+        return True
+    return cut is None and (position.may_end_here or not position.can_go_on)
+
+
 def passes(error: Exception) -> bool:
-    """Whether what a client raised may be gone the next time: a broken connection, a server that is busy."""
+    """Return whether a client's exception is temporary: a broken connection, a server that is busy."""
     status = getattr(error, "status_code", None) or getattr(error, "status", None) or getattr(error, "code", None)
     status = status or getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(status, int):
         return status in _PASSING
-    if any(_DISTRUST in _names_of(each) for each in _chain(error)):
+    if any(_BAD_CERTIFICATE in _names_of(each) for each in _chain(error)):
         return False
-    if isinstance(reason := getattr(error, "reason", None), Exception):  # urllib's wraps what happened
+    if isinstance(reason := getattr(error, "reason", None), Exception):  # urllib wraps the cause
         return passes(reason)
-    return bool(_BROKEN & _names_of(error)) or (isinstance(error, OSError) and error.errno in _NO_WAY)
+    return bool(_BROKEN & _names_of(error)) or (isinstance(error, OSError) and error.errno in _NO_ROUTE)
 
 
 def _names_of(error: BaseException) -> frozenset[str]:
@@ -181,7 +207,7 @@ def _names_of(error: BaseException) -> frozenset[str]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came of."""
+    """Yield an error and its causes."""
     found: BaseException | None = error
     for _ in range(_LONGEST_CHAIN):
         if found is None:
@@ -190,15 +216,15 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         found = found.__cause__ or found.__context__
 
 
-class _Silent(BaseException):
-    """Nothing came in time, or the time is over. No Exception, so that nobody takes it for the client's."""
+class _SilenceError(Exception):
+    """Nothing came in time, or the deadline has passed."""
 
 
 _END = object()
 
 
-class _Heard:
-    """How far a stream was heard, and what follows from it."""
+class _Retries:
+    """How long to wait for the next piece, and whether and when to open the stream again."""
 
     def __init__(
         self,
@@ -207,167 +233,61 @@ class _Heard:
         clock: Callable[[], float],
         chance: Callable[[], float],
     ) -> None:
-        self.cursor = Cursor()
-        self.is_over = False
-        self._has_image = False  # a whole one, of those without a name: only the end of the stream ends their row
-        self._may_be_over = False  # nothing of another image has come since
         self._patience, self._may_retry, self._clock, self._chance = patience, may_retry, clock, chance
         self._began_at = clock()
-        self._retries = 0
-        self._told = Told()
-        self._ahead: set[float] = set()  # numbers that were heard, while one below them is missing
-        self._last_event_id = ""  # of this connection
-        self._place = 0  # the mark of the event that was heard last and has a number or an id
-        self._is_placed = False  # whether that was in this connection
+        self._count = 0
 
-    def begin(self) -> None:
-        """The stream is opened, once more."""
-        self._told.begin()
-        self._last_event_id, self._is_placed = "", False
+    def reset(self) -> None:
+        """Begin to count again: there was progress."""
+        self._count = 0
 
-    def news(self, events: Iterable[tuple[Any, str]]) -> Iterator[Any]:
-        """Those of `events` that were not given before the stream was opened again."""
-        for event, last_event_id in events:
-            if self._take(event, last_event_id):
-                self._retries = 0
-                yield event
-
-    def last_news(self, decoder: EventDecoder, *, is_cut: bool = False) -> Iterator[Any]:
-        """What the end of the bytes completes; a piece of an event is passed over where it was cut, or the whole one
-        will come.
-        """
-        self.is_over = self.is_over or decoder.is_done
-        for event, last_event_id in _ends_of(decoder):
-            if not (isinstance(event, ImgassembleError) and (is_cut or self._can_go_on())):
-                yield from self.news([(event, last_event_id)])
-
-    def _take(self, event: Any, last_event_id: str) -> bool:
-        """Whether an event is news; how far it leads is kept."""
-        own_id = last_event_id if last_event_id != self._last_event_id else ""
-        self._last_event_id = last_event_id
-        if last_event_id:
-            self.cursor = replace(self.cursor, last_event_id=last_event_id)
-        mark, reading = looked_at(event)
-        is_numbered = reading is not None and reading.sequence_number is not None
-        mark = mark if is_numbered else hash((mark, own_id))
-        if not self._is_news(mark, is_named=is_numbered or bool(own_id)):
-            return False
-        if reading:
-            self._go_on(reading)
-        return True
-
-    def _is_news(self, mark: int, *, is_named: bool) -> bool:
-        """Whether more such events came than were given; what has no name is told from its like by its place."""
-        if is_named:
-            self._place, self._is_placed = mark, True
-            return self._told.is_news(mark)
-        # What a connection begins with may stand anywhere: then it is news where nothing like it was given.
-        here = hash((mark, self._place))
-        first, second = (here, mark) if self._is_placed else (mark, here)
-        is_news = self._told.is_news(first)
-        if is_news:
-            self._told.add(second)
-        return is_news
-
-    def _go_on(self, reading: Reading) -> None:
-        cursor, number = self.cursor, reading.sequence_number
-        at = cursor.sequence_number
-        if reading.response_id not in (None, cursor.response_id):  # another response counts anew
-            at = None
-            self._ahead.clear()
-        if number is not None:
-            at = self._reached(number, number if at is None else at)
-        self.cursor = replace(cursor, response_id=reading.response_id or cursor.response_id, sequence_number=at)
-        self.is_over = self.is_over or reading.ending is not None or reading.event_type == "[DONE]"
-        if reading.signals:
-            self._may_be_over = all(each.is_unnamed and each.witness is Witness.OWN for each in reading.signals)
-            self._has_image = self._has_image or self._may_be_over
-
-    def _reached(self, number: float, at: float) -> float:
-        """The number up to which nothing is missing."""
-        if number > at:
-            self._ahead.add(number)
-        if len(self._ahead) > MOST_TOLD:  # what is missing so long was never there
-            at = max(self._ahead)
-            self._ahead.clear()
-        while at + 1 in self._ahead:
-            at += 1
-            self._ahead.remove(at)
-        return at
-
-    def _can_go_on(self) -> bool:
-        """Whether there is a place to go on from."""
-        cursor = self.cursor
-        is_numbered = cursor.response_id is not None and cursor.sequence_number is not None
-        return not self.is_over and (is_numbered or cursor.last_event_id is not None)
-
-    def is_whole(self, cut: BaseException | None) -> bool:
-        """Whether what was heard is all there is; or it simply ended, and there is no way to ask for more."""
-        # What breaks behind the last event breaks nothing.
-        return self.is_over or (cut is None and (self._may_be_over or not self._can_go_on()))
-
-    def time_left(self) -> float | None:
-        """The seconds to wait for the next piece."""
-        times = [each for each in (self._left_s(), self._patience.silence_s) if each is not None]
+    def time_left_s(self) -> float | None:
+        """Return the seconds to wait for the next piece, or None for no limit."""
+        times = [each for each in (self._until_deadline_s(), self._patience.silence_s) if each is not None]
         return max(0.0, min(times)) if times else None
 
-    def _left_s(self) -> float | None:
-        """The seconds until the deadline of the whole."""
+    def _until_deadline_s(self) -> float | None:
         deadline_s = self._patience.deadline_s
         return None if deadline_s is None else self._began_at + deadline_s - self._clock()
 
-    def wait_after(self, cut: BaseException | None) -> float:
-        """The seconds until the next try. Raises what ends it."""
-        is_ours = self._can_go_on() or self._has_image
-        if isinstance(cut, Exception) and not (is_ours and self._may_retry(cut)):
+    def wait_s_after(self, cut: Exception | None, position: StreamPosition) -> float:
+        """Return the seconds to wait before the stream is opened again. Raises the error that ends it."""
+        is_ours = position.can_go_on or position.has_image
+        if cut is not None and not isinstance(cut, _SilenceError) and not (is_ours and self._may_retry(cut)):
             raise cut
-        patience, left_s = self._patience, self._left_s()
-        asked_s = _told_to_wait(cut, patience.max_wait_s)
+        patience, left_s = self._patience, self._until_deadline_s()
+        asked_s = _asked_to_wait_s(cut, patience.max_wait_s)
         is_late = left_s is not None and left_s <= asked_s + _TICK_S
-        if is_late or self._retries >= patience.max_retries or not self._can_go_on():
-            raise self._given_up(cut, is_late=is_late) from (cut if isinstance(cut, Exception) else None)
-        self._retries += 1
-        longest = min(patience.max_wait_s, patience.first_wait_s * 2.0 ** min(self._retries - 1, _MOST_TIMES_DOUBLED))
+        if is_late or self._count >= patience.max_retries or not position.can_go_on:
+            raise self._given_up(cut, is_late=is_late) from (None if isinstance(cut, _SilenceError) else cut)
+        self._count += 1
+        longest_s = min(patience.max_wait_s, patience.first_wait_s * 2.0 ** min(self._count - 1, _MOST_TIMES_DOUBLED))
         if left_s is not None:
-            longest = min(longest, left_s / 2)  # the other half is for the stream
-        return max(longest * (1 + self._chance()) / 2, asked_s)
+            longest_s = min(longest_s, left_s / 2)  # the other half is for the stream
+        return max(longest_s * (1 + self._chance()) / 2, asked_s)
 
-    def _given_up(self, cut: BaseException | None, *, is_late: bool) -> IncompleteStreamError:
-        why = f"{type(cut).__name__}: {cut}" if isinstance(cut, Exception) else "it ended before its time"
-        if isinstance(cut, _Silent):
+    def _given_up(self, cut: Exception | None, *, is_late: bool) -> IncompleteStreamError:
+        why = "it ended too early" if cut is None else f"{type(cut).__name__}: {clean(str(cut))}"
+        if isinstance(cut, _SilenceError):
             why = f"nothing came for {self._patience.silence_s or 0:g} seconds"
         if is_late:  # or the service asks to wait beyond the deadline
-            was_not = "cannot be" if (self._left_s() or 0.0) > _TICK_S else "was not"
+            was_not = "cannot be" if (self._until_deadline_s() or 0.0) > _TICK_S else "was not"
             why = f"it {was_not} whole within {self._patience.deadline_s:g} seconds"
-        tries = f" after {self._retries} retries" if self._retries else ""
+        tries = f" after {self._count} retries" if self._count else ""
         return IncompleteStreamError(f"the stream is given up{tries}: {why}; what came is kept")
 
 
-def _events_in(piece: Any, decoder: EventDecoder) -> Iterator[tuple[Any, str]]:
-    """The events in what a stream gave, each with its id where it is a server-sent one."""
-    if isinstance(piece, (bytes, bytearray, memoryview)):
-        for event in decoder.feed(bytes(piece)):
-            yield event, decoder.last_event_id
-    else:
-        yield piece, ""
-
-
-def _ends_of(decoder: EventDecoder) -> Iterator[tuple[Any, str]]:
-    for event in decoder.close():
-        yield event, decoder.last_event_id
-
-
-def _told_to_wait(cut: BaseException | None, most_s: float) -> float:
-    """The seconds that the service asked for (`Retry-After`), within reason."""
+def _asked_to_wait_s(cut: BaseException | None, most_s: float) -> float:
+    """Return the seconds that the service asked to wait (`Retry-After`), at most `most_s`."""
     headers: Any = getattr(getattr(cut, "response", None), "headers", None) or getattr(cut, "headers", None)
     asked_s = 0.0
-    with suppress(Exception):  # somebody else's object
+    with suppress(Exception):  # the object is the client's
         asked_s = float(headers["retry-after"]) if headers else 0.0
     return min(asked_s, most_s) if asked_s > 0 else 0.0
 
 
 class _Pieces:
-    """What a stream gives, waited for no longer than was said: it is read in a thread of its own."""
+    """Reads a stream in a thread of its own, so that waiting for its next piece can have a limit."""
 
     def __init__(self, opened: Callable[[], Iterable[Any]]) -> None:
         self._queue: Queue[tuple[Any, BaseException | None]] = Queue(maxsize=1)
@@ -376,12 +296,12 @@ class _Pieces:
         Thread(target=self._read, args=(opened,), name="imgassemble-resume", daemon=True).start()
 
     def next(self, seconds: float | None) -> Any:
-        if seconds == 0:  # what is there already does not count: the time is over
-            raise _Silent
+        if seconds == 0:  # the time is over, even if a piece is there
+            raise _SilenceError
         try:
             piece, error = self._queue.get(timeout=seconds)
         except Empty:
-            raise _Silent from None
+            raise _SilenceError from None
         if error is not None:
             raise error
         return piece
@@ -390,10 +310,10 @@ class _Pieces:
         self._is_closed = True
         self._close_stream()
         with suppress(Empty):
-            self._queue.get_nowait()  # lets the thread go on to its end
+            self._queue.get_nowait()  # lets the thread end
 
     def _close_stream(self) -> None:
-        with suppress(Exception):  # what a client makes of being closed while it waits is nobody's concern any more
+        with suppress(Exception):  # a client that waits may raise anything when it is closed
             self._stream.close()
 
     def _read(self, opened: Callable[[], Iterable[Any]]) -> None:
@@ -409,7 +329,7 @@ class _Pieces:
         except BaseException as error:  # noqa: BLE001 - it is raised where the stream is read
             self._queue.put((None, error))
         finally:
-            if self._is_closed:  # nobody was there any more to close what came, or it could not be closed meanwhile
+            if self._is_closed:  # it opened too late to be closed by `close`, or could not be closed then
                 self._close_stream()
 
 
@@ -419,8 +339,8 @@ async def _opened(open_stream: AsyncOpenStream, cursor: Cursor) -> Any:
 
 
 async def _next(pieces: AsyncIterator[Any], seconds: float | None) -> Any:
-    if seconds == 0:  # a stream that never waits gives no timeout a turn
-        raise _Silent
+    if seconds == 0:  # a stream that never waits lets no timeout fire
+        raise _SilenceError
     return await _in_time(seconds, anext(pieces, _END))
 
 
@@ -432,7 +352,7 @@ async def _in_time(seconds: float | None, awaitable: Awaitable[Any]) -> Any:
             return await awaitable
     except TimeoutError:
         if limit.expired():
-            raise _Silent from None
+            raise _SilenceError from None
         raise
 
 

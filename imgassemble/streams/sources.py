@@ -1,7 +1,6 @@
-"""From bytes to events: which kind of file or body it is, told by looking.
+"""Opens files and pipes, and turns the elements of a stream into events.
 
-Knows: SSE, JSON Lines, a JSON array, one JSON answer. Must not know: what the events mean.
-An event is given as a mapping; where bytes are no event, the error stands in its place, and the stream goes on.
+Must not know: what the events mean.
 """
 
 from __future__ import annotations
@@ -9,238 +8,141 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from io import BytesIO, TextIOBase
+from collections.abc import AsyncIterable, AsyncIterator, Hashable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from io import TextIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
-from ..errors import EventError, LimitError, UsageError, clean, quoted
+from ..errors import ImgassembleError, UsageError, quoted
 from ..frames.base64_json import Load, load_json
 from ..limits import Limits
-from ..wire.dialects import ROWS, WITHOUT_TYPE
-from ..wire.sse import BOM, LineDecoder, ServerSentEvent, SSEDecoder
+from .archives import event_of_data, is_event_and_data
+from .decoder import EventDecoder
 
 READ_BYTES = 64 * 1024  # a read of a file or a pipe: large enough to be cheap, small enough to show what came
-_SSE_TEXT = re.compile(r"\ufeff?(data|event|id|retry)?:")
+_SSE_TEXT = re.compile(r"\ufeff?(data|event|id|retry|error)?:")
+_SSE_LINE = re.compile(rb"(data|event|id|retry|error): ?(?!image/)")
+_LINES = (
+    "these are lines of an event stream without their ends, not events: pass the body's bytes, "
+    "response.iter_bytes() of httpx, response.iter_content(None) of requests, or open_events(path) for a file"
+)
 
 
-class EventDecoder:
-    """Events from the bytes of one stream, cut anywhere; its first character tells which kind of stream it is.
+class StreamReader:
+    """Turns the elements of a stream into events: chunks of bytes are decoded, other elements are events already.
 
-    load: how JSON is read. `load_json` gives mappings for anyone; with `load_decoded` they are quicker to be had, and
-        an assembler is to have them, and nobody else.
+    An event can hold a picture, which should be freed before its updates are shown. A loop that has a name for the
+    event would keep it; so each event is in a list of one, out of which the loop takes it.
     """
 
     def __init__(self, limits: Limits | None = None, *, load: Load = load_json) -> None:
-        self._limits = limits or Limits()
-        self._load = load
-        self._head: bytes | None = b""
-        self._framing: _SSE | _JSONLines | _Document | None = None
-
-    def feed(self, chunk: bytes) -> Iterable[Any]:
-        """The events that `chunk` completes: mappings, or the error that stands in an event's place."""
-        if self._framing is None:
-            chunk = self._after_mark(chunk).lstrip()
-            if not chunk:
-                return ()
-            self._framing = _FRAMINGS.get(chunk[:1], _SSE)(self._limits, self._load)
-        return self._framing.feed(chunk)
+        self._decoder = EventDecoder(limits, load=load)
+        self._chunks_checked = 0  # of the first two: whether they are lines without their ends
 
     @property
     def last_event_id(self) -> str:
-        """The id of the event that was given last, where server-sent events have one."""
-        return self._framing.last_event_id if self._framing else ""
+        """The id of the last server-sent event; "" if it has none."""
+        return self._decoder.last_event_id
 
     @property
     def is_done(self) -> bool:
-        """Whether the stream has said so, by [DONE]."""
-        return self._framing is not None and self._framing.is_done
+        """Whether the bytes said that the stream ended ([DONE])."""
+        return self._decoder.is_done
 
-    def _after_mark(self, chunk: bytes) -> bytes:
-        """What is left of the stream's beginning without its byte order mark, which may be cut, too."""
-        if self._head is None:
-            return chunk
-        chunk = self._head + chunk
-        is_open = len(chunk) < len(BOM) and BOM.startswith(chunk)
-        self._head = chunk if is_open else None
-        return b"" if is_open else chunk.removeprefix(BOM)
+    def take(self, element: Any) -> Iterable[list[Any]]:
+        """Return the events that `element` completes. Raises UsageError for lines of text, and lines without ends."""
+        if isinstance(element, (bytearray, memoryview)):
+            element = bytes(element)
+        if isinstance(element, bytes):
+            if self._chunks_checked < 2:
+                self._check_lines(element)
+            events = self._decoder.feed(element)
+            return map(_boxed, events) if events else ()
+        if isinstance(element, str) and looks_like_lines(element):
+            raise UsageError(_LINES)
+        if isinstance(element, os.PathLike):
+            raise UsageError("a path is no event: pass open_events(path)")
+        return ([_event_in(element)],)
 
-    def close(self) -> Iterator[Any]:
-        """The last events, where the stream ends without saying so."""
-        if self._framing is not None:
-            yield from self._framing.close()
+    def finish(self, *, is_cut: bool = False) -> Iterator[list[Any]]:
+        """Yield the events that the end of the bytes completes. If the bytes were cut, a torn event is no error."""
+        boxes = map(_boxed, self._decoder.close())
+        return (box for box in boxes if not (is_cut and isinstance(box[0], ImgassembleError)))
 
-
-_SHOWN = 80  # bytes of what is no stream of events, in the sentence that says so
-
-
-class _SSE:
-    last_event_id, is_done = "", False
-
-    def __init__(self, limits: Limits, load: Load) -> None:
-        self._load = load
-        self._lines = LineDecoder(limits.max_event_bytes, extra_bytes=len(b"data: "))
-        self._decoder = SSEDecoder(limits.max_event_bytes)
-        self._start = b""
-
-    def feed(self, chunk: bytes) -> Iterable[Any]:
-        if len(self._start) < _SHOWN:
-            self._start = (self._start + chunk[:_SHOWN])[:_SHOWN]
-        lines = self._lines.feed(chunk)
-        return self._events(lines) if lines else ()
-
-    def _events(self, lines: Iterable[bytearray | LimitError]) -> Iterator[Any]:
-        return map(self._event_of, filter(self._is_event, map(self._decoder.take, lines)))
-
-    def close(self) -> Iterator[Any]:
-        yield from self._events((*self._lines.close(), bytearray()))
-        if not self._decoder.is_recognised:
-            shown = clean(self._start.decode("utf-8", "replace"), 60)
-            advice = "pass the body as it was received, response.iter_bytes(), line ends included"
-            yield EventError(f"this is no stream of events: it begins with '{shown}'; {advice}")
-
-    def _is_event(self, event: ServerSentEvent | LimitError | None) -> bool:
-        if event is None:
-            return False
-        if isinstance(event, LimitError):
-            return True
-        if event.data == b"[DONE]":
-            self.is_done = True
-            return False
-        self.last_event_id = event.id
-        return True
-
-    def _event_of(self, event: ServerSentEvent | LimitError | None) -> Any:
-        if not isinstance(event, ServerSentEvent):
-            return event
-        value = _value_of(event.data, self._load)
-        event.data.clear()  # the line goes before the picture is looked at: that lowers the peak of a large event
-        if isinstance(value, dict) and event.event and not (value.get("type") or value.get("Type")):
-            told = [name for name, _, _ in WITHOUT_TYPE if value.get(name) is not None]
-            # "message" is the name of an event that has none, and `data` alone may be anybody's.
-            if not told or (told == ["data"] and event.event in ROWS):
-                value["type"] = event.event
-        return value
+    def _check_lines(self, chunk: bytes) -> None:
+        """Raise UsageError if the first two chunks are lines without their ends, as `iter_lines()` gives them."""
+        if self._chunks_checked and (not chunk or _is_line(chunk)):
+            raise UsageError(_LINES)
+        self._chunks_checked += 1 if _is_line(chunk) else 2
 
 
-def _value_of(data: bytes | bytearray, load: Load = load_json) -> Any:
-    """The JSON value in `data`, or the error that stands in its place."""
+def _boxed(event: Any) -> list[Any]:
+    return [event]
+
+
+def _is_line(chunk: bytes) -> bool:
+    return bool(_SSE_LINE.match(chunk)) and not (b"\n" in chunk or b"\r" in chunk)
+
+
+def _event_in(element: Any) -> Any:
+    """Return the event in a server-sent event that a client has split already, or `element` itself."""
+    if isinstance(element, Mapping):
+        return event_of_data(element["data"], element["event"]) if is_event_and_data(element) else element
+    if isinstance(element, (str, ImgassembleError)) or not _has_data(element):
+        return element
+    data, name = getattr(element, "data", None), getattr(element, "event", None)
+    if isinstance(data, (str, bytes)) and (name is None or isinstance(name, str)):
+        return event_of_data(data, name or "")
+    return element
+
+
+def _has_data(element: Any) -> bool:
+    """Return whether an object has the attributes of a server-sent event: httpx-sse, sseclient and openai have them."""
+    own = getattr(element, "__dict__", ())
+    return ("data" in own and "event" in own) or _has_data_properties(cast("Hashable", type(element)))
+
+
+@lru_cache(maxsize=256)
+def _has_data_properties(kind: Hashable) -> bool:
+    return hasattr(kind, "data") and hasattr(kind, "event")
+
+
+def read_events(stream: Iterable[Any], reader: StreamReader) -> Iterator[list[Any]]:
+    """Yield the events of a stream, each in a list of one; if the stream raises, first the ones that came whole."""
     try:
-        return load(data)
-    except EventError as error:
-        return error
+        for element in stream:
+            boxes = reader.take(element)
+            del element
+            yield from boxes
+            del boxes
+    except Exception:
+        yield from reader.finish(is_cut=True)
+        raise
+    yield from reader.finish()
 
 
-class _JSONLines:
-    """JSON Lines; or one JSON value over several lines, where the first line is none."""
-
-    last_event_id, is_done = "", False
-
-    def __init__(self, limits: Limits, load: Load) -> None:
-        self._load = load
-        self._limits = limits
-        self._lines = LineDecoder(limits.max_event_bytes)
-        self._is_first = True
-        self._document: _Document | None = None
-
-    def feed(self, chunk: bytes) -> Iterator[Any]:
-        for line in self._lines.feed(chunk):
-            yield from self._take(line)
-
-    def close(self) -> Iterator[Any]:
-        for line in self._lines.close():
-            yield from self._take(line)
-        if self._document:
-            yield from self._document.close()
-
-    def _take(self, line: bytearray | LimitError) -> Iterator[Any]:
-        if isinstance(line, LimitError):
-            yield line
-        elif self._document:
-            self._document.add_line(line)
-        elif not line.isspace() and line:
-            is_first, self._is_first = self._is_first, False
-            # A name for the value itself would hold it while its updates are shown.
-            values = [_value_of(line, self._load)]
-            if is_first and isinstance(values[0], EventError):
-                self._document = _Document(self._limits, self._load)
-                self._document.add_line(line)
-            else:
-                line.clear()  # as in _event_of
-                yield values.pop()
-
-
-class _Document:
-    """One JSON value, kept until it is whole: an array of events, or one answer."""
-
-    last_event_id, is_done = "", False
-
-    def __init__(self, limits: Limits, load: Load) -> None:
-        self._load = load
-        self._most = limits.max_total_bytes
-        self._size = 0
-        self._data = bytearray()
-
-    def feed(self, chunk: bytes | bytearray) -> Iterable[Any]:
-        self._size += len(chunk)
-        if self._size <= self._most:
-            self._data += chunk
-        else:
-            self._data.clear()
-        return ()
-
-    def add_line(self, line: bytearray) -> None:
-        self.feed(line)
-        line.clear()
-        self.feed(b"\n")
-
-    def close(self) -> Iterator[Any]:
-        if self._size > self._most:
-            sentence = (
-                f"a JSON document of {self._size:,} bytes is too large: Limits.max_total_bytes allows {self._most:,}"
-            )
-            yield LimitError(sentence, limit="max_total_bytes", actual=self._size)
-            return
-        value = _value_of(self._data, self._load)
-        if isinstance(value, EventError):
-            yield value
-            yield from _members_of(self._data) if self._data.lstrip().startswith(b"[") else _lines_of(self._data)
-            return
-        self._data.clear()
-        events = value[::-1] if isinstance(value, list) else [value]
-        del value
-        while events:
-            yield events.pop()
-
-
-def _members_of(array: bytearray) -> Iterator[dict[str, Any]]:
-    """The events that came whole in a JSON array that was cut."""
-    from json import JSONDecoder  # rarely needed, and pydantic does without
-
-    text, decode, at = array.decode("utf-8", "replace"), JSONDecoder().raw_decode, array.index(b"[") + 1
-    with suppress(ValueError, RecursionError):
-        while between := _BETWEEN.match(text, at):
-            value, at = decode(text, between.end())
-            if isinstance(value, dict):
-                yield value
-
-
-def _lines_of(data: bytearray) -> Iterator[dict[str, Any]]:
-    """JSON Lines whose first line was damaged: the others are whole."""
-    lines = (line for line in BytesIO(data) if line.lstrip().startswith(b"{"))
-    yield from (event for event in map(_value_of, lines) if isinstance(event, dict))
-
-
-_BETWEEN = re.compile(r"[\s,]*")
-
-_FRAMINGS: dict[bytes, type[_SSE | _JSONLines | _Document]] = {b"{": _JSONLines, b"[": _Document}
+async def aread_events(stream: AsyncIterable[Any], reader: StreamReader) -> AsyncIterator[list[Any]]:
+    """Yield the same as `read_events`, from an async iterable."""
+    try:
+        async for element in stream:
+            boxes = reader.take(element)
+            del element
+            for box in boxes:
+                yield box
+            del boxes
+    except Exception:
+        for box in reader.finish(is_cut=True):
+            yield box
+        raise
+    for box in reader.finish():
+        yield box
 
 
 def open_chunks(source: str | os.PathLike[str] | BinaryIO) -> Iterator[bytes]:
-    """The bytes of `source` as they come: a path, "-" for standard input, or a binary file, which stays open.
+    """Yield the bytes of `source` as they come: a path, "-" for standard input, or a binary file, which stays open.
 
-    Raises UsageError where there is nothing to read.
+    Raises UsageError if `source` cannot be read.
     """
     if isinstance(source, (str, os.PathLike)):
         if os.fspath(source) == "-":
@@ -249,7 +151,7 @@ def open_chunks(source: str | os.PathLike[str] | BinaryIO) -> Iterator[bytes]:
             return _read(sys.stdin.buffer)
         try:
             if Path(source).is_dir() or not os.access(source, os.R_OK):
-                Path(source).open("rb").close()  # it cannot be opened; this tells why
+                Path(source).open("rb").close()  # it cannot be opened; this raises the reason
         except (OSError, ValueError) as cause:
             raise _unreadable(source, cause) from cause
         return _read_path(source)
@@ -264,7 +166,7 @@ def _read_path(path: str | os.PathLike[str]) -> Iterator[bytes]:
 
 
 def _read(file: BinaryIO) -> Iterator[bytes]:
-    read = getattr(file, "read1", file.read)  # read1 gives what a pipe holds, and does not wait for more
+    read = getattr(file, "read1", file.read)  # read1 returns the bytes that a pipe holds, and does not wait for more
     while chunk := read(READ_BYTES):
         if not isinstance(chunk, (bytes, bytearray, memoryview)):
             raise UsageError(f"a source is opened in binary mode; {type(file).__name__} gives {type(chunk).__name__}")
@@ -277,23 +179,22 @@ def _unreadable(path: str | os.PathLike[str], cause: Exception) -> UsageError:
 
 
 def open_events(source: str | os.PathLike[str] | BinaryIO, limits: Limits | None = None) -> Iterator[Any]:
-    """The events of a recorded or running stream, each as a mapping for `Assembler.feed`.
+    """Yield the events of a recorded or running stream, each as a mapping for `Assembler.feed`.
 
-    source: a path, "-" for standard input, or a binary file. Whether it is SSE, JSON Lines, a JSON array or one whole
-        answer is told by looking. Where something in it is no event, the error stands in its place.
+    source: a path, "-" for standard input, or a binary file. The kind is recognised by content: server-sent events,
+        JSON Lines, JSON values one after the other, a JSON array, one whole answer, a HAR file, a session file of
+        Codex; also compressed by gzip, in UTF-16 with a byte order mark, or after the headers that `curl -i` prints.
+        Bytes that are no event become an EventError in its place; another kind of file is named by it.
 
-    Raises UsageError where there is nothing to read.
+    Raises UsageError if `source` cannot be read.
+
+        for event in open_events("otter.sse"):
+            assembler.feed(event)
     """
-    chunks, decoder = open_chunks(source), EventDecoder(limits)
-
-    def events() -> Iterator[Any]:
-        for chunk in chunks:
-            yield from decoder.feed(chunk)
-        yield from decoder.close()
-
-    return events()
+    boxes = read_events(open_chunks(source), StreamReader(limits))
+    return (box.pop() for box in boxes)
 
 
 def looks_like_lines(text: str) -> bool:
-    """Whether `text` is a line of an event stream, and not an event."""
+    """Return whether `text` is a line of an event stream, and not an event."""
     return _SSE_TEXT.match(text) is not None

@@ -1,24 +1,31 @@
-"""Bytes cut anywhere become lines, and lines become server-sent events.
+"""Splits bytes that are cut anywhere into lines, and lines into server-sent events (WHATWG HTML, section 9.2).
 
-Knows: line ends, and the fields of an event stream (WHATWG HTML, section 9.2). Must not know: JSON, images, files.
-Pure, and linear in the bytes however they are cut. A line that is too long is passed over, and told.
+Linear in the bytes. A line that is too long is skipped, and reported as an error in its place.
+Must not know: JSON, images, files.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..errors import LimitError
 
 BOM = b"\xef\xbb\xbf"
-_FIELDS = frozenset({b"data", b"event", b"id", b"retry", b""})  # without a name: a comment, to keep a connection alive
+# A line without a name is a comment that keeps a connection alive. `error` is no field of the standard: llama.cpp,
+# GPUStack and others send it (github.com/ggml-org/llama.cpp/issues/16109).
+_FIELDS = frozenset({b"data", b"event", b"id", b"retry", b"error", b""})
+_NO_ERROR = frozenset({b"", b"{}", b"[]", b"null", b"false", b'""'})
+# A field in the data of a field. `data:` counts only before JSON or another field: it also begins a data: URL.
+_INNER_FIELD = re.compile(rb"(event|id|retry|error)?:|data:\s*($|[{\[]|(event|id|retry|error|data)?:)")
+_MOST_PREFIXES = 4  # `data: data: data: …`; real ones have two
 
 
 class LineDecoder:
-    """Cuts bytes into lines; a line ends with LF, CR or CRLF.
+    """Splits bytes into lines; a line ends with LF, CR or CRLF.
 
-    A line beyond `max_bytes`, and what it may have beside its event (`extra_bytes`), becomes a LimitError.
+    A line of more than `max_bytes`, plus the `extra_bytes` of its field's name, becomes a LimitError.
     """
 
     __slots__ = ("_after_cr", "_lost", "_max_bytes", "_most", "_open")
@@ -26,12 +33,12 @@ class LineDecoder:
     def __init__(self, max_bytes: int, *, extra_bytes: int = 0) -> None:
         self._max_bytes = max_bytes
         self._most = max_bytes + extra_bytes
-        self._open = bytearray()  # the line under way
-        self._lost = 0  # how many bytes of the line under way were passed over
+        self._open = bytearray()  # the line that has begun
+        self._lost = 0  # how many bytes of that line were skipped
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> Iterable[bytearray | LimitError]:
-        """The lines that `chunk` completes, without their ends; nothing, at once, where it completes none."""
+        """Return the lines that `chunk` completes, without their ends."""
         if self._after_cr and chunk:
             self._after_cr = False
             if chunk.startswith(b"\n"):
@@ -56,7 +63,7 @@ class LineDecoder:
         self._add(pieces.pop())
 
     def close(self) -> Iterator[bytearray | LimitError]:
-        """The last line, where it has no end."""
+        """Yield the last line if it has no end."""
         if self._open or self._lost:
             yield self._take()
 
@@ -72,53 +79,85 @@ class LineDecoder:
         self._open, self._lost = bytearray(), 0
         if not lost:
             return line
-        sentence = f"a line of {lost:,} bytes is passed over: Limits.max_event_bytes allows {self._max_bytes:,}"
+        sentence = f"a line of {lost:,} bytes is skipped: Limits.max_event_bytes allows {self._max_bytes:,}"
         return LimitError(sentence, limit="max_event_bytes", actual=lost)
 
 
 @dataclass(slots=True, kw_only=True)
 class ServerSentEvent:
-    """One event of the stream: its data as bytes, its name and id where they were sent."""
+    """One event of the stream: its data as bytes, and its name and id, "" if they were not sent.
+
+    `is_error`: the data is the content of a field `error`.
+    """
 
     data: bytearray
     event: str = ""
     id: str = ""
+    is_error: bool = False
 
 
 class SSEDecoder:
-    """Server-sent events from the lines of a stream; one more blank line ends the last.
+    """Makes server-sent events from the lines of a stream; one more empty line ends the last event.
 
-    More patient than the standard where real streams need it: a last event counts without its blank line, and a bare
-    line of JSON is an event (proxies append an error so). `is_recognised`: something came that such a stream has.
+    More tolerant than the standard, as real streams need it: the last event counts without its empty line, bare JSON is
+    an event, also pretty-printed (proxies append an error so), a field `error` is an event, and a field in the data of
+    a field (`data: data: {…}`) counts as that field. `is_recognised`: whether a line had the form of an event stream.
     """
 
-    __slots__ = ("_data", "_event", "_id", "_is_lost", "_max_bytes", "is_recognised")
+    __slots__ = ("_bare", "_data", "_event", "_id", "_is_lost", "_max_bytes", "is_recognised")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._data: bytearray | None = None
+        self._bare: bytearray | None = None  # the first lines of JSON that stands without a field's name
         self._event = self._id = ""
         self._is_lost = self.is_recognised = False
 
     def take(self, line: bytearray | LimitError) -> ServerSentEvent | LimitError | None:
-        """What one more line completes: at most one event, or the error that stands in its place."""
+        """Return the event that one more line completes, the error in its place, or None."""
+        if self._bare is not None:
+            return self._continue_bare(line)
         if isinstance(line, LimitError):
             return self._lose(line)
         if not line:
             return self._dispatch()
         if line.startswith(b"{"):
-            self.is_recognised = True
-            return ServerSentEvent(data=line)
+            return self._begin_bare(line)
         return self._field(line)
 
-    def _field(self, line: bytearray) -> LimitError | None:
-        name = bytes(line[:8].partition(b":")[0])
-        del line[: len(name) + 1]
-        if line.startswith(b" "):
-            del line[:1]
+    def _begin_bare(self, line: bytearray) -> ServerSentEvent | None:
+        self.is_recognised = True
+        if line[-3:].rstrip().endswith(b"}"):
+            return ServerSentEvent(data=line)
+        self._bare = line
+        return None
+
+    def _continue_bare(self, line: bytearray | LimitError) -> ServerSentEvent | LimitError | None:
+        """Add a line to pretty-printed JSON: lines that are indented, up to one that begins with a brace."""
+        bare, self._bare = self._bare, None
+        assert bare is not None
+        if isinstance(line, bytearray) and line.startswith((b" ", b"\t", b"}")):
+            if len(bare) + 1 + len(line) > self._max_bytes:
+                return self._too_large(len(bare) + 1 + len(line))
+            bare += b"\n" + line
+            if line.startswith(b"}"):
+                return ServerSentEvent(data=bare)
+            self._bare = bare
+            return None
+        # The JSON was cut short, which its event shows; the line is of an event that follows.
+        return self.take(line) or ServerSentEvent(data=bare)
+
+    def _field(self, line: bytearray) -> ServerSentEvent | LimitError | None:
+        name = _take_name(line)
         self.is_recognised = self.is_recognised or name in _FIELDS
         if name == b"data":
+            if line.startswith(b"{"):  # as nearly always
+                return self._add(line)
+            name = _take_inner_names(line)
+        if name == b"data":
             return self._add(line)
+        if name == b"error" and (len(line) > 8 or bytes(line.strip()) not in _NO_ERROR):
+            return ServerSentEvent(data=line, id=self._id, is_error=True)
         if name == b"event":
             self._event = line.decode("utf-8", "replace")
         elif name == b"id":
@@ -130,21 +169,43 @@ class SSEDecoder:
             return None
         size = len(line) if self._data is None else len(self._data) + 1 + len(line)
         if size > self._max_bytes:
-            sentence = f"an event of {size:,} bytes is passed over: Limits.max_event_bytes allows {self._max_bytes:,}"
-            return self._lose(LimitError(sentence, limit="max_event_bytes", actual=size))
+            return self._lose(self._too_large(size))
         if self._data is None:
             self._data = line
         else:
             self._data += b"\n" + line
         return None
 
+    def _too_large(self, size: int) -> LimitError:
+        sentence = f"an event of {size:,} bytes is skipped: Limits.max_event_bytes allows {self._max_bytes:,}"
+        return LimitError(sentence, limit="max_event_bytes", actual=size)
+
     def _lose(self, error: LimitError) -> LimitError | None:
-        """Pass over the event under way up to its end; tell it once."""
-        is_told = self._is_lost
+        """Skip the event that has begun, up to its end; return the error the first time only."""
+        is_reported = self._is_lost
         self._is_lost, self.is_recognised, self._data = True, True, None
-        return None if is_told else error
+        return None if is_reported else error
 
     def _dispatch(self) -> ServerSentEvent | None:
         data, event = self._data, self._event
         self._data, self._event, self._is_lost = None, "", False
         return ServerSentEvent(data=data, event=event, id=self._id) if data else None
+
+
+def _take_name(line: bytearray) -> bytes:
+    """Remove the name of a field from `line`, with its colon and one space; return it."""
+    name = bytes(line[:8].partition(b":")[0])
+    del line[: len(name) + 1]
+    if line.startswith(b" "):
+        del line[:1]
+    return name
+
+
+def _take_inner_names(line: bytearray) -> bytes:
+    """Remove the names of fields from data that begins with a field, as JSON never does; return the last name."""
+    name = b"data"
+    for _ in range(_MOST_PREFIXES):
+        if name != b"data" or not _INNER_FIELD.match(line):
+            break
+        name = _take_name(line)
+    return name

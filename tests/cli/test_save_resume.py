@@ -1,4 +1,4 @@
-"""`save --resume`, as a user has it: a run that is killed at whatever moment is gone on with, and nothing is lost."""
+"""`save --resume` continues a run that was killed at any moment, and loses nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def without_times(value: Any) -> Any:
     return [without_times(each) for each in value] if isinstance(value, list) else value
 
 
-def test_a_run_that_is_killed_after_any_event_ends_as_one_that_was_not(tmp_path: Path) -> None:
+def test_a_killed_run_that_is_resumed_ends_with_the_files_of_a_whole_run(tmp_path: Path) -> None:
     save(BODY, tmp_path / "whole")
     for at in range(2, len(PLAY.body), 5):
         folder = tmp_path / str(at)
@@ -49,20 +49,20 @@ def test_a_run_that_is_killed_after_any_event_ends_as_one_that_was_not(tmp_path:
             assert run.stdin is not None
             run.stdin.write(b"".join(PLAY.body[:at]))
             run.stdin.flush()
-            run.send_signal(signal.SIGKILL)  # somewhere on its way through them
+            run.send_signal(signal.SIGKILL)  # while it works through them
         again = save(BODY, folder, "--resume")
         assert again.returncode == 0, again.stderr
         assert files_in(folder) == files_in(tmp_path / "whole"), at
 
 
 @pytest.mark.parametrize("last", ["partial", "final"])
-def test_a_picture_that_no_item_json_told_of_yet_has_its_facts_in_the_end(tmp_path: Path, last: str) -> None:
+def test_a_picture_that_item_json_did_not_describe_yet_is_described_in_the_end(tmp_path: Path, last: str) -> None:
     save(BODY, tmp_path / "whole")
     torn = 0
     for at in range(6, len(PLAY.body), 6):
         folder = tmp_path / str(at)
         save(b"".join(PLAY.body[:at]), folder)
-        for path in folder.glob("*/item.json"):  # as a run leaves it that is killed between the picture and this file
+        for path in folder.glob("*/item.json"):  # as if the run was killed between the picture and this file
             facts = json.loads(path.read_text())
             if last == "final" and facts["final"]:
                 facts |= {"final": None, "state": "partial_image"}
@@ -77,7 +77,7 @@ def test_a_picture_that_no_item_json_told_of_yet_has_its_facts_in_the_end(tmp_pa
     assert torn
 
 
-def test_the_copy_of_a_torn_stream_is_added_to_and_replays_as_a_whole(tmp_path: Path) -> None:
+def test_the_copy_of_a_torn_stream_is_extended_and_replays_as_a_whole(tmp_path: Path) -> None:
     tee, cut = tmp_path / "stream.sse", len(BODY) // 2
     assert save(BODY[:cut], tmp_path / "out", "--tee", str(tee)).returncode == 3
     assert tee.read_bytes() == BODY[:cut]
@@ -95,13 +95,13 @@ def test_without_resume_the_copy_must_be_new(tmp_path: Path) -> None:
     assert tee.read_bytes() == b"mine"
 
 
-def test_resume_of_nothing_is_a_run(tmp_path: Path) -> None:
+def test_resume_without_an_earlier_run_is_a_first_run(tmp_path: Path) -> None:
     assert save(BODY, tmp_path / "out", "--resume").returncode == 0
     save(BODY, tmp_path / "whole")
     assert files_in(tmp_path / "out") == files_in(tmp_path / "whole")
 
 
-def test_what_was_still_to_come_is_enough(tmp_path: Path) -> None:
+def test_the_rest_of_the_stream_is_enough_to_resume(tmp_path: Path) -> None:
     save(BODY, tmp_path / "whole")
     for at in (5, 9, len(PLAY.body) - 3):
         folder = tmp_path / str(at)
@@ -111,7 +111,7 @@ def test_what_was_still_to_come_is_enough(tmp_path: Path) -> None:
         assert pictures == {n: d for n, d in files_in(tmp_path / "whole").items() if not n.endswith(".json")}
 
 
-def test_what_stands_in_the_folder_counts_for_the_exit_code(tmp_path: Path) -> None:
+def test_saved_pictures_count_for_the_exit_code(tmp_path: Path) -> None:
     events = [
         samples.partial("ig_1", 0, seq=1, partial_image_b64="!!bad"),
         samples.done("ig_1", samples.png(3), seq=2),
@@ -125,7 +125,7 @@ def test_what_stands_in_the_folder_counts_for_the_exit_code(tmp_path: Path) -> N
     assert save(samples.sse(events[:1]), tmp_path / "bad", "--resume").returncode == 6
 
 
-def test_a_damaged_item_json_is_no_traceback(tmp_path: Path) -> None:
+def test_a_damaged_item_json_causes_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "ig_1").mkdir()
     (tmp_path / "ig_1" / "item.json").write_text('{"id": "ig_1", "partials": 5, "final": "x"}')
     again = save(samples.sse([samples.done("ig_1", samples.png(3))]), tmp_path, "--resume")
@@ -133,7 +133,7 @@ def test_a_damaged_item_json_is_no_traceback(tmp_path: Path) -> None:
     assert (tmp_path / "ig_1" / "final.png").read_bytes() == samples.png(3)
 
 
-def test_a_temporary_file_that_stays_is_told_at_the_end(tmp_path: Path) -> None:
+def test_a_temporary_file_that_cannot_be_removed_is_reported_at_the_end(tmp_path: Path) -> None:
     in_the_way = tmp_path / "x" / ".imgassemble-a.tmp"
     in_the_way.mkdir(parents=True)
     again = save(BODY, tmp_path, "--resume")

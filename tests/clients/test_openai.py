@@ -11,7 +11,7 @@ import pytest
 
 from clients.laws import CHAT, IMAGE, RESPONSE, ClientLaws, Route, how_failed, raw_of, run, shown
 from imgassemble import Assembler, FinalReady, assemble, resuming
-from imgassemble.simulator.pictures import draw, encode
+from imgassemble.simulator import draw, encode
 
 openai: Any = pytest.importorskip("openai", reason="the openai client is not installed: pip install openai")
 

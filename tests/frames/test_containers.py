@@ -1,8 +1,9 @@
-"""Headers: what the bytes say agrees with Pillow, and whatever is not whole is a HeaderError and nothing else."""
+"""Headers: format and size are those that Pillow reads, and bytes that are not a whole picture are a HeaderError."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from random import Random
@@ -15,7 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgassemble.frames.containers import Header, HeaderError, format_of, jpeg_segments, png_chunks, read_header
+from imgassemble.frames.av1 import av1_sizes
+from imgassemble.frames.binary import HeaderError
+from imgassemble.frames.containers import Header, format_of, read_header
+from imgassemble.frames.jpeg import jpeg_segments
+from imgassemble.frames.png import png_chunks
+
+HAS_AVIF = samples.has_avif()
+WRITTEN = ["PNG", "JPEG", "WEBP", "GIF", *(["AVIF"] if HAS_AVIF else [])]
 
 
 def _written(image: Image.Image, form: str, **options: Any) -> bytes:
@@ -35,6 +43,18 @@ def _exif_with_thumbnail() -> bytes:
     first = pack(">HHHHII", 0x4D4D, 42, 0, 8, 0, 0)[:4] + pack(">I", 8) + pack(">H", 0) + pack(">I", 14)
     entries = pack(">HHII", 0x0201, 4, 1, 44) + pack(">HHII", 0x0202, 4, 1, len(thumbnail))
     return b"Exif\0\0" + first + pack(">H", 2) + entries + pack(">I", 0) + thumbnail
+
+
+def _avif_samples(noise: Image.Image, frames: list[Image.Image]) -> dict[str, bytes]:
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    return {
+        "avif": _written(noise, "AVIF"),
+        "avif-alpha": _written(_picture("RGBA"), "AVIF"),
+        "avif-gray": _written(_picture("L"), "AVIF"),
+        "avif-metadata": _written(noise, "AVIF", exif=exif, xmp=b"<x/>", icc_profile=b"icc" * 99),
+        "avif-animated": _written(frames[0], "AVIF", save_all=True, append_images=frames[1:], duration=50),
+    }
 
 
 @cache
@@ -67,6 +87,7 @@ def _samples() -> dict[str, bytes]:
         "gif": _written(_picture("P"), "GIF"),
         "gif-comment": _written(_picture("L"), "GIF", comment=b";;;" * 200),
         "gif-animated": _written(frames[0], "GIF", save_all=True, append_images=frames[1:], loop=0),
+        **(_avif_samples(noise, frames) if HAS_AVIF else {}),
     }
 
 
@@ -111,7 +132,7 @@ def test_format_and_size_are_those_that_pillow_reads(name: str) -> None:
 
 
 @given(
-    form=st.sampled_from(["PNG", "JPEG", "WEBP", "GIF"]),
+    form=st.sampled_from(WRITTEN),
     width=st.integers(1, 300),
     height=st.integers(1, 300),
     mode=st.sampled_from(["L", "RGB"]),
@@ -149,7 +170,7 @@ def test_a_picture_cut_anywhere_is_a_header_error(name: str) -> None:
             read_header(data[:at])
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
+@pytest.mark.parametrize("form", WRITTEN)
 def test_a_large_picture_cut_in_hundreds_of_places_is_a_header_error(form: str) -> None:
     data = _written(_picture(size=(400, 300)), form)
     for at in {*range(0, len(data), len(data) // 400), *range(len(data) - 200, len(data))}:
@@ -216,6 +237,7 @@ def _ihdr(*, size: tuple[int, int] = (2, 2), depth: int = 8, colour: int = 2, **
 
 _IDAT, _IEND = samples.png_chunk(b"IDAT", b"x"), samples.png_chunk(b"IEND")
 _SOF = b"\xff\xc0\x00\x0b\x08\x00\x02\x00\x02\x01\x01\x11\x00"
+_APP = b"\xff\xe0\x00\x04ab"
 _SOS = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + b"scan"
 
 
@@ -258,10 +280,10 @@ _WRONG: dict[str, bytes] = {
     "jpeg: no scan": b"\xff\xd8" + _SOF + b"\xff\xd9",
     "jpeg: two frames": b"\xff\xd8" + _SOF + _SOF + _SOS + b"\xff\xd9",
     "jpeg: no end": b"\xff\xd8" + _SOF + _SOS,
-    "jpeg: a segment of no length": b"\xff\xd8\xff\xe0\x00\x00" + _SOF + _SOS + b"\xff\xd9",
+    "jpeg: a reserved marker": b"\xff\xd8\xff\x42" + _SOF + _SOS + b"\xff\xd9",
+    "jpeg: a second start": b"\xff\xd8" + _SOF + b"\xff\xd8" + _SOS + b"\xff\xd9",
     "jpeg: a segment beyond the end": b"\xff\xd8\xff\xe0\xff\xff" + _SOF + _SOS + b"\xff\xd9",
-    "jpeg: no marker where one should be": b"\xff\xd8" + _SOF + b"xx" + _SOS + b"\xff\xd9",
-    "jpeg: lossless, which nobody reads": b"\xff\xd8" + _SOF.replace(b"\xc0", b"\xc3", 1) + _SOS + b"\xff\xd9",
+    "jpeg: lossless, which decoders do not read": b"\xff\xd8" + _SOF.replace(b"\xc0", b"\xc3", 1) + _SOS + b"\xff\xd9",
     "jpeg: no height": b"\xff\xd8" + _SOF.replace(b"\x00\x02\x00\x02", bytes(4)) + _SOS + b"\xff\xd9",
     "webp: no chunk": _webp(),
     "webp: only its canvas": _webp(_chunk(b"VP8X", bytes(10))),
@@ -276,15 +298,27 @@ _WRONG: dict[str, bytes] = {
     "gif: only its signature": b"GIF89a",
     "gif: no picture": b"GIF89a" + pack("<HHBBB", 2, 2, 0, 0, 0) + b";",
     "gif: no size": b"GIF89a" + pack("<HHBBB", 0, 2, 0, 0, 0) + b"," + bytes(9) + b"\x02\x01x\0;",
-    "gif: no such block": b"GIF89a" + pack("<HHBBB", 2, 2, 0, 0, 0) + b"?;",
+    "gif: an unknown block": b"GIF89a" + pack("<HHBBB", 2, 2, 0, 0, 0) + b"?;",
     "gif: no trailer": b"GIF89a" + pack("<HHBBB", 2, 2, 0, 0, 0) + b"," + bytes(9) + b"\x02\x01x\0",
 }
 
 
-@pytest.mark.parametrize("what", sorted(_WRONG))
-def test_a_wrong_structure_is_a_header_error(what: str) -> None:
+@pytest.mark.parametrize("name", sorted(_WRONG))
+def test_a_wrong_structure_is_a_header_error(name: str) -> None:
     with pytest.raises(HeaderError):
-        read_header(_WRONG[what])
+        read_header(_WRONG[name])
+
+
+@pytest.mark.parametrize(
+    "between", [b"xx", b"\0", b"\xff\x00", b"\xff\x00ab\xff", bytes(70_000), b"\xff\xd0", b"\xff\x01"]
+)
+def test_bytes_between_segments_are_skipped_as_browsers_skip_them(between: bytes) -> None:
+    data = b"\xff\xd8" + _APP + between + _SOF + between + _SOS + b"\xff\xd9"
+    assert read_header(data) == Header(format="JPEG", size=(2, 2))
+
+
+def test_a_segment_without_length_is_skipped_as_browsers_skip_it() -> None:
+    assert read_header(b"\xff\xd8\xff\xe0\0\0" + _SOF + _SOS + b"\xff\xd9").size == (2, 2)
 
 
 def test_fill_bytes_may_stand_before_a_marker() -> None:
@@ -295,7 +329,7 @@ def test_fill_bytes_may_stand_before_a_marker() -> None:
 # ---- drawings
 
 _SVG = b"""<?xml version="1.0"?>
-<!-- made by <nobody/> -->
+<!-- made by <a painter/> -->
 <svg xmlns="http://www.w3.org/2000/svg" width="20px" height="10"><g><rect height="9"/></g><path d="M0 0"/></svg>
 """
 
@@ -306,13 +340,23 @@ _SVG = b"""<?xml version="1.0"?>
         ('width="20" height="10"', (20, 10)),
         ("width='20px' height='10.5'", (20, 10)),
         ('viewBox="0 0 40 30"', (40, 30)),
-        ('viewBox="0,0,40,30" width="80"', (80, 30)),
+        ('viewBox="0,0,40,30" width="80"', (80, 60)),
+        ('viewBox="0 0 40 30" height="15"', (20, 15)),
+        ('width="1in" height="2.54cm"', (96, 96)),
+        ('width="10mm" height="12pt"', (37, 16)),
+        ('width="10em" height="5"', None),
+        ('width="20"', None),
+        ('width="20" height="0"', None),
+        ('viewBox="0 0 0 30"', None),
+        ('viewBox="0 0 40"', None),
         ('width="100%" height="100%" viewBox="0 0 40 30"', (40, 30)),
-        ('data-width="7"', (300, 150)),
-        ("", (300, 150)),
+        ('data-width="7"', None),
+        ("", None),
     ],
 )
-def test_the_size_of_a_drawing_is_what_a_browser_gives_it(attributes: str, size: tuple[int, int]) -> None:
+def test_the_size_of_a_drawing_is_the_one_that_a_browser_gives_it(
+    attributes: str, size: tuple[int, int] | None
+) -> None:
     for start in ("", "\ufeff", "\n ", '<?xml version="1.0"?>\n', "<!-- x -->", "<!DOCTYPE svg>"):
         data = f"{start}<svg {attributes}><g/></svg>".encode()
         assert read_header(data) == Header(format="SVG", size=size)
@@ -337,12 +381,36 @@ def test_tags_without_end_are_no_drawing_and_no_endless_work(start: bytes) -> No
         read_header(data)
 
 
-def test_a_page_that_holds_a_drawing_is_none() -> None:
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        "<svg><!-- <svg> is how it begins --><g/></svg>",
+        "<svg><style><![CDATA[ .a > svg { } /* <svg > */ ]]></style></svg>",
+        "<svg><svg width='3'/><svg></svg ></svg >",
+        "<svg></svg>\n<!-- made by a program -->\n",
+        '<svg:svg xmlns:svg="http://www.w3.org/2000/svg"><svg:g/></svg:svg>',
+        '<?xml version="1.0"?><?xml-stylesheet href="a.css"?><svg><g/></svg>',
+    ],
+)
+def test_a_drawing_is_whole_with_any_comments_and_prefixes(drawing: str) -> None:
+    assert read_header(drawing.encode()) == Header(format="SVG", size=None)
+    with pytest.raises(HeaderError, match="cut short"):
+        read_header(drawing.encode().rstrip()[:-2])
+
+
+def test_a_deep_drawing_is_read_without_recursion() -> None:
+    depth = 200_000
+    assert read_header(b"<svg>" + b"<g>" * depth + b"</g>" * depth + b"</svg>").size is None
+    nested = b"<svg>" * depth + b"</svg>" * depth
+    assert read_header(nested).format == "SVG"
+
+
+def test_a_page_that_holds_a_drawing_is_no_drawing() -> None:
     with pytest.raises(HeaderError):
         read_header(b"<!DOCTYPE html><html><svg></svg></html>")
 
 
-# ---- what is no picture
+# ---- other files
 
 
 @pytest.mark.parametrize(
@@ -353,18 +421,18 @@ def test_a_page_that_holds_a_drawing_is_none() -> None:
         (b"https://example.org/a.png", "a URL"),
         (samples.picture("BMP"), "BMP"),
         (samples.picture("TIFF"), "TIFF"),
-        (b"\0\0\0\x20ftypavif\0\0\0\0", "AVIF"),
+        (b"\0\0\0\x20ftypheic\0\0\0\0", "HEIC"),
         (b"%PDF-1.7", "PDF"),
         (b"PK\x03\x04", "ZIP"),
     ],
 )
-def test_a_stranger_is_called_by_its_name(data: bytes, name: str) -> None:
-    with pytest.raises(HeaderError, match=rf"is no PNG, JPEG, WebP or GIF \(it looks like {name}\)$"):
+def test_another_kind_of_file_is_named(data: bytes, name: str) -> None:
+    with pytest.raises(HeaderError, match=rf"is no PNG, JPEG, WebP, GIF, AVIF or SVG \(it looks like {name}\)$"):
         read_header(data)
 
 
 @given(brand=st.binary(min_size=4, max_size=4))
-def test_the_name_of_a_stranger_holds_no_control_characters(brand: bytes) -> None:
+def test_the_name_of_another_kind_of_file_has_no_control_characters(brand: bytes) -> None:
     with pytest.raises(HeaderError) as caught:
         read_header(b"\0\0\0\x20ftyp" + brand + bytes(16))
     assert str(caught.value).isprintable()
@@ -377,7 +445,17 @@ def test_the_name_of_a_stranger_holds_no_control_characters(brand: bytes) -> Non
     st.binary(max_size=300)
     | st.tuples(
         st.sampled_from(
-            [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x40\0\0\0WEBP", b"GIF89a", b"GIF87a", b"<svg ", b"<!--"]
+            [
+                b"\x89PNG\r\n\x1a\n",
+                b"\xff\xd8\xff",
+                b"RIFF\x40\0\0\0WEBP",
+                b"GIF89a",
+                b"GIF87a",
+                b"<svg ",
+                b"<!--",
+                b"\0\0\0\x0cftypavif",
+                b"\0\0\0\x0cftypavif\0\0\0\x60meta\0\0\0\0\0\0\0\x0epitm\0\0\0\0\0\1",
+            ]
         ),
         st.binary(max_size=300),
     ).map(b"".join)
@@ -401,6 +479,14 @@ def test_bytes_missing_in_the_middle_are_a_header_or_a_header_error(data: bytes,
     _header_or_error(data[:start] + data[start + length :])
 
 
+def _box(kind: bytes, body: bytes = b"") -> bytes:
+    return pack(">I", len(body) + 8) + kind + body
+
+
+def _ftyp(brand: bytes = b"avif") -> bytes:
+    return _box(b"ftyp", brand + bytes(4) + b"mif1")
+
+
 def _hostile() -> Iterator[tuple[str, Callable[[int], bytes]]]:
     gif = b"GIF89a" + pack("<HHBBB", 2, 2, 0, 0, 0)
     yield "png chunks", lambda size: _png(_ihdr(), samples.png_chunk(b"tEXt") * (size // 12))
@@ -412,12 +498,64 @@ def _hostile() -> Iterator[tuple[str, Callable[[int], bytes]]]:
     yield "webp chunks", lambda size: _webp(_chunk(b"junk", b"") * (size // 8))
     yield "svg prologue", lambda size: b"<!---->" * (size // 7)
     yield "svg comment", lambda size: b"<!--" + b"-" * size
+    yield "svg comments inside", lambda size: b"<svg>" + b"<!--" * (size // 4) + b"</svg>"
+    yield "svg tags", lambda size: b"<svg>" + b"<" * size + b"</svg>"
+    yield "avif boxes", lambda size: _ftyp() + _box(b"free") * (size // 8)
+    yield "avif boxes inside", lambda size: _ftyp() + _box(b"meta", bytes(4) + _box(b"free") * (size // 8))
     yield "gif extensions", lambda size: gif + b"!\xfe\0" * (size // 3)
     yield "gif blocks", lambda size: gif + b"!\xfe" + b"\x01x" * (size // 2)
     yield "gif pictures", lambda size: gif + (b"," + bytes(9) + b"\x02\0") * (size // 12)
 
 
 @pytest.mark.parametrize("name", [name for name, _ in _hostile()])
-def test_many_small_blocks_are_not_looked_at_one_by_one_for_ever(name: str) -> None:
+def test_the_work_for_many_small_blocks_is_bounded(name: str) -> None:
     make = dict(_hostile())[name]
     assert _looks(make(4 * 2**20)) < 2_000_000
+
+
+# ---- AV1
+
+
+class _BitWriter:
+    def __init__(self) -> None:
+        self.text = ""
+
+    def put(self, value: int, count: int) -> _BitWriter:
+        self.text += f"{value:0{count}b}" if count else ""
+        return self
+
+    def unit(self, kind: int = 1) -> bytes:
+        """The bits as one unit of AV1 data with its length."""
+        body = int(self.text.ljust(-(-len(self.text) // 8) * 8, "0"), 2).to_bytes(-(-len(self.text) // 8), "big")
+        return bytes([kind << 3 | 2, len(body)]) + body
+
+
+def _size_bits(bits: _BitWriter, width: int, height: int) -> bytes:
+    return bits.put(15, 4).put(11, 4).put(width - 1, 16).put(height - 1, 12).unit()
+
+
+def test_the_size_in_a_short_sequence_header_is_read() -> None:
+    assert list(av1_sizes(_size_bits(_BitWriter().put(0, 3).put(0b11, 2).put(5, 5), 5_000, 3_000))) == [(5_000, 3_000)]
+
+
+def test_the_size_behind_timing_and_operating_points_is_read() -> None:
+    bits = _BitWriter().put(0, 3).put(0, 2)
+    bits.put(1, 1).put(1, 32).put(30, 32).put(1, 1).put(0b00101, 5)  # timing with a number of variable length
+    bits.put(1, 1).put(9, 5).put(7, 32).put(3, 5).put(3, 5)  # a decoder model
+    bits.put(1, 1).put(1, 5)  # display delays, two operating points
+    bits.put(0, 12).put(9, 5).put(1, 1).put(1, 1).put(0, 21).put(1, 1).put(4, 4)
+    bits.put(1, 12).put(3, 5).put(0, 1).put(0, 1)
+    other = _BitWriter().put(0, 8).unit(kind=2)
+    data = other + _size_bits(bits, 641, 480) + other
+    assert list(av1_sizes(data)) == [(641, 480)]
+
+
+@given(st.binary(max_size=100))
+def test_arbitrary_av1_data_has_sizes_or_is_an_error(data: bytes) -> None:
+    with suppress(HeaderError, IndexError):
+        assert all(width > 0 and height > 0 for width, height in av1_sizes(data))
+
+
+def test_av1_data_of_endless_small_units_is_a_header_error() -> None:
+    with pytest.raises(HeaderError, match="too many parts"):
+        list(av1_sizes(b"\x12\0" * 100_000))

@@ -60,7 +60,9 @@ def _feed() -> Iterator[bytes]:
 
 def _header() -> Iterator[bytes]:
     made = [hostile.make() for name, hostile in pictures.table().items() if name not in _LARGE]
-    made += [samples.picture(form) for form in ("PNG", "JPEG", "WEBP", "GIF")]
+    made += [
+        samples.picture(form) for form in ("PNG", "JPEG", "WEBP", "GIF", "AVIF") if form != "AVIF" or samples.has_avif()
+    ]
     made += [pictures.written("JPEG", size=(16, 16), progressive=True), pictures.written("PNG", "P", (9, 7)),
              pictures.written("WEBP", "RGBA", (9, 7))]  # fmt: skip
     for data in made:
@@ -70,5 +72,17 @@ def _header() -> Iterator[bytes]:
 
 
 # These take long to make, and none of them is small.
-_LARGE = frozenset({"gif-comment-32-MB", "gif-200000-frames", "gif-20000-frames", "png-200000-chunks", "gif-flat"})
+_LARGE = frozenset(
+    {
+        "svg-long-root",
+        "svg-tags",
+        "svg-comments",
+        "svg-attributes",
+        "gif-comment-32-MB",
+        "gif-200000-frames",
+        "gif-20000-frames",
+        "png-200000-chunks",
+        "gif-flat",
+    }
+)
 _ALL = {"sse": _sse, "feed": _feed, "header": _header}

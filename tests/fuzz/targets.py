@@ -33,9 +33,11 @@ from imgassemble import (
     Update,
 )
 from imgassemble.frames.base64_json import Load, load_decoded, load_json
-from imgassemble.frames.containers import HeaderError, gif_blocks, read_header
+from imgassemble.frames.binary import HeaderError
+from imgassemble.frames.containers import read_header
 from imgassemble.frames.frame import Frame
-from imgassemble.streams.sources import EventDecoder
+from imgassemble.frames.gif import gif_blocks
+from imgassemble.streams.decoder import EventDecoder
 from imgassemble.wire.dialects import ROWS
 from imgassemble.wire.sse import LineDecoder, SSEDecoder
 
@@ -262,16 +264,16 @@ def header(data: bytes) -> None:
     except HeaderError as error:
         assert str(error).isprintable()
         return
-    assert min(head.size) > 0
-    if head.format == "SVG" or head.size[0] * head.size[1] > _MOST_PIXELS:
+    assert head.size is None or min(head.size) > 0
+    if head.format == "SVG" or head.size is None or head.size[0] * head.size[1] > _MOST_PIXELS:
         return
     if not _is_misread(picture, head.format):
         seen = _pillow_size(picture, head.format)
-        assert seen in (None, head.size), f"the header says {head.size}, and Pillow {seen}"
+        assert seen is None or head.size in (seen, seen[::-1]), f"the header says {head.size}, and Pillow {seen}"
     frame = Frame(data=picture, format=head.format, size=head.size)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        for pixels in (frame.decode, lambda: frame.preview((9, 9))):
+        for pixels in (frame.decode, lambda: frame.thumbnail((9, 9)), lambda: next(frame.animation(), None)):
             try:
                 pixels()
             except FrameDecodeError as error:

@@ -1,7 +1,7 @@
-"""What becomes of hostile pictures, in a process of its own that has little memory and little time.
+"""Measures hostile pictures in a process of its own that has little memory and little time.
 
-`python -m hostile.measure NAME...` prints, for each picture of the table, what became of it as a line of JSON. Whatever
-takes more than MOST_BYTES of address space in all or MOST_CPU_S a step ends the process.
+`python -m hostile.measure NAME...` prints the result of each picture as a line of JSON. A step that takes more than
+MOST_BYTES of address space in all or MOST_CPU_S ends the process.
 """
 
 from __future__ import annotations
@@ -25,32 +25,34 @@ MOST_CPU_S = 1.0
 
 
 class TookTooLongError(BaseException):
-    """No Exception, so that nobody takes it for a damaged picture."""
+    """Not an Exception, so that no code takes it for a damaged picture."""
 
 
 def main(names: list[str]) -> None:
-    for plugin in ("Png", "Jpeg", "WebP", "Gif"):
+    for plugin in ("Png", "Jpeg", "WebP", "Gif", *(("Avif",) if samples.has_avif() else ())):
         import_module(f"PIL.{plugin}ImagePlugin")
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     signal.signal(signal.SIGPROF, _stop)
     for name in names:
-        print(json.dumps({"name": name, **_what_becomes_of(table()[name].make())}), flush=True)
+        print(json.dumps({"name": name, **_measure(table()[name].make())}), flush=True)
 
 
 def _stop(*_: object) -> None:
     raise TookTooLongError
 
 
-def _what_becomes_of(data: bytes) -> dict[str, str]:
+def _measure(data: bytes) -> dict[str, str]:
     event = samples.done("ig_1", data)
-    frame, told = _timed(lambda: _fed(event))
-    assert _timed(lambda: _refused(event)) == told
+    frame, result = _timed(lambda: _fed(event))
+    assert _timed(lambda: _refused(event)) == result
     if frame is None:
-        return {"feed": told}
+        return {"feed": result}
     return {
-        "feed": told,
+        "feed": result,
         "decode": _timed(lambda: _pixels_of(frame.decode)),
-        "preview": _timed(lambda: _pixels_of(lambda: frame.preview((64, 64)))),
+        "thumbnail": _timed(lambda: _pixels_of(lambda: frame.thumbnail((64, 64)))),
+        "encode": _timed(lambda: _pixels_of(lambda: frame.encode((64, 64)))),
+        "animation": _timed(lambda: _pixels_of(lambda: next(frame.animation()))),
     }
 
 
@@ -73,7 +75,7 @@ def _fed(event: samples.Wire) -> tuple[Frame | None, str]:
 
 
 def _refused(event: samples.Wire) -> str:
-    """What strict says of it, and that nothing is left of it then."""
+    """Return the result of a strict assembler, which must hold no item then."""
     assembler = Assembler(strict=True)
     try:
         assembler.feed(event)

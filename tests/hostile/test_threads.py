@@ -140,7 +140,7 @@ def test_pixels_are_made_in_any_thread_and_of_one_item_once(round_: int, tmp_pat
             if item.latest:
                 red, _, _ = item.latest.decode().getpixel((3, 3))  # type: ignore[misc]
                 assert red == FRAMES.index(item.latest.data)
-                assert item.latest.preview((9, 9)).size == (9, 6)
+                assert item.latest.thumbnail((9, 9)).size == (9, 6)
 
     def save() -> None:
         latest = assembler.latest

@@ -1,4 +1,4 @@
-"""Every fault does on the wire what its sentence says, the same for the same seed, and beside any other."""
+"""Every fault does on the wire what its sentence says; it is the same for the same seed, and combines with others."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imgassemble.simulator.answers import FAULTS, Order, Play, play
+from imgassemble.simulator.answers import FAULTS, Answer, Order, play
 from imgassemble.simulator.apis import APIS
 from imgassemble.simulator.pictures import Format
 
-# A dialect whose sound stream has all that a fault may take away.
+# A dialect whose stream has every event that a fault can remove.
 PLAIN = Order(dialect="openai-2025", size=(24, 16))
 IMAGES = replace(PLAIN, api="images")
 CHAT = replace(PLAIN, api="chat")
@@ -26,19 +26,19 @@ RESULT = "response.output_item.done"
 
 
 def asked(name: str, value: int = 3) -> str:
-    """The fault with a value where it takes one."""
+    """Return the fault, with a value if it takes one."""
     return f"{name}={value}" if FAULTS[name].value else name
 
 
-def faulty(*faults: str, order: Order = PLAIN) -> Play:
+def faulty(*faults: str, order: Order = PLAIN) -> Answer:
     return play(replace(order, faults=faults))
 
 
-def types(made: Play) -> list[str]:
+def types(made: Answer) -> list[str]:
     return [str(event.get("type", "chunk")).removeprefix("response.") for event in made.events]
 
 
-def payloads(made: Play) -> list[str]:
+def payloads(made: Answer) -> list[str]:
     """All base64 in the events, in the order of arrival."""
     found: list[str] = []
 
@@ -59,7 +59,7 @@ def payloads(made: Play) -> list[str]:
     return found
 
 
-def partials(made: Play) -> list[str]:
+def partials(made: Answer) -> list[str]:
     keys = ("partial_image_b64", "b64_json")
     events = (event for event in made.events if str(event.get("type")).endswith(".partial_image"))
     return [event[key] for event in events for key in keys if key in event]
@@ -84,7 +84,7 @@ def test_a_fault_is_the_same_each_time(name: str, api: Any, is_streamed: bool) -
 
 @pytest.mark.parametrize("name", list(FAULTS))
 def test_a_fault_changes_an_answer(name: str) -> None:
-    order = IMAGES if name == "final-equals-partial" else PLAIN
+    order = IMAGES if name in ("final-equals-partial", "error-in-data") else PLAIN
     sound, made = play(order), faulty(asked(name), order=order)
     assert (sound.body, sound.ending, sound.status) != (made.body, made.ending, made.status)
 
@@ -98,8 +98,8 @@ def test_faults_combine_in_any_order(pair: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("fault", list(FAULTS.values()), ids=lambda fault: fault.name)
 def test_a_fault_is_explained_in_a_line(fault: Any) -> None:
-    assert 15 < len(fault.says) < 90
-    assert not fault.says.endswith(".")
+    assert 15 < len(fault.description) < 90
+    assert not fault.description.endswith(".")
     assert fault.usage.startswith(fault.name)
 
 
@@ -148,7 +148,7 @@ def test_huge_event(form: Format) -> None:
     assert max(map(len, payloads(made)[:-1])) < 20_000
 
 
-def test_a_huge_event_has_thirty_megabytes_unless_told() -> None:
+def test_a_huge_event_has_thirty_megabytes_by_default() -> None:
     assert 30_000_000 <= max(map(len, faulty("huge-event", order=IMAGES).body)) < 30_010_000
 
 
@@ -200,7 +200,7 @@ def test_blank_payload(order: Order) -> None:
     assert set(payloads(made)) == {""}
 
 
-# ---- what is told
+# ---- scenarios
 
 
 def test_no_completed() -> None:
@@ -279,17 +279,133 @@ def test_refusal() -> None:
     ("fault", "status", "code"),
     [("error-nested", 500, "server_error"), ("moderation-stream", 400, "moderation_blocked")],
 )
-def test_what_breaks_a_stream_is_an_http_error_of_a_whole_answer(fault: str, status: int, code: str) -> None:
+def test_an_error_that_ends_a_stream_is_an_http_error_of_a_whole_answer(fault: str, status: int, code: str) -> None:
     made = faulty(fault, order=replace(IMAGES, is_streamed=False))
     assert (made.status, json.loads(made.body[0])["error"]["code"]) == (status, code)
 
 
-def test_a_whole_response_says_itself_that_it_failed() -> None:
+def test_a_whole_response_has_the_status_failed() -> None:
     made = faulty("response-failed", order=replace(PLAIN, is_streamed=False))
     assert (made.status, json.loads(made.body[0])["status"]) == (200, "failed")
 
 
+def test_moderation_after_previews() -> None:
+    made = faulty("moderation-after-previews")
+    assert types(made)[-3:] == ["image_generation_call.partial_image", "error", "failed"]
+    assert made.events[-2]["error"]["code"] == "moderation_blocked"
+    assert types(faulty("moderation-after-previews", order=IMAGES)) == [
+        *["image_generation.partial_image"] * 2,
+        "error",
+    ]
+
+
+# ---- forms of errors
+
+
+@pytest.mark.parametrize("order", STREAMS)
+def test_empty_errors_stand_beside_pictures_only(order: Order) -> None:
+    sound, made = play(order).events, faulty("empty-errors", order=order).events
+    assert [{key: event[key] for key in event if key != "error"} for event in made] == list(sound)
+    found = [event for event in made if event.get("error") == {}]
+    assert found
+    assert all("iVBOR" in json.dumps(event) for event in found)
+
+
+def test_an_empty_error_stands_in_a_whole_answer_too() -> None:
+    body = json.loads(faulty("empty-errors", order=replace(IMAGES, is_streamed=False)).body[0])
+    assert body["error"] == {}
+    assert body["data"][0]["b64_json"]
+
+
+@pytest.mark.parametrize("order", STREAMS)
+@pytest.mark.parametrize(
+    ("fault", "written"),
+    [
+        ("error-text", b'data: {"type":"error","error":"The server had an error'),
+        ("error-object", b'data: {"object":"error","message":"The server had an error'),
+        ("error-field", b'error: {"code":500,"message":"The server had an error'),
+    ],
+)
+def test_an_error_comes_last_in_its_form(order: Order, fault: str, written: bytes) -> None:
+    made = faulty(fault, order=order)
+    pieces = [piece for piece in made.body if b"[DONE]" not in piece]
+    assert written in pieces[-1]
+    assert len(partials(made)) == len(partials(play(order)))
+    assert faulty(fault, order=replace(order, is_streamed=False)).status == 500
+
+
+@pytest.mark.parametrize("order", STREAMS[1:4])
+def test_error_in_data(order: Order) -> None:
+    made = faulty("error-in-data", order=order)
+    assert made.events[-1]["data"][0]["error"]["code"] == "server_error"
+    whole = faulty("error-in-data", order=replace(order, is_streamed=False, items=2))
+    good, bad = json.loads(whole.body[0])["data"]
+    assert (whole.status, bool(good["b64_json"]), bad["error"]["code"]) == (200, True, "server_error")
+
+
+# ---- several responses
+
+
+def begun(made: Answer) -> list[str]:
+    """The ids of the responses that begin."""
+    return [event["response"]["id"] for event in made.events if event["type"] == "response.created"]
+
+
+def done_items(made: Answer) -> list[dict[str, Any]]:
+    items = [event["item"] for event in made.events if event["type"] == RESULT]
+    return [item for item in items if item["type"] == "image_generation_call"]
+
+
+def test_retry() -> None:
+    made, sound = faulty("retry"), play(PLAIN)
+    assert types(made)[:6] == ["created", "in_progress", "output_item.added", "output_item.done", "error", "failed"]
+    assert made.events[-len(sound.events) :] == sound.events
+    assert len(set(begun(made))) == 2
+
+
+def test_steered() -> None:
+    made, sound = faulty("steered"), play(PLAIN)
+    first = made.events[: -len(sound.events)]
+    assert first[-2]["steer"]["previous_response_id"] == begun(made)[0]
+    assert first[-1]["response"]["incomplete_details"] == {"reason": "steered"}
+    assert made.events[len(first) :] == sound.events
+
+
+def test_reused_item_ids() -> None:
+    made = faulty("reused-item-ids")
+    assert len(set(begun(made))) == 2
+    assert len({item["id"] for item in done_items(made)}) == 1
+    turns = faulty("reused-item-ids", order=replace(PLAIN, turns=3, items=2))
+    assert len(set(begun(turns))) == 3
+    assert len({item["id"] for item in done_items(turns)}) == 2
+    assert len({item["result"] for item in done_items(turns)}) == 6
+
+
+@pytest.mark.parametrize("name", ["retry", "steered", "reused-item-ids"])
+def test_other_apis_have_no_second_response(name: str) -> None:
+    assert faulty(name, order=CHAT) == play(replace(CHAT, faults=(name,)))
+    assert faulty(name, order=IMAGES).events == play(IMAGES).events
+
+
 # ---- arrival
+
+
+@pytest.mark.parametrize("order", STREAMS[:3])
+def test_constant_numbers(order: Order) -> None:
+    made, sound = faulty("constant-numbers", order=order).events, play(order).events
+    assert {event["sequence_number"] for event in made} == {0}
+    assert [event | {"sequence_number": 1} for event in made] == [event | {"sequence_number": 1} for event in sound]
+
+
+def test_missing_ids() -> None:
+    made = faulty("missing-ids")
+    images = [event for event in made.events if "image_generation_call" in event["type"]]
+    assert {"item_id" in event for event in images} == {False}
+    assert {event["output_index"] for event in images} == {1}
+    assert not any("id" in item for item in done_items(made))
+    assert [item.get("type") for item in made.events[-1]["response"]["output"] if "id" not in item] == [
+        "image_generation_call"
+    ]
 
 
 @pytest.mark.parametrize("order", STREAMS)
@@ -372,6 +488,29 @@ def test_moderation_http(order: Order) -> None:
     error = json.loads(made.body[0])["error"]
     assert (error["type"], error["code"]) == ("image_generation_user_error", "moderation_blocked")
     assert error["moderation_details"] == {"moderation_stage": "input", "categories": ["other"]}
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "has"),
+    [
+        ("http-text", 404, '"error":"Not Found"'),
+        ("http-object", 404, '"object":"error"'),
+        ("http-detail", 404, '"detail":"Not Found"'),
+        ("http-message", 404, '"message":"no Route'),
+        ("http-errors", 429, '"errors":[{"message":'),
+        ("http-problem", 502, '"title":"Bad Gateway"'),
+    ],
+)
+def test_an_http_error_has_the_form_of_its_server(fault: str, status: int, has: str) -> None:
+    made = faulty(fault)
+    assert (made.status, made.events, has in made.body[0].decode()) == (status, (), True)
+    assert ("problem" in made.headers["content-type"]) is (fault == "http-problem")
+
+
+def test_the_seconds_of_a_rate_limit_can_be_chosen() -> None:
+    made = faulty("rate-limit=0")
+    assert made.headers["retry-after"] == "0"
+    assert "try again in 0s" in made.body[0].decode()
 
 
 def test_rate_limit() -> None:

@@ -1,4 +1,4 @@
-"""What a user gets of each fault: through the library, and through the command with the files that it leaves."""
+"""The result of each fault for a user: through the library, and through the command with its files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from imgassemble import Assembler, ImgassembleError, Outcome, Result, iter_updates
 from imgassemble.cli.main import main
-from imgassemble.simulator.answers import DIALECTS, FAULTS, Order, Play, pictures_of, play
+from imgassemble.simulator.answers import DIALECTS, FAULTS, Answer, Order, pictures_of, play
 from imgassemble.simulator.apis import APIS
 
-# The services as columns. That of 2025 says completed of an image, that of 2026 does not.
+# The services as columns. The dialect of 2025 sends `completed` for an image, that of 2026 does not.
 _ORDER = Order(size=(64, 48), is_portable=True)
 COLUMNS = {
     "2025": replace(_ORDER, dialect="openai-2025"),
@@ -31,13 +31,13 @@ COLUMNS = {
     "router": replace(_ORDER, api="router-images"),
     "chat": replace(_ORDER, api="chat"),
 }
-# How many events come before that with the picture: a cut there leaves the partials.
+# The number of events before the one with the picture: a cut there leaves the partials.
 BEFORE_THE_END = {"2025": 10, "2026": 8, "images": 2, "router": 2, "chat": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gets:
-    """What a user gets; `error`: a piece of its sentence; `anomalies`: their codes, the items' own ones first."""
+    """A result; `error`: a piece of its sentence; `anomalies`: their codes, those of items first."""
 
     states: tuple[str, ...] = ("completed",)
     outcome: str = "completed"
@@ -58,33 +58,46 @@ _SOUND: Row = {
 }
 _RESPONSES, _IMAGES, _STREAMED = ("2025", "2026"), ("images", "router"), ("2025", "2026", "images", "router")
 _FOR_LACK_OF = Gets(states=("incomplete",), outcome="incomplete", error="was complete", code=3, has_final=False)
-_NO_IMAGE = Gets(states=(), outcome="no_image", error="held no image", code=4, has_final=False)
+_NO_IMAGE = Gets(states=(), outcome="no_image", error="no image", code=4, has_final=False)
+_IN_WORDS = replace(_NO_IMAGE, error="Here is your picture")  # the words of a chat before its picture
 
 
 def row(*names: str, **changes: Any) -> Row:
-    """The sound row of these columns (of all where none is named), with changes."""
+    """Return the row of a sound stream for these columns (default: all), with changes."""
     return {name: replace(_SOUND[name], **changes) for name in names or _SOUND}
 
 
 def lacking(*names: str, **changes: Any) -> Row:
-    """The same without a result, and so incomplete."""
+    """Return the row of a stream without a result: incomplete."""
     return {name: replace(_FOR_LACK_OF, partials=_SOUND[name].partials, **changes) for name in names or _SOUND}
 
 
 def failed(code: str, states: tuple[str, ...] = ("failed",)) -> Row:
-    """The service failed after the partials; in a chat there is nothing before the picture."""
+    """Return the row of a failure after the partials; a chat has nothing before the picture."""
     said = {"states": states, "outcome": "failed", "error": f"({code})", "code": 5, "has_final": False}
     return row(*_STREAMED, **said) | row("chat", **said | {"states": ()})
 
 
+def failed_with(text: str, *names: str) -> Row:
+    """Return the row of a failure after the partials with this text in its error; a chat has no item then."""
+    gets = {"states": ("failed",), "outcome": "failed", "error": text, "code": 5, "has_final": False}
+    found = row(*(names or _STREAMED), **gets)
+    return found if names else found | row("chat", **gets | {"states": ()})
+
+
+def refused(text: str) -> Row:
+    """Return the row of an HTTP error with this text."""
+    return row(states=(), outcome="failed", error=text, code=5, partials=(), has_final=False)
+
+
 def unusable(anomaly: str, times: dict[str, int]) -> Row:
-    """No picture can be used; `times`: how often each service's stream has one."""
+    """Return the row of a stream without a usable picture; `times`: the number of pictures of each service."""
     return {name: replace(_FOR_LACK_OF, code=6, anomalies=(anomaly,) * many) for name, many in times.items()}
 
 
 def cut() -> Row:
-    """Nothing comes after the partials."""
-    return lacking(*_STREAMED) | {"chat": _NO_IMAGE}
+    """Return the row of a stream that ends after the partials."""
+    return lacking(*_STREAMED) | {"chat": _IN_WORDS}
 
 
 _PROVISIONAL = {"has_final": False, "code": 3}
@@ -110,18 +123,18 @@ TABLE: dict[str, Row] = {
         | row("router", "chat", anomalies=("false_claim",))
     ),
     "status-generating": row(),
-    "no-final": (
-        row("2025", **_PROVISIONAL)
-        | lacking("2026")
-        | lacking(*_IMAGES, anomalies=("bad_base64",))
-        | {"chat": _NO_IMAGE}
-    ),
+    "no-final": (row("2025", **_PROVISIONAL) | lacking("2026") | lacking(*_IMAGES) | {"chat": _IN_WORDS}),
     "cut-base64": unusable("bad_base64", {"2025": 5, "2026": 5, "images": 3, "router": 3, "chat": 1}),
     "blank-payload": unusable("bad_base64", {"2025": 3, "2026": 3, "images": 3, "router": 3, "chat": 1}),
     "no-completed": row(*_RESPONSES) | lacking(*_IMAGES) | row("chat"),
     "keepalive": row(),
+    "empty-errors": row(),
     "error-nested": failed("server_error"),
     "error-flat": failed("server_error"),
+    "error-text": failed_with("The server had an error"),
+    "error-object": failed_with("The server had an error"),
+    "error-field": failed_with("The server had an error"),
+    "error-in-data": row(*_RESPONSES, "chat") | failed_with("The server had an error", *_IMAGES),
     "response-incomplete": (lacking(*_RESPONSES, error="content_filter") | lacking(*_IMAGES) | {"chat": _NO_IMAGE}),
     "moderation-stream": (
         row(
@@ -144,10 +157,19 @@ TABLE: dict[str, Row] = {
             has_final=False,
         )
     ),
+    "moderation-after-previews": failed("moderation_blocked"),
     "response-failed": failed("server_error"),
-    "refusal": dict.fromkeys(_SOUND, _NO_IMAGE) | {"images": replace(_NO_IMAGE, code=6)},  # not one byte comes
-    "repeated-events": row(*_STREAMED) | row("chat", states=("completed",) * 2),  # a chat numbers nothing
+    "refusal": (
+        dict.fromkeys((*_RESPONSES, "chat"), replace(_NO_IMAGE, error="I can't make that picture"))
+        | {"images": replace(_NO_IMAGE, code=6), "router": _NO_IMAGE}  # the Images API sends no byte
+    ),
+    "reused-item-ids": row(*_RESPONSES, states=("completed",) * 2) | row(*_IMAGES, "chat"),
+    "steered": row(),
+    "retry": row(),
+    "repeated-events": row(),
     "reordered-events": row(),
+    "constant-numbers": row(),
+    "missing-ids": row(),
     "comments": row(),
     "crlf": row(),
     "no-event-lines": row(),
@@ -158,11 +180,17 @@ TABLE: dict[str, Row] = {
     "disconnect-after-bytes": {name: replace(gets, anomalies=("unreadable_event",)) for name, gets in cut().items()},
     "moderation-http": row(states=(), outcome="failed", error="rejected by the safety system", code=5, has_final=False),
     "rate-limit": row(states=(), outcome="failed", error="Please try again in 12s", code=5, has_final=False),
+    "http-text": refused("Cannot POST"),
+    "http-object": refused("gpt-image-0"),
+    "http-detail": refused("Not Found"),
+    "http-message": refused("no Route matched"),
+    "http-errors": refused("You are being rate limited"),
+    "http-problem": refused("did not answer in time"),
 }
 
 
 def faulty(name: str, column: str) -> Order:
-    """The order with this fault, its value such that it comes before the picture."""
+    """Return the order with this fault; its value stops the stream before the picture."""
     order, events = COLUMNS[column], BEFORE_THE_END[column]
     values = {
         "huge-event": 1,
@@ -173,7 +201,7 @@ def faulty(name: str, column: str) -> Order:
     return replace(order, faults=(f"{name}={values[name]}" if name in values else name,))
 
 
-def assembled(made: Play, assembler: Assembler) -> Result:
+def assembled(made: Answer, assembler: Assembler) -> Result:
     for _ in iter_updates(made.body, assembler):
         pass
     assert assembler.result is not None
@@ -182,7 +210,7 @@ def assembled(made: Play, assembler: Assembler) -> Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What the command left and said."""
+    """The files and the output of the command."""
 
     code: int
     out: str
@@ -194,8 +222,8 @@ class Saved:
             yield from ((folder, data) for name, data in files.items() if name.startswith("final."))
 
 
-def save(made: Play, folder: Path, *more: str) -> Saved:
-    """`imgassemble save` of the body."""
+def save(made: Answer, folder: Path, *more: str) -> Saved:
+    """Run `imgassemble save` on the body."""
     source, target, out, err = folder / "body", folder / "out", StringIO(), StringIO()
     source.write_bytes(b"".join(made.body))
     with redirect_stdout(out), redirect_stderr(err):
@@ -205,14 +233,14 @@ def save(made: Play, folder: Path, *more: str) -> Saved:
 
 
 @cache
-def sent(name: str, column: str) -> Play:
-    """What the service sends with this fault."""
+def sent(name: str, column: str) -> Answer:
+    """Return the answer with this fault."""
     return play(faulty(name, column))
 
 
 @cache
 def saved_of(name: str, column: str) -> Saved:
-    """What the command makes of it."""
+    """Return the result of the command for it."""
     with TemporaryDirectory() as folder:
         return save(sent(name, column), Path(folder))
 
@@ -227,7 +255,7 @@ def test_every_fault_is_in_the_table_for_every_service() -> None:
 
 
 @every_column
-def test_without_a_fault_all_is_sound(column: str) -> None:
+def test_without_a_fault_the_result_is_complete(column: str) -> None:
     result = assembled(play(COLUMNS[column]), Assembler())
     (item,), (shot,) = result.items.values(), pictures_of(COLUMNS[column])
     assert item.final is not None
@@ -237,7 +265,7 @@ def test_without_a_fault_all_is_sound(column: str) -> None:
 
 @every_fault
 @every_column
-def test_what_the_library_gives_of_a_fault(name: str, column: str) -> None:
+def test_the_library_gives_the_expected_result_of_a_fault(name: str, column: str) -> None:
     gets, assembler = TABLE[name][column], Assembler()
     result = assembled(sent(name, column), assembler)
     items = tuple(result.items.values())
@@ -251,7 +279,7 @@ def test_what_the_library_gives_of_a_fault(name: str, column: str) -> None:
 
 @every_fault
 @every_column
-def test_what_the_error_of_a_fault_says(name: str, column: str) -> None:
+def test_the_error_of_a_fault_has_the_expected_words(name: str, column: str) -> None:
     error, expected = assembled(sent(name, column), Assembler()).error, TABLE[name][column].error
     assert (error is None) == (expected is None)
     assert expected is None or expected in str(error)
@@ -259,7 +287,7 @@ def test_what_the_error_of_a_fault_says(name: str, column: str) -> None:
 
 @every_fault
 @every_column
-def test_what_the_command_leaves_of_a_fault(name: str, column: str) -> None:
+def test_the_command_leaves_the_expected_files_of_a_fault(name: str, column: str) -> None:
     gets, order = TABLE[name][column], faulty(name, column)
     saved = saved_of(name, column)
     assert saved.code == gets.code
@@ -276,7 +304,7 @@ def test_what_the_command_leaves_of_a_fault(name: str, column: str) -> None:
 
 @every_fault
 @every_column
-def test_item_json_names_as_final_what_stands_for_it(name: str, column: str) -> None:
+def test_item_json_names_the_file_of_the_final(name: str, column: str) -> None:
     gets = TABLE[name][column]
     is_provisional = gets.outcome == "completed" and not gets.has_final
     last = f"partial-{gets.partials[-1]:03d}.png" if is_provisional else None
@@ -288,7 +316,7 @@ def test_item_json_names_as_final_what_stands_for_it(name: str, column: str) -> 
 
 @every_fault
 @every_column
-def test_the_command_says_what_went_wrong(name: str, column: str) -> None:
+def test_the_command_prints_the_error_of_a_fault(name: str, column: str) -> None:
     gets, saved = TABLE[name][column], saved_of(name, column)
     assert gets.error is None or gets.error in saved.err
     assert saved.err.count("anomaly: ") == len(gets.anomalies)

@@ -1,4 +1,4 @@
-"""The pytest plugin: a light import, a server for each session, and what a test may choose and ask."""
+"""The pytest plugin: a light import, a server for each session, and the options of a test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLUGIN = "imgassemble.simulator.plugin"
 HAS_WEB = all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn", "python_multipart"))
 needs_web = pytest.mark.skipif(not HAS_WEB, reason="the server needs the extra web: pip install 'imgassemble[web]'")
 
-# What every inner test file begins with: the client of the standard library.
+# The beginning of every inner test file: a client from the standard library.
 ASK = """
 import http.client
 import json
@@ -40,7 +40,7 @@ ASKED = {"input": "an otter", "stream": True}
 
 @pytest.fixture
 def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A project of somebody else's. The plugin is named there, so that these tests do not need an installed wheel."""
+    """A project of a user. It names the plugin, so that these tests need no installed wheel."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeini(f"[pytest]\naddopts = -p {PLUGIN} -p no:cacheprovider\nfilterwarnings = error\n")
     return pytester
@@ -69,7 +69,7 @@ print(*sorted(name for name in sys.modules if name.split('.')[0] in ('starlette'
 
 
 @needs_web
-def test_a_test_chooses_what_is_played_and_sees_what_was_asked(inner: pytest.Pytester) -> None:
+def test_a_test_sets_the_answers_and_sees_the_requests(inner: pytest.Pytester) -> None:
     inner.makepyfile(
         ASK
         + """
@@ -80,7 +80,7 @@ def test_chosen(image_server):
     (asked,) = image_server.requests
     assert (asked.method, asked.path, asked.json) == ("POST", "/v1/responses", ASKED)
 
-def test_the_next_one_begins_anew(image_server):
+def test_the_next_test_has_the_defaults(image_server):
     assert image_server.requests == ()
     result = assemble([ask(image_server.base_url + "/responses", ASKED)])
     assert result.final.size == (256, 256)
@@ -103,6 +103,36 @@ def test_two_faults_one_after_the_other(image_server):
 """
     )
     inner.runpytest_subprocess().assert_outcomes(passed=5)
+
+
+@needs_web
+def test_a_fault_comes_so_many_times_and_then_no_more(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        ASK
+        + """
+def refused(image_server):
+    try:
+        return assemble([ask(image_server.base_url + "/responses", ASKED)]).final is None
+    except urllib.error.HTTPError as error:
+        return error.headers["retry-after"]
+
+def test_two_times(image_server):
+    image_server.use(faults=["rate-limit"], times=2, retry_after_s=0)
+    assert [refused(image_server) for _ in range(4)] == ["0", "0", False, False]
+
+def test_each_time(image_server):
+    image_server.use(faults=["rate-limit"])
+    assert [refused(image_server) for _ in range(3)] == ["12"] * 3
+
+def test_never(image_server):
+    image_server.use(faults=["rate-limit"], times=0)
+    assert refused(image_server) is False
+
+def test_the_next_test_has_no_fault(image_server):
+    assert refused(image_server) is False
+"""
+    )
+    inner.runpytest_subprocess().assert_outcomes(passed=4)
 
 
 @needs_web
@@ -134,10 +164,12 @@ def test_hangs_at_the_end_of_the_session(image_server):
     [
         ("faults=['hangs']", "there is no fault 'hangs'"),
         ("dialect='openay'", "there is no dialect 'openay'"),
+        ("times=-1", "times is a whole number of requests, 0 or more, not -1"),
+        ("retry_after_s=1", "retry_after_s belongs to the fault rate-limit"),
         ("partial=3", "image_server.use() knows no 'partial'; it knows api, dialect"),
     ],
 )
-def test_what_is_not_known_is_said_where_it_is_chosen(inner: pytest.Pytester, asked: str, said: str) -> None:
+def test_a_wrong_option_raises_an_error_in_use(inner: pytest.Pytester, asked: str, said: str) -> None:
     inner.makepyfile(f"def test_chosen(image_server):\n    image_server.use({asked})\n")
     result = inner.runpytest_subprocess()
     result.assert_outcomes(failed=1)
@@ -160,16 +192,16 @@ def test_chosen(image_server, size):
     inner.runpytest_subprocess("-p", "xdist", "-n", "2").assert_outcomes(passed=4)
 
 
-def test_without_the_extra_a_sentence_says_what_to_install(inner: pytest.Pytester) -> None:
+def test_without_the_extra_a_sentence_names_the_package_to_install(inner: pytest.Pytester) -> None:
     inner.makeconftest("import sys\nsys.modules['uvicorn'] = None\n")
     inner.makepyfile("def test_chosen(image_server):\n    pass\n\ndef test_another():\n    pass\n")
     result = inner.runpytest_subprocess()
     result.assert_outcomes(errors=1, passed=1)
-    said = "*the fixture image_server cannot be had: the server needs uvicorn: pip install 'imgassemble[[]web]'"
+    said = "*the fixture image_server cannot start: the server needs uvicorn: pip install 'imgassemble[[]web]'"
     result.stdout.fnmatch_lines([said])
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_the_fixture_tells_of_itself(inner: pytest.Pytester) -> None:
+def test_the_fixture_describes_itself(inner: pytest.Pytester) -> None:
     result = inner.runpytest_subprocess("--fixtures")
     result.stdout.fnmatch_lines(["image_server*", "*A simulated image service on this machine*"])

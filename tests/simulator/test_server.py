@@ -23,18 +23,18 @@ from typing import Any
 import pytest
 
 from imgassemble import assemble
+from imgassemble.simulator import draw, encode
 from imgassemble.simulator.answers import Order, Pace, play
-from imgassemble.simulator.pictures import draw, encode
 
 pytest.importorskip("starlette", reason="the server needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("uvicorn", reason="the server needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("python_multipart", reason="the server needs the extra web: pip install 'imgassemble[web]'")
 
-from imgassemble.simulator.response_store import Kept, Shelf
-from imgassemble.simulator.server import Running, create_server_app, running_server
+from imgassemble.simulator.response_store import ResponseStore, StoredResponse
+from imgassemble.simulator.server import RunningServer, create_server_app, running_server
 
 SMALL = Order(size=(48, 32), seed=7)
-PATIENCE_S = 30  # how long a test waits for what must come; the machine may be busy
+PATIENCE_S = 30  # how long a test waits for an event; the machine may be busy
 POSTS: dict[str, dict[str, Any]] = {
     "/v1/responses": {
         "model": "gpt-5",
@@ -76,7 +76,7 @@ class Answer:
 
 @contextlib.contextmanager
 def asking(
-    server: Running,
+    server: RunningServer,
     method: str,
     path: str,
     body: bytes | None = None,
@@ -94,13 +94,13 @@ def asking(
 
 
 def ask(
-    server: Running,
+    server: RunningServer,
     method: str,
     path: str,
     body: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """The whole answer. `body`: bytes as they are, anything else as JSON."""
+    """Return the whole answer. `body`: bytes are sent unchanged, other values as JSON."""
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     with asking(server, method, path, data, headers) as response:
         named = {name.lower(): value for name, value in response.getheaders()}
@@ -112,15 +112,15 @@ def streamed(path: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def _running() -> Iterator[Running]:
+def _running() -> Iterator[RunningServer]:
     with running_server(SMALL) as running:
         yield running
 
 
 @pytest.fixture
-def server(_running: Running) -> Iterator[Running]:
+def server(_running: RunningServer) -> Iterator[RunningServer]:
     _running.service.order, _running.service.pace = SMALL, Pace()
-    _running.service.shelf.clear()
+    _running.service.store.clear()
     _running.service.requests.clear()
     yield _running
     _running.release()
@@ -152,7 +152,7 @@ def wait_for(is_so: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("path", POSTS)
-def test_a_stream_is_what_the_play_says(server: Running, path: str) -> None:
+def test_a_stream_has_the_bytes_of_the_answer(server: RunningServer, path: str) -> None:
     answer = ask(server, "POST", path, streamed(path))
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -163,7 +163,7 @@ def test_a_stream_is_what_the_play_says(server: Running, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", POSTS)
-def test_an_answer_that_is_not_streamed_is_json_with_the_picture(server: Running, path: str) -> None:
+def test_an_answer_that_is_not_streamed_is_json_with_the_picture(server: RunningServer, path: str) -> None:
     answer = ask(server, "POST", path, POSTS[path])
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("application/json")
@@ -173,7 +173,7 @@ def test_an_answer_that_is_not_streamed_is_json_with_the_picture(server: Running
     assert result.final.size == SMALL.size
 
 
-def test_a_request_overrides_what_is_played_by_default(server: Running) -> None:
+def test_a_request_overrides_the_default_order(server: RunningServer) -> None:
     tool = {
         "type": "image_generation",
         "size": "40x24",
@@ -190,18 +190,18 @@ def test_a_request_overrides_what_is_played_by_default(server: Running) -> None:
     assert answer.body == b"".join(play(order).body)
 
 
-def test_auto_and_null_leave_the_default(server: Running) -> None:
+def test_auto_and_null_leave_the_default(server: RunningServer) -> None:
     body = streamed("/v1/images/generations", size="auto", n=None, output_format=None)
     answer = ask(server, "POST", "/v1/images/generations", body)
     assert answer.body == b"".join(play(replace(SMALL, api="images", prompt="an otter")).body)
 
 
-def test_several_images_come_where_they_are_not_streamed(server: Running) -> None:
+def test_several_images_come_in_a_whole_answer(server: RunningServer) -> None:
     answer = ask(server, "POST", "/v1/images/generations", POSTS["/v1/images/generations"] | {"n": 2})
     assert len(answer.json["data"]) == 2
 
 
-def test_headers_choose_the_seed_the_dialect_and_the_faults(server: Running) -> None:
+def test_headers_choose_the_seed_the_dialect_and_the_faults(server: RunningServer) -> None:
     headers = {
         "x-imgassemble-seed": "11",
         "x-imgassemble-dialect": "openai-2025",
@@ -212,13 +212,13 @@ def test_headers_choose_the_seed_the_dialect_and_the_faults(server: Running) -> 
     assert answer.body == b"".join(play(order).body)
 
 
-def test_what_stands_below_api_is_openrouter(server: Running) -> None:
+def test_paths_below_api_are_those_of_openrouter(server: RunningServer) -> None:
     answer = ask(server, "POST", "/api/v1/responses", streamed("/api/v1/responses"))
     assert answer.body == b"".join(play(replace(SMALL, prompt="an otter", dialect="openrouter")).body)
     assert answer.body.endswith(b"data: [DONE]\n\n")
 
 
-def test_the_texts_of_an_input_of_many_parts_are_the_prompt(server: Running) -> None:
+def test_the_texts_of_an_input_of_many_parts_are_the_prompt(server: RunningServer) -> None:
     parts = [
         {"type": "input_text", "text": "an otter"},
         {"type": "input_image", "image_url": "data:,"},
@@ -228,7 +228,7 @@ def test_the_texts_of_an_input_of_many_parts_are_the_prompt(server: Running) -> 
     assert answer.body == b"".join(play(replace(SMALL, prompt="draw an otter")).body)
 
 
-def test_what_was_asked_is_kept(server: Running) -> None:
+def test_requests_are_kept(server: RunningServer) -> None:
     ask(
         server,
         "POST",
@@ -258,7 +258,7 @@ def form(
 
 
 @pytest.mark.parametrize("name", ["image", "image[]"])
-def test_an_edit_comes_as_a_form_with_the_picture(server: Running, name: str) -> None:
+def test_an_edit_comes_as_a_form_with_the_picture(server: RunningServer, name: str) -> None:
     picture = encode(draw("a barn", size=(32, 32)), "PNG")
     body, headers = form({"prompt": "an otter", "stream": "true", "partial_images": "1", "n": "1"}, {name: picture})
     answer = ask(server, "POST", "/v1/images/edits", body, headers)
@@ -269,7 +269,7 @@ def test_an_edit_comes_as_a_form_with_the_picture(server: Running, name: str) ->
     assert server.service.requests[-1].json[name] == shown
 
 
-def test_an_edit_that_is_not_streamed_is_json(server: Running) -> None:
+def test_an_edit_that_is_not_streamed_is_json(server: RunningServer) -> None:
     picture = encode(draw("a barn", size=(32, 32)), "PNG")
     body, headers = form({"prompt": "an otter"}, {"image": picture})
     answer = ask(server, "POST", "/v1/images/edits", body, headers)
@@ -277,7 +277,7 @@ def test_an_edit_that_is_not_streamed_is_json(server: Running) -> None:
     assert b64decode(answer.json["data"][0]["b64_json"])
 
 
-def test_an_edit_may_come_as_json(server: Running) -> None:
+def test_an_edit_may_come_as_json(server: RunningServer) -> None:
     picture = encode(draw("a barn", size=(32, 32)), "PNG")
     url = f"data:image/png;base64,{b64encode(picture).decode()}"
     asked = {"prompt": "an otter", "stream": True, "images": [{"image_url": url}]}
@@ -333,7 +333,7 @@ BAD_BODIES: list[tuple[str, Any, str | None, str | None]] = [
     ("/v1/images/generations", {"prompt": "x", "n": True}, "n", "invalid_type"),
     (
         "/v1/images/generations",
-        {"prompt": "x", "output_format": "gif"},
+        {"prompt": "x", "output_format": "tiff"},
         "output_format",
         "invalid_value",
     ),
@@ -355,15 +355,15 @@ BAD_BODIES: list[tuple[str, Any, str | None, str | None]] = [
 
 
 def with_type(path: str, body: Any) -> Any:
-    """The body with what is the same in all of these: the type of the tool."""
+    """Return the body with the type of the tool, which all of them need."""
     if path != "/v1/responses" or not isinstance(body, dict) or not isinstance(body.get("tools"), list):
         return body
     return body | {"tools": [{"type": "image_generation", **tool} for tool in body["tools"]]}
 
 
 @pytest.mark.parametrize(("path", "body", "param", "code"), BAD_BODIES)
-def test_a_bad_body_is_refused_in_the_services_words(
-    server: Running, path: str, body: Any, param: str | None, code: str | None
+def test_a_bad_body_is_refused_in_the_form_of_the_service(
+    server: RunningServer, path: str, body: Any, param: str | None, code: str | None
 ) -> None:
     answer = ask(server, "POST", path, with_type(path, body))
     assert answer.status == 400
@@ -373,7 +373,7 @@ def test_a_bad_body_is_refused_in_the_services_words(
     assert error["message"].endswith((".", "?"))
 
 
-def test_several_images_are_not_streamed(server: Running) -> None:
+def test_several_images_are_not_streamed(server: RunningServer) -> None:
     answer = ask(server, "POST", "/v1/images/generations", streamed("/v1/images/generations", n=2))
     assert answer.status == 400
     assert answer.json == {
@@ -395,7 +395,7 @@ def test_several_images_are_not_streamed(server: Running) -> None:
         ("x-imgassemble-seed", "seven"),
     ],
 )
-def test_a_header_that_names_nothing_is_refused(server: Running, name: str, value: str) -> None:
+def test_a_header_that_names_nothing_is_refused(server: RunningServer, name: str, value: str) -> None:
     answer = ask(server, "POST", "/v1/responses", POSTS["/v1/responses"], {name: value})
     assert (answer.status, answer.json["error"]["type"]) == (400, "invalid_request_error")
     assert answer.json["error"]["param"] == name
@@ -414,12 +414,12 @@ def test_a_header_that_names_nothing_is_refused(server: Running, name: str, valu
         form({"prompt": "x"}, {"image": b"this is no picture"}),
     ],
 )
-def test_a_bad_form_is_refused(server: Running, body: bytes, headers: dict[str, str]) -> None:
+def test_a_bad_form_is_refused(server: RunningServer, body: bytes, headers: dict[str, str]) -> None:
     answer = ask(server, "POST", "/v1/images/edits", body, headers)
     assert (answer.status, answer.json["error"]["type"]) == (400, "invalid_request_error")
 
 
-def test_a_body_that_is_too_large_is_refused(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_is_too_large_is_refused(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imgassemble.simulator.service._MAX_REQUEST_BYTES", 100)
     answer = ask(server, "POST", "/v1/responses", {"input": "x" * 200})
     assert answer.status == 413
@@ -436,13 +436,15 @@ def test_a_body_that_is_too_large_is_refused(server: Running, monkeypatch: pytes
         ("GET", "/v1/responses/resp_unknown?stream=true", 404),
     ],
 )
-def test_what_is_not_there_is_said_in_the_services_words(server: Running, method: str, path: str, status: int) -> None:
+def test_an_unknown_path_gets_an_error_in_the_form_of_the_service(
+    server: RunningServer, method: str, path: str, status: int
+) -> None:
     answer = ask(server, method, path)
     assert answer.status == status
     assert list(answer.json["error"]) == ["message", "type", "param", "code"]
 
 
-def test_openrouter_has_its_own_form_of_an_error(server: Running) -> None:
+def test_openrouter_has_its_own_form_of_an_error(server: RunningServer) -> None:
     answer = ask(server, "POST", "/api/v1/images", {})
     assert answer.json == {"error": {"message": "Missing required parameter: 'prompt'.", "code": 400}}
 
@@ -450,7 +452,7 @@ def test_openrouter_has_its_own_form_of_an_error(server: Running) -> None:
 # ---- kept responses
 
 
-def made_in_background(server: Running, headers: Mapping[str, str] | None = None) -> Answer:
+def made_in_background(server: RunningServer, headers: Mapping[str, str] | None = None) -> Answer:
     return ask(server, "POST", "/v1/responses", streamed("/v1/responses", background=True), headers)
 
 
@@ -459,31 +461,44 @@ def id_of(answer: Answer) -> str:
 
 
 @pytest.mark.parametrize("after", [0, 1, 5, 6])
-def test_a_resumed_stream_is_the_tail_of_the_whole(server: Running, after: int) -> None:
+def test_a_resumed_stream_is_the_tail_of_the_whole(server: RunningServer, after: int) -> None:
     whole = made_in_background(server)
     rest = ask(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true&starting_after={after}")
     assert rest.status == 200
     assert rest.events == [event for event in whole.events if event["sequence_number"] > after]
 
 
-def test_without_a_number_the_whole_stream_comes_again(server: Running) -> None:
+def test_without_a_number_the_whole_stream_comes_again(server: RunningServer) -> None:
     whole = made_in_background(server)
     assert ask(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true").body == whole.body
 
 
-def test_a_number_beyond_the_end_leaves_nothing(server: Running) -> None:
+def test_a_number_beyond_the_end_leaves_nothing(server: RunningServer) -> None:
     whole = made_in_background(server)
     rest = ask(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true&starting_after=999")
     assert (rest.status, rest.events) == (200, [])
 
 
-def test_a_number_that_is_none_is_refused(server: Running) -> None:
+def test_a_number_that_is_none_is_refused(server: RunningServer) -> None:
     whole = made_in_background(server)
     rest = ask(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true&starting_after=six")
     assert (rest.status, rest.json["error"]["param"]) == (400, "starting_after")
 
 
-def test_a_response_that_was_not_made_in_the_background_is_had_whole_alone(server: Running) -> None:
+def test_each_of_several_responses_can_be_read_and_resumed(server: RunningServer) -> None:
+    server.service.order = replace(SMALL, turns=2)
+    body = streamed("/v1/responses") | {"background": True}
+    made = ask(server, "POST", "/v1/responses", body)
+    names = [event["response"]["id"] for event in made.events if event["type"] == "response.created"]
+    assert len(set(names)) == 2
+    for name in names:
+        assert ask(server, "GET", f"/v1/responses/{name}").json["id"] == name
+        rest = ask(server, "GET", f"/v1/responses/{name}?stream=true&starting_after=5")
+        assert rest.events[0]["sequence_number"] == 6
+        assert rest.events[-1]["response"]["id"] == name
+
+
+def test_a_response_without_background_can_only_be_read_whole(server: RunningServer) -> None:
     made = ask(server, "POST", "/v1/responses", streamed("/v1/responses"))
     again = ask(server, "GET", f"/v1/responses/{id_of(made)}")
     assert again.json == made.events[-1]["response"]
@@ -497,7 +512,7 @@ def test_a_response_that_was_not_made_in_the_background_is_had_whole_alone(serve
     }
 
 
-def test_a_response_that_is_not_to_be_stored_is_not(server: Running) -> None:
+def test_a_response_that_is_not_to_be_stored_is_not(server: RunningServer) -> None:
     made = ask(server, "POST", "/v1/responses", streamed("/v1/responses", store=False))
     assert ask(server, "GET", f"/v1/responses/{id_of(made)}").status == 404
 
@@ -516,19 +531,21 @@ def test_in_the_background_a_response_is_queued_then_in_progress_then_done() -> 
         assert assemble([done.json]).final is not None
 
 
-def kept(size: int) -> Kept:
-    return Kept(order=replace(SMALL, picture=b"x" * size), stream=play(replace(SMALL, size=(1, 1))), done_at=0.0)
+def kept(size: int) -> StoredResponse:
+    return StoredResponse(
+        order=replace(SMALL, picture=b"x" * size), stream=play(replace(SMALL, size=(1, 1))), done_at=0.0
+    )
 
 
 def test_the_shelf_keeps_the_newest_up_to_a_number() -> None:
-    shelf = Shelf(max_count=2)
+    shelf = ResponseStore(max_count=2)
     for name in ("a", "b", "c"):
         shelf.put(name, kept(1))
     assert [shelf.get(name) is not None for name in ("a", "b", "c")] == [False, True, True]
 
 
 def test_the_shelf_keeps_the_newest_up_to_their_bytes() -> None:
-    shelf = Shelf(max_bytes=2 * kept(1_000).weight_bytes)
+    shelf = ResponseStore(max_bytes=2 * kept(1_000).weight_bytes)
     for name in ("a", "b", "c"):
         shelf.put(name, kept(1_000))
     assert [shelf.get(name) is not None for name in ("a", "b", "c")] == [False, True, True]
@@ -540,7 +557,7 @@ def test_the_shelf_keeps_the_newest_up_to_their_bytes() -> None:
 
 
 @pytest.mark.parametrize("fault", ["disconnect-after-event=6", "disconnect-after-bytes=4000"])
-def test_a_cut_stream_is_a_broken_read(server: Running, fault: str) -> None:
+def test_a_cut_stream_is_a_broken_read(server: RunningServer, fault: str) -> None:
     with pytest.raises(http.client.IncompleteRead) as caught:
         ask(
             server,
@@ -555,7 +572,7 @@ def test_a_cut_stream_is_a_broken_read(server: Running, fault: str) -> None:
     assert len(caught.value.partial) < len(whole)
 
 
-def test_a_cut_stream_and_its_rest_give_the_items_of_the_whole(server: Running) -> None:
+def test_a_cut_stream_and_its_rest_give_the_items_of_the_whole(server: RunningServer) -> None:
     whole = assemble([made_in_background(server, {"x-imgassemble-dialect": "openai"}).body])
     with pytest.raises(http.client.IncompleteRead) as caught:
         made_in_background(server, {"x-imgassemble-faults": "disconnect-after-event=7"})
@@ -566,7 +583,7 @@ def test_a_cut_stream_and_its_rest_give_the_items_of_the_whole(server: Running) 
     assert dict(assemble([first, rest.body]).items) == dict(whole.items)
 
 
-def test_a_hanging_stream_hangs_until_the_client_has_enough(server: Running) -> None:
+def test_a_hanging_stream_hangs_until_the_client_has_enough(server: RunningServer) -> None:
     body = json.dumps(streamed("/v1/responses")).encode()
     headers = {"x-imgassemble-faults": "hang"}
     with asking(server, "POST", "/v1/responses", body, headers, timeout_s=0.5) as response:
@@ -588,7 +605,7 @@ def test_a_hanging_stream_does_not_hold_up_the_stop() -> None:
             response.read()
 
 
-def test_a_client_that_does_not_read_holds_nobody_up(server: Running) -> None:
+def test_a_client_that_does_not_read_does_not_delay_others(server: RunningServer) -> None:
     body = json.dumps(streamed("/v1/responses", tools=[{"type": "image_generation", "size": "1024x1024"}])).encode()
     with asking(server, "POST", "/v1/responses", body) as slow:
         assert slow.status == 200
@@ -627,7 +644,7 @@ def run_server(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
-def test_the_server_says_where_it_is_and_ends_when_it_is_interrupted() -> None:
+def test_the_server_prints_its_address_and_ends_when_interrupted() -> None:
     with run_server("port=0") as process:
         assert process.stderr is not None
         line = process.stderr.readline()
@@ -698,7 +715,7 @@ def test_curl_into_save_writes_each_file_as_its_event_comes(tmp_path: Path) -> N
                     wait_for(lambda name=name: list(tmp_path.glob(f"*/{name}")))  # type: ignore[misc]
                     seen.append(name)
                     pictures = sorted(path.name for path in tmp_path.glob("*/*.png"))
-                    assert pictures == seen  # and nothing of what is still to come
+                    assert pictures == seen  # and no later picture
             assert process.wait(PATIENCE_S) == 0
     times = [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/partial-*.png"))]
     assert times == sorted(set(times))
@@ -709,7 +726,7 @@ def test_curl_into_save_writes_each_file_as_its_event_comes(tmp_path: Path) -> N
 
 
 @pytest.fixture
-def client(server: Running) -> Iterator[Any]:
+def client(server: RunningServer) -> Iterator[Any]:
     openai = pytest.importorskip("openai", reason="the openai package is not installed: pip install openai")
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="-", max_retries=0) as made:
         yield made

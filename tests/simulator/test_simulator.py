@@ -1,10 +1,12 @@
-"""The simulator: its pictures sharpen, its keys stand as on the wire, the fixtures are its own."""
+"""The simulator: pictures that sharpen, keys in the order of the wire, and the fixtures that it makes."""
 
 from __future__ import annotations
 
 import argparse
 import io
 import json
+import subprocess
+import sys
 import time
 from base64 import b64decode
 from collections.abc import Iterator
@@ -19,11 +21,11 @@ from pydantic import TypeAdapter
 from imgassemble.cli import simulate
 from imgassemble.cli.options import add_options
 from imgassemble.errors import SinkError, UsageError
-from imgassemble.simulator import draw, encode, sharpen
-from imgassemble.simulator import messages as scripts
-from imgassemble.simulator.answers import DIALECTS, FAULTS, Order, Pace, pictures_of, play, replay, resumed
+from imgassemble.simulator import base64_text, draw, draw_svg, encode, encode_animation, messages, sharpen
+from imgassemble.simulator.answers import DIALECTS, FAULTS, Order, Pace, pictures_of, play, response_ids, resumed
 from imgassemble.simulator.apis import APIS
 from imgassemble.simulator.pictures import Format
+from imgassemble.simulator.recordings import replay
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "fixtures"
@@ -86,22 +88,22 @@ def test_a_portable_png_shows_the_picture_in_sixteen_colours(size: tuple[int, in
 
 @pytest.mark.parametrize(("form", "mark"), [("PNG", b"caBX"), ("JPEG", b"\xff\xeb")])
 def test_provenance_is_in_the_file_and_lost_when_it_is_encoded_again(form: Format, mark: bytes) -> None:
-    data = encode(draw("a lake", size=(48, 32)), form, provenance="made by nobody")
+    data = encode(draw("a lake", size=(48, 32)), form, provenance="made by a test")
     assert mark in data
-    assert b"made by nobody" in data
+    assert b"made by a test" in data
     again = io.BytesIO()
     _decoded(data).save(again, form)
-    assert b"made by nobody" not in again.getvalue()
+    assert b"made by a test" not in again.getvalue()
 
 
-def test_what_is_out_of_range_is_a_value_error() -> None:
+def test_arguments_out_of_range_raise_value_errors() -> None:
     image = draw("a lake", size=(8, 8))
     with pytest.raises(ValueError, match="pixels a side"):
         draw("a lake", size=(0, 8))
     with pytest.raises(ValueError, match="drafts"):
         sharpen(image, 9)
     with pytest.raises(ValueError, match="WebP"):
-        encode(image, "WEBP", provenance="made by nobody")
+        encode(image, "WEBP", provenance="made by a test")
 
 
 def test_a_large_picture_is_drawn_in_reasonable_time() -> None:
@@ -113,29 +115,29 @@ def test_a_large_picture_is_drawn_in_reasonable_time() -> None:
 # ---- fixtures
 
 
-def test_made_again_the_fixtures_have_the_same_bytes(tmp_path: Path) -> None:
-    _simulate("--fixtures", str(tmp_path))
+STREAMS = sorted(json.loads((FOLDER / "expected.json").read_text()))
+
+
+def test_the_committed_fixtures_are_those_that_the_program_makes(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, FOLDER / "make.py", tmp_path], check=True)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    kept = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    kept = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.is_file() and path.suffix != ".py"}
     assert sorted(made) == sorted(kept)
     assert [name for name in made if made[name] != kept[name]] == []
 
 
 def test_every_fixture_is_listed() -> None:
-    streams = {path.name for path in FOLDER.iterdir()} - {"expected.json", "README.md"}
-    expected = json.loads((FOLDER / "expected.json").read_text())
     rows = (FOLDER / "README.md").read_text().splitlines()
-    assert set(expected) == streams
-    assert {row.split(" | ")[0].removeprefix("| ") for row in rows if row.startswith("| ")} - {"file"} == streams
+    assert {row.split(" | ")[0].removeprefix("| ") for row in rows if row.startswith("| ")} - {"file"} == set(STREAMS)
 
 
 def test_fixtures_stay_small() -> None:
-    sizes = [path.stat().st_size for path in FOLDER.iterdir()]
+    sizes = [(FOLDER / name).stat().st_size for name in STREAMS]
     assert max(sizes) < 60_000
     assert sum(sizes) < 1_000_000
 
 
-def test_the_spellings_of_base64_are_what_they_say() -> None:
+def test_the_spellings_of_base64_differ_as_described() -> None:
     body = (FOLDER / "base64-spellings.sse").read_text()
     events = [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: ")]
     first, second, third = (event["partial_image_b64"] for event in events if "partial_image_b64" in event)
@@ -149,9 +151,9 @@ def test_the_spellings_of_base64_are_what_they_say() -> None:
 # ---- events
 
 
-def test_numbers_stand_where_they_stood_or_behind_the_type() -> None:
-    events: list[scripts.Event] = [{"type": "a", "x": 1}, {"type": "b", "x": 1, "sequence_number": 9}]
-    made = scripts.numbered(events, start=3)
+def test_a_number_keeps_its_place_or_comes_after_the_type() -> None:
+    events: list[messages.Event] = [{"type": "a", "x": 1}, {"type": "b", "x": 1, "sequence_number": 9}]
+    made = messages.numbered(events, start=3)
     assert [list(event) for event in made] == [
         ["type", "sequence_number", "x"],
         ["type", "x", "sequence_number"],
@@ -160,9 +162,9 @@ def test_numbers_stand_where_they_stood_or_behind_the_type() -> None:
 
 
 def test_sse_is_framed_as_asked() -> None:
-    events: list[scripts.Event] = [{"type": "a"}]
-    assert scripts.sse(events) == b'event: a\ndata: {"type":"a"}\n\n'
-    assert scripts.sse(events, event_lines=False, newline="\r\n", comment="hi", done=True) == (
+    events: list[messages.Event] = [{"type": "a"}]
+    assert messages.sse(events) == b'event: a\ndata: {"type":"a"}\n\n'
+    assert messages.sse(events, event_lines=False, newline="\r\n", comment="hi", done=True) == (
         b': hi\r\n\r\ndata: {"type":"a"}\r\n\r\ndata: [DONE]\r\n\r\n'
     )
 
@@ -175,7 +177,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _key_orders(value: Any, name: str) -> Iterator[tuple[str, list[str]]]:
-    """The keys of each object in `value`, under a name that tells where it stood."""
+    """Yield the keys of each object in `value`, with a name for its place."""
     if isinstance(value, dict):
         name = f"{name}.{value.get('type', '')}"
         yield name, list(value)
@@ -233,7 +235,7 @@ def _recorded(name: str) -> list[dict[str, Any]]:
 
 
 def _shape(value: Any) -> Any:
-    """`value` with its keys in order and the kinds of its values, but without the values: 1 and 1.0 are one kind."""
+    """Return the keys of `value` in order, with the types of their values; 1 and 1.0 have the same type."""
     if isinstance(value, dict):
         return [(key, _shape(inner)) for key, inner in value.items()]
     if isinstance(value, list):
@@ -242,7 +244,7 @@ def _shape(value: Any) -> Any:
 
 
 def _told(events: list[dict[str, Any]]) -> list[tuple[str, Any]]:
-    """Type and shape of each event, those that come several times in a row but once."""
+    """Return the type and shape of each event; repeated types count once."""
     told = [(event["type"], _shape(event)) for event in events]
     return [one for one, before in zip(told, [None, *told], strict=False) if before is None or one[0] != before[0]]
 
@@ -258,13 +260,13 @@ def test_a_dialect_has_the_shape_of_its_recording(dialect: str, recording: str) 
     wire = _recorded(recording)
     if dialect == "copilot":
         made = [event for event in made if _is_recorded(event)]
-    made, wire = (scripts.dropping(events, *NOT_COMPARED.get(dialect, ())) for events in (made, wire))
+    made, wire = (messages.dropping(events, *NOT_COMPARED.get(dialect, ())) for events in (made, wire))
     assert [name for name, _ in _told(made)] == [name for name, _ in _told(wire)]
     for (name, ours), (_, theirs) in zip(_told(made), _told(wire), strict=True):
         assert ours == theirs, name
 
 
-def test_a_response_in_the_background_is_told_as_recorded() -> None:
+def test_a_response_in_the_background_has_the_shape_of_its_recording() -> None:
     wire = _told(_recorded("aux/openai-background-failed.sse"))
     order = replace(SMALL, is_background=True, faults=("error-nested", "response-failed"))
     made = _told([dict(event) for event in play(order).events])
@@ -325,11 +327,11 @@ def test_each_dialect_is_described() -> None:
     assert {"azure", "xai", "openrouter", "codex", "copilot"} < set(DIALECTS)
     for name, row in DIALECTS.items():
         assert row.name == name
-        assert row.says
+        assert row.description
         assert play(replace(SMALL, dialect=name)).status == 200
 
 
-def test_what_is_particular_in_a_dialect_is_on_the_wire() -> None:
+def test_the_differences_of_a_dialect_are_on_the_wire() -> None:
     def told(dialect: str, **changed: Any) -> tuple[list[dict[str, Any]], str]:
         made = play(replace(SMALL, dialect=dialect, **changed))
         return [dict(event) for event in made.events], b"".join(made.body).decode()
@@ -365,7 +367,7 @@ def test_an_order_is_answered_the_same_each_time(api: Any, is_streamed: bool) ->
 
 @pytest.mark.parametrize("api", ["responses", "images", "edits", "router-images"])
 @pytest.mark.parametrize("partials", range(4))
-def test_partials_come_as_asked_and_one_more_where_it_is_the_result(api: Any, partials: int) -> None:
+def test_partials_come_as_asked_and_one_more_if_it_is_the_result(api: Any, partials: int) -> None:
     order = replace(SMALL, api=api, partials=partials, dialect="openai-2025")
     got = [event for event in play(order).events if event["type"].endswith(".partial_image")]
     assert len(got) == partials + (api == "responses")
@@ -415,6 +417,81 @@ def test_several_items_are_several_pictures() -> None:
     assert [image["index"] for image in images] == [0, 1]
 
 
+def test_turns_are_responses_one_after_the_other() -> None:
+    order = replace(SMALL, turns=3, dialect="openai-2025")
+    events = play(order).events
+    begun = [event for event in events if event["type"] == "response.created"]
+    assert [event["sequence_number"] for event in begun] == [0, 0, 0]
+    assert len({event["response"]["id"] for event in begun}) == 3
+    done = [
+        event["item"] for event in events if event["type"] == "response.output_item.done" and "result" in event["item"]
+    ]
+    assert [b64decode(item["result"]) for item in done] == [files.result for files in pictures_of(order)]
+    assert len({item["id"] for item in done}) == len({item["result"] for item in done}) == 3
+    assert play(replace(order, turns=1)).events == events[: len(events) // 3]
+
+
+def test_lanes_come_side_by_side_and_are_marked() -> None:
+    order = replace(SMALL, lanes=2, turns=2)
+    events = play(order).events
+    assert [event["stream_id"] for event in events[:4]] == ["lane-1", "lane-2", "lane-1", "lane-2"]
+    lanes = [[event for event in events if event["stream_id"] == f"lane-{n}"] for n in (1, 2)]
+    for lane in lanes:
+        numbers = [event["sequence_number"] for event in lane]
+        assert numbers == [*range(len(lane) // 2)] * 2
+    results = {
+        item["result"] for event in events for item in event.get("response", {}).get("output", ()) if "result" in item
+    }
+    assert {b64decode(result) for result in results} == {files.result for files in pictures_of(order)}
+    assert len(results) == 4
+
+
+def test_the_events_of_one_of_several_responses_can_be_resumed() -> None:
+    made = play(replace(SMALL, turns=2, lanes=2))
+    for name in response_ids(made.events):
+        rest = resumed(made, 3, name)
+        assert rest.events[-1]["response"]["id"] == name
+        assert [event["sequence_number"] for event in rest.events] == list(range(4, 4 + len(rest.events)))
+        assert len({event["stream_id"] for event in rest.events}) == 1
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP"])
+@pytest.mark.parametrize("api", ["responses", "images", "edits", "router-images", "chat"])
+def test_an_animation_has_its_frames(api: Any, form: Format) -> None:
+    order = replace(SMALL, api=api, format=form, frames=3)
+    (files,) = pictures_of(order)
+    image = Image.open(io.BytesIO(files.result))
+    assert (image.format, image.size, getattr(image, "n_frames", 1)) == (form, (24, 16), 3)
+    assert base64_text(files.result) in b"".join(play(order).body).decode()
+    frames = []
+    for at in range(3):
+        image.seek(at)
+        frames.append(image.convert("RGB").tobytes())
+    assert len(set(frames)) == 3
+
+
+def test_a_gif_has_nine_frames_by_default_and_no_partials() -> None:
+    (files,) = pictures_of(replace(SMALL, format="GIF", partials=2))
+    assert getattr(Image.open(io.BytesIO(files.result)), "n_frames", 1) == 9
+    assert files.partials == ()
+
+
+def test_a_still_gif_shows_the_picture() -> None:
+    image = draw("a lake", size=(97, 64))
+    read = _decoded(encode(image, "GIF"))
+    assert (read.format, read.size, getattr(read, "n_frames", 1)) == ("GIF", image.size, 1)
+    assert _distance(read.convert("RGB"), image) < 30
+    with pytest.raises(ValueError, match="no animation"):
+        encode_animation([image], "PNG")
+
+
+@pytest.mark.parametrize("api", ["responses", "images"])
+def test_an_svg_comes_in_a_response_and_in_a_whole_answer(api: Any) -> None:
+    body = b"".join(play(replace(SMALL, api=api, format="SVG", is_streamed=api == "responses")).body).decode()
+    assert base64_text(draw_svg(SMALL.prompt, size=(24, 16)).encode()) in body
+    assert '"output_format":"svg"' in body
+
+
 def test_an_svg_comes_as_chunks_of_text_and_then_whole() -> None:
     events = play(replace(SMALL, api="router-images", format="SVG")).events
     text = "".join(event["text"] for event in events if event["type"] == "image_generation.text_chunk")
@@ -429,7 +506,7 @@ def test_an_svg_comes_as_chunks_of_text_and_then_whole() -> None:
         ({"api": "telex"}, "there is no API 'telex'; there are responses, images"),
         ({"dialect": "klingon"}, "there is no dialect 'klingon'; there are openai, openai-2025"),
         ({"format": "TIFF"}, "there is no format 'TIFF' here; there are PNG, JPEG, WEBP"),
-        ({"format": "SVG"}, "there is no format 'SVG' here"),
+        ({"format": "SVG", "api": "chat"}, "there is no format 'SVG' here"),
         ({"size": (0, 9)}, "at least one pixel a side, not 0x9"),
         ({"size": (3840, 2161)}, "at most 3840x2160 pixels, not 3840x2161"),
         ({"size": (20_000, 1)}, "at most 16383 pixels a side"),
@@ -437,6 +514,13 @@ def test_an_svg_comes_as_chunks_of_text_and_then_whole() -> None:
         ({"items": 0}, "1 to 10 items, not 0"),
         ({"picture": b"this is no picture"}, "the picture cannot be read"),
         ({"picture": b""}, "the picture cannot be read"),
+        ({"format": "SVG", "api": "images"}, "the Images API does not stream an SVG"),
+        ({"frames": 31, "format": "GIF"}, "an animation has 1 to 30 frames, not 31"),
+        ({"frames": 2}, "only GIF and WEBP have several frames, not PNG"),
+        ({"turns": 9}, "there are 1 to 8 turns, not 9"),
+        ({"lanes": 0}, "there are 1 to 16 lanes, not 0"),
+        ({"lanes": 2, "api": "chat"}, "turns and lanes belong to the Responses API"),
+        ({"turns": 2, "is_streamed": False}, "a whole answer holds one response"),
         ({"faults": ("earthquake",)}, "there is no fault 'earthquake'; there are fewer-partials"),
         ({"faults": ("hangs",)}, "did you mean hang?"),
         ({"faults": ("hang=3",)}, "the fault hang takes no value"),
@@ -445,14 +529,14 @@ def test_an_svg_comes_as_chunks_of_text_and_then_whole() -> None:
         ({"faults": ("fewer-partials=4",)}, "needs a whole number from 1 to 3: fewer-partials=N"),
     ],
 )
-def test_an_order_that_cannot_be_is_told_in_one_line(changed: dict[str, Any], sentence: str) -> None:
+def test_an_impossible_order_raises_an_error_of_one_line(changed: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError) as caught:
         play(replace(SMALL, **changed))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_what_the_answer_is_stands_in_its_headers() -> None:
+def test_the_content_type_names_the_kind_of_answer() -> None:
     assert play(SMALL).headers["content-type"] == "text/event-stream; charset=utf-8"
     assert play(replace(SMALL, is_streamed=False)).headers["content-type"] == "application/json"
 
@@ -495,7 +579,7 @@ def test_recorded_events_become_server_sent_and_a_whole_answer_stays_whole() -> 
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"[]", b"[1]", b"\xff\xfe", b"data: 1\n\n"])
-def test_what_is_no_recording_is_told_in_one_line(data: bytes) -> None:
+def test_a_file_without_events_cannot_be_replayed(data: bytes) -> None:
     with pytest.raises(UsageError, match="no event in it"):
         replay(data)
 
@@ -570,7 +654,7 @@ def test_the_command_shows_a_picture_in_its_own_size(tmp_path: Path) -> None:
         (["--serve", "8000", "-o", "x"], "--serve makes its own streams"),
     ],
 )
-def test_the_command_tells_bad_input_in_one_line(arguments: list[str], sentence: str) -> None:
+def test_the_command_reports_bad_input_in_one_line(arguments: list[str], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         _simulate(*arguments)
 
@@ -579,7 +663,7 @@ def test_the_command_tells_bad_input_in_one_line(arguments: list[str], sentence:
     "argument",
     ["--size=big", "--delay-s=-1", "--jitter-s=nan", "--chunk-bytes=0", "--serve=eighty", "--serve=99999"],
 )
-def test_the_command_refuses_what_is_out_of_range(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_refuses_values_out_of_range(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         _simulate(argument)
     assert caught.value.code == 2

@@ -1,8 +1,8 @@
 """Kill `imgassemble save` at random moments: `PYTHONPATH=tests python -m soak.kill 300`.
 
-No half-written picture or JSON may ever stand under its final name, and whoever goes on in the folder with `--resume`
-ends with the files of a run that nobody killed. A run is killed behind a random byte of its stream, while it still
-works through what the pipe holds: so the moment is any, and nobody sleeps.
+No half-written picture or JSON may have its final name, and a run with `--resume` must end with the files of a run that
+was not killed. The process is killed after a random byte of its stream, while it still works through the bytes in the
+pipe. So the moment is random, and the test does not sleep.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from typing import Any
 import samples
 from samples import png_chunk
 
-from imgassemble import Assembler, DirectorySink, assemble
-from imgassemble.storage.directory import folder_name
-from imgassemble.storage.saved import saved_events
+from imgassemble import DirectorySink, assemble
+from imgassemble.storage.earlier_run import EarlierRun
+from imgassemble.storage.item_folder import folder_name
+from imgassemble.storage.saved import read_items
 
 ITEMS, PARTIALS = 4, 40
-_PADDING_BYTES = 6_000  # a picture that takes more than one write of a page
+_PADDING_BYTES = 6_000  # a picture that takes more than one page
 
 
 @dataclass(slots=True, kw_only=True)
 class Figures:
-    """What was seen in all runs together. `halves`: what should never be, half a file or half a folder."""
+    """The sums over all runs. `halves`: incomplete files and folders, of which there must be none."""
 
     runs: int = 0
     killed: int = 0
@@ -42,7 +43,7 @@ class Figures:
 
 
 def picture(item: int, index: int) -> bytes:
-    """A picture of its own for each place, some kilobytes long."""
+    """Return a picture for one place: a different one for each, of some kilobytes."""
     small = samples.png(colour=(item, index, 7))
     noise = Random(item * 1_000 + index).randbytes(_PADDING_BYTES)
     return small[:-12] + png_chunk(b"teSt", noise) + small[-12:]
@@ -54,7 +55,7 @@ def stream() -> bytes:
 
 
 def kill_often(times: int, *, seed: int = 0) -> Figures:
-    """Run and kill that many times; what was seen."""
+    """Run and kill the command so many times; return the sums."""
     figures, chance, body = Figures(), Random(seed), stream()
     with tempfile.TemporaryDirectory() as folder:
         _go_on(body, Path(folder))
@@ -68,20 +69,19 @@ def kill_often(times: int, *, seed: int = 0) -> Figures:
             _go_on(body, out)
             found = _files(out)
             unlike = [name for name in sorted(found | whole) if found.get(name) != whole.get(name)]
-            figures.halves += [f"{name}: after --resume unlike that of a run that was not killed" for name in unlike]
+            figures.halves += [
+                f"{name}: after --resume not equal to that of a run that was not killed" for name in unlike
+            ]
     return figures
 
 
 def _go_on(body: bytes, out: Path) -> None:
-    """`imgassemble save - -o OUT --resume`, in this process: it does the same, and starts a hundred times as fast."""
-    assembler = Assembler()
-    for event in saved_events(out, is_to_go_on=True):
-        assembler.feed(event)
-    assemble([body], sinks=[DirectorySink(out, resume=True)], assembler=assembler)
+    """Do the same as `imgassemble save - -o OUT --resume` in this process, which starts a hundred times as fast."""
+    assemble([body], sinks=[DirectorySink(out, existing="continue")])
 
 
 def _files(out: Path) -> dict[str, Any]:
-    """Every file below `out`, temporary ones too; of an item.json all but the times at which frames came."""
+    """Return every file below `out`, with the temporary ones; item.json without the arrival times."""
     found = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     return {name: _without_times(json.loads(data)) if name.endswith(".json") else data for name, data in found.items()}
 
@@ -93,7 +93,7 @@ def _without_times(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _killed(body: bytes, at: int, out: Path) -> bool:
-    """Save `body` up to a place, and kill: whether the process was still there to be killed."""
+    """Save `body` up to a byte, and kill the process. Return whether it was still running."""
     command = [sys.executable, "-m", "imgassemble", "save", "-", "-o", str(out)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
         assert run.stdin is not None
@@ -116,8 +116,8 @@ def _look(out: Path, figures: Figures) -> None:
                 figures.temporary += 1
             elif not _is_whole(path, item):
                 figures.halves.append(f"{path.relative_to(out)}: {path.stat().st_size} bytes")
-    # And what stands can be gone on with.
-    result = assemble(saved_events(out, is_to_go_on=True))
+    # And the files can be continued.
+    result = assemble(EarlierRun(read_items(out), drops_partials=False).events())
     assert not result.anomalies
     assert not [anomaly for each in result.items.values() for anomaly in each.anomalies]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from imgassemble import Outcome, Result, assemble
 from imgassemble.simulator.answers import Order, play
-from imgassemble.simulator.server import Running, running_server
+from imgassemble.simulator.server import RunningServer, running_server
 
 AT_A_TIME = 50
 CHUNK_BYTES = 4_096
@@ -68,7 +68,7 @@ def load(seconds: float) -> Figures:
     return figures
 
 
-def _run(server: Running, expected: list[tuple[str, int]], until: float, figures: Figures) -> None:
+def _run(server: RunningServer, expected: list[tuple[str, int]], until: float, figures: Figures) -> None:
     while time.monotonic() < until:
         try:
             result = assemble(_chunks(server, figures))
@@ -82,7 +82,7 @@ def _run(server: Running, expected: list[tuple[str, int]], until: float, figures
                 figures.lost.append(lost)
 
 
-def _chunks(server: Running, figures: Figures) -> Iterator[bytes]:
+def _chunks(server: RunningServer, figures: Figures) -> Iterator[bytes]:
     """The body of one answer as it comes."""
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
     try:

@@ -1,4 +1,4 @@
-"""The soak scripts in their short form: twenty kills, some seconds of load, and storage that fails."""
+"""Short forms of the soak scripts: twenty kills, some seconds of load, and storage that fails."""
 
 from __future__ import annotations
 
@@ -32,4 +32,4 @@ def test_fifty_streams_at_a_time_lose_nothing() -> None:
     figures = load(3)
     assert figures.lost == []
     assert figures.streams >= AT_A_TIME
-    assert figures.growth < 0.5  # so short a time has little that is flat; .ci/soak has ten minutes
+    assert figures.growth < 0.5  # the time is short; .ci/soak takes ten minutes

@@ -1,4 +1,4 @@
-"""Sinks: every frame in its file, byte for byte, in a folder that no id leads out of and no two ids share."""
+"""A DirectorySink writes each frame byte for byte, in a folder that no id escapes and that no two ids share."""
 
 from __future__ import annotations
 
@@ -22,15 +22,26 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgassemble import Assembler, DirectorySink, FrameAdded, Limits, Sink, SinkError, UsageError, assemble
-from imgassemble.storage.directory import folder_name
+from imgassemble import (
+    Anomaly,
+    Assembler,
+    DirectorySink,
+    FrameAdded,
+    FrameDecodeError,
+    Limits,
+    Sink,
+    SinkError,
+    UsageError,
+    assemble,
+)
+from imgassemble.storage.item_folder import folder_name
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FINAL = samples.png(5, 4)
 
 
 class Clock:
-    """Each look at it is a second later."""
+    """A clock that is one second later at each call."""
 
     def __init__(self) -> None:
         self._looks = -1
@@ -47,7 +58,7 @@ def _saved(folder: Path, events: list[samples.Wire], **options: Any) -> Director
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    """Whatever stands under `folder`, but for item.json."""
+    """Return the contents of the files under `folder`, without item.json."""
     found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if not path.is_dir()}
     return {name: path.read_bytes() for name, path in found.items() if path.name != "item.json"}
 
@@ -58,7 +69,7 @@ def _facts(folder: Path, item: str = "ig_1") -> dict[str, Any]:
 
 
 def _listed(facts: dict[str, Any]) -> set[str]:
-    """The files that item.json names."""
+    """Return the names of the files that item.json describes."""
     return {frame["file"] for frame in [*facts["partials"], facts["final"]] if frame}
 
 
@@ -124,7 +135,7 @@ def test_no_two_indices_share_a_file(indices: list[float], tmp_path_factory: pyt
     shutil.rmtree(folder)
 
 
-def test_a_frame_stands_before_the_next_event_is_asked_for(tmp_path: Path) -> None:
+def test_a_frame_is_on_disk_before_the_next_event_is_read(tmp_path: Path) -> None:
     def stream() -> Iterator[samples.Wire]:
         for at, event in enumerate(_whole()):
             yield event
@@ -169,7 +180,7 @@ def test_another_picture_for_the_same_index_replaces_the_first(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("first", "second"), [(100.5, 100), (100, 100.5), (1.5, 1), (200.25, 200)])
-def test_a_partial_removes_no_other_whose_index_begins_alike(first: float, second: float, tmp_path: Path) -> None:
+def test_a_partial_removes_no_other_one_with_a_similar_index(first: float, second: float, tmp_path: Path) -> None:
     _saved(tmp_path, [samples.partial(index=first), samples.partial(index=second)])
     assert len(_files(tmp_path)) == 2
 
@@ -177,7 +188,7 @@ def test_a_partial_removes_no_other_whose_index_begins_alike(first: float, secon
 # ---- finals
 
 
-def test_a_provisional_final_is_no_file_but_named_in_the_facts(tmp_path: Path) -> None:
+def test_a_provisional_final_is_named_in_item_json_and_has_no_file(tmp_path: Path) -> None:
     _saved(tmp_path, [samples.partial(index=0), samples.partial(index=1), samples.call("completed")])
     assert sorted(_files(tmp_path)) == ["ig_1/partial-000.png", "ig_1/partial-001.png"]
     facts = _facts(tmp_path)
@@ -186,7 +197,7 @@ def test_a_provisional_final_is_no_file_but_named_in_the_facts(tmp_path: Path) -
     assert facts["final"]["file"] == "partial-001.png"
 
 
-def test_without_a_final_none_is_named(tmp_path: Path) -> None:
+def test_item_json_of_an_item_without_a_final_names_none(tmp_path: Path) -> None:
     _saved(tmp_path, [samples.partial(index=0)])
     facts = _facts(tmp_path)
     assert (facts["state"], facts["final"], facts["is_provisional"]) == ("incomplete", None, False)
@@ -217,7 +228,7 @@ def test_a_final_that_is_replaced_leaves_no_file_of_another_suffix(tmp_path: Pat
     assert all(path.is_file() for path in sink.paths)
 
 
-def test_a_withdrawn_final_that_somebody_removed_is_no_trouble(tmp_path: Path) -> None:
+def test_a_withdrawn_final_may_be_missing_on_disk(tmp_path: Path) -> None:
     assembler, sink = Assembler(), DirectorySink(tmp_path)
     sink.open(assembler)
     assembler.subscribe(sink)
@@ -243,7 +254,7 @@ def test_keep_latest_leaves_one_partial_and_the_final(tmp_path: Path) -> None:
     assert sorted(_files(other)) == ["ig_1/final.png", "ig_1/partial-002.png"]
 
 
-def test_keep_latest_never_holds_less_than_one_partial(tmp_path: Path) -> None:
+def test_keep_latest_has_one_partial_on_disk_at_any_time(tmp_path: Path) -> None:
     sink = DirectorySink(tmp_path, keep="latest")
     seen: list[int] = []
 
@@ -260,15 +271,85 @@ def test_keep_latest_never_holds_less_than_one_partial(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", ["none", None, "ALL", 3])
-def test_a_keep_that_does_not_exist_is_a_usage_error(keep: Any, tmp_path: Path) -> None:
+def test_an_unknown_keep_is_a_usage_error(keep: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="keep"):
         DirectorySink(tmp_path, keep=keep)
+
+
+def test_keep_final_leaves_results_only(tmp_path: Path) -> None:
+    _saved(tmp_path, _whole(), keep="final")
+    assert _files(tmp_path) == {"ig_1/final.png": FINAL}
+    assert _listed(_facts(tmp_path)) == {"final.png"}
+    _saved(tmp_path / "draft", [samples.partial(index=0), samples.call("completed")], keep="final")
+    facts = _facts(tmp_path / "draft")
+    assert (facts["state"], facts["is_provisional"], facts["final"]) == ("completed", True, None)
+
+
+# ---- refused pictures
+
+
+def _refused(*pictures: bytes) -> Iterator[Anomaly]:
+    for picture in pictures:
+        error = FrameDecodeError("the picture is cut short", item_id="ig_1", index=1)
+        error.data = picture  # type: ignore[attr-defined, unused-ignore]
+        yield Anomaly("ig_1", "bad_picture", str(error), error)
+
+
+def _save_refused(folder: Path, *pictures: bytes, limits: Limits | None = None, **options: Any) -> DirectorySink:
+    sink, assembler = DirectorySink(folder, clock=Clock(), **options), Assembler(limits=limits)
+    assembler.feed(samples.partial(index=0))
+    sink.open(assembler)
+    for anomaly in _refused(*pictures):
+        sink(anomaly)
+    sink.close()
+    return sink
+
+
+def test_a_refused_picture_is_kept_under_a_name_of_its_own(tmp_path: Path) -> None:
+    sink = _save_refused(tmp_path, FINAL[:50], b"<html>", samples.picture("JPEG")[:40])
+    assert _files(tmp_path) == {
+        "ig_1/partial-000.png": samples.shade(0),
+        "ig_1/rejected-000.png": FINAL[:50],
+        "ig_1/rejected-001.bin": b"<html>",
+        "ig_1/rejected-002.jpg": samples.picture("JPEG")[:40],
+    }
+    assert tmp_path / "ig_1" / "rejected-001.bin" in sink.paths
+    assert _facts(tmp_path)["rejected"][1] == {
+        "file": "rejected-001.bin", "bytes": 6, "sha256": sha256(b"<html>").hexdigest()
+    }  # fmt: skip
+
+
+def test_a_refused_picture_is_kept_once_even_by_a_run_that_continues(tmp_path: Path) -> None:
+    _save_refused(tmp_path, b"<html>", b"<html>")
+    _save_refused(tmp_path, b"<html>", b"<xml>", existing="continue")
+    assert [name for name in sorted(_files(tmp_path)) if "rejected" in name] == [
+        "ig_1/rejected-000.bin",
+        "ig_1/rejected-001.bin",
+    ]
+
+
+def test_only_so_many_refused_pictures_of_an_item_are_kept(tmp_path: Path) -> None:
+    _save_refused(tmp_path, *(b"%d" % at for at in range(40)))
+    assert len([name for name in _files(tmp_path) if "rejected" in name]) == 32
+
+
+def test_refused_pictures_count_in_the_limit_of_all_bytes(tmp_path: Path) -> None:
+    _save_refused(tmp_path, b"a" * 600, b"b" * 600, b"c" * 300, limits=Limits(max_total_bytes=1_000))
+    sizes = [len(data) for name, data in sorted(_files(tmp_path).items()) if "rejected" in name]
+    assert sizes == [600, 300]
+
+
+def test_refused_pictures_are_left_out_on_request_and_replaced_with_the_other_files(tmp_path: Path) -> None:
+    _save_refused(tmp_path, b"<html>")
+    _save_refused(tmp_path, b"<html>", existing="replace", keep_rejected=False)
+    assert list(_files(tmp_path)) == ["ig_1/partial-000.png"]
+    assert "rejected" not in _facts(tmp_path)
 
 
 # ---- item.json
 
 
-def test_item_json_holds_what_is_known_of_each_frame_and_when_it_came(tmp_path: Path) -> None:
+def test_item_json_describes_each_frame_and_the_time_of_its_arrival(tmp_path: Path) -> None:
     _saved(tmp_path, _whole())
     facts = _facts(tmp_path)
 
@@ -295,7 +376,7 @@ def test_item_json_holds_what_is_known_of_each_frame_and_when_it_came(tmp_path: 
     )
 
 
-def test_item_json_is_the_items_own_facts_with_files_and_times(tmp_path: Path) -> None:
+def test_item_json_is_the_item_as_a_dict_with_files_and_times(tmp_path: Path) -> None:
     assembler = Assembler()
     done = samples.done(content=FINAL, seq=6, revised_prompt="an otter")
     assemble([_whole()[1], done], sinks=[DirectorySink(tmp_path)], assembler=assembler)
@@ -306,7 +387,7 @@ def test_item_json_is_the_items_own_facts_with_files_and_times(tmp_path: Path) -
     assert facts["revised_prompt"] == "an otter"
 
 
-def test_item_json_tells_of_anomalies(tmp_path: Path) -> None:
+def test_item_json_lists_anomalies(tmp_path: Path) -> None:
     _saved(
         tmp_path,
         [samples.partial(index=0), samples.partial(index=1, content="!"), samples.done(content=FINAL, size="9x9")],
@@ -315,7 +396,7 @@ def test_item_json_tells_of_anomalies(tmp_path: Path) -> None:
     assert codes == ["bad_base64", "false_claim"]
 
 
-def test_item_json_tells_of_an_item_without_any_frame(tmp_path: Path) -> None:
+def test_an_item_without_frames_has_an_item_json(tmp_path: Path) -> None:
     _saved(tmp_path, [samples.added("ig_1"), samples.call("generating")])
     assert (tmp_path / "ig_1" / "item.json").is_file()
     assert _facts(tmp_path)["state"] == "incomplete"
@@ -330,7 +411,7 @@ def test_item_json_holds_no_base64(tmp_path: Path) -> None:
     assert "ABCDABCD" not in text
 
 
-def test_item_json_is_json_whatever_the_service_said(tmp_path: Path) -> None:
+def test_item_json_is_valid_json_for_odd_text_and_numbers(tmp_path: Path) -> None:
     odd = "\ud800 \u2028 é \0"
     _saved(tmp_path, [samples.done("ig_1", FINAL, revised_prompt=odd, usage={"a": float("nan"), "b": 10**300})])
     text = (tmp_path / "ig_1" / "item.json").read_bytes().decode("utf-8")
@@ -339,7 +420,7 @@ def test_item_json_is_json_whatever_the_service_said(tmp_path: Path) -> None:
 
 @settings(max_examples=40)
 @given(indices=st.lists(st.integers(0, 5), max_size=8), ends=st.sampled_from(["none", "done", "completed", "failed"]))
-def test_item_json_names_exactly_the_files_that_stand(
+def test_item_json_names_exactly_the_files_on_disk(
     indices: list[int], ends: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("stand")
@@ -361,10 +442,10 @@ def test_item_json_names_exactly_the_files_that_stand(
     shutil.rmtree(folder)
 
 
-# ---- what stands there already
+# ---- files of an earlier run
 
 
-def test_what_another_run_wrote_is_in_the_way(tmp_path: Path) -> None:
+def test_files_of_another_run_are_in_the_way(tmp_path: Path) -> None:
     _saved(tmp_path, _whole())
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(SinkError, match="is in the way") as caught:
@@ -373,28 +454,29 @@ def test_what_another_run_wrote_is_in_the_way(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_overwrite_replaces_what_another_run_wrote_and_leaves_nothing_of_it(tmp_path: Path) -> None:
+def test_replace_removes_all_files_of_another_run(tmp_path: Path) -> None:
     _saved(tmp_path, _whole())
-    _saved(tmp_path, [samples.partial(index=1, content=samples.picture("JPEG"))], overwrite=True)
+    _saved(tmp_path, [samples.partial(index=1, content=samples.picture("JPEG"))], existing="replace")
     assert _files(tmp_path) == {"ig_1/partial-001.jpg": samples.picture("JPEG")}
 
 
-def test_overwrite_leaves_nothing_of_a_drawing_either(tmp_path: Path) -> None:
+def test_replace_removes_files_of_every_format(tmp_path: Path) -> None:
     assembler = Assembler(limits=Limits(formats=("PNG", "SVG")))
     drawing = b'<svg width="4" height="3"><rect/></svg>'
     assemble([samples.done(content=drawing)], sinks=[DirectorySink(tmp_path)], assembler=assembler)
     assert _files(tmp_path) == {"ig_1/final.svg": drawing}
-    _saved(tmp_path, [samples.partial(index=0)], overwrite=True)
+    (tmp_path / "ig_1" / "partial-000.avif").write_bytes(b"of another version")
+    _saved(tmp_path, [samples.partial(index=0)], existing="replace")
     assert list(_files(tmp_path)) == ["ig_1/partial-000.png"]
 
 
-def test_overwrite_leaves_what_is_not_ours(tmp_path: Path) -> None:
+def test_replace_leaves_files_of_the_user(tmp_path: Path) -> None:
     _saved(tmp_path, _whole())
     (tmp_path / "ig_1" / "notes.txt").write_bytes(b"mine")
     (tmp_path / "ig_1" / "final.psd").write_bytes(b"mine")
     (tmp_path / "ig_0").mkdir()
     (tmp_path / "ig_0" / "final.png").write_bytes(b"other")
-    _saved(tmp_path, [samples.partial(index=0)], overwrite=True)
+    _saved(tmp_path, [samples.partial(index=0)], existing="replace")
     assert _files(tmp_path) == {
         "ig_0/final.png": b"other",
         "ig_1/final.psd": b"mine",
@@ -403,18 +485,18 @@ def test_overwrite_leaves_what_is_not_ours(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_file_in_the_place_of_an_items_folder_stays(overwrite: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("existing", ["refuse", "replace"])
+def test_a_file_at_the_path_of_an_item_folder_stays(existing: Any, tmp_path: Path) -> None:
     (tmp_path / "ig_1").write_bytes(b"mine")
     with pytest.raises(SinkError, match="is in the way") as caught:
-        _saved(tmp_path, _whole(), overwrite=overwrite)
+        _saved(tmp_path, _whole(), existing=existing)
     assert caught.value.path == str(tmp_path / "ig_1")
     assert (tmp_path / "ig_1").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("existing", ["refuse", "replace"])
 @pytest.mark.parametrize("leads_to", ["folder", "nowhere", "file"])
-def test_a_link_in_the_place_of_an_items_folder_leads_nowhere(overwrite: bool, leads_to: str, tmp_path: Path) -> None:
+def test_a_link_at_the_path_of_an_item_folder_is_not_followed(existing: Any, leads_to: str, tmp_path: Path) -> None:
     outside, out = tmp_path / "outside", tmp_path / "out"
     out.mkdir()
     if leads_to == "folder":
@@ -424,7 +506,7 @@ def test_a_link_in_the_place_of_an_items_folder_leads_nowhere(overwrite: bool, l
         outside.write_bytes(b"mine")
     (out / "ig_1").symlink_to(outside)
     with pytest.raises(SinkError) as caught:
-        _saved(out, _whole(), overwrite=overwrite)
+        _saved(out, _whole(), existing=existing)
     assert caught.value.path == str(out / "ig_1")
     assert os.path.lexists(out / "ig_1")
     if leads_to == "folder":
@@ -433,7 +515,7 @@ def test_a_link_in_the_place_of_an_items_folder_leads_nowhere(overwrite: bool, l
         assert not outside.exists() or outside.read_bytes() == b"mine"
 
 
-def test_a_folder_that_becomes_a_link_while_it_is_written_leads_nowhere(tmp_path: Path) -> None:
+def test_a_folder_that_becomes_a_link_during_the_run_is_not_followed(tmp_path: Path) -> None:
     out, outside = tmp_path / "out", tmp_path / "outside"
     outside.mkdir()
     assembler, sink = Assembler(), DirectorySink(out)
@@ -449,7 +531,7 @@ def test_a_folder_that_becomes_a_link_while_it_is_written_leads_nowhere(tmp_path
     assert list(outside.iterdir()) == []
 
 
-def test_a_link_in_the_place_of_a_frame_is_replaced_and_not_followed(tmp_path: Path) -> None:
+def test_a_link_at_the_path_of_a_frame_is_replaced_and_not_followed(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"mine")
     assembler, sink = Assembler(), DirectorySink(tmp_path / "out")
@@ -477,7 +559,7 @@ def test_the_folder_itself_may_be_a_link_that_the_user_made(tmp_path: Path) -> N
     assert (tmp_path / "real" / "ig_1" / "final.png").read_bytes() == FINAL
 
 
-def test_a_sink_used_for_a_second_stream_overwrites_nothing_of_the_first(tmp_path: Path) -> None:
+def test_a_sink_that_is_used_for_a_second_stream_keeps_the_files_of_the_first(tmp_path: Path) -> None:
     sink = DirectorySink(tmp_path)
     assemble([samples.image_partial(index=3), samples.image_completed(samples.png(1))], sinks=[sink])
     with pytest.raises(SinkError, match="is in the way"):
@@ -488,7 +570,7 @@ def test_a_sink_used_for_a_second_stream_overwrites_nothing_of_the_first(tmp_pat
 # ---- opened late, opened again
 
 
-def test_a_sink_opened_late_keeps_what_is_there(tmp_path: Path) -> None:
+def test_a_sink_that_is_opened_late_writes_the_frames_that_are_held(tmp_path: Path) -> None:
     assembler = Assembler()
     for event in _whole():
         assembler.feed(event)
@@ -498,7 +580,7 @@ def test_a_sink_opened_late_keeps_what_is_there(tmp_path: Path) -> None:
     _saved(tmp_path / "early", _whole())
     assert _files(tmp_path / "late") == _files(tmp_path / "early")
     late, early = _facts(tmp_path / "late"), _facts(tmp_path / "early")
-    for facts in (late, early):  # which of two events with the same picture brought it depends on when one looks
+    for facts in (late, early):  # the event that brought the picture depends on the time of opening
         del facts["final"]["sequence_number"], facts["final"]["event_type"]
     assert late == early
 
@@ -513,9 +595,7 @@ def test_a_sink_opened_late_keeps_what_is_there(tmp_path: Path) -> None:
         [samples.done(content=FINAL, seq=1), samples.snapshot("failed", [samples.member(status="failed")], seq=2)],
     ],
 )
-def test_a_sink_opened_after_the_end_writes_what_one_opened_before_wrote(
-    events: list[samples.Wire], tmp_path: Path
-) -> None:
+def test_a_sink_that_is_opened_after_the_end_writes_the_same_files(events: list[samples.Wire], tmp_path: Path) -> None:
     assembler, sink = Assembler(), DirectorySink(tmp_path / "late", clock=Clock())
     assemble(events, assembler=assembler)
     sink.open(assembler)
@@ -553,9 +633,9 @@ def test_a_final_that_is_withdrawn_while_the_sink_is_closed_is_removed(tmp_path:
     assert {path.name for path in sink.paths} == {"partial-000.png", "item.json"}
 
 
-def test_a_result_of_an_earlier_run_of_which_this_one_never_heard_stays(tmp_path: Path) -> None:
+def test_a_result_of_an_earlier_run_stays_if_this_run_never_received_it(tmp_path: Path) -> None:
     _saved(tmp_path, _whole())
-    sink, assembler = DirectorySink(tmp_path, resume=True), Assembler()
+    sink, assembler = DirectorySink(tmp_path, existing="continue"), Assembler()
     assembler.feed(samples.partial(index=0))
     assembler.feed(_REFUSED)
     for _ in range(2):
@@ -565,7 +645,7 @@ def test_a_result_of_an_earlier_run_of_which_this_one_never_heard_stays(tmp_path
     assert (_facts(tmp_path)["state"], _facts(tmp_path)["final"]) == ("failed", None)
 
 
-def test_a_sink_opened_again_keeps_the_times_of_the_frames_that_it_has(tmp_path: Path) -> None:
+def test_a_sink_that_is_opened_again_keeps_the_times_of_its_frames(tmp_path: Path) -> None:
     assembler, sink = Assembler(), DirectorySink(tmp_path, clock=Clock())
     for events in ([samples.partial(index=0), samples.done(content=FINAL)], [samples.partial(index=1)]):
         before = _times(tmp_path)
@@ -588,7 +668,7 @@ def _times(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("is_cut", [False, True])
-def test_item_json_is_not_written_anew_for_each_of_many_frames_and_is_complete_in_the_end(
+def test_item_json_is_not_rewritten_for_each_of_many_frames_and_is_complete_in_the_end(
     is_cut: bool, tmp_path: Path
 ) -> None:
     assembler, sink, versions = Assembler(), DirectorySink(tmp_path), set[bytes]()
@@ -621,7 +701,7 @@ def test_a_stream_without_images_leaves_an_empty_folder(tmp_path: Path) -> None:
     assert sink.paths == ()
 
 
-def test_folders_of_items_that_were_discarded_long_ago_are_forgotten_their_files_stay_and_so_does_the_error(
+def test_folders_of_items_that_were_discarded_long_ago_are_forgotten_and_their_files_and_errors_stay(
     tmp_path: Path,
 ) -> None:
     assembler, sink = Assembler(), DirectorySink(tmp_path)
@@ -670,7 +750,7 @@ def test_a_folder_name_is_safe_on_every_system(item_id: str) -> None:
 
 
 @given(_ID, _ID)
-def test_two_ids_have_two_folders_whatever_a_file_system_folds(one: str, other: str) -> None:
+def test_two_ids_have_two_folders_on_every_file_system(one: str, other: str) -> None:
     assert (folder_name(one) == folder_name(other)) == (one == other)
 
 
@@ -681,7 +761,7 @@ def test_the_hostile_ids_have_folders_of_their_own() -> None:
 
 
 @given(_ID)
-def test_nobody_can_take_the_folder_of_another_by_naming_it(item_id: str) -> None:
+def test_an_id_that_is_a_folder_name_has_another_folder(item_id: str) -> None:
     name = folder_name(item_id)
     assert name == item_id or folder_name(name) != name
 
@@ -691,12 +771,12 @@ def test_a_plain_id_is_its_own_folder(item_id: str) -> None:
     assert folder_name(item_id) == item_id
 
 
-def test_what_can_be_read_of_an_id_stays_readable() -> None:
+def test_the_readable_part_of_an_id_stays_readable() -> None:
     assert folder_name("../../Otter at Night").startswith("otter-at-night-")
     assert folder_name("").startswith("item-")
 
 
-def test_every_hostile_item_is_saved_apart_and_inside(tmp_path: Path) -> None:
+def test_every_hostile_item_is_saved_in_a_folder_of_its_own_inside_the_directory(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     ids = list(dict.fromkeys(_HOSTILE))
     pictures = {item_id: samples.png(1 + at) for at, item_id in enumerate(ids)}
@@ -721,7 +801,7 @@ def test_a_folder_that_cannot_be_made_is_a_sink_error_before_the_stream_is_read(
     assert (tmp_path / "out").read_bytes() == b"mine"
 
 
-def test_a_folder_that_is_removed_while_it_is_written_is_no_end(tmp_path: Path) -> None:
+def test_a_folder_that_is_removed_during_the_run_does_not_end_it(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assembler, sink = Assembler(), DirectorySink(out)
     sink.open(assembler)
@@ -746,7 +826,7 @@ def no_large_files() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_frame_that_does_not_fit_on_the_disk_disturbs_no_other(
+def test_a_frame_that_does_not_fit_on_the_disk_affects_no_other(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     large = samples.png() + bytes(20_000)
@@ -781,7 +861,7 @@ def test_a_frame_that_does_not_fit_on_the_disk_disturbs_no_other(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_where_a_replaced_final_cannot_be_written_the_facts_are_those_of_the_file_that_stands(tmp_path: Path) -> None:
+def test_item_json_describes_the_old_final_if_its_replacement_cannot_be_written(tmp_path: Path) -> None:
     assembler, sink = Assembler(), DirectorySink(tmp_path)
     sink.open(assembler)
     assembler.subscribe(sink)
@@ -796,7 +876,7 @@ def test_where_a_replaced_final_cannot_be_written_the_facts_are_those_of_the_fil
     assert final is None or sha256((tmp_path / "ig_1" / final["file"]).read_bytes()).hexdigest() == final["sha256"]
 
 
-def test_a_clock_that_fails_is_told_and_ends_nothing(tmp_path: Path) -> None:
+def test_a_clock_that_fails_is_reported_and_does_not_end_the_run(tmp_path: Path) -> None:
     def broken() -> datetime:
         raise OSError("no time")
 

@@ -1,4 +1,4 @@
-"""What a sink wrote is read back; and a run that goes on with it ends with the files of one that was never cut."""
+"""Saved items are read back as events, and a run that continues them ends with the files of a whole run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EVENTS = {name: list(open_events(BytesIO(b"".join(play(order).body)))) for name,
 
 
 def files_in(folder: Path) -> dict[str, Any]:
-    """Every file below `folder`; of the facts all but the times."""
+    """Return the contents of every file below `folder`; item.json without the times."""
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -47,7 +47,7 @@ def saved(events: Iterable[Any], folder: Path, **how: Any) -> None:
 
 
 def killed_after(events: list[Any], count: int, folder: Path) -> None:
-    """A run that was killed: its sink was never closed, and the stream never ended."""
+    """Save the first events as a run that was killed: its sink is not closed, and the stream does not end."""
     assembler, sink = Assembler(), DirectorySink(folder)
     sink.open(assembler)
     assembler.subscribe(sink)
@@ -55,15 +55,12 @@ def killed_after(events: list[Any], count: int, folder: Path) -> None:
         assembler.feed(event)
 
 
-def gone_on_with(events: Iterable[Any], folder: Path) -> None:
-    assembler = Assembler()
-    for event in saved_events(folder, is_to_go_on=True):
-        assembler.feed(event)
-    assemble(events, sinks=[DirectorySink(folder, resume=True)], assembler=assembler)
+def continued_with(events: Iterable[Any], folder: Path) -> None:
+    assemble(events, sinks=[DirectorySink(folder, existing="continue")])
 
 
 @pytest.mark.parametrize("name", ORDERS)
-def test_what_was_saved_is_read_back(name: str, tmp_path: Path) -> None:
+def test_saved_items_are_read_back(name: str, tmp_path: Path) -> None:
     saved(EVENTS[name], tmp_path)
     once, again = assemble(EVENTS[name]), assemble(list(saved_events(tmp_path)))
     assert list(again.items) == sorted(once.items)
@@ -75,53 +72,53 @@ def test_what_was_saved_is_read_back(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ORDERS)
-def test_a_run_that_was_killed_behind_any_event_is_gone_on_with_by_a_replay(name: str, tmp_path: Path) -> None:
+def test_a_replay_continues_a_run_that_was_killed_after_any_event(name: str, tmp_path: Path) -> None:
     saved(EVENTS[name], tmp_path / "whole")
     for count in range(len(EVENTS[name])):
         folder = tmp_path / str(count)
         killed_after(EVENTS[name], count, folder)
-        gone_on_with(EVENTS[name], folder)
+        continued_with(EVENTS[name], folder)
         assert files_in(folder) == files_in(tmp_path / "whole"), count
 
 
 @pytest.mark.parametrize("name", ["one item", "two items", "another final"])
-def test_or_by_what_was_still_to_come(name: str, tmp_path: Path) -> None:
+def test_the_rest_of_the_stream_continues_a_run_that_was_killed_after_any_event(name: str, tmp_path: Path) -> None:
     saved(EVENTS[name], tmp_path / "whole")
     for count in range(len(EVENTS[name])):
         folder = tmp_path / str(count)
         killed_after(EVENTS[name], count, folder)
-        gone_on_with(EVENTS[name][count:], folder)
+        continued_with(EVENTS[name][count:], folder)
         assert files_in(folder) == files_in(tmp_path / "whole"), count
 
 
-def test_temporary_files_of_the_run_that_was_killed_go(tmp_path: Path) -> None:
+def test_temporary_files_of_the_killed_run_are_removed(tmp_path: Path) -> None:
     killed_after(EVENTS["one item"], 8, tmp_path)
     (item,) = tmp_path.iterdir()
     (item / ".imgassemble-0123456789abcdef.tmp").write_bytes(b"half")
     (item / "mine.txt").write_text("kept")
-    gone_on_with(EVENTS["one item"], tmp_path)
+    continued_with(EVENTS["one item"], tmp_path)
     assert not list(tmp_path.rglob("*.tmp"))
     assert (item / "mine.txt").read_text() == "kept"
 
 
-def test_a_frame_that_was_changed_since_is_written_anew(tmp_path: Path) -> None:
+def test_a_frame_that_was_changed_on_disk_is_written_again(tmp_path: Path) -> None:
     saved(EVENTS["one item"], tmp_path)
     before = files_in(tmp_path)
     (final,) = tmp_path.glob("*/final.png")
-    final.write_bytes(b"somebody's")
-    assemble(EVENTS["one item"], sinks=[DirectorySink(tmp_path, resume=True)])
+    final.write_bytes(b"changed")
+    assemble(EVENTS["one item"], sinks=[DirectorySink(tmp_path, existing="continue")])
     assert files_in(tmp_path) == before
 
 
-def test_without_resume_what_stands_there_is_in_the_way(tmp_path: Path) -> None:
+def test_files_of_an_earlier_run_are_refused_by_default(tmp_path: Path) -> None:
     killed_after(EVENTS["one item"], 8, tmp_path)
     with pytest.raises(SinkError, match="is in the way"):
         saved(EVENTS["one item"], tmp_path)
 
 
-def test_overwrite_and_resume_exclude_each_other(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="choose one"):
-        DirectorySink(tmp_path, overwrite=True, resume=True)
+def test_an_unknown_treatment_of_existing_files_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'refuse', 'replace', 'continue'"):
+        DirectorySink(tmp_path, existing="keep")  # type: ignore[arg-type]
 
 
 UNNAMED = {
@@ -130,28 +127,26 @@ UNNAMED = {
 }
 
 
-def cut_and_gone_on_with(events: list[Any], count: int, rest: list[Any], folder: Path, keep: Any = "all") -> None:
-    """A run that is killed behind `count` events, and another that goes on with `rest`."""
+def killed_and_continued_with(events: list[Any], count: int, rest: list[Any], folder: Path, keep: Any = "all") -> None:
+    """Save `count` events as a run that was killed, and continue it with `rest`."""
     assembler, sink = Assembler(keep=keep), DirectorySink(folder, keep=keep)
     sink.open(assembler)
     assembler.subscribe(sink)
     for event in events[:count]:
         assembler.feed(event)
-    assembler = Assembler(keep=keep)
-    for event in saved_events(folder, is_to_go_on=True):
-        assembler.feed(event)
-    assemble(rest, sinks=[DirectorySink(folder, keep=keep, resume=True)], assembler=assembler)
+    sink = DirectorySink(folder, keep=keep, existing="continue")
+    assemble(rest, sinks=[sink], assembler=Assembler(keep=keep))
 
 
 @pytest.mark.parametrize("keep", ["all", "latest"])
 @pytest.mark.parametrize("name", UNNAMED)
-def test_images_without_a_name_are_counted_on_by_a_replay_and_by_the_rest(name: str, keep: Any, tmp_path: Path) -> None:
+def test_images_without_ids_are_counted_on_by_a_replay_and_by_the_rest(name: str, keep: Any, tmp_path: Path) -> None:
     events = UNNAMED[name]
     assemble(events, assembler=Assembler(keep=keep), sinks=[DirectorySink(tmp_path / "whole", keep=keep)])
     for count in range(len(events)):
         for way, rest in (("replay", events), ("rest", events[count:])):
             folder = tmp_path / f"{way}-{count}"
-            cut_and_gone_on_with(events, count, rest, folder, keep)
+            killed_and_continued_with(events, count, rest, folder, keep)
             assert files_in(folder) == files_in(tmp_path / "whole"), (way, count)
 
 
@@ -161,66 +156,66 @@ def image(kind: str, picture: bytes | None, number: int | None = None, **others:
     return event if number is None else {**event, "sequence_number": number}
 
 
-@pytest.mark.parametrize("rest", [slice(0, 4), slice(1, 4), slice(2, 4)], ids=["anew", "overlapping", "on"])
-def test_images_that_only_numbers_tell_apart_are_counted_on(rest: slice, tmp_path: Path) -> None:
-    events = [image("completed", samples.png(3 + at % 2), at) for at in range(4)]  # two and two of them are alike
-    cut_and_gone_on_with(events, 2, events[rest], tmp_path)
+@pytest.mark.parametrize("rest", [slice(0, 4), slice(1, 4), slice(2, 4)], ids=["replay", "overlap", "rest"])
+def test_equal_images_are_told_apart_by_their_sequence_numbers(rest: slice, tmp_path: Path) -> None:
+    events = [image("completed", samples.png(3 + at % 2), at) for at in range(4)]  # two pairs of equal pictures
+    killed_and_continued_with(events, 2, events[rest], tmp_path)
     found = [(tmp_path / f"image-{at}" / "final.png").read_bytes() for at in range(4)]
     assert found == [samples.png(3 + at % 2) for at in range(4)]
 
 
-@pytest.mark.parametrize("rest", [slice(0, 3), slice(1, 3)], ids=["anew", "on"])
-def test_an_image_without_a_name_that_failed_is_counted_too(rest: slice, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rest", [slice(0, 3), slice(1, 3)], ids=["replay", "rest"])
+def test_a_failed_image_without_an_id_is_counted(rest: slice, tmp_path: Path) -> None:
     failed = image("failed", None, error={"code": "moderation_blocked", "message": "no"})
     events = [failed, image("partial_image", samples.png(3), partial_image_index=0), image("completed", samples.png(4))]
     saved(events, tmp_path / "whole")
-    cut_and_gone_on_with(events, 1, events[rest], tmp_path / "cut")
+    killed_and_continued_with(events, 1, events[rest], tmp_path / "cut")
     assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
 
 
-def test_a_saved_result_is_never_overwritten_with_the_picture_of_another_image(tmp_path: Path) -> None:
+def test_a_saved_result_is_never_replaced_with_the_picture_of_another_image(tmp_path: Path) -> None:
     first = [image("partial_image", samples.png(2), partial_image_index=0), image("completed", samples.png(3))]
-    other = [first[0], image("completed", samples.png(4))]  # begins alike, and goes on otherwise
+    other = [first[0], image("completed", samples.png(4))]  # the same beginning, another result
     saved(first, tmp_path)
-    assembler = Assembler()
-    for event in saved_events(tmp_path, is_to_go_on=True):
-        assembler.feed(event)
-    assemble(other, sinks=[DirectorySink(tmp_path, resume=True)], assembler=assembler)
-    assert (tmp_path / "image-0" / "final.png").read_bytes() == samples.png(3)
-    assert [each.code for each in assembler["image-0"].anomalies] == ["conflicting_picture"]
-    assert "that one stays" in assembler["image-0"].anomalies[0].message
+    before, assembler = files_in(tmp_path), Assembler()
+    with pytest.raises(SinkError, match="holds another stream: it has another result for 'image-0'") as caught:
+        assemble(other, sinks=[DirectorySink(tmp_path, existing="continue")], assembler=assembler)
+    assert caught.value.path == str(tmp_path)
+    assert files_in(tmp_path) == before
+    finals = [item.final.data for item in assembler.items.values() if item.final]
+    assert finals == [samples.png(3), samples.png(4)]
 
 
-def test_a_preview_of_which_nobody_can_tell_whose_it_is_is_skipped_in_words(tmp_path: Path) -> None:
+def test_a_preview_that_can_belong_to_two_images_is_skipped_with_an_anomaly(tmp_path: Path) -> None:
     previews = [image("partial_image", samples.png(2 + at), partial_image_index=at) for at in range(2)]
     events = [*previews, image("completed", samples.png(5))]
     assemble(events, assembler=Assembler(keep="latest"), sinks=[DirectorySink(tmp_path, keep="latest")])
     assembler = Assembler(keep="latest")
-    for event in saved_events(tmp_path, is_to_go_on=True):
-        assembler.feed(event)
-    assembler.feed(image("partial_image", samples.png(9), partial_image_index=0))
+    late = image("partial_image", samples.png(9), partial_image_index=0)
+    sink = DirectorySink(tmp_path, keep="latest", existing="continue")
+    assemble([late], sinks=[sink], assembler=assembler)
     assert list(assembler.items) == ["image-0"]
-    assert "skipped until a result tells" in assembler.anomalies[0].message
+    assert "skipped until a result shows which" in assembler.anomalies[0].message
 
 
-def test_a_result_is_restored_with_the_word_that_brought_it(tmp_path: Path) -> None:
+def test_a_result_is_restored_with_the_strength_of_its_event(tmp_path: Path) -> None:
     kind = "response.image_generation_call.completed"
     events = [{"type": kind, "item_id": "q", "result": samples.b64(samples.png(at))} for at in (3, 4)]
-    cut_and_gone_on_with(events, 1, events, tmp_path)
+    killed_and_continued_with(events, 1, events, tmp_path)
     assert (tmp_path / "q" / "final.png").read_bytes() == samples.png(4)
 
 
-def test_that_an_image_was_called_completed_is_not_forgotten(tmp_path: Path) -> None:
+def test_a_provisional_final_is_restored(tmp_path: Path) -> None:
     events = [samples.partial("ig_1", 0), samples.call("completed", "ig_1")]
     saved(events, tmp_path / "whole")
-    cut_and_gone_on_with(events, 2, [], tmp_path / "cut")
+    killed_and_continued_with(events, 2, [], tmp_path / "cut")
     assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
 
 
-def test_the_url_that_came_in_a_pictures_place_is_not_forgotten(tmp_path: Path) -> None:
+def test_the_url_of_a_picture_is_restored(tmp_path: Path) -> None:
     events = [samples.partial("ig_1", 0), samples.done("ig_1", "https://example.com/otter.png")]
     saved(events, tmp_path / "whole")
-    cut_and_gone_on_with(events, 2, [], tmp_path / "cut")
+    killed_and_continued_with(events, 2, [], tmp_path / "cut")
     assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
 
 
@@ -230,15 +225,15 @@ FRAME = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("rest", [slice(0, 3), slice(2, 3)], ids=["anew", "on"])
-def test_what_was_wrong_before_the_kill_is_still_told(rest: slice, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rest", [slice(0, 3), slice(2, 3)], ids=["replay", "rest"])
+def test_anomalies_from_before_the_kill_are_kept(rest: slice, tmp_path: Path) -> None:
     events = [
         samples.partial("ig_1", 0, partial_image_b64="!!"),
         samples.partial("ig_1", 1),
         samples.done("ig_1", samples.png(3)),
     ]
     saved(events, tmp_path / "whole")
-    cut_and_gone_on_with(events, 2, events[rest], tmp_path / "cut")
+    killed_and_continued_with(events, 2, events[rest], tmp_path / "cut")
     assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
 
 
@@ -259,37 +254,37 @@ DAMAGED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("facts", DAMAGED, ids=str)
-def test_whatever_an_item_json_says_the_item_is_saved(facts: dict[str, Any], tmp_path: Path) -> None:
+def test_an_item_is_saved_beside_any_damaged_item_json(facts: dict[str, Any], tmp_path: Path) -> None:
     events = [samples.partial("ig_1", 0, samples.png(3)), samples.done("ig_1", samples.png(4))]
     (tmp_path / "ig_1").mkdir()
     (tmp_path / "ig_1" / "partial-000.png").write_bytes(samples.png(3))
     (tmp_path / "ig_1" / "item.json").write_text(json.dumps({"id": "ig_1", **facts}))
-    gone_on_with(events, tmp_path)
+    continued_with(events, tmp_path)
     assert (tmp_path / "ig_1" / "final.png").read_bytes() == samples.png(4)
     written = json.loads((tmp_path / "ig_1" / "item.json").read_text(), parse_constant=pytest.fail)
     assert [frame["file"] for frame in written["partials"]] == ["partial-000.png"]
     assert written["final"]["file"] == "final.png"
 
 
-def test_a_pipe_under_the_name_of_a_frame_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_pipe_with_the_name_of_a_frame_is_replaced(tmp_path: Path) -> None:
     saved(EVENTS["one item"], tmp_path)
     (final,) = tmp_path.glob("*/final.png")
     final.unlink()
     os.mkfifo(final)
-    gone_on_with(EVENTS["one item"], tmp_path)
+    continued_with(EVENTS["one item"], tmp_path)
     assert final.is_file()
 
 
-@pytest.mark.parametrize("how", [{"resume": True}, {"overwrite": True}], ids=str)
-def test_what_a_killed_run_left_half_goes_from_the_whole_folder(how: dict[str, bool], tmp_path: Path) -> None:
+@pytest.mark.parametrize("existing", ["continue", "replace"])
+def test_temporary_files_are_removed_from_every_item_folder(existing: Any, tmp_path: Path) -> None:
     (tmp_path / "another").mkdir()
     left_over = tmp_path / "another" / ".imgassemble-0123456789abcdef.tmp"
     left_over.write_bytes(b"half")
-    saved(EVENTS["one item"], tmp_path, **how)
+    saved(EVENTS["one item"], tmp_path, existing=existing)
     assert not left_over.exists()
 
 
-def test_what_a_run_that_is_alive_is_about_to_write_stays(tmp_path: Path) -> None:
+def test_temporary_files_of_a_live_run_stay(tmp_path: Path) -> None:
     saved(EVENTS["one item"], tmp_path)
     (item,) = tmp_path.iterdir()
     its_own = item / ".imgassemble-0123456789abcdef.tmp"
@@ -300,22 +295,22 @@ def test_what_a_run_that_is_alive_is_about_to_write_stays(tmp_path: Path) -> Non
         (item / ".imgassemble-fedcba9876543210.tmp").write_bytes(b"half")
         yield from EVENTS["one item"]
 
-    gone_on_with(stream(), tmp_path)
+    continued_with(stream(), tmp_path)
     assert (item / "theirs.png").exists()
     assert (item / ".imgassemble-fedcba9876543210.tmp").exists()
 
 
-@pytest.mark.parametrize("how", [{"resume": True}, {"overwrite": True}], ids=str)
-def test_what_cannot_be_removed_is_told_at_the_end_and_the_stream_goes_on(how: dict[str, bool], tmp_path: Path) -> None:
+@pytest.mark.parametrize("existing", ["continue", "replace"])
+def test_a_temporary_file_that_cannot_be_removed_is_an_error_at_the_end(existing: Any, tmp_path: Path) -> None:
     in_the_way = tmp_path / "x" / ".imgassemble-a.tmp"
     in_the_way.mkdir(parents=True)
     with pytest.raises(SinkError) as caught:
-        saved(EVENTS["one item"], tmp_path, **how)
+        saved(EVENTS["one item"], tmp_path, existing=existing)
     assert caught.value.path == str(in_the_way)
     assert len(list(tmp_path.glob("*/final.png"))) == 1
 
 
-def test_links_and_others_facts_are_passed_over(tmp_path: Path) -> None:
+def test_links_and_unknown_facts_are_skipped(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     saved(EVENTS["one item"], outside)
     folder = tmp_path / "folder"

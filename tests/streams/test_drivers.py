@@ -835,3 +835,88 @@ def test_logs_hold_no_base64(caplog: pytest.LogCaptureFixture) -> None:
 def test_states_are_told_one_by_one() -> None:
     states = [update.state for update in iter_updates(EVENTS) if isinstance(update, StateChanged)]
     assert states == [State.IN_PROGRESS, State.GENERATING, State.PARTIAL_IMAGE, State.COMPLETED]
+
+
+# ---- streams that a client has split already
+
+
+class SplitEvent:
+    """A server-sent event as the readers of event streams give it."""
+
+    def __init__(self, event: str | None, data: str) -> None:
+        self._event, self._data = event, data
+        self.id, self.retry = "", None
+
+    @property
+    def event(self) -> str | None:
+        return self._event
+
+    @property
+    def data(self) -> str:
+        return self._data
+
+
+class PlainSplitEvent:
+    def __init__(self, event: str, data: str) -> None:
+        self.event, self.data = event, data
+
+
+_NAMED = [(event["type"], json.dumps({name: event[name] for name in event if name != "type"})) for event in EVENTS]
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        [SplitEvent(event["type"], json.dumps(event)) for event in EVENTS],
+        [SplitEvent(None, json.dumps(event)) for event in EVENTS],
+        [SplitEvent(name, data) for name, data in _NAMED],
+        [PlainSplitEvent(name, data) for name, data in _NAMED],
+        [{"event": event["type"], "data": event} for event in EVENTS],
+        [{"event": name, "data": json.loads(data), "id": "1"} for name, data in _NAMED],
+        [{"event": name, "data": data} for name, data in _NAMED],
+    ],
+)
+@both_iterators
+def test_server_sent_events_that_are_split_already_give_the_same_updates(
+    updates_of: Callable[..., list[Update]], elements: list[Any]
+) -> None:
+    assert updates_of([*elements, SplitEvent("message", "[DONE]")]) == _sync_updates(EVENTS)
+
+
+def test_the_events_of_httpx_sse_give_the_same_updates() -> None:
+    httpx, httpx_sse = pytest.importorskip("httpx"), pytest.importorskip("httpx_sse")
+    response = httpx.Response(200, content=_BODY, headers={"content-type": "text/event-stream"})
+    assert _sync_updates(httpx_sse.EventSource(response).iter_sse()) == _sync_updates(EVENTS)
+
+
+def test_an_object_with_data_of_its_own_stays_as_it_is() -> None:
+    class Own:
+        type = "keepalive"
+        event = "x"
+        data = 5
+
+    assembler = Assembler()
+    assemble([Own(), *EVENTS], assembler=assembler)
+    assert assembler.anomalies == ()
+
+
+@both_iterators
+@pytest.mark.parametrize("ends_with_blank", [True, False])
+def test_lines_of_bytes_without_their_ends_are_a_usage_error_that_names_the_right_call(
+    updates_of: Callable[..., list[Update]], ends_with_blank: bool
+) -> None:
+    lines = [line for line in _BODY.splitlines() if line or ends_with_blank]
+    with pytest.raises(UsageError, match=r"iter_content\(None\) of requests"):
+        updates_of(lines)
+
+
+def test_chunks_that_are_cut_before_a_data_url_are_no_lines() -> None:
+    event = samples.image_completed(None, url=f"data:image/png;base64,{samples.b64(FINAL)}")
+    body = f"data: {json.dumps(event)}\n\n".encode()
+    at = body.index(b"data:image")
+    assert assemble([body[:at], body[at:]]).items == assemble([event]).items
+
+
+def test_a_path_among_the_events_is_a_usage_error_that_names_open_events(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"open_events\(path\)"):
+        assemble([tmp_path / "otter.sse"])

@@ -42,7 +42,8 @@ from imgassemble import (
     open_events,
     resuming,
 )
-from imgassemble.simulator.answers import Order, Play, play, resumed
+from imgassemble.simulator.answers import Answer, Order, play, resumed
+from imgassemble.streams.position import MOST_IDS, MOST_NUMBERS, Arrival, StreamPosition
 from imgassemble.streams.resume import passes
 
 PLAY = play(Order(size=(24, 16), dialect="openai-2025"))
@@ -70,7 +71,7 @@ def cut(body: Iterable[Any], after: int) -> Iterator[Any]:
 class Service:
     """Opens a stream again and again; each time it breaks where it was told, and at last it does not."""
 
-    def __init__(self, made: Play, *cuts: int, of_bytes: bool = False, from_start: bool = False) -> None:
+    def __init__(self, made: Answer, *cuts: int, of_bytes: bool = False, from_start: bool = False) -> None:
         self.made, self.cuts, self.of_bytes, self.from_start = made, list(cuts), of_bytes, from_start
         self.asked: list[Cursor] = []
 
@@ -97,7 +98,7 @@ def opened(service: Callable[[Cursor], Iterable[Any]], **more: Any) -> Iterator[
 
 
 @pytest.mark.parametrize("made", [PLAY, TWO], ids=["one item", "two items"])
-def test_a_stream_that_is_cut_at_any_border_of_events_gives_the_whole(made: Play) -> None:
+def test_a_stream_that_is_cut_at_any_border_of_events_gives_the_whole(made: Answer) -> None:
     whole = assemble(made.body)
     for after in range(1, len(made.events)):
         service = Service(made, after)
@@ -231,15 +232,16 @@ MIXED = [
 ]
 
 
-def test_events_without_a_number_are_told_as_often_as_they_came() -> None:
+def numbered(events: Iterable[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, dict) and "sequence_number" in event]
+
+
+def test_each_event_with_a_number_comes_once_and_no_other_event_is_lost() -> None:
     for after in range(1, len(MIXED)):
-        for start in (0, max(0, after - 2)):
-            assert list(opened(broken_once(MIXED, after, start))) == MIXED, (after, start)
-
-
-def test_the_rest_is_told_whole_where_it_begins_with_what_is_like_nothing_before() -> None:
-    for after in (1, 2, 3, 5, 6, 9, 10):
-        assert list(opened(broken_once(MIXED, after, after))) == MIXED, after
+        for start in (0, max(0, after - 2), after):
+            events = list(opened(broken_once(MIXED, after, start)))
+            assert numbered(events) == numbered(MIXED), (after, start)
+            assert all(events.count(event) >= MIXED.count(event) for event in MIXED)
 
 
 def test_what_is_in_disorder_is_asked_for_from_where_something_is_missing() -> None:
@@ -300,6 +302,118 @@ def test_a_stream_without_numbers_tells_no_image_twice_and_equal_ones_both(is_re
             return iter([identified(TWIN, 0 if is_replayed else int(cursor.last_event_id) + 1)])
 
         assert shown(assemble(opened(service))) == shown(whole), after
+
+
+# ---- several responses in one stream
+
+
+def ended(response_id: str, seq: float) -> dict[str, Any]:
+    event = snapshot("completed", [], seq=seq)
+    return event | {"response": event["response"] | {"id": response_id}}
+
+
+TURNS = [
+    created("resp_1", seq=0),
+    partial("ig_1", index=0, seq=1),
+    done("ig_1", seq=2),
+    ended("resp_1", seq=3),
+    created("resp_2", seq=0),
+    partial("ig_2", index=0, seq=1),
+    partial("ig_2", index=1, seq=2),
+    done("ig_2", seq=3),
+    ended("resp_2", seq=4),
+]
+
+
+@pytest.mark.parametrize("after", range(5, len(TURNS)))
+@pytest.mark.parametrize("start", ["the whole stream", "the second response", "the cursor"])
+def test_a_cut_in_the_second_response_is_resumed_from_there(after: int, start: str) -> None:
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        if len(asked) == 1:
+            return cut(TURNS, after)
+        return iter(TURNS[{"the whole stream": 0, "the second response": 4, "the cursor": after}[start] :])
+
+    assert list(opened(service)) == TURNS
+    assert asked[1] == Cursor("resp_2", after - 5)
+
+
+def test_an_exception_behind_the_last_response_is_logged_and_ends_the_stream(caplog: pytest.LogCaptureFixture) -> None:
+    assert list(opened(lambda _: cut(TURNS, len(TURNS)))) == TURNS
+    assert [(record.levelname, "broke after its end" in record.message) for record in caplog.records] == [
+        ("WARNING", True)
+    ]
+
+
+def test_an_exception_between_two_responses_that_interleave_is_not_swallowed() -> None:
+    events = [TURNS[0], TURNS[4], TURNS[1], ended("resp_1", seq=3)]
+    with pytest.raises(ValueError, match="the program's own"):
+
+        def service(_: Cursor) -> Iterator[Any]:
+            yield from events
+            raise ValueError("the program's own")
+
+        list(opened(service))
+
+
+def test_an_id_that_changes_with_each_event_is_another_name_of_the_response() -> None:
+    events = [event | {"response_id": f"resp_{at}"} for at, event in enumerate(PLAY.events)]
+    asked: list[Cursor] = []
+
+    def service(cursor: Cursor) -> Iterator[Any]:
+        asked.append(cursor)
+        return iter(events) if len(asked) > 1 else cut(events, 6)
+
+    assert list(opened(service)) == events
+    assert asked[1].sequence_number == 5
+
+
+def test_a_series_without_an_end_stops_after_its_last_response() -> None:
+    events = [TURNS[0], *TURNS[4:]]  # the first response is retried and never ends
+    assert list(opened(lambda _: iter(events))) == events
+
+
+# ---- numbers and ids that name no event
+
+
+@pytest.mark.parametrize("numbers", [(0, 0, 0, 0), (3, 2, 1, 0), (0, 1, 2, 0), (0, 2, 1, 3)])
+def test_where_numbers_do_not_rise_everything_passes(numbers: tuple[int, ...]) -> None:
+    events = [*renumbered(*numbers), partial(index=7, seq=numbers[0]), snapshot("completed", [], seq=9)]
+    received = list(opened(broken_once(events, 4, 0)))
+    assert received == [*events[:4], *events]
+    assert shown(assemble(received)) == shown(assemble(events))
+
+
+def test_a_service_that_numbers_each_connection_from_zero_loses_nothing() -> None:
+    events = [*renumbered(0, 1, 2), done(seq=3), snapshot("completed", [], seq=4)]
+    rest = [event | {"sequence_number": at} for at, event in enumerate(events[3:])]
+    streams = iter([cut(events, 3), iter(rest)])
+    assert list(opened(lambda _: next(streams))) == [*events[:3], *rest]
+
+
+def test_an_id_that_each_event_has_is_no_name_of_one() -> None:
+    def body(events: list[Any]) -> bytes:
+        return b"".join(b"id: %d\n%b" % (at % 2, sse([event])) for at, event in enumerate(events))
+
+    events = [image_partial(0), image_partial(1), image_partial(2), image_completed()]
+    streams = iter([cut([body(events[:3])], 1), iter([body(events[2:])])])
+    received = list(opened(lambda _: next(streams)))
+    assert received == [*events[:3], *events[2:]]
+
+
+def test_ids_and_numbers_are_kept_in_bounded_memory() -> None:
+    position = StreamPosition()
+    for number in range(3 * MOST_NUMBERS):
+        position.receive(KEEPALIVE | {"sequence_number": number * 2, "response_id": f"resp_{number}"}, str(number))
+        if number % 1_000 == 0:
+            position.reopen()
+    position.reopen()
+    assert position.receive(KEEPALIVE, str(3 * MOST_NUMBERS - 1)) is Arrival.REPEAT
+    sizes = [len(value) for value in vars(position).values() if isinstance(value, dict)]
+    assert max(sizes) <= MOST_IDS
+    assert len(position._current.types) <= MOST_NUMBERS
 
 
 # ---- only the end of the stream ends a row of images without a name

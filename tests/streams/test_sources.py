@@ -21,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgassemble import Assembler, EventError, LimitError, Limits, UsageError, assemble, open_events
-from imgassemble.streams.sources import EventDecoder, looks_like_lines, open_chunks
+from imgassemble.streams.decoder import EventDecoder
+from imgassemble.streams.sources import looks_like_lines, open_chunks
 
 BOM = b"\xef\xbb\xbf"
 EVENTS: list[dict[str, Any]] = [
@@ -213,7 +214,7 @@ def test_a_line_too_long_is_told_once_and_passed_over() -> None:
     body = 'data: {"type": "a"}\n\ndata: ' + "x" * 100 + '\n\ndata: {"type": "b"}\n\n'
     first, error, last = _read(body, limits)
     assert (first, last) == ({"type": "a"}, {"type": "b"})
-    assert error == ("LimitError", "a line of 106 bytes is passed over: Limits.max_event_bytes allows 30")
+    assert error == ("LimitError", "a line of 106 bytes is skipped: Limits.max_event_bytes allows 30")
 
 
 @pytest.mark.parametrize("field", ["data:", "data: ", "id: 7\nevent: a\ndata: "])
@@ -272,11 +273,25 @@ def test_a_line_of_json_that_is_too_long_is_told_once() -> None:
 
 def test_a_document_is_bounded_while_it_is_kept() -> None:
     decoder = EventDecoder(Limits(max_total_bytes=1_000))
+    assert list(decoder.feed(b"[[")) == []
     for _ in range(1_000):
-        assert list(decoder.feed(b"[" + b"1," * 500)) == []
+        assert list(decoder.feed(b"1," * 500)) == []
     (error,) = decoder.close()
     assert isinstance(error, LimitError)
-    assert (error.limit, error.actual) == ("max_total_bytes", 1_001_000)
+    assert (error.limit, error.actual) == ("max_total_bytes", 1_000_001)
+
+
+def test_members_of_an_array_come_before_the_array_has_ended() -> None:
+    decoder = EventDecoder()
+    assert list(decoder.feed(b'[{"type": "a"}, {"ty')) == [{"type": "a"}]
+    assert list(decoder.feed(b'pe": "b"}')) == [{"type": "b"}]
+
+
+def test_a_value_before_garbage_and_the_members_of_an_array_that_is_cut_count() -> None:
+    value, (kind, _) = _read('{"a": 1}}')
+    assert (value, kind) == ({"a": 1}, "EventError")
+    first, second, (kind, _) = _read("[1, 2")
+    assert (first, second, kind) == (1, 2, "EventError")
 
 
 def test_members_of_an_array_that_are_no_events_come_as_they_are() -> None:
@@ -285,9 +300,7 @@ def test_members_of_an_array_that_are_no_events_come_as_they_are() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "body", ['{"type": "a"', '[{"type": "a"', "[", "{", '{"a": 1}}', "[1, 2", "[DONE]", "{" * 9_000]
-)
+@pytest.mark.parametrize("body", ['{"type": "a"', '[{"type": "a"', "[", "{", "[DONE]", "{" * 9_000])
 def test_json_cut_short_is_one_event_error(body: str) -> None:
     ((kind, sentence),) = _read(body)
     assert kind == "EventError"
@@ -313,13 +326,7 @@ def test_a_broken_document_of_many_lines_is_one_error_in_bounded_memory(line: by
 @pytest.mark.parametrize(
     ("body", "shown"),
     [
-        (
-            b"<!DOCTYPE html>\n<html><body>502 Bad Gateway</body></html>\n",
-            "<!DOCTYPE html> <html><body>502 Bad Gateway",
-        ),
         (b"upstream connect error or disconnect", "upstream connect error or disconnect"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "PNG"),
-        (b"\x1f\x8b\x08\0\0\0", "\ufffd"),
         (b"\x1b[2J\x1b]0;pwned\x07", "[2J ]0;pwned"),
         (b"x" * 500, "x" * 59 + "…"),
         (b'"text"', '"text"'),
@@ -349,8 +356,8 @@ def test_an_array_that_is_cut_anywhere_gives_the_events_that_came_whole(indent: 
     members = [json.dumps(event, indent=indent) for event in EVENTS]
     body = f"[{separator.join(members)}]"
     for cut in range(1, len(body), 7):
-        first, *others = _read(body[:cut].encode())
-        assert first[0] == "EventError"
+        *others, last = _read(body[:cut].encode())
+        assert last[0] == "EventError"
         assert others == EVENTS[: len(others)]
         whole = len("[" + separator.join(members[: len(others) + 1])) if len(others) < len(members) else len(body)
         assert cut < whole, "one more had come whole"

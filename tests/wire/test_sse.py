@@ -93,7 +93,7 @@ def test_of_a_line_too_long_nothing_is_kept() -> None:
     (error,) = decoder.close()
     assert isinstance(error, LimitError)
     assert (error.limit, error.actual) == ("max_event_bytes", 1_000_000)
-    assert str(error) == "a line of 1,000,000 bytes is passed over: Limits.max_event_bytes allows 10"
+    assert str(error) == "a line of 1,000,000 bytes is skipped: Limits.max_event_bytes allows 10"
 
 
 # ---- events
@@ -205,3 +205,39 @@ def test_the_kind_of_line_end_makes_no_difference(body: bytes) -> None:
 @given(st.binary(max_size=200), st.lists(st.integers(0, 300)))
 def test_arbitrary_bytes_never_raise_and_cut_the_same(body: bytes, places: list[int]) -> None:
     assert _events(_cut(body, places), 20) == _events([body], 20)
+
+
+# ---- fields that the standard does not have
+
+
+def _errors(body: str) -> list[bytes]:
+    lines, decoder = LineDecoder(1_000), SSEDecoder(1_000)
+    events = map(decoder.take, (*lines.feed(body.encode()), *lines.close(), bytearray()))
+    return [bytes(event.data) for event in events if isinstance(event, ServerSentEvent) and event.is_error]
+
+
+def test_a_field_error_is_an_event_at_once_and_leaves_the_event_that_has_begun() -> None:
+    body = "event: a\ndata: 1\nerror: no\ndata: 2\n\n"
+    assert _errors(body) == [b"no"]
+    assert _events([body.encode()]) == [(b"no", "", ""), (b"1\n2", "a", "")]
+
+
+@pytest.mark.parametrize("nothing", ["", "{}", "[]", "null", "false", '""'])
+def test_an_empty_field_error_is_no_event(nothing: str) -> None:
+    assert _data(f"error: {nothing}\n\n") == []
+    assert _data(f"error:{nothing}") == []
+
+
+def test_a_field_error_that_only_begins_with_an_empty_word_is_an_event() -> None:
+    assert _errors("error: false alarm\n") == [b"false alarm"]
+
+
+@pytest.mark.parametrize("line", ["data: data: {}", "data:data:{}", "data: data: data:{}", "data: data:   {}"])
+def test_a_field_in_the_data_of_a_field_counts_as_that_field(line: str) -> None:
+    assert [str(data, "ascii").strip() for data in _data(f"{line}\n\n") if isinstance(data, bytes)] == ["{}"]
+    assert _events([f"data: event: a\ndata: id: 7\n{line}\n\n".encode()])[0][1:] == ("a", "7")
+
+
+@pytest.mark.parametrize("data", ["data:image/png;base64,AAAA", "database: x", "[1]", "identity: y", '"event: a"'])
+def test_data_that_only_resembles_a_field_stays(data: str) -> None:
+    assert _data(f"data: {data}\n\n") == [data.encode()]

@@ -1,0 +1,344 @@
+"""Join a stream to the run that an earlier process saved.
+
+The stream may begin at its start, or at the place where it broke. Its events are given after the saved ones. Images
+with ids are joined by their ids. Images without ids are counted, so their number depends on the place at which the
+stream begins. This module finds the place by comparing pictures, and adds the number to the event.
+Must not know: files, sinks, the effect of an event on an item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from enum import Enum
+from typing import Any, NamedTuple
+
+from ..assembly.assembler import Assembler
+from ..errors import EventError, FrameError, ImgassembleError, LimitError, ProviderError, clean, quoted
+from ..frames.base64_json import load_decoded
+from ..frames.frame import Frame, Payload, read_frame
+from ..limits import Limits
+from ..states import State
+from ..wire.dialects import ROWS, Reading, Shape, Signal
+from ..wire.reader import read_event
+from ..wire.signals import read
+from .saved import Event, SavedItem, item_events, number_in_id
+
+_REPEAT = {"type": "imgassemble.repeat"}  # given in place of an event that an earlier run heard; it is skipped
+_TEXT = (str, bytes, bytearray, memoryview)
+_BEGINNINGS = frozenset({"response.created", "response.queued", "response.in_progress", "response"})
+
+
+class EarlierRun:
+    """A run that was saved, and that a stream continues.
+
+    items: the saved items, in the order of `read_items`.
+    drops_partials: whether partials of an image that has ended can be missing.
+    """
+
+    def __init__(self, items: Sequence[SavedItem], *, drops_partials: bool) -> None:
+        self._items = items
+        self._drops_partials = drops_partials
+        self._identity = _Identity(items)
+        self._responses = _CurrentResponses(items)
+        self._counter: _ImageCounter | None = None
+
+    @property
+    def contradiction(self) -> str | None:
+        """The reason for which the stream is known to be another one; None if it is not."""
+        return self._identity.contradiction or (self._counter.contradiction if self._counter else None)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the rest of the stream needs no change."""
+        return self._is_settled and not self._responses.are_saved
+
+    @property
+    def _is_settled(self) -> bool:
+        return self._identity.is_settled and self._counter is not None and self._counter.is_settled
+
+    def events(self) -> Iterator[Event]:
+        """Yield the saved items as events."""
+        return item_events(self._items, {}, is_finished=False)
+
+    def join(self, event: object, assembler: Assembler) -> object:
+        """Return an event of the stream as the assembler needs it, after it was fed with `events()`.
+
+        Raises nothing: an event that cannot be read is returned unchanged.
+        """
+        if self._counter is None:
+            self._counter = _ImageCounter(self._items, assembler, drops_partials=self._drops_partials)
+        if isinstance(event, ImgassembleError) or self.is_joined:
+            return event
+        if self._is_settled and not isinstance(event, _TEXT):
+            return self._responses.name_in(event)
+        try:
+            reading = read(read_event(event, load_decoded))
+            loaded = load_decoded(event) if isinstance(event, _TEXT) else event
+        except ImgassembleError:
+            return event
+        self._identity.check(reading, loaded)
+        return self._responses.name_in(self._counter.with_number(loaded, reading))
+
+
+class _Identity:
+    """Compares the ids in a stream with the saved ones, until it is known whether the stream is the same."""
+
+    def __init__(self, items: Sequence[SavedItem]) -> None:
+        self._response_ids = {item.response_id for item in items} - {None}
+        self._item_ids = {item.wire_id for item in items if item.number is None}
+        self._stranger: str | None = None  # the response that began last, if it is not a saved one
+        self.is_settled = not self._response_ids
+        self.contradiction: str | None = None
+
+    def check(self, reading: Reading, event: object) -> None:
+        if self.is_settled:
+            return
+        if any(signal.item_id in self._item_ids for signal in reading.signals if signal.item_id is not None):
+            self.is_settled = True
+        elif reading.response_id is not None:
+            is_beginning = getattr(reading, "begins", False) or reading.event_type in _BEGINNINGS
+            self._check_response(reading.response_id, event, is_beginning=is_beginning)
+        has_picture = any(signal.payload for signal in reading.signals)
+        if has_picture and self._stranger is not None and not self.is_settled:
+            saved = ", ".join(quoted(str(each)) for each in sorted(map(str, self._response_ids))[:3])
+            self.contradiction = (
+                f"its images belong to the response {quoted(self._stranger)}, and the saved ones to {saved}"
+            )
+            self.is_settled = True
+
+    def _check_response(self, response_id: str, event: object, *, is_beginning: bool) -> None:
+        if response_id in self._response_ids or _previous_response_of(event) in self._response_ids:
+            self.is_settled = True
+        elif is_beginning:
+            self._stranger = response_id  # it may be a response without images, of which nothing was saved
+        elif self._stranger is None:
+            self.is_settled = True  # the stream goes on in the middle, and some services change the id with every event
+
+
+def _previous_response_of(event: object) -> str | None:
+    found = _member(_member(event, "response") or event, "previous_response_id")
+    return found if isinstance(found, str) else None
+
+
+def _member(value: object, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+class _CurrentResponses:
+    """Names the response in events that do not name it.
+
+    The saved events leave the last response open, and the assembler would take an event without a name for one of it. A
+    stream that begins at its start brings earlier responses first, and another response can follow.
+    """
+
+    def __init__(self, items: Sequence[SavedItem]) -> None:
+        self._last = items[-1].response_id if items else None
+        self._current: dict[object, str] = {}  # by lane
+        self.are_saved = self._last is not None
+
+    def name_in(self, event: object) -> object:
+        kind = _member(event, "type")
+        if not self.are_saved or not isinstance(kind, str) or not kind.startswith("response."):
+            return event
+        lane = _member(event, "stream_id")
+        if kind in ("response.created", "response.queued"):
+            response_id = _member(_member(event, "response"), "id")
+            if isinstance(response_id, str):
+                self._current[lane] = response_id
+            return event
+        current = self._current.get(lane)
+        if current in (None, self._last) or _member(event, "response_id") or _member(event, "response"):
+            return event
+        return _with_members(event, response_id=current)
+
+
+class _StreamPlace(Enum):
+    """The place at which a stream stands in relation to the saved images."""
+
+    UNKNOWN = "no event has shown it"
+    REPEATING = "the stream brings saved images once more"
+    PAST = "the stream brings new images"
+
+
+class _SavedPicture(NamedTuple):
+    """A saved picture of an image without a name, and the sequence number of the event that brought it."""
+
+    frame: Frame
+    sequence_number: float | None
+
+
+class _SavedImage(NamedTuple):
+    """A saved image without a name."""
+
+    number: int
+    pictures: tuple[_SavedPicture, ...]
+    error: tuple[str | None, str] | None
+    has_ended: bool
+
+    @property
+    def result(self) -> _SavedPicture | None:
+        return next((each for each in self.pictures if each.frame.is_final), None)
+
+    @property
+    def lowest_partial(self) -> float | None:
+        return next((each.frame.index for each in self.pictures if not each.frame.is_final), None)
+
+
+class _ImageCounter:
+    """Finds the number of the image that an event without a name concerns."""
+
+    def __init__(self, items: Sequence[SavedItem], assembler: Assembler, *, drops_partials: bool) -> None:
+        self._images = _images_in(items, assembler)
+        self._limits = assembler.limits
+        self._drops_partials = drops_partials
+        self._n_ended = max((image.number + 1 for image in self._images if image.has_ended), default=0)
+        self._next = 0  # the number of the next image, while the stream is repeating
+        self._place = _StreamPlace.UNKNOWN if self._n_ended else _StreamPlace.PAST
+        results = [image.result.sequence_number for image in self._images if image.result]
+        self._numbers = {number for number in results if number is not None}
+        # Some services give every event the same number, or count from 0 for each image.
+        self._numbers_rise = len(self._numbers) == len(results) >= 2
+        self.contradiction: str | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        return self._place is _StreamPlace.PAST
+
+    def with_number(self, event: object, reading: Reading) -> object:
+        """Return `event` with the number of its first image, if the assembler would count it wrongly."""
+        counted = [signal for signal in reading.signals if _is_counted(signal)]
+        if not counted or self.is_settled:
+            return event
+        if self._place is _StreamPlace.UNKNOWN:
+            found = self._look_for(counted[0], reading)
+            if not isinstance(found, int):
+                return event if found is None else found
+            self._next, self._place = found, _StreamPlace.REPEATING
+        number = self._next
+        n_saved = min(len(counted), self._n_ended - number)
+        for signal in counted:
+            self._advance(signal)
+        if self.contradiction:
+            return event
+        is_answer = ROWS[reading.event_type].shape is Shape.IMAGES
+        return _without_first(event, n_saved) if is_answer else _with_members(event, image_index=number)
+
+    def _look_for(self, signal: Signal, reading: Reading) -> int | object | None:
+        """Return the number of the saved image that has the signal's picture or error; None if the image is new.
+
+        Returns an event that is to be given in place of this one, if the image cannot be known or is of no interest.
+        """
+        data = _data_of(signal.payload, self._limits)
+        for image in self._images:
+            if _is_of(image, data, signal.error, reading.sequence_number):
+                return image.number
+        if signal.witness is not None:
+            self._pass()
+            if self._numbers_rise and reading.sequence_number in self._numbers:
+                self._contradict("the event that brought a saved result brings another one")
+            return None
+        return self._replacement(signal.payload, data, reading)
+
+    def _replacement(self, payload: Payload | None, data: bytes | None, reading: Reading) -> object | None:
+        """Return the event to give in place of a partial that was not saved; None if it is of the next image."""
+        if payload is None:
+            return None
+        may_be_dropped = self._may_be_dropped(payload)
+        number, heard = reading.sequence_number, max(self._numbers, default=None)
+        if number is not None and heard is not None and number < heard and (may_be_dropped or data is None):
+            return _REPEAT
+        if not may_be_dropped:
+            return None
+        sentence = (
+            f"{clean(reading.event_type)} can be of a saved image or of the next one; it is skipped until a result "
+            "shows which"
+        )
+        return EventError(sentence, event_type=reading.event_type, has_picture=bool(payload.base64))
+
+    def _may_be_dropped(self, payload: Payload) -> bool:
+        """Return whether an image that has ended may have had this partial: perhaps only its highest one was kept."""
+        if self._drops_partials:
+            return True
+        lowest = [image.lowest_partial for image in self._images if image.has_ended]
+        return any(index is not None and index > (payload.index or 0) for index in lowest)
+
+    def _advance(self, signal: Signal) -> None:
+        if signal.witness is None or self.is_settled:
+            return
+        image = next((each for each in self._images if each.number == self._next), None)
+        data = _data_of(signal.payload, self._limits)
+        if image and image.result and data is not None and data != image.result.frame.data:
+            self._contradict(f"it has another result for {quoted(f'image-{self._next}')}")
+        self._next += 1
+        if self._next >= self._n_ended:
+            self._pass()
+
+    def _contradict(self, reason: str) -> None:
+        self.contradiction = reason
+        self._pass()
+
+    def _pass(self) -> None:
+        self._place, self._images = _StreamPlace.PAST, []  # they hold pictures
+
+
+def _is_counted(signal: Signal) -> bool:
+    """Return whether the image is counted. If a service numbers nothing, the assembler compares pictures itself."""
+    return signal.is_unnamed and signal.number is None and not getattr(signal, "is_unnumbered", False)
+
+
+def _images_in(items: Sequence[SavedItem], assembler: Assembler) -> list[_SavedImage]:
+    """Return the images without names that the assembler holds, with the sequence numbers that were saved."""
+    saved = {item.id: item for item in items}
+    images = []
+    for item_id, item in assembler.items.items():
+        number = number_in_id(item_id)
+        if number is not None:
+            described = saved[item_id].frames.values() if item_id in saved else ()
+            numbers = {each["sha256"]: each["sequence_number"] for each in described}
+            results = [item.final] if item.final and item.final.is_final else []
+            pictures = tuple(_SavedPicture(frame, numbers.get(frame.sha256)) for frame in (*item.partials, *results))
+            has_ended = bool(results) or item.state is State.FAILED
+            images.append(_SavedImage(number, pictures, _words_of(item.error), has_ended))
+    return sorted(images, key=lambda image: image.number)
+
+
+def _is_of(image: _SavedImage, data: bytes | None, error: ProviderError | None, number: float | None) -> bool:
+    if error is not None and _words_of(error) == image.error:
+        return True
+    return any(
+        data == picture.frame.data and (None in (number, picture.sequence_number) or number == picture.sequence_number)
+        for picture in image.pictures
+    )
+
+
+def _words_of(error: ImgassembleError | None) -> tuple[str | None, str] | None:
+    return (error.code, error.message) if isinstance(error, ProviderError) else None
+
+
+def _data_of(payload: Payload | None, limits: Limits) -> bytes | None:
+    with suppress(FrameError, LimitError):
+        return read_frame(payload, "", limits, ()).data if payload else None
+    return None
+
+
+class _ChangedEvent:
+    """An SDK's event with other members."""
+
+    def __init__(self, event: object, members: Mapping[str, object]) -> None:
+        self._event = event
+        self.__dict__.update(members)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._event, name)
+
+
+def _with_members(event: object, **members: object) -> object:
+    return {**event, **members} if isinstance(event, Mapping) else _ChangedEvent(event, members)
+
+
+def _without_first(answer: object, count: int) -> object:
+    """Return an answer of the Images API without its first images, which are saved already."""
+    data = answer.get("data") if isinstance(answer, Mapping) else getattr(answer, "data", None)
+    images = [image for image in data or () if image is not None]
+    return _with_members(answer, data=images[count:]) if len(images) > count else _REPEAT

@@ -1,0 +1,30 @@
+"""Watch a folder that a DirectorySink writes, and give its contents as events.
+
+Must not know: the files of a folder (`saved`), and the viewers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .saved import Event, Seen, item_events, read_items
+
+_INTERVAL_S = 0.5  # between two looks: a preview every few seconds is usual
+
+
+def watched_events(
+    folder: Path, *, is_over: Callable[[], bool] = lambda: False, wait: Callable[[float], object] = time.sleep
+) -> Iterator[Event]:
+    """Yield the frames and the ends of the items in `folder` as events, and then each addition, until `is_over()`.
+
+    wait: called between two looks with the time to wait, in seconds.
+    """
+    seen: Seen = {}
+    while True:
+        is_last = is_over()  # asked before the look, so that the look finds all that was written until then
+        yield from item_events(read_items(folder), seen, is_finished=True)
+        if is_last:
+            return
+        wait(_INTERVAL_S)
