@@ -215,8 +215,8 @@ class Signal(NamedTuple):
     witness: Witness | None = None
     payload: Payload | None = None
     error: ProviderError | None = None
-    is_announced: bool = False  # the event announces the item: its id may be new
     is_unnumbered: bool = False  # neither events nor images have numbers: equal image data is a repeat
+    is_announced: bool = False  # the event announces the item: its id may be new
 
 
 class Reading(NamedTuple):

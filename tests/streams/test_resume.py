@@ -287,7 +287,7 @@ def identified(events: list[Any], start: int = 0) -> bytes:
     return b"".join(b"id: %d\n%b" % (at, sse([event])) for at, event in enumerate(events) if at >= start)
 
 
-TWIN = [image_partial(0), image_completed(), image_partial(0), image_completed()]
+TWIN = [image_partial(0), image_completed(""), image_partial(0), image_completed("")]
 
 
 @pytest.mark.parametrize("is_replayed", [True, False])
@@ -397,7 +397,7 @@ def test_an_id_that_each_event_has_is_no_name_of_one() -> None:
     def body(events: list[Any]) -> bytes:
         return b"".join(b"id: %d\n%b" % (at % 2, sse([event])) for at, event in enumerate(events))
 
-    events = [image_partial(0), image_partial(1), image_partial(2), image_completed()]
+    events = [image_partial(0), image_partial(1), image_partial(2), image_completed("")]
     streams = iter([cut([body(events[:3])], 1), iter([body(events[2:])])])
     received = list(opened(lambda _: next(streams)))
     assert received == [*events[:3], *events[2:]]
@@ -450,7 +450,7 @@ def test_what_does_not_pass_does_not_pass_there_either() -> None:
 
 
 def test_where_a_stream_stops_behind_an_image_it_has_ended() -> None:
-    services = iter([[identified([image_partial(0), image_completed()])]])
+    services = iter([[identified([image_partial(0), image_completed("")])]])
     assert len(list(opened(lambda _: next(services)))) == 2
 
 
