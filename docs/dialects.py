@@ -4,7 +4,6 @@ from pathlib import Path
 
 from imgassemble.states import Ending, Witness
 from imgassemble.wire.dialects import (
-    ID_IS_OPTIONAL,
     ITEM_TYPES,
     OTHER_NAMES,
     PICTURE_NAMES,
@@ -25,8 +24,8 @@ draws it again and compares. Events of other types are counted (`Assembler.skipp
 
 The type of a message without a `type` follows from another field: {without_type}.
 
-Members of `response.output` that are images: {item_types}. If a member's id is optional ({optional}) and missing, the item is
-named by its place: `output-0`, `output-1`, …. Images without names are `image-0`, `image-1`, …; only the end of one begins
+Members of `response.output` that are images: {item_types}. An item without an id is named by its place: `output-0`,
+`output-1`, …. Images without names are `image-0`, `image-1`, …; only the end of one begins
 the next.
 
 Values of `status`: {statuses}. Any other value is ignored.
@@ -46,9 +45,8 @@ fetched. If a service repeats the `usage` of a request with each of its images, 
 ## SVG
 
 OpenRouter streams drawings as `image_generation.text_chunk` (an item that is generating) and then
-`image_generation.completed` with the whole drawing; OpenAI sends one as the result of an item. It is kept, and saved as
-`.svg`. It has no pixels here: `decode()` raises a FrameDecodeError, and `size` is None if the drawing tells none. The page
-and notebooks show it inside of an `<img>` element, where it runs no script and loads nothing.
+`image_generation.completed` with the whole drawing. It is kept, and saved as `.svg`, only with
+`Limits(formats=("PNG", "JPEG", "WEBP", "GIF", "SVG"))`; it has no pixels here, and `decode()` reports that.
 
 ## Adding one
 
@@ -70,7 +68,7 @@ Then these are its two rows, and the two names that no other service uses:
 "b64_json":            (…, ("picture", "base64")),
 ```
 
-Add the stream and its expected result to `fixtures/makers/`, and run the tests. If a service needs an `if` in the assembler,
+Add the stream and its expected result to `fixtures/make.py`, and run the tests. If a service needs an `if` in the assembler,
 the table is wrong.
 """
 
@@ -91,7 +89,6 @@ def page() -> str:
             f"`{name}`{f' = `{value}`' if value else ''} is `{kind}`" for name, value, kind in WITHOUT_TYPE
         ),
         item_types=", ".join(f"`{kind}`" for kind in sorted(ITEM_TYPES)),
-        optional=", ".join(f"`{kind}`" for kind in sorted(ID_IS_OPTIONAL)),
         statuses=", ".join(f"`{word}` {state.name}" for word, state in STATUSES.items()),
         names=_table(names),
         pictures=", ".join(f"`{name}`" for name in PICTURE_NAMES),

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .assembly.assembler import Assembler as Assembler
     from .assembly.items import Cursor as Cursor
     from .assembly.items import Item as Item
-    from .assembly.items import Result as Result
+    from .assembly.results import ResponseSummary as ResponseSummary
+    from .assembly.results import Result as Result
     from .assembly.sink import Sink as Sink
     from .assembly.updates import Anomaly as Anomaly
     from .assembly.updates import FinalReady as FinalReady
@@ -56,7 +57,8 @@ else:
     # The same names for the interpreter, by the module that defines them.
     _HOMES = {
         "assembly.assembler": ("Assembler",),
-        "assembly.items": ("Cursor", "Item", "Result"),
+        "assembly.items": ("Cursor", "Item"),
+        "assembly.results": ("ResponseSummary", "Result"),
         "assembly.sink": ("Sink",),
         "assembly.updates": (
             "Anomaly",

@@ -38,6 +38,8 @@ _LONGEST_TEXT = 1_000  # characters: a paragraph, which is enough for a log line
 _LONGEST_NAME = 100  # characters: real item ids have up to 83, and a sentence must stay short
 _ATTACHED = frozenset({"__notes__", "data"})  # attributes of an error that are no facts about it
 
+_BLOCKING = re.compile("moderation|contentpolicy|contentfilter|safety|sensitivecontent|prohibitedcontent|blocklist")
+
 
 def printable(text: str) -> str:
     """Return the whole `text` on one line and without control characters."""
@@ -174,6 +176,15 @@ class ProviderError(ImgassembleError):
         self.details: Mapping[str, Any] = plain(details or {})
         super().__init__(f"the service failed ({self.code}): {self.message}" if self.code else
                          f"the service failed: {self.message}")  # fmt: skip
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the service refused the picture: by moderation, a content policy, or a safety filter.
+
+        Source: the codes that OpenAI, Azure, OpenRouter, Gemini and Seedream document.
+        """
+        words = _BLOCKING.search(re.sub("[^a-z]", "", (self.code or "").lower()))
+        return words is not None or bool(self.details.get("moderation_details"))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the facts of the error for JSON; `message` is the service's."""

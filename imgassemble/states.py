@@ -41,4 +41,5 @@ class Ending(Enum):
     COMPLETED = "completed"
     INCOMPLETE = "incomplete"
     FAILED = "failed"
+    STRAY_ERROR = "stray_error"  # an `error` beside an unknown type: it fails a response that does not complete
     ERROR = "error"  # an `error` event: it fails the response too, and response.failed may follow with better words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -252,3 +252,48 @@ def pieces_of(body: bytes, cuts: list[int]) -> list[bytes]:
     """`body` in pieces, some of them empty."""
     at = sorted(place % (len(body) + 1) for place in cuts)
     return [body[start:end] for start, end in zip([0, *at], [*at, len(body)], strict=True)]
+
+
+# Several responses in one stream
+
+
+def of_response(stream: list[Wire], response_id: str, lane: str | None = None) -> list[Wire]:
+    """The events of `stream` as those of another response, and of a lane if one is given."""
+    found = []
+    for event in stream:
+        mine = {**event, "response": {**event["response"], "id": response_id}} if "response" in event else event
+        found.append(mine if lane is None else {**mine, "stream_id": lane})
+    return found
+
+
+@st.composite
+def lanes(draw: st.DrawFn, *, most_lanes: int = 3) -> dict[str, list[Wire]]:
+    """The events of each lane: one response, or images without names. Lanes can use the same item ids."""
+    names = [f"lane-{at}" for at in range(draw(st.integers(1, most_lanes)))]
+    found: dict[str, list[Wire]] = {}
+    for name in names:
+        if draw(st.integers(0, 3)) == 0:
+            found[name] = of_response(draw(images_streams(most_events=5)), "", name)
+        else:
+            found[name] = of_response(draw(responses_streams(most_items=2, most_events=7)), f"resp-{name}", name)
+    return found
+
+
+@st.composite
+def interleaved(draw: st.DrawFn, streams: Sequence[list[Wire]]) -> list[Wire]:
+    """The events of all streams in any order that keeps the order of each."""
+    order = draw(st.permutations([at for at, stream in enumerate(streams) for _ in stream]))
+    waiting = [iter(stream) for stream in streams]
+    return [next(waiting[at]) for at in order]
+
+
+@st.composite
+def whole_responses(draw: st.DrawFn, *, most: int = 3) -> list[list[Wire]]:
+    """Responses that stand one after the other in one stream: each begins with `created` and ends."""
+    found = []
+    for at in range(draw(st.integers(1, most))):
+        stream = draw(responses_streams(most_items=2, most_events=7))
+        last = draw(snapshots(["ig_1", "ig_2"]))
+        events = [samples.created(), *stream, last]
+        found.append(of_response([{**event, "sequence_number": n} for n, event in enumerate(events)], f"resp-{at}"))
+    return found

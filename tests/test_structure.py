@@ -44,8 +44,24 @@ ORDERS = {
         "pixels",
         "frame",
     ),
-    "wire": ("sse", "dialects", "members", "values", "fields", "reader", "events", "signals"),
-    "assembly": ("lifecycle", "updates", "items", "changes", "assembler", "sink"),
+    "wire": ("sse", "dialects", "members", "values", "failures", "fields", "reader", "events", "signals"),
+    "assembly": (
+        "options",
+        "responses",
+        "lifecycle",
+        "updates",
+        "held",
+        "changes",
+        "response_lookup",
+        "repeats",
+        "item_names",
+        "weighing",
+        "items",
+        "results",
+        "stream_errors",
+        "assembler",
+        "sink",
+    ),
 }
 # Which rooms may import a third-party package.
 GUESTS = {

@@ -1,7 +1,8 @@
-"""The assembler: events go in, updates come out, and at any moment every image can be asked for.
+"""The assembler: events go in, updates come out, and each image can be asked for at any moment.
 
-Knows: what is held, what was told, and who listens. Must not know: bytes on a wire, files, clocks, tasks. It is fed by
-one thread at a time; what it hands out are immutable values, for any thread.
+One thread at a time feeds it. The values that it returns are immutable, and safe in any thread.
+
+Must not know: bytes on a wire, files, clocks, tasks.
 """
 
 from __future__ import annotations
@@ -14,17 +15,35 @@ from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import Any, get_args
 
-from ..errors import FrameDecodeError, ImgassembleError, LimitError, UsageError
+from ..errors import EventError, FrameDecodeError, ImgassembleError, LimitError, ProviderError, UsageError
 from ..frames.base64_json import load_decoded
 from ..frames.frame import Frame
 from ..limits import Limits
 from ..readonly import ReadOnly
+from ..states import Ending
+from ..wire.dialects import SETTINGS
 from ..wire.reader import read_event
 from ..wire.signals import read
-from .changes import Change, Held, Keep, KeyBy, Rules, weigh
-from .items import Cursor, Item, Pixels, Result, result_of
-from .lifecycle import Facts, StreamFacts, Verdict, error_of, judge, reason_of
-from .updates import MOST_ANOMALIES, Anomaly, FinalReady, FrameAdded, Outcome, StreamEnded, Told, Update, tell
+from .changes import Change
+from .held import Held
+from .items import Cursor, Item, Pixels
+from .lifecycle import Facts, Verdict, error_of, judge, reason_of
+from .options import Keep, KeyBy, Rules
+from .responses import ResponseFacts
+from .results import Result, result_of
+from .stream_errors import cut_error, service_error
+from .updates import (
+    MOST_ANOMALIES,
+    Anomaly,
+    FinalReady,
+    FrameAdded,
+    Outcome,
+    Reported,
+    StreamEnded,
+    Update,
+    updates_for,
+)
+from .weighing import weigh
 
 Listener = Callable[[Any], object]
 UPDATES: tuple[type, ...] = get_args(Update)
@@ -33,13 +52,13 @@ _log = logging.getLogger("imgassemble")
 
 
 class Assembler:
-    """Turns the events of one stream into images that can be shown at once.
+    """Turns the events of one stream into images that can be shown while they are made.
 
-    limits: what is accepted; beyond it is a LimitError.
-    strict: raise the error of an anomaly, with nothing changed by its event, instead of telling it as an update.
+    limits: bounds on events, pictures and items; beyond them is a LimitError.
+    strict: raise the error of an anomaly instead of reporting it as an update; the event then changes nothing.
     keep: "all" partials, or only the "latest" of each item, so that memory does not grow with them.
-    key_by: what names an item; "output_index" joins the events of a service whose item ids change from event to event
-        (the items are then "output-0", "output-1", …).
+    key_by: the field that identifies an item; "output_index" joins the events of a service that changes the item ids
+        from event to event (the items are then "output-0", "output-1", …).
     """
 
     def __init__(
@@ -52,83 +71,113 @@ class Assembler:
             raise UsageError(f"limits is a Limits, not {type(limits).__name__}")
         self._rules = Rules(limits=limits or Limits(), strict=strict, keep=keep, key_by=key_by)
         self._held = Held()
-        self._told: dict[str, Told] = {}
+        self._reported: dict[str, Reported] = {}
         self._anomalies: dict[str | None, tuple[Anomaly, ...]] = {}
-        self._built: dict[str, tuple[Facts, StreamFacts, tuple[Anomaly, ...], Item]] = {}
+        self._built: dict[str, tuple[Facts, ResponseFacts, tuple[Anomaly, ...], Item]] = {}
         self._pixels: dict[str, Pixels] = {}
         self._newest: str | None = None
         self._result: Result | None = None
         self._listeners: dict[object, tuple[Listener, tuple[type, ...]]] = {}
-        self._is_telling = False
-        self._is_late = False  # some hear later than the listeners do
+        self._is_notifying = False
+        self._has_late_listeners = False  # a driver calls some listeners after `feed` has returned
         self._to_discard: list[str] = []
 
     def feed(self, event: object) -> tuple[Update, ...]:
-        """What `event` changed, in the order in which the listeners were told.
+        """Return the updates that `event` caused, in the order in which the listeners received them.
 
-        event: a mapping, JSON text or bytes, or an SDK's own object. An ImgassembleError that a source gives in an
-            event's place is told as an anomaly.
+        event: a mapping, JSON text or bytes, or an SDK's own object. An ImgassembleError, which a source gives in the
+            place of an event that it cannot read, is reported as an anomaly.
 
-        Raises UsageError after `close()` and from inside a listener; and with strict=True whatever is wrong with the
-        event, which then changes nothing.
+        Raises UsageError after `close()` and inside a listener. With strict=True it also raises the error of the first
+        anomaly, and the event then changes nothing.
         """
         self._check_turn()
         if self._result is not None:
             raise UsageError("the stream was closed: make a new Assembler for another stream")
         change = self._weigh(event)
-        del event  # it holds a picture, and goes before the listeners hear
+        del event  # it holds a picture: release that before the listeners are called
         if self._rules.strict and change.anomalies:
+            change.journal.undo()
             raise change.anomalies[0].error
-        updates = self._put(change)
+        updates = self._store(change)
         self._notify(updates)
         return tuple(updates)
 
-    def close(self) -> tuple[Update, ...]:
-        """The stream has ended: what that changed. A second call changes nothing and gives ().
+    def close(self, error: BaseException | None = None) -> tuple[Update, ...]:
+        """End the stream, and return the updates that this caused. A second call changes nothing and returns ().
 
-        Raises IncompleteStreamError with strict=True where the outcome is INCOMPLETE, after everything was told.
+        error: the exception that ended the stream. If it carries an error of the service, the outcome is FAILED;
+            otherwise INCOMPLETE, with an IncompleteStreamError that names it. It is only logged if every response had
+            ended before.
+
+        Raises IncompleteStreamError with strict=True if the outcome is INCOMPLETE, after the listeners were called.
         """
         self._check_turn()
         if self._result is not None:
             return ()
-        standing = self._held.standing
-        change = Change(standing=standing._replace(stream=standing.stream.ended()))
-        updates = self._put(change)
-        self._result = result = self._conclude()
+        if error is not None and self.is_over:
+            _log.warning("the stream raised %s after its last response had ended", type(error).__name__)
+            error = None
+        provider_error = service_error(error)
+        updates = self._store(self._end_responses(provider_error))
+        result = result_of(self.items, self._held, self.anomalies)
+        if provider_error is not None and result.outcome is not Outcome.FAILED:
+            result = replace(result, outcome=Outcome.FAILED, error=provider_error)
+        elif error is not None and result.outcome is not Outcome.FAILED:
+            item_ids = getattr(result.error, "item_ids", ())
+            result = replace(result, outcome=Outcome.INCOMPLETE, error=cut_error(error, item_ids))
+        self._result = result
         updates.append(StreamEnded(result.outcome, result.error))
         self._notify(updates)
         if self._rules.strict and result.outcome is Outcome.INCOMPLETE:
             result.raise_for_outcome()
         return tuple(updates)
 
-    def discard(self, item_id: str) -> Item:
-        """The item as it stood; from now on the assembler holds nothing of it, and passes over what is said of it.
+    def _end_responses(self, provider_error: ProviderError | None) -> Change:
+        """Return the change that the end of the stream makes."""
+        change = Change(self._held)
+        for record in self._held.responses.values():
+            facts = record.facts
+            if provider_error is not None and facts.is_open:
+                facts = facts.with_ending(Ending.ERROR, error=provider_error, reason=None, number=None)
+            change.journal.set(record, "facts", facts._replace(has_ended=True))
+            change.ended.append(record)
+        return change
 
-        For a stream without end, so that memory does not grow with what was shown long ago. A listener may call it; it
-        is done when all have heard, sinks among them. How the item ended still counts for the outcome. Raises KeyError
-        where no event has named it.
+    @property
+    def is_over(self) -> bool:
+        """Return whether no further result can arrive: every known response has ended, or the stream has."""
+        responses = [record.facts for record in self._held.responses.values()]
+        return self._result is not None or (bool(responses) and all(facts.is_over for facts in responses))
+
+    def discard(self, item_id: str) -> Item:
+        """Remove an item and return it. Later events about it are skipped.
+
+        Use it for a stream without end, so that memory does not grow with images that were shown long ago. A listener
+        may call it: the item is removed after all listeners, sinks included, have received the updates. Its end still
+        counts for the outcome. Raises KeyError if no event has named the item.
         """
         item = self[item_id]
         self._to_discard.append(item_id)
-        if not (self._is_telling or self._is_late):
-            self._let_go()
+        if not (self._is_notifying or self._has_late_listeners):
+            self._discard_pending()
         return item
 
-    def _let_go(self) -> None:
+    def _discard_pending(self) -> None:
         while self._to_discard:
             item_id = self._to_discard.pop()
             if item_id in self._held.facts:
                 item = self[item_id]
                 self._held.discard(item_id, item.state, item.error)
-            for held in (self._told, self._anomalies, self._built, self._pixels):
+            for held in (self._reported, self._anomalies, self._built, self._pixels):
                 held.pop(item_id, None)
             self._newest = None if self._newest == item_id else self._newest
 
     def subscribe(self, callback: Listener, *types: Any) -> Callable[[], None]:
         """Have `callback` called in the feeding thread with each update of these types (no types: with every update).
 
-        Returns a function that ends it. A callback that raises is logged and disturbs nothing else. Raises UsageError
-        for what cannot be called, and for a coroutine function, which nobody would await here.
+        Returns a function that ends this. The stream waits while the callback runs. If it raises, that is logged, and
+        the stream goes on. Raises UsageError if `callback` cannot be called, or is a coroutine function.
         """
         check_listener(callback)
         if iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__):
@@ -146,37 +195,41 @@ class Assembler:
 
     @property
     def items(self) -> Mapping[str, Item]:
-        """The items as they stand, by id, in the order in which they were first heard of."""
+        """Return the items as they are now, by id, in the order in which they were first heard of."""
         items = {}
         for item_id in tuple(self._held.facts):
-            with suppress(KeyError):  # it was discarded in this moment, by the thread that feeds
+            with suppress(KeyError):  # the feeding thread has just discarded it
                 items[item_id] = self[item_id]
         return ReadOnly(items)
 
     def __getitem__(self, item_id: str) -> Item:
-        """The item as it stands. Raises KeyError where no event has named it."""
-        facts, stream = self._held.facts[item_id], self._held.standing.stream
+        """Return the item as it is now. Raises KeyError if no event has named it."""
+        facts, record = self._held.facts[item_id], self._held.owners[item_id]
+        response = record.facts
         anomalies = self._anomalies.get(item_id, ())
         built = self._built.get(item_id)
-        if built and built[0] is facts and built[1] is stream and built[2] is anomalies:
+        if built and built[0] is facts and built[1] is response and built[2] is anomalies:
             return built[3]
-        verdict = judge(facts, stream)
+        verdict = judge(facts, response)
         item = Item(
             id=item_id,
             state=verdict.state,
             partials=facts.partials,
             final=verdict.final,
             is_provisional=verdict.is_provisional,
-            error=error_of(item_id, verdict, facts, stream),
-            reason=reason_of(verdict, facts, stream),
+            error=error_of(item_id, verdict, facts, response),
+            reason=reason_of(verdict, facts, response),
             anomalies=anomalies,
             output_index=facts.detail("output_index"),
             revised_prompt=facts.detail("revised_prompt"),
             usage=facts.detail("usage"),
             url=facts.detail("url"),
+            wire_id=record.items[item_id],
+            response_id=response.id,
+            settings=ReadOnly({name: facts.details[name].value for name in SETTINGS if name in facts.details}),
             _pixels=self._pixels.setdefault(item_id, Pixels()),
         )
-        self._built[item_id] = (facts, stream, anomalies, item)
+        self._built[item_id] = (facts, response, anomalies, item)
         return item
 
     def __contains__(self, item_id: object) -> bool:
@@ -184,39 +237,40 @@ class Assembler:
 
     @property
     def latest(self) -> Frame | None:
-        """The best picture of the item that got one last; None before the first."""
+        """Return the best picture of the item that received one last; None before the first."""
         with suppress(KeyError):
             return None if self._newest is None else self[self._newest].latest
         return None
 
     @property
     def result(self) -> Result | None:
-        """What the whole stream gave; None until `close()`."""
+        """Return the result of the whole stream; None until `close()`."""
         return self._result
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the stream ended; None until `close()`."""
+        """Return how the stream ended; None until `close()`."""
         return self._result.outcome if self._result else None
 
     @property
     def cursor(self) -> Cursor:
-        """How far the stream was heard: the response's id and the highest sequence number, where to resume it."""
-        return self._held.standing.cursor
+        """Return the position to resume at: the id of the response heard last, and its highest sequence number."""
+        record = self._held.heard_last
+        return Cursor(record.facts.id, record.highest) if record else Cursor()
 
     @property
     def anomalies(self) -> tuple[Anomaly, ...]:
-        """What was wrong with events that belong to no item: the newest 100."""
+        """Return the anomalies of events that belong to no item: the newest 100."""
         return self._anomalies.get(None, ())
 
     @property
     def skipped(self) -> int:
-        """How many events were not for us: of other types, or repeats."""
-        return self._held.standing.skipped
+        """Return how many events were skipped: those of other types, and repeats."""
+        return self._held.skipped
 
     @property
     def limits(self) -> Limits:
-        """What is accepted."""
+        """Return the limits of this assembler."""
         return self._rules.limits
 
     def __repr__(self) -> str:
@@ -225,26 +279,30 @@ class Assembler:
     def _weigh(self, event: object) -> Change:
         try:
             if isinstance(event, ImgassembleError):
-                raise copy(event)  # what is kept of it is ours; the caller's stays as it is
+                raise copy(event)  # the copy is kept; the error of the caller is not changed
             if isinstance(event, (str, bytes, bytearray, memoryview)):
                 _check_size(event, self.limits)
             return weigh(read(read_event(event, load_decoded)), self._held, self._rules)
         except ImgassembleError as error:
-            change = Change(standing=self._held.standing)
-            change.trouble(None, "over_limit" if isinstance(error, LimitError) else "unreadable_event", error)
+            change = Change(self._held)
+            change.report(None, "over_limit" if isinstance(error, LimitError) else "unreadable_event", error)
+            change.unreadable = str(error) if isinstance(error, EventError) else None
             return change
 
-    def _put(self, change: Change) -> list[Update]:
-        """Put `change` in place; the updates that tell it."""
-        held, before, now = self._held, self._held.standing.stream, change.standing.stream
-        held.facts.update(change.facts)
-        held.standing = change.standing
-        # What ends the response or the stream can move every item; that happens a handful of times in a stream.
-        moves_all = before is not now and (before.endings, before.has_ended) != (now.endings, now.has_ended)
+    def _store(self, change: Change) -> list[Update]:
+        """Store `change`, and return its updates."""
+        held = self._held
+        moved = [name for name, facts in change.facts.items() if held.facts.get(name) is not facts]
+        if change.ended:  # an ending can move every item of its response; that happens a few times in a stream
+            moved = [
+                *change.facts,
+                *(name for record in change.ended for name in record.items if name not in change.facts),
+            ]
+        change.store(held)
         updates: list[Update] = []
-        for item_id in held.facts if moves_all else change.facts:
-            self._built.pop(item_id, None)  # it would hold on to frames that are not held any more
-            updates += self._tell(item_id, change.added.get(item_id, ()))
+        for item_id in moved:
+            self._built.pop(item_id, None)  # it holds frames that may not be held any more
+            updates += self._updates_of(item_id, change.added.get(item_id, ()))
         for update in updates:
             if isinstance(update, (FrameAdded, FinalReady)):
                 self._newest = update.item_id
@@ -254,59 +312,69 @@ class Assembler:
             self._anomalies[anomaly.item_id] = kept[-MOST_ANOMALIES:]
         return updates + change.anomalies
 
-    def _tell(self, item_id: str, added: Iterable[Frame]) -> list[Update]:
-        facts, stream = self._held.facts[item_id], self._held.standing.stream
-        verdict = judge(facts, stream)
-        updates, self._told[item_id] = tell(
+    def _updates_of(self, item_id: str, added: Iterable[Frame]) -> list[Update]:
+        facts, response = self._held.facts[item_id], self._held.response_of(item_id)
+        verdict = judge(facts, response)
+        updates, self._reported[item_id] = updates_for(
             item_id,
-            self._told.get(item_id, Told()),
+            self._reported.get(item_id, _NOTHING_REPORTED),
             verdict,
             latest=verdict.final or (facts.partials[-1] if facts.partials else None),
             added=added,
-            error=error_of(item_id, verdict, facts, stream),
-            is_over=stream.is_over,
+            error=error_of(item_id, verdict, facts, response) if verdict.state.is_end else None,
+            is_over=response.is_over,
         )
         return updates
 
-    def _conclude(self) -> Result:
-        stream = self._held.standing.stream
-        return replace(result_of(self.items, stream, self._held.gone), anomalies=self.anomalies)
-
     def _check_turn(self) -> None:
-        if self._is_telling:
-            raise UsageError("a listener cannot feed or close what it listens to: the others have not heard yet")
+        if self._is_notifying:
+            raise UsageError(
+                "a listener cannot feed or close the assembler that calls it: others have not been called yet"
+            )
 
     def _notify(self, updates: list[Update]) -> None:
-        self._is_telling = True
+        if not (updates or self._to_discard):
+            return
+        self._is_notifying = True
         try:
             for update in updates:
                 for callback, types in tuple(self._listeners.values()):
                     if not types or isinstance(update, types):
                         _call(callback, update)
         finally:
-            self._is_telling = False
-            if not self._is_late:
-                self._let_go()
+            self._is_notifying = False
+            if not self._has_late_listeners:
+                self._discard_pending()
+
+
+_NOTHING_REPORTED = Reported()
 
 
 @contextmanager
 def late_listeners(assembler: Assembler) -> Iterator[Callable[[], None]]:
-    """For those that hear later than listeners do. What is discarded stays until what this gives is called."""
-    assembler._is_late = True
+    """Keep discarded items for listeners that are called after `feed` has returned.
+
+    Gives a function that removes the items that were discarded since.
+    """
+    assembler._has_late_listeners = True
     try:
-        yield assembler._let_go
+        yield assembler._discard_pending
     finally:
-        assembler._is_late = False
-        assembler._let_go()
+        assembler._has_late_listeners = False
+        assembler._discard_pending()
 
 
 def updates_so_far(assembler: Assembler) -> Iterator[Update]:
-    """What a listener would have heard by now of what is held, for one that comes late."""
-    is_over = assembler._held.standing.stream.is_over  # a provisional final is told only then
+    """Return the updates that lead from an empty assembler to the present one, for a listener that comes late.
+
+    Items that were discarded, and frames that are not kept, are not in it.
+    """
     for item in assembler.items.values():
         verdict = Verdict(item.state, item.final, is_provisional=item.is_provisional)
-        updates, _ = tell(
-            item.id, Told(), verdict, latest=item.latest, added=item.partials, error=item.error, is_over=is_over
+        owner = assembler._held.owners.get(item.id)
+        is_over = owner is None or owner.facts.is_over
+        updates, _ = updates_for(
+            item.id, Reported(), verdict, latest=item.latest, added=item.partials, error=item.error, is_over=is_over
         )
         yield from updates
         yield from item.anomalies
@@ -315,41 +383,41 @@ def updates_so_far(assembler: Assembler) -> Iterator[Update]:
         yield StreamEnded(assembler.result.outcome, assembler.result.error)
 
 
-def _release(error: ImgassembleError) -> None:
-    """Let go of what an error that is kept would hold on to: through its traceback and context the whole message."""
-    if type(error.__cause__).__module__.startswith("pydantic"):  # it holds what it could not read
-        error.__cause__ = None
-    for each in (error, error.__cause__):
-        if each is not None:
-            each.__traceback__ = each.__context__ = None
-
-
 def _without_data(anomaly: Anomaly) -> Anomaly:
     """Return the anomaly in the form that is kept: without the refused bytes of its picture."""
     error = anomaly.error
     return replace(anomaly, error=error.without_data()) if isinstance(error, FrameDecodeError) else anomaly
 
 
+def _release(error: ImgassembleError) -> None:
+    """Remove from an error that is kept its references to the whole message: traceback, context, pydantic's error."""
+    if type(error.__cause__).__module__.startswith("pydantic"):
+        error.__cause__ = None
+    for each in (error, error.__cause__):
+        if each is not None:
+            each.__traceback__ = each.__context__ = None
+
+
 def _call(callback: Listener, update: Update) -> None:
     try:
         callback(update)
-    except Exception:  # noqa: BLE001 - a listener is somebody else's code
+    except Exception:  # noqa: BLE001 - a listener is code of the caller
         log_failure(update)
 
 
 def check_listener(callback: object) -> None:
-    """Raise UsageError for what cannot be called."""
+    """Raise UsageError if `callback` cannot be called."""
     if not callable(callback):
         raise UsageError(f"a listener is called with each update, and {type(callback).__name__} cannot be called")
 
 
 def log_failure(update: Update) -> None:
-    """Log the exception under way as that of a listener, with its traceback."""
+    """Log the current exception as that of a listener, with its traceback."""
     _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
 
 
 def _check_size(event: str | bytes | bytearray | memoryview, limits: Limits) -> None:
-    """Raise LimitError where a message is too large."""
+    """Raise LimitError if a message is too large."""
     if isinstance(event, str) and not event.isascii():
         event = event.encode("utf-8", "surrogatepass")
     size = len(event)

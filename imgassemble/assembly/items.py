@@ -1,7 +1,9 @@
-"""What a user asks for: an item as it stands, and the result of a whole stream.
+"""An item as a user sees it, and the cursor of a stream.
 
-Knows: the verdict on an item and its frames. Must not know: how they came about. All of it is immutable, and safe in
-any thread; the one thing that is made later is a picture's pixels, kept for the frame that was asked for last.
+Items are immutable, and safe in any thread. The pixels of a picture are decoded on demand, and kept for the frame that
+was asked for last.
+
+Must not know: events, the facts behind an item.
 """
 
 from __future__ import annotations
@@ -12,12 +14,11 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FrameDecodeError, ImgassembleError, IncompleteStreamError, ProviderError, UsageError, quoted
+from ..errors import FrameDecodeError, ImgassembleError, IncompleteStreamError, quoted
 from ..frames.frame import Frame
 from ..readonly import ReadOnly, plain
-from ..states import Ending, State
-from .lifecycle import StreamFacts
-from .updates import Anomaly, Outcome
+from ..states import State
+from .updates import Anomaly
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,9 +35,10 @@ class Pixels:
         self._image: Image | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Pixels, ()  # pixels are made again where they are wanted
+        return Pixels, ()  # pixels are decoded again on demand
 
     def of(self, frame: Frame) -> Image:
+        """Return the pixels of `frame`. Raises FrameDecodeError."""
         with self._lock:
             if self._image is None or self._frame is not frame:
                 self._image = frame.decode()
@@ -46,44 +48,51 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One image being made, as it stood when it was asked for."""
+    """One image being made: a snapshot of the moment when it was asked for."""
 
     id: str
-    """The item id: the service's, or "image-0", "image-1", … where it names none."""
+    """The id that the service gave; "image-0", "image-1", … or "output-0", … if it gave none; ID@RESPONSE if another
+    response has used the id."""
     state: State
-    """Where the item stands."""
+    """The stage of the item."""
     partials: tuple[Frame, ...] = ()
     """The partials by partial_image_index."""
     final: Frame | None = None
     """The final picture, or None."""
     is_provisional: bool = False
-    """True where `final` is only the last partial: the service said completed and sent no result."""
+    """True if `final` is only the last partial: the service said completed and sent no result."""
     error: ImgassembleError | None = None
-    """What went wrong, where the item is FAILED or INCOMPLETE."""
+    """The error of an item that is FAILED or INCOMPLETE; None in other states."""
     reason: str | None = None
-    """Why the item is INCOMPLETE, in the service's words where it said."""
+    """The reason of an item that is INCOMPLETE, in the words of the service if it gave one."""
     anomalies: tuple[Anomaly, ...] = field(default=(), compare=False)
-    """What was wrong with its events: the newest 100."""
+    """The anomalies of its events: the newest 100."""
     output_index: float | None = None
     """Its place in the response's output."""
     revised_prompt: str | None = None
     """The prompt as the service rewrote it."""
     usage: Mapping[str, Any] | None = None
-    """The tokens that the service says this image took, in its own words."""
+    """The tokens that this image took, in the words of the service."""
     url: str | None = None
-    """Where the service says that the picture is, when it sent a URL in its place. It is kept, and never fetched."""
+    """The URL that the service sent in place of the picture."""
+    wire_id: str | None = None
+    """The id in the events of the item: `id` without the name of the response."""
+    response_id: str | None = None
+    """The id of the response to which the item belongs."""
+    settings: Mapping[str, Any] = field(default_factory=lambda: ReadOnly({}))
+    """size, quality, background, output_format, action, model: those that the service reported, in its words."""
     _pixels: Pixels = field(default_factory=Pixels, repr=False, compare=False)
 
     @property
     def latest(self) -> Frame | None:
-        """The best picture so far: the final, else the partial with the highest index."""
+        """Return the best picture so far: the final, else the partial with the highest index; None without either."""
         return self.final or (self.partials[-1] if self.partials else None)
 
     @property
     def image(self) -> Image | None:
-        """`latest` as a Pillow image, decoded once and kept: copy it to draw on it.
+        """Return `latest` as a Pillow image, decoded once and kept: copy it to draw on it.
 
-        A partial that cannot be decoded gives the one before it. Raises FrameDecodeError where a result cannot be.
+        If a partial cannot be decoded, the one before it is used. Raises FrameDecodeError if a result cannot be.
         """
         if self.final and self.final.is_final:
             return self._pixels.of(self.final)
@@ -94,8 +103,30 @@ class Item:
                 continue
         return None
 
+    def require_final(self, *, provisional: bool = False) -> Frame:
+        """Return the final picture.
+
+        provisional: also accept a provisional final, which is only the last partial.
+
+        Raises the error of the item if it has none: ProviderError or IncompleteStreamError.
+        """
+        if self.final is not None and (provisional or not self.is_provisional):
+            return self.final
+        raise raised(self.error or self._without_result())
+
+    def _without_result(self) -> IncompleteStreamError:
+        name = quoted(self.id)
+        if self.is_provisional:
+            sentence = (
+                f"the image {name} has no result, only a last preview: the service said completed and sent none; use "
+                "require_final(provisional=True) to accept the preview"
+            )
+        else:
+            sentence = f"the image {name} has no final picture yet: feed the rest of the stream, then close it"
+        return IncompleteStreamError(sentence, item_ids=[self.id])
+
     def as_dict(self) -> dict[str, Any]:
-        """The item as JSON-able facts, without base64 or pixels."""
+        """Return the item as JSON-able facts, without base64 or pixels."""
         return {
             "id": self.id,
             "state": self.state,
@@ -109,6 +140,9 @@ class Item:
             "revised_prompt": self.revised_prompt,
             "url": self.url,
             "usage": plain(self.usage),
+            "wire_id": self.wire_id,
+            "response_id": self.response_id,
+            "settings": plain(self.settings),
         }
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
@@ -117,9 +151,9 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far the stream was heard, and so where to resume it; each is None until it was said.
+    """The position up to which a stream was heard, to resume it there; each field is None until it is known.
 
-    `last_event_id` is that of a server-sent event: `resuming` alone hears of it.
+    `last_event_id` is the id of a server-sent event; only `resuming` sets it.
     """
 
     response_id: str | None = None
@@ -127,62 +161,6 @@ class Cursor:
     last_event_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What a whole stream gave."""
-
-    items: Mapping[str, Item]
-    """The items by id, in the order in which they were first heard of."""
-    outcome: Outcome
-    """How the stream ended."""
-    error: ImgassembleError | None = None
-    """What went wrong; None where the outcome is COMPLETED."""
-    anomalies: tuple[Anomaly, ...] = field(default=(), compare=False)
-    """What was wrong with events that belong to no item: the newest 100."""
-
-    @property
-    def final(self) -> Frame | None:
-        """The final of the only image, None where there is none. Raises UsageError where there are several images."""
-        if len(self.items) > 1:
-            names = ", ".join(quoted(name) for name in list(self.items)[:10])
-            raise UsageError(f"there are {len(self.items)} images: say which, as in result.items[…].final, of {names}")
-        return next((item.final for item in self.items.values()), None)
-
-    def raise_for_outcome(self) -> None:
-        """Raise what went wrong, unless the outcome is COMPLETED: ProviderError or IncompleteStreamError."""
-        if self.error is not None:
-            error = copy(self.error)  # an error that is raised collects tracebacks, and this one is kept
-            for anomaly in self.anomalies[-3:]:
-                error.add_note(anomaly.message)
-            raise error from self.error.__cause__
-
-
-def result_of(
-    items: Mapping[str, Item], stream: StreamFacts, gone: Mapping[State, ImgassembleError | None] = ReadOnly({})
-) -> Result:
-    """The result of a stream with these `items`. `gone`: how others stood that were let go of, and why."""
-    named = {state: sorted(name for name, item in items.items() if item.state is state) for state in State}
-    if stream.failed or named[State.FAILED] or State.FAILED in gone:
-        first = next((items[name].error for name in named[State.FAILED]), gone.get(State.FAILED))
-        return Result(items=items, outcome=Outcome.FAILED, error=stream.error or first or ProviderError(""))
-    if named[State.INCOMPLETE] or State.INCOMPLETE in gone or Ending.INCOMPLETE in stream.endings:
-        sentence = _incomplete(named[State.INCOMPLETE], stream, has_any=bool(items), has_gone=State.INCOMPLETE in gone)
-        incomplete = IncompleteStreamError(sentence, item_ids=named[State.INCOMPLETE])
-        return Result(items=items, outcome=Outcome.INCOMPLETE, error=incomplete)
-    if not (items or gone):
-        sentence = (
-            "the stream held no image: it was cut before its first, the service answered in text or refused, or it is "
-            "another kind of stream; anomalies, where there are any, say more"
-        )
-        return Result(items=items, outcome=Outcome.NO_IMAGE, error=IncompleteStreamError(sentence))
-    return Result(items=items, outcome=Outcome.COMPLETED)
-
-
-def _incomplete(names: list[str], stream: StreamFacts, *, has_any: bool, has_gone: bool) -> str:
-    which = ", ".join(map(quoted, names[:10])) or ("an image that was discarded" if has_gone else "")
-    if not which:
-        kept = "its images are whole" if has_any else "it has no image, change the request"
-        return f"the service called the response incomplete{f': {stream.reason}' if stream.reason else ''}; {kept}"
-    if stream.reason:
-        return f"the service called {which} incomplete: {stream.reason}; what came is kept, change the request"
-    return f"the stream ended before {which} was complete; what came is kept: resume the stream, or ask again"
+def raised(error: ImgassembleError) -> ImgassembleError:
+    """Return a copy of `error` to raise: an error that is raised collects tracebacks, and `error` is kept."""
+    return copy(error)

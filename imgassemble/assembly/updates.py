@@ -1,7 +1,8 @@
-"""What feeding an event changed, as past facts, and the order in which they are told.
+"""Updates: the changes that an event caused, as past facts, and the order in which they are reported.
 
-Knows: what was told of an item before, and the verdict now. Must not know: events, who listens.
 In one feed, for one item: StateChanged, FrameAdded, FinalReady or FinalWithdrawn, ItemEnded; then anomalies.
+
+Must not know: events, listeners.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ class Outcome(StrEnum):
 
 
 class _Update:
-    """Something that happened; `as_dict` gives it as JSON-able facts, without base64 or pixels."""
+    """A change; `as_dict` returns it as JSON-able facts, without base64 or pixels."""
 
     __slots__ = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The update as JSON-able facts: its name under "update", then its fields. No base64, no pixels."""
+        """Return the update as JSON-able facts: its name under "update", then its fields. No base64, no pixels."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         return {"update": type(self).__name__} | {name: plain(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class StateChanged(_Update):
-    """An item stands elsewhere now. `previous` is None for an item that is new."""
+    """An item has another state. `previous` is None for a new item."""
 
     item_id: str
     state: State
@@ -49,7 +50,7 @@ class StateChanged(_Update):
 
 @dataclass(frozen=True, slots=True)
 class FrameAdded(_Update):
-    """A partial came. `is_latest`: it is the item's best picture so far, show it."""
+    """A partial arrived. `is_latest`: it is the best picture of the item so far; show it."""
 
     item_id: str
     frame: Frame
@@ -58,7 +59,7 @@ class FrameAdded(_Update):
 
 @dataclass(frozen=True, slots=True)
 class FinalReady(_Update):
-    """An item has its final picture. `is_provisional`: it is only the last partial, no result will come."""
+    """An item has its final picture. `is_provisional`: it is only the last partial, and no result will arrive."""
 
     item_id: str
     frame: Frame
@@ -67,7 +68,7 @@ class FinalReady(_Update):
 
 @dataclass(frozen=True, slots=True)
 class FinalWithdrawn(_Update):
-    """The final that was told before is none any more. `frame`: that picture; `error`: why."""
+    """The final that was reported before is not valid any more. `frame`: that picture; `error`: the reason."""
 
     item_id: str
     frame: Frame
@@ -76,7 +77,7 @@ class FinalWithdrawn(_Update):
 
 @dataclass(frozen=True, slots=True)
 class ItemEnded(_Update):
-    """An item is COMPLETED, FAILED or INCOMPLETE. Told again where stronger evidence moves it to another end."""
+    """An item is COMPLETED, FAILED or INCOMPLETE. Reported again if stronger evidence moves it to another end."""
 
     item_id: str
     state: State
@@ -85,22 +86,24 @@ class ItemEnded(_Update):
 
 AnomalyCode = Literal[
     "unreadable_event",  # EventError: no JSON, no type, cut in the middle
-    "missing_item_id",  # EventError: it concerns an item and does not say which
+    "missing_item_id",  # EventError: it concerns an item and has no id or place of one
+    "changing_ids",  # EventError: a third id for one place; the service seems to change ids from event to event
+    "no_picture",  # EventError: a whole answer without a picture that can be used
     "bad_index",  # FrameError: a partial without a usable partial_image_index; it counts as the next
     "bad_base64",  # FrameEncodingError
     "bad_picture",  # FrameDecodeError
     "over_limit",  # LimitError
-    "false_claim",  # FrameError: the bytes are of another format or size than their message says
+    "false_claim",  # FrameError: the bytes have another format or size than their message says
     "conflicting_picture",  # FrameError: two different pictures for one place
 ]
 
 
-MOST_ANOMALIES = 100  # kept for an item, and for the stream: enough to see what is wrong, bounded on a hostile stream
+MOST_ANOMALIES = 100  # kept for an item, and for the stream: enough to find the cause, bounded for a hostile stream
 
 
 @dataclass(frozen=True, slots=True)
 class Anomaly(_Update):
-    """Something was wrong with an event, and the stream goes on. `item_id` is None where it concerns no item."""
+    """Part of an event was wrong, and the stream goes on. `item_id` is None if it concerns no item."""
 
     item_id: str | None
     code: AnomalyCode
@@ -110,7 +113,7 @@ class Anomaly(_Update):
 
 @dataclass(frozen=True, slots=True)
 class StreamEnded(_Update):
-    """The stream has ended. `error`: what went wrong, None where the outcome is COMPLETED."""
+    """The stream has ended. `error` is None if the outcome is COMPLETED."""
 
     outcome: Outcome
     error: ImgassembleError | None
@@ -119,8 +122,8 @@ class StreamEnded(_Update):
 Update = StateChanged | FrameAdded | FinalReady | FinalWithdrawn | ItemEnded | Anomaly | StreamEnded
 
 
-class Told(NamedTuple):
-    """What the listeners know of an item."""
+class Reported(NamedTuple):
+    """The part of an item's updates that decides which updates follow."""
 
     state: State | None = None
     final: Frame | None = None
@@ -128,37 +131,43 @@ class Told(NamedTuple):
     end: State | None = None
 
 
-def tell(
+def updates_for(
     item_id: str,
-    told: Told,
+    before: Reported,
     verdict: Verdict,
     *,
     latest: Frame | None,
     added: Iterable[Frame],
     error: ImgassembleError | None,
     is_over: bool,
-) -> tuple[list[Update], Told]:
-    """The updates that lead from what was told to `verdict`, in order, and what is told then.
+) -> tuple[list[Update], Reported]:
+    """Return the updates that lead from `before` to `verdict`, in order, and what is reported then.
 
-    A provisional final is told only when nothing better can come (`is_over`), and no item is told COMPLETED before its
-    final is.
+    A provisional final is reported only once no real result can arrive (`is_over`). No item is reported as COMPLETED
+    before its final is.
     """
     final = verdict.final if is_over or not verdict.is_provisional else None
     has_ended = verdict.state.is_end and (final is not None or verdict.state is not State.COMPLETED)
-    now = Told(verdict.state, final, final is not None and verdict.is_provisional, verdict.state if has_ended else None)
-    return list(_steps(item_id, told, now, latest, added, error)), now
+    is_provisional = final is not None and verdict.is_provisional
+    now = Reported(verdict.state, final, is_provisional, verdict.state if has_ended else None)
+    return list(_steps(item_id, before, now, latest, added, error)), now
 
 
 def _steps(
-    item_id: str, told: Told, now: Told, latest: Frame | None, added: Iterable[Frame], error: ImgassembleError | None
+    item_id: str,
+    before: Reported,
+    now: Reported,
+    latest: Frame | None,
+    added: Iterable[Frame],
+    error: ImgassembleError | None,
 ) -> Iterator[Update]:
-    if now.state is not None and now.state is not told.state:
-        yield StateChanged(item_id, now.state, told.state)
+    if now.state is not None and now.state is not before.state:
+        yield StateChanged(item_id, now.state, before.state)
     for frame in added:
         yield FrameAdded(item_id, frame, frame is latest)
-    if now.final is not None and (now.final, now.is_provisional) != (told.final, told.is_provisional):
+    if now.final is not None and (now.final, now.is_provisional) != (before.final, before.is_provisional):
         yield FinalReady(item_id, now.final, now.is_provisional)
-    if now.final is None and told.final is not None:
-        yield FinalWithdrawn(item_id, told.final, error)
-    if now.end is not None and now.end is not told.end:
+    if now.final is None and before.final is not None:
+        yield FinalWithdrawn(item_id, before.final, error)
+    if now.end is not None and now.end is not before.end:
         yield ItemEnded(item_id, now.end, error)

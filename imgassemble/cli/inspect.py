@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..assembly.assembler import Assembler
-from ..assembly.items import Item, Result
+from ..assembly.items import Item
+from ..assembly.results import Result
 from ..assembly.updates import FinalReady, FrameAdded, Update
 from ..errors import clean
 from ..frames.frame import Frame

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..assembly.items import Result
+from ..assembly.results import Result
 from ..assembly.updates import Anomaly, FinalReady, FrameAdded, Outcome, Update
 from ..console import say
 from ..errors import EventError

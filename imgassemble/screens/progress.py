@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..assembly.items import Result
+from ..assembly.results import Result
 from ..assembly.updates import (
     Anomaly,
     FinalReady,

@@ -14,7 +14,7 @@ from inspect import isawaitable
 from typing import Any, TypeVar
 
 from ..assembly.assembler import Assembler, check_listener, late_listeners, log_failure
-from ..assembly.items import Result
+from ..assembly.results import Result
 from ..assembly.sink import ContinuingSink, Sink
 from ..assembly.updates import Update
 from ..errors import IncompleteStreamError, SinkError, UsageError

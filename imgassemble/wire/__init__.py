@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .events import (
+        AnswerImage,
         ChatChoice,
         ChatEvent,
         ChatMessage,
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
         Response,
         ResponseEvent,
         RunEvent,
+        TextEvent,
     )
 
 __all__ = [
+    "AnswerImage",
     "ChatChoice",
     "ChatEvent",
     "ChatMessage",
@@ -47,6 +50,7 @@ __all__ = [
     "Response",
     "ResponseEvent",
     "RunEvent",
+    "TextEvent",
 ]
 
 

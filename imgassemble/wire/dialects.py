@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from ..errors import ProviderError
+from ..errors import EventError, ProviderError
 from ..frames.frame import Payload
 from ..states import Ending, State, Witness
 
@@ -29,6 +29,7 @@ class Shape(StrEnum):
     RUN = "the pictures in `result.response.parts`"
     CONTENT = "the pictures in `content`"
     ERROR = "none: it concerns all images"
+    TEXT = "none: it is a piece of the answer in words"
 
 
 class EventRow(NamedTuple):
@@ -41,17 +42,24 @@ class EventRow(NamedTuple):
     is_partial: bool = False  # the event brings a partial
     ending: Ending | None = None  # the end that the type reports for the response
     heeds_status: bool = False  # the `status` of the response is more exact than `ending`
+    begins: bool = False  # the event begins a response, if it names an unknown one
+    is_numbered: bool = True  # False: neither its events nor its images have numbers
 
 
 _RESPONSES, _IMAGES, _CHAT = "Responses API", "Images API", "chat completions"
 _DELTA = EventRow(Shape.RESPONSE, _RESPONSES)
+_BEGINNING = EventRow(Shape.RESPONSE, _RESPONSES, begins=True)
+_TEXT = EventRow(Shape.TEXT, _RESPONSES)
 _PARTIAL_IMAGE = EventRow(Shape.IMAGE, _IMAGES, is_partial=True)
 _COMPLETED_IMAGE = EventRow(Shape.IMAGE, _IMAGES, witness=Witness.OWN)
 _FAILED_IMAGE = EventRow(Shape.IMAGE, "grok2api", witness=Witness.OWN, word=State.FAILED)
 
 
-def _response(ending: Ending | None, sender: str = _RESPONSES, *, heeds_status: bool = False) -> EventRow:
-    return EventRow(Shape.RESPONSE, sender, witness=Witness.SNAPSHOT, ending=ending, heeds_status=heeds_status)
+def _response(
+    ending: Ending | None, sender: str = _RESPONSES, *, heeds_status: bool = False, begins: bool = False
+) -> EventRow:
+    witness = Witness.SNAPSHOT
+    return EventRow(Shape.RESPONSE, sender, witness=witness, ending=ending, heeds_status=heeds_status, begins=begins)
 
 
 # fmt: off
@@ -65,14 +73,18 @@ ROWS: Mapping[str, EventRow] = {
     "response.output_item.added":                   EventRow(Shape.ITEM, _RESPONSES),
     "response.output_item.done":                    EventRow(Shape.ITEM, _RESPONSES, witness=Witness.DONE),
     # The response as a whole
-    "response.created":                             _DELTA,
-    "response.queued":                              _DELTA,
+    "response.created":                             _BEGINNING,
+    "response.queued":                              _BEGINNING,
     "response.in_progress":                         _DELTA,
     "response.completed":                           _response(Ending.COMPLETED),
     "response.incomplete":                          _response(Ending.INCOMPLETE),
     "response.failed":                              _response(Ending.FAILED),
     "response.done":                                _response(Ending.COMPLETED, "OpenRouter", heeds_status=True),
-    "response":                                     _response(None, "Responses API, not streamed", heeds_status=True),
+    "response":                                     _response(None, "Responses API, not streamed", heeds_status=True,
+                                                              begins=True),
+    # The answer in words
+    "response.output_text.delta":                   _TEXT,
+    "response.refusal.delta":                       _TEXT,
     # Errors
     "error":                                        EventRow(Shape.ERROR, "all", ending=Ending.ERROR),
     "response.error":                               EventRow(Shape.ERROR, "OpenRouter", ending=Ending.ERROR),
@@ -88,9 +100,9 @@ ROWS: Mapping[str, EventRow] = {
     "images":                                       EventRow(Shape.IMAGES, "Images API, not streamed",
                                                              witness=Witness.OWN),
     # Chat completions with images
-    "chat.completion.chunk":                        EventRow(Shape.CHAT, _CHAT, witness=Witness.OWN),
+    "chat.completion.chunk":                        EventRow(Shape.CHAT, _CHAT, witness=Witness.OWN, is_numbered=False),
     "chat.completion":                              EventRow(Shape.CHAT, "chat completions, not streamed",
-                                                             witness=Witness.OWN),
+                                                             witness=Witness.OWN, is_numbered=False),
     # Relays with types of their own
     "partial":                                      EventRow(Shape.IMAGE, "exo", is_partial=True),
     "final":                                        EventRow(Shape.IMAGE, "exo", witness=Witness.OWN),
@@ -110,6 +122,12 @@ PARTS: Mapping[str, EventRow] = {
     "file":                 EventRow(Shape.PART, "pydantic-ai", is_partial=True),
     "builtin-tool-call":    EventRow(Shape.PART, "pydantic-ai", word=State.IN_PROGRESS),
     "builtin-tool-return":  EventRow(Shape.PART, "pydantic-ai", witness=Witness.OWN),
+}
+
+# The meaning of an `error` beside an unknown type: (the type names an error) -> row
+UNKNOWN_ERRORS: Mapping[bool, EventRow] = {
+    True:  EventRow(Shape.ERROR, "all", ending=Ending.ERROR),
+    False: EventRow(Shape.ERROR, "all", ending=Ending.STRAY_ERROR),
 }
 
 # Objects that only carry the service's own event: their type, which has no row above, and the member with the event.
@@ -134,11 +152,9 @@ TYPE_NAMES = ("type", "Type", "event_kind")  # the members that hold the type; t
 
 GREATEST_NUMBER = 2**53  # of an index or a sequence number; a larger JSON number is not exact
 
-# The types of members of `output` that are images; all others are text, reasoning and tools. An item whose id is
-# optional and missing is named by its place.
+# The types of members of `output` that are images; all others are text, reasoning and tools.
 ITEM_TYPES = frozenset({"image_generation_call", "openrouter:image_generation"})
 CONTENT_TYPES = ITEM_TYPES | {"image"}  # types of LangChain's blocks
-ID_IS_OPTIONAL = frozenset({"openrouter:image_generation"})
 
 # The values of `status` that are read; any other value is ignored.
 STATUSES: Mapping[str, State] = {
@@ -172,7 +188,11 @@ OTHER_NAMES: Mapping[str, tuple[Spelling, ...]] = {
                             "base64"),                                           # LangChain
     "status":              (("content", "status"),),                             # pydantic-ai
     "parts":               (("result", "response", "parts"),),                   # pydantic-ai
+    "text":                ("content",),                                         # chat
 }
+
+# The fields in which a service reports how it made an image.
+SETTINGS = ("size", "quality", "background", "output_format", "action", "model")
 
 # The fields that can hold a picture, as base64, as a data: URL, or as a URL; the first that is not empty counts.
 PICTURE_NAMES = (
@@ -187,7 +207,7 @@ PICTURE_NAMES = (
 class Signal(NamedTuple):
     """The meaning of an event for one item."""
 
-    details: Mapping[str, Any]  # output_index, revised_prompt, usage and url, those that the event has
+    details: Mapping[str, Any]  # output_index, revised_prompt, usage, url and the settings, those that the event has
     item_id: str | None = None
     is_unnamed: bool = False  # the service names no items: it is the current image …
     number: int | None = None  # … or the image with this number, counted from 0
@@ -195,10 +215,12 @@ class Signal(NamedTuple):
     witness: Witness | None = None
     payload: Payload | None = None
     error: ProviderError | None = None
+    is_unnumbered: bool = False  # neither events nor images have numbers: equal image data is a repeat
+    is_announced: bool = False  # the event announces the item: its id may be new
 
 
 class Reading(NamedTuple):
-    """The meaning of an event: for each of its items, and for the response."""
+    """The meaning of an event: for each of its items, and for its response."""
 
     event_type: str
     sequence_number: float | None = None
@@ -206,5 +228,17 @@ class Reading(NamedTuple):
     is_for_us: bool = True
     signals: tuple[Signal, ...] = ()
     ending: Ending | None = None
+    lane: str | None = None  # its `stream_id`
+    begins: bool = False  # a response, if it names an unknown one
     error: ProviderError | None = None
     reason: str | None = None
+    details: Mapping[str, Any] | None = None  # of the response: model, usage, image_usage, text
+    piece: str | None = None  # of the answer in words
+    is_known: bool = True  # False: its type does not concern images
+    is_bare_body: bool = False  # an error only if nothing else of its response came
+    anomaly: EventError | None = None  # a whole answer without a usable picture
+
+    @property
+    def concerns_response(self) -> bool:
+        """Return whether the event reports anything about a response or an item."""
+        return bool(self.signals or self.begins or self.piece or self.details) or self.ending is not None

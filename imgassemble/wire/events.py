@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from ..frames.base64_json import load_json
 from .dialects import PICTURE_NAMES
 from .fields import (
+    AnswerImageFields,
     ChatChoiceFields,
     ChatEventFields,
     ChatMessageFields,
@@ -32,6 +33,7 @@ from .fields import (
     ResponseEventFields,
     ResponseFields,
     RunEventFields,
+    TextEventFields,
     read_fields,
 )
 from .reader import read_event
@@ -84,6 +86,14 @@ class ErrorEvent(Event, ErrorEventFields):
 
 class ImageData(_Model, ImageDataFields):
     """One picture of the Images API, or of a chat message."""
+
+
+class AnswerImage(ImageData, AnswerImageFields):
+    """One member of `data`: a picture, an error in its place, or how far it is."""
+
+
+class TextEvent(Event, TextEventFields):
+    """A piece of the answer in words."""
 
 
 class ImageEvent(Event, ImageData, ImageEventFields):

@@ -56,6 +56,7 @@ Identifier = Annotated[str | None, ReadBy(read_identifier)]
 Base64 = Annotated[str | None, ReadBy(read_base64)]  # an assembler gets `Decoded`, too
 PlainObject = Annotated[Mapping[str, Any] | None, ReadBy(read_mapping)]
 Anything = Annotated[Any, ReadBy(read_plain)]
+Flag = Annotated[bool, ReadBy(lambda value: value is True)]
 
 
 @dataclass_transform(kw_only_default=True)  # type checkers see that the models of `events` take fields as keywords
@@ -89,6 +90,10 @@ class ItemFields(Fields):
 
     status: Text = None
     output_format: Text = None
+    quality: Text = None
+    background: Text = None
+    action: Text = None
+    model: Text = None
     media_type: Text = None
     size: Text = None
     revised_prompt: Text = None
@@ -103,6 +108,12 @@ class ItemFields(Fields):
     image_result_b64: Base64 = None
     url: Base64 = None
     image_url: Base64 = None
+
+    def has_picture_field(self, *, counts_empty: bool = True) -> bool:
+        """Return whether a field for a picture is present. null is absent; "" is present if `counts_empty`."""
+        if _PICTURES.isdisjoint(self.__dict__):  # nearly always
+            return False
+        return any(given is not None and (given or counts_empty) for given in _given_in(self))
 
     def picture_and_link(self, *, is_partial: bool = False) -> tuple[str | Decoded | None, str | None]:
         """Return the base64 of the picture and its URL, None for each that is absent. Nothing is fetched."""
@@ -127,6 +138,7 @@ class EventFields(Fields):
     type: Text = None
     sequence_number: Number = None
     response_id: Identifier = None
+    stream_id: Identifier = None
 
 
 class ImageCallFields(EventFields, ItemFields):
@@ -138,6 +150,12 @@ class ImageCallFields(EventFields, ItemFields):
 class OutputItemFields(ItemFields):
     id: Identifier = None
     type: Text = None
+    content: Anything = None
+
+    def text(self) -> str:
+        """Return the words of a message, or of its refusal."""
+        parts = self.content if isinstance(self.content, list) and self.type == "message" else ()
+        return "".join(str(part.get("text") or part.get("refusal") or "") for part in parts if isinstance(part, dict))
 
 
 class OutputItemEventFields(EventFields):
@@ -151,6 +169,8 @@ class ResponseFields(Fields):
     error: Anything = None
     incomplete_details: PlainObject = None
     tool_usage: PlainObject = None
+    usage: PlainObject = None
+    model: Text = None
     output: Annotated[tuple[OutputItemFields | None, ...], _many(OutputItemFields, _MOST_ITEMS)] = ()
 
 
@@ -163,10 +183,19 @@ class ErrorEventFields(EventFields):
     message: Text = None
     param: Anything = None
     error: Anything = None
+    is_bare_body: Flag = False
+
+
+class TextEventFields(EventFields):
+    delta: Text = None
 
 
 class ImageDataFields(ItemFields):
     """One picture of the Images API, or of a chat message."""
+
+
+class AnswerImageFields(ImageDataFields):
+    progress: Number = None
 
 
 class ImageEventFields(EventFields, ImageDataFields):
@@ -177,7 +206,7 @@ class ImageEventFields(EventFields, ImageDataFields):
 
 
 class ImagesEventFields(EventFields, ItemFields):
-    data: Annotated[tuple[ImageDataFields | None, ...], _many(ImageDataFields, _MOST_ITEMS)] = ()
+    data: Annotated[tuple[AnswerImageFields | None, ...], _many(AnswerImageFields, _MOST_ITEMS)] = ()
 
 
 def _pictures_in_content(content: Any) -> tuple[ImageDataFields, ...]:
@@ -191,6 +220,8 @@ def _pictures_in_content(content: Any) -> tuple[ImageDataFields, ...]:
 class ChatMessageFields(Fields):
     images: Annotated[tuple[ImageDataFields | None, ...], _many(ImageDataFields, _MOST_PICTURES)] = ()
     content: Annotated[tuple[ImageDataFields, ...], ReadBy(_pictures_in_content)] = ()
+    text: Text = None
+    refusal: Text = None
 
     def pictures(self) -> tuple[ImageDataFields, ...]:
         """Return its pictures in order."""
@@ -208,6 +239,8 @@ class ChatEventFields(EventFields):
     choices: Annotated[tuple[ChatChoiceFields | None, ...], _many(ChatChoiceFields, _MOST_CHOICES)] = ()
     error: Anything = None
     image_index: Number = None  # the number of its first image
+    model: Text = None
+    usage: PlainObject = None
 
 
 class PartFields(ItemFields):
@@ -240,6 +273,7 @@ FIELDS_OF_SHAPES: dict[Shape, type[EventFields]] = {
     Shape.RUN: RunEventFields,
     Shape.CONTENT: ContentEventFields,
     Shape.ERROR: ErrorEventFields,
+    Shape.TEXT: TextEventFields,
 }
 
 

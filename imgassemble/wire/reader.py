@@ -11,13 +11,16 @@ from typing import Any
 from ..errors import EventError
 from ..frames.base64_json import Load
 from .dialects import CARRIER, CARRIERS, ROWS, TYPE_NAMES, WITHOUT_TYPE
-from .fields import FIELDS_OF_SHAPES, EventFields, read_fields
+from .failures import ERROR_NAMES, error_in, error_of_body, has_content
+from .fields import FIELDS_OF_SHAPES, ErrorEventFields, EventFields, read_fields
 from .members import has_members, member_of, members_of
 from .values import read_text
 
 _MOST_LAYERS = 6  # of objects that carry an event; real ones have two
 _TEXTS = (str, bytes, bytearray, memoryview)
 _TYPES = frozenset((*TYPE_NAMES, CARRIER))
+_KEPT = ("sequence_number", "response_id", "stream_id", "message")  # of a message that becomes an error event
+_FAILURE_NAMES = ERROR_NAMES | {*_KEPT}
 _FIELDS_WITHOUT_TYPE = frozenset((*(name for name, _, _ in WITHOUT_TYPE), "object"))
 
 
@@ -53,6 +56,13 @@ def _read(message: Any) -> EventFields:
     if row is None or members.get(CARRIER) is not None:
         message, kind = _message_and_type(message)
         row = ROWS.get(kind)
+    if row is None:
+        if isinstance(message, EventFields):
+            return message
+        if failure := _failure_in(message, kind or ""):
+            return read_fields(ErrorEventFields, failure)
+        if not kind:
+            raise EventError("a message has no type, and is no answer that is known; it is skipped")
     fields_of = FIELDS_OF_SHAPES[row.shape] if row else EventFields
     if isinstance(message, fields_of):  # it was read before
         return message
@@ -85,8 +95,20 @@ def _type_of(message: Any) -> str:
     members = members_of(message, _FIELDS_WITHOUT_TYPE)
     for name, value, kind in WITHOUT_TYPE:
         found = members.get(name)
-        if found is not None and (value is None or read_text(found) == value):
+        if found is None or (name == "error" and not has_content(found)):
+            continue
+        if value is None or read_text(found) == value:
             return kind
-    if kind := read_text(members.get("object")):
-        return kind
-    raise EventError("a message has no type, and is no answer that is known; it is skipped")
+    return read_text(members.get("object")) or ""
+
+
+def _failure_in(message: Any, kind: str) -> dict[str, Any] | None:
+    """Return the members of an error event for a message of an unknown type that reports an error."""
+    members = members_of(message, _FAILURE_NAMES)
+    error, is_bare_body = error_in(members, kind), False
+    if error is None:
+        error, is_bare_body = error_of_body(message, kind), True
+    if error is None:
+        return None
+    kept = {name: members.get(name) for name in _KEPT}
+    return kept | {"type": kind or "error", "error": error, "is_bare_body": is_bare_body}

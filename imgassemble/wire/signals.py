@@ -1,4 +1,4 @@
-"""Turns an event into its meaning: a signal for each of its items, and its message about the response.
+"""Turns an event into its meaning: a signal for each of its items, and its facts about the response.
 
 The place of the items in each shape of message is written here, once.
 Must not know: pydantic, JSON, the facts that are stored of an item.
@@ -7,41 +7,45 @@ Must not know: pydantic, JSON, the facts that are stored of an item.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
-from ..errors import ProviderError
+from ..errors import EventError, ProviderError
 from ..frames.base64_json import Decoded, url_prefix
 from ..frames.frame import Payload
 from ..states import Ending, State
 from .dialects import (
     CONTENT_TYPES,
     ENDINGS,
-    ID_IS_OPTIONAL,
     ITEM_TYPES,
     PARTS,
     ROWS,
+    SETTINGS,
     STATUSES,
+    UNKNOWN_ERRORS,
     EventRow,
     Reading,
     Shape,
     Signal,
 )
+from .failures import has_content, names_error
 from .fields import (
     ChatEventFields,
     ContentEventFields,
     ErrorEventFields,
     EventFields,
     ImageCallFields,
+    ImageDataFields,
     ImageEventFields,
     ImagesEventFields,
     ItemFields,
     OutputItemEventFields,
-    OutputItemFields,
     PartEventFields,
     PartFields,
     ResponseEventFields,
-    ResponseFields,
     RunEventFields,
+    TextEventFields,
+    read_fields,
 )
 
 _T = TypeVar("_T")
@@ -50,52 +54,106 @@ _T = TypeVar("_T")
 def read(event: EventFields) -> Reading:
     """Return the meaning of `event` for its items and for its response."""
     kind = event.type or ""
-    row = ROWS.get(kind)
-    if row is None:
-        return Reading(kind, event.sequence_number, event.response_id, is_for_us=False)
-    find, complete, may_be_text = _RULES[row.shape]
-    signals = tuple(find(event, row))
-    is_for_us = bool(signals) or not may_be_text
-    reading = Reading(kind, event.sequence_number, event.response_id, is_for_us, signals, row.ending)
-    return complete(event, row, reading) if complete else reading
+    reader = _READERS.get(kind)
+    if reader is None:
+        if not isinstance(event, ErrorEventFields):
+            return Reading(
+                kind, event.sequence_number, event.response_id, is_for_us=False, lane=event.stream_id, is_known=False
+            )
+        reader = _reader_of(UNKNOWN_ERRORS[names_error(kind)])
+    row, signals_in, about_response, may_be_text = reader
+    signals = tuple(signals_in(event, row))
+    reading = Reading(
+        kind,
+        event.sequence_number,
+        event.response_id,
+        not may_be_text or bool(signals),
+        signals,
+        row.ending,
+        event.stream_id,
+        row.begins,
+    )
+    return about_response(reading, event, row) if about_response else reading
 
 
-# ---- the response
-
-
-def _with_error(event: ErrorEventFields, _row: EventRow, reading: Reading) -> Reading:
-    said = event.error or {"code": event.code, "message": event.message, "param": event.param}
-    if isinstance(said, dict) and event.message and not said.get("message"):
+def _with_error(reading: Reading, event: ErrorEventFields, _row: EventRow) -> Reading:
+    said = event.error
+    if not has_content(said):
+        said = {"code": event.code, "message": event.message, "param": event.param}
+    elif event.message and isinstance(said, dict) and not said.get("message"):
         said = {**said, "message": event.message}
-    return reading._replace(error=_provider_error(said))
+    elif event.message and isinstance(said, str) and event.message != said:
+        said = {"message": f"{said}: {event.message}", "code": event.code}
+    return reading._replace(error=_provider_error(said), is_bare_body=event.is_bare_body)
 
 
-def _with_chat_error(event: ChatEventFields, _row: EventRow, reading: Reading) -> Reading:
-    if not event.error:
+def _with_text(reading: Reading, event: TextEventFields, _row: EventRow) -> Reading:
+    return reading._replace(piece=event.delta or None)
+
+
+def _with_image_error(reading: Reading, event: ImageEventFields, _row: EventRow) -> Reading:
+    if reading.signals:
         return reading
-    return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
+    if has_content(event.error):
+        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
+    return reading._replace(is_for_us=False)
 
 
-def _with_response(event: ResponseEventFields, row: EventRow, reading: Reading) -> Reading:
+def _with_answer_error(reading: Reading, event: ImagesEventFields, _row: EventRow) -> Reading:
+    if has_content(event.error):
+        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
+    if not reading.signals and not any(image and image.progress is not None for image in event.data):
+        return reading._replace(anomaly=_no_picture_in(event))
+    return reading
+
+
+def _with_chat(reading: Reading, event: ChatEventFields, _row: EventRow) -> Reading:
+    if has_content(event.error):
+        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
+    messages = [each for choice in event.choices if choice for each in (choice.delta or choice.message,) if each]
+    text = "".join(each.text or each.refusal or "" for each in messages)
+    details = {name: value for name, value in (("model", event.model), ("usage", event.usage)) if value is not None}
+    if event.type == "chat.completion" and not (reading.signals or text):
+        reading = reading._replace(anomaly=_no_picture_in(event))
+    return reading._replace(piece=text or None, details=details or None)
+
+
+def _with_response(reading: Reading, event: ResponseEventFields, row: EventRow) -> Reading:
     response = event.response
     if response is None:
         return reading
-    reading = reading._replace(response_id=response.id or event.response_id)
-    return _with_outcome(response, row, reading) if row.witness else reading
-
-
-def _with_outcome(response: ResponseFields, row: EventRow, reading: Reading) -> Reading:
+    if response.id is not None:
+        reading = reading._replace(response_id=response.id)
+    if not (row.witness or row.begins):
+        return reading
+    image_usage = (response.tool_usage or {}).get("image_gen")
+    text = "".join(item.text() for item in response.output if item) if row.witness else ""
+    reported = (
+        ("model", response.model),
+        ("usage", response.usage),
+        ("image_usage", image_usage),
+        ("text", text or None),
+    )
+    details = {name: value for name, value in reported if value is not None}
+    reading = reading._replace(details=details or None)
+    if not row.witness:
+        return reading
     status = STATUSES.get(response.status or "") if row.heeds_status else None
-    error = _provider_error(response.error) if response.error else None
+    error = _provider_error(response.error) if has_content(response.error) else None
     reason = (response.incomplete_details or {}).get("reason") or (error and error.message)
-    return reading._replace(
+    reading = reading._replace(
         ending=(ENDINGS.get(status) if status else None) or row.ending or (Ending.FAILED if error else None),
         error=error,
         reason=str(reason) if reason else None,
     )
+    is_whole = event.type == "response" and reading.ending in (None, Ending.COMPLETED)
+    if is_whole and not (reading.signals or text):
+        return reading._replace(anomaly=_no_picture_in(event))
+    return reading
 
 
-# ---- the items
+def _no_picture_in(event: EventFields) -> EventError:
+    return EventError("the answer holds no picture; nothing in it can be used", event_type=event.type)
 
 
 def _call_signals(event: ImageCallFields, row: EventRow) -> Iterable[Signal]:
@@ -105,14 +163,8 @@ def _call_signals(event: ImageCallFields, row: EventRow) -> Iterable[Signal]:
 
 def _item_signals(event: OutputItemEventFields, row: EventRow) -> Iterable[Signal]:
     if event.item and event.item.type in ITEM_TYPES:
-        item_id = _id_of(event.item, event.output_index)
-        yield _signal(event, row, event.item, item_id=item_id, output_index=event.output_index)
-
-
-def _id_of(item: OutputItemFields, output_index: float | None) -> str | None:
-    if item.id is None and item.type in ID_IS_OPTIONAL and output_index is not None:
-        return f"output-{output_index}"
-    return item.id
+        signal = _signal(event, row, event.item, item_id=event.item.id, output_index=event.output_index)
+        yield signal if row.witness else signal._replace(is_announced=True)
 
 
 def _response_signals(event: ResponseEventFields, row: EventRow) -> Iterable[Signal]:
@@ -122,11 +174,14 @@ def _response_signals(event: ResponseEventFields, row: EventRow) -> Iterable[Sig
     # The usage is the sum for all images, so it belongs to an image only if there is one.
     usage = (event.response.tool_usage or {}).get("image_gen") if len(images) == 1 else None
     for output_index, item in images:
-        yield _signal(event, row, item, item_id=_id_of(item, output_index), output_index=output_index, usage=usage)
+        yield _signal(event, row, item, item_id=item.id, output_index=output_index, usage=usage)
 
 
 def _image_signals(event: ImageEventFields, row: EventRow) -> Iterable[Signal]:
     number = None if event.image_index is None else int(event.image_index)
+    names_none = event.item_id is None and number is None and row.word is None
+    if names_none and not (event.has_picture_field() or _has_failed(event, row)):
+        return  # progress, or a total
     yield _signal(
         event,
         row,
@@ -142,7 +197,11 @@ def _image_signals(event: ImageEventFields, row: EventRow) -> Iterable[Signal]:
 def _images_signals(event: ImagesEventFields, row: EventRow) -> Iterable[Signal]:
     usage = event.usage if len(event.data) == 1 else None
     for image in filter(None, event.data):
-        yield _signal(event, row, image, is_unnamed=True, usage=usage, claims=event)
+        if not (image.has_picture_field(counts_empty=False) or _has_failed(image, row)):
+            continue
+        claims = {"output_format": image.output_format or event.output_format, "size": image.size or event.size}
+        claiming = read_fields(ImageDataFields, vars(image) | claims)
+        yield _signal(event, row, claiming, is_unnamed=True, usage=usage)
 
 
 def _numbered(first: float | None, images: Iterable[_T]) -> Iterator[tuple[int | None, _T]]:
@@ -185,26 +244,45 @@ def _content_signals(event: ContentEventFields, row: EventRow) -> Iterable[Signa
             yield _signal(event, row, block, item_id=block.id)
 
 
-class _Rule(NamedTuple):
-    """How messages of one shape are read."""
-
-    find: Callable[[Any, EventRow], Iterable[Signal]]  # the signals of its items
-    complete: Callable[[Any, EventRow, Reading], Reading] | None = None  # adds the facts about the response
-    may_be_text: bool = False  # without a signal it does not concern images
-
-
-_RULES: dict[Shape, _Rule] = {
-    Shape.CALL: _Rule(_call_signals),
-    Shape.ITEM: _Rule(_item_signals, may_be_text=True),
-    Shape.RESPONSE: _Rule(_response_signals, _with_response),
-    Shape.IMAGE: _Rule(_image_signals),
-    Shape.IMAGES: _Rule(_images_signals),
-    Shape.CHAT: _Rule(_chat_signals, _with_chat_error, may_be_text=True),
-    Shape.PART: _Rule(_part_signals, may_be_text=True),
-    Shape.RUN: _Rule(_run_signals),
-    Shape.CONTENT: _Rule(_content_signals, may_be_text=True),
-    Shape.ERROR: _Rule(lambda event, row: (), _with_error),
+_SIGNALS: dict[Shape, Callable[[Any, EventRow], Iterable[Signal]]] = {
+    Shape.CALL: _call_signals,
+    Shape.ITEM: _item_signals,
+    Shape.RESPONSE: _response_signals,
+    Shape.IMAGE: _image_signals,
+    Shape.IMAGES: _images_signals,
+    Shape.CHAT: _chat_signals,
+    Shape.PART: _part_signals,
+    Shape.RUN: _run_signals,
+    Shape.CONTENT: _content_signals,
+    Shape.ERROR: lambda event, row: (),
+    Shape.TEXT: lambda event, row: (),
 }
+_MAY_BE_TEXT = frozenset({Shape.TEXT, Shape.ITEM, Shape.CHAT, Shape.PART, Shape.CONTENT})
+_ABOUT_RESPONSE: dict[Shape, Callable[[Reading, Any, EventRow], Reading]] = {
+    Shape.ERROR: _with_error,
+    Shape.TEXT: _with_text,
+    Shape.IMAGE: _with_image_error,
+    Shape.IMAGES: _with_answer_error,
+    Shape.CHAT: _with_chat,
+    Shape.RESPONSE: _with_response,
+}
+
+
+class _Reader(NamedTuple):
+    """The functions that read the events of one row."""
+
+    row: EventRow
+    signals_in: Callable[[Any, EventRow], Iterable[Signal]]
+    about_response: Callable[[Reading, Any, EventRow], Reading] | None
+    may_be_text: bool
+
+
+def _reader_of(row: EventRow) -> _Reader:
+    return _Reader(row, _SIGNALS[row.shape], _ABOUT_RESPONSE.get(row.shape), row.shape in _MAY_BE_TEXT)
+
+
+_READERS = {kind: _reader_of(row) for kind, row in ROWS.items()}  # one look-up for each event
+_settings_in: Callable[[ItemFields], tuple[Any, ...]] = attrgetter(*SETTINGS)
 
 
 def _signal(
@@ -218,68 +296,85 @@ def _signal(
     number: int | None = None,
     index: float | None = None,
     usage: Mapping[str, Any] | None = None,
-    claims: ItemFields | None = None,
 ) -> Signal:
-    """Return the signal in `said`. `claims`: the fields that claim a format and a size if `said` does not."""
-    witness = row.witness
-    status = STATUSES.get(said.status) if said.status else None
-    word = row.word if row.word and not (status is State.FAILED and witness) else status
+    error = _provider_error(said.error) if said.error is not None and has_content(said.error) else None
     picture, link = said.picture_and_link(is_partial=row.is_partial)
-    # An event that exists to bring a picture and has none is an anomaly; other events can do without.
-    is_missing = not link and (row.is_partial or (is_unnamed and witness is not None))
+    word = _word_of(said, row, has_failed=error is not None and not (picture or link))
     payload = None
-    if (picture or is_missing) and (row.is_partial or witness):
-        payload = _payload(event, said, picture or "", index=index, is_final=not row.is_partial, claims=claims or said)
+    if row.is_partial or row.witness:  # other events bring no picture
+        is_wanted = row.is_partial or is_unnamed or _is_left_empty(said, word)
+        if picture or (is_wanted and not link):
+            payload = _payload(event, row, said, picture, index)
     return Signal(
-        _details(said, output_index, usage, link),
+        _details_of(said, row, output_index, usage or said.usage, link),
         item_id,
         is_unnamed,
         number,
-        word if witness or word is State.GENERATING else None,
-        witness,
+        word,
+        row.witness,
         payload,
-        _provider_error(said.error) if said.error else None,
+        error,
+        not row.is_numbered,
     )
 
 
-def _details(
-    said: ItemFields, output_index: float | None, usage: Mapping[str, Any] | None, link: str | None
+def _payload(
+    event: EventFields, row: EventRow, said: ItemFields, picture: str | Decoded | None, index: float | None
+) -> Payload:
+    return Payload(
+        base64=picture or "",
+        event_type=event.type or "",
+        sequence_number=event.sequence_number,
+        index=index,
+        is_final=not row.is_partial,
+        claimed_format=said.output_format or said.media_type or _media_type(picture),
+        claimed_size=said.size,
+    )
+
+
+def _word_of(said: ItemFields, row: EventRow, *, has_failed: bool) -> State | None:
+    """Return the state that the message reports. has_failed: it has an error in the place of a picture."""
+    status = STATUSES.get(said.status) if said.status else None
+    if row.witness is None:
+        word = row.word or status
+        return word if word is State.GENERATING else None
+    word = status if status is State.FAILED else row.word or status
+    return State.FAILED if has_failed and word is not State.INCOMPLETE else word
+
+
+def _is_left_empty(said: ItemFields, word: State | None) -> bool:
+    """Return whether a message that ends an item has an empty picture field. null is no field."""
+    return word in (None, State.COMPLETED) and said.has_picture_field()
+
+
+def _details_of(
+    said: ItemFields, row: EventRow, output_index: float | None, usage: Mapping[str, Any] | None, link: str | None
 ) -> dict[str, Any]:
     details: dict[str, Any] = {}
     if output_index is not None:
         details["output_index"] = output_index
     if said.revised_prompt is not None:
         details["revised_prompt"] = said.revised_prompt
-    if (usage := usage or said.usage) is not None:
+    if usage is not None:
         details["usage"] = usage
     if link is not None:
         details["url"] = link
+    if row.witness or row.is_partial:
+        settings = zip(SETTINGS, _settings_in(said), strict=True)
+        details |= {name: value for name, value in settings if value is not None}
     return details
 
 
-def _payload(
-    event: EventFields,
-    said: ItemFields,
-    base64: str | Decoded,
-    *,
-    index: float | None,
-    is_final: bool,
-    claims: ItemFields,
-) -> Payload:
-    return Payload(
-        base64=base64,
-        event_type=event.type or "",
-        sequence_number=event.sequence_number,
-        index=index,
-        is_final=is_final,
-        claimed_format=said.output_format or claims.output_format or said.media_type or _media_type(base64),
-        claimed_size=said.size or claims.size,
-    )
+def _has_failed(said: ItemFields, row: EventRow) -> bool:
+    """Return whether a message of a witness reports that its item failed."""
+    if row.witness is None:
+        return False
+    return _word_of(said, row, has_failed=has_content(said.error) and not any(said.picture_and_link())) is State.FAILED
 
 
-def _media_type(picture: str | Decoded) -> str | None:
+def _media_type(picture: str | Decoded | None) -> str | None:
     """Return the media type of an image in a data: URL."""
-    prefix = url_prefix(picture)
+    prefix = url_prefix(picture) if picture else ""
     return prefix[5:].partition(";")[0] if prefix[:11].lower() == "data:image/" else None
 
 

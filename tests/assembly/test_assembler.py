@@ -375,7 +375,11 @@ def test_an_argument_that_is_none_of_the_words_is_wrong_use(how: dict[str, Any])
 
 
 def test_the_result_holds_the_anomalies_of_no_item_and_the_error_has_the_newest_as_notes() -> None:
-    events = [samples.partial("ig_1", 0, "%%%"), "{", *(samples.partial(None, at) for at in range(3))]
+    events = [
+        samples.partial("ig_1", 0, "%%%"),
+        "{",
+        *(samples.partial(None, at, output_index=None) for at in range(3)),
+    ]
     result = assemble(events)
     assert [anomaly.code for anomaly in result.anomalies] == ["unreadable_event", *["missing_item_id"] * 3]
     with pytest.raises(ImgassembleError) as caught:
@@ -508,11 +512,11 @@ def test_an_error_of_the_caller_whose_causes_go_round_is_told_and_keeps_its_trac
 
 
 def test_a_repeat_is_one_of_its_own_response_s_numbers() -> None:
-    assembler = fed(samples.image_partial(0, GOOD, seq=5, response_id="resp_1"))
-    assert assembler.feed(samples.image_partial(1, OTHER, seq=5, response_id="resp_1")) == ()
-    assert assembler.feed(samples.image_partial(1, OTHER, seq=4)) == ()
-    assert of(FrameAdded, assembler.feed(samples.image_partial(1, OTHER, seq=2, response_id="resp_2")))
-    assert (assembler.skipped, assembler.cursor) == (2, Cursor("resp_2", 2))
+    first = samples.image_completed(GOOD, seq=5, response_id="resp_1")
+    assembler = fed(first, samples.snapshot("completed", seq=6))
+    assert assembler.feed(first) == ()
+    assert of(FinalReady, assembler.feed({**first, "response_id": "resp_2"}))
+    assert (assembler.skipped, assembler.cursor) == (1, Cursor("resp_2", 5))
 
 
 def test_an_event_of_the_images_api_that_has_an_item_id_and_an_output_index_is_joined_by_either() -> None:
@@ -788,9 +792,8 @@ def test_a_prompt_of_any_length_is_kept_in_part() -> None:
 @pytest.mark.parametrize(
     "event_of",
     [
-        lambda name: samples.partial(name, 0, GOOD),
-        lambda name: samples.done(name, GOOD),
-        lambda name: samples.snapshot("completed", [samples.member(name, GOOD)]),
+        lambda name: samples.partial(name, 0, GOOD, output_index=None),
+        lambda name: samples.done(name, GOOD, output_index=None),
     ],
 )
 def test_an_item_id_beyond_4096_characters_names_no_item(event_of: Callable[[str], Wire]) -> None:
@@ -857,9 +860,8 @@ def trouble(event: Any) -> Anomaly:
 )
 @pytest.mark.parametrize("is_result", [False, True])
 def test_base64_that_cannot_be_read_is_an_anomaly(text: str | None, is_result: bool) -> None:
-    event = (
-        samples.image_completed(text) if is_result else samples.partial("ig_1", 1, text) | {"partial_image_b64": text}
-    )
+    event = samples.image_completed(text or "") if is_result else samples.partial("ig_1", 1, text or "")
+    event |= {"partial_image_b64": text} if not is_result else {}
     anomaly = trouble(event)
     assert anomaly.code == "bad_base64"
     assert isinstance(anomaly.error, FrameEncodingError)
@@ -924,11 +926,11 @@ def test_the_next_index_is_one_that_an_index_may_be() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        samples.partial(None, 1),
-        samples.call("completed", None),
-        samples.done(None, GOOD),
-        samples.added(None),
-        samples.partial("ig_1") | {"item_id": 7},
+        samples.partial(None, 1, output_index=None),
+        samples.call("completed", None, output_index=None),
+        samples.done(None, GOOD, output_index=None),
+        samples.added(None, output_index=None),
+        samples.partial("ig_1", output_index=None) | {"item_id": 7},
     ],
 )
 def test_an_event_without_an_item_id_is_an_anomaly_of_the_stream(event: Wire) -> None:
@@ -941,7 +943,7 @@ def test_an_event_without_an_item_id_is_an_anomaly_of_the_stream(event: Wire) ->
 @pytest.mark.parametrize("has_picture", [True, False])
 def test_the_error_of_an_event_without_an_item_id_says_whether_it_brought_a_picture(*, has_picture: bool) -> None:
     picture = GOOD if has_picture else None
-    errors = [anomaly.error for anomaly in assemble([samples.done(None, picture)]).anomalies]
+    errors = [anomaly.error for anomaly in assemble([samples.done(None, picture, output_index=None)]).anomalies]
     assert [isinstance(error, EventError) and error.has_picture for error in errors] == [has_picture]
 
 
@@ -1099,8 +1101,8 @@ HEAVY: dict[str, Callable[[int], Any]] = {
     "a type without end": lambda at: {"type": megabyte(at), "at": at},
     "an error of a source": lambda at: EventError(f"cut in the middle, {at}"),
     "too large": lambda at: json.dumps(samples.partial("ig_1", at, megabyte(at) * 2)),
-    "no item id": lambda at: samples.partial(None, 0, megabyte(at)),
-    "an item id without end": lambda at: samples.partial(megabyte(at), 0),
+    "no item id": lambda at: samples.partial(None, 0, megabyte(at), output_index=None),
+    "an item id without end": lambda at: samples.partial(megabyte(at), 0, output_index=None),
     "no index": lambda at: padded(samples.partial("ig_1", None, samples.shade(at)), at),
     "an index that is none": lambda at: (
         samples.partial("ig_1", 0, samples.shade(at)) | {"partial_image_index": megabyte(at)}
@@ -1197,7 +1199,7 @@ def test_base64_in_a_prompt_is_in_no_report() -> None:
 
 BAD_EVENTS = (
     "{",
-    samples.partial(None, 1),
+    samples.partial(None, 1, output_index=None),
     samples.partial("ig_1", -1),
     samples.partial("ig_1", 1, "%%%"),
     samples.partial("ig_1", 1, GOOD[:-1]),
@@ -1441,7 +1443,7 @@ def test_the_bytes_that_are_counted_are_those_that_are_held(
         held = [facts.pictures() for facts in assembler._held.facts.values()]
         counted = [sum({id(frame.data): len(frame.data) for frame in frames}.values()) for frames in held]
         assert [facts.n_bytes for facts in assembler._held.facts.values()] == counted
-        assert assembler._held.standing.total_bytes == sum(counted) <= 500
+        assert assembler._held.total_bytes == sum(counted) <= 500
 
 
 def random_png(seed: int) -> bytes:

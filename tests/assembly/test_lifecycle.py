@@ -517,7 +517,7 @@ def test_only_a_completed_begins_the_next_image(api: str) -> None:
 
 def test_a_completed_that_failed_or_is_blank_begins_the_next_too() -> None:
     result = result_of(
-        samples.image_completed(status="failed"), samples.image_completed(), samples.image_completed(OWN)
+        samples.image_completed(status="failed"), samples.image_completed(""), samples.image_completed(OWN)
     )
     assert [item.state for item in result.items.values()] == [FAILED, INCOMPLETE, COMPLETED]
 

@@ -77,12 +77,24 @@ CODES: dict[str, tuple[int, bytes]] = {
     "bad pictures": (6, samples.sse(BAD_PICTURE)),
     "bad pictures and a failure": (6, samples.sse([*BAD_PICTURE[:1], samples.error()])),
     "a picture cut short": (6, samples.sse([samples.done(content=FINAL[:-1])])),
-    "pictures of no item": (6, samples.sse([samples.partial(None), samples.done(None, FINAL)])),
+    "pictures of no item": (
+        6,
+        samples.sse([samples.partial(None, output_index=None), samples.done(None, FINAL, output_index=None)]),
+    ),
     "words of no item": (
         4,
-        samples.sse([samples.call("generating", None), samples.done(None), samples.partial(None, content="")]),
+        samples.sse(
+            [
+                samples.call("generating", None, output_index=None),
+                samples.done(None, output_index=None),
+                samples.partial(None, content="", output_index=None),
+            ]
+        ),
     ),
-    "a picture of no item and a final": (0, samples.sse([samples.partial(None), samples.done(content=FINAL)])),
+    "a picture of no item and a final": (
+        0,
+        samples.sse([samples.partial(None, output_index=None), samples.done(content=FINAL)]),
+    ),
 }
 
 

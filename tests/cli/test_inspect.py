@@ -56,7 +56,7 @@ def test_inspect_json_ends_with_a_line_for_the_stream(
 def test_the_line_for_the_stream_holds_its_anomalies_without_base64(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stream = stream_file(tmp_path, [*WHOLE, samples.partial(None, 0, samples.picture("JPEG"))])
+    stream = stream_file(tmp_path, [*WHOLE, samples.partial(None, 0, samples.picture("JPEG"), output_index=None)])
     assert main(["inspect", "--json", str(stream)]) == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     ((code, message),) = (each.values() for each in last["anomalies"])
@@ -68,7 +68,7 @@ def test_inspect_prints_items_states_frames_sizes_times_and_anomalies(tmp_path: 
         *WHOLE[:5],
         samples.partial("ig_2", 3, JPEG),
         samples.partial("ig_2", 4, "!"),
-        samples.call("generating", None),
+        samples.call("generating", None, output_index=None),
     ]
     ended = run("inspect", stream_file(tmp_path, events))
     text = ended.stdout

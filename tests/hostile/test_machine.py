@@ -110,7 +110,11 @@ class Lifecycle(RuleBasedStateMachine):
         self._feed(data.draw(st.sampled_from(self.fed)))
 
     @precondition(lambda self: not self.is_closed)
-    @rule(noise=st.sampled_from((b"\xff{", "[1]", None, 7, {}, {"type": "keepalive"}, samples.partial(None, 0))))
+    @rule(
+        noise=st.sampled_from(
+            (b"\xff{", "[1]", None, 7, {}, {"type": "keepalive"}, samples.partial(None, 0, output_index=None))
+        )
+    )
     def noise(self, noise: Any) -> None:
         before = dict(self.assembler.items)
         updates = self.assembler.feed(noise)

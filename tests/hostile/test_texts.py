@@ -105,7 +105,7 @@ def test_the_name_of_a_folder_is_plain() -> None:
 
 def test_an_id_that_is_longer_than_any_is_told_and_names_no_item() -> None:
     assembler = Assembler()
-    (anomaly,) = assembler.feed(samples.partial("x" * 5_000))
+    (anomaly,) = assembler.feed(samples.partial("x" * 5_000, output_index=None))
     assert getattr(anomaly, "code", None) == "missing_item_id"
     assert not assembler.items
 

@@ -19,7 +19,7 @@ from imgassemble import (
     assemble,
     open_events,
 )
-from imgassemble.assembly.changes import KeyBy
+from imgassemble.assembly import KeyBy
 from imgassemble.cli.main import main
 from imgassemble.storage.item_folder import folder_name
 

@@ -413,7 +413,10 @@ SHAPES: dict[str, Shape] = {
         outcome="failed",
         error="the service failed (429): slow down",
     ),
-    "chat, only words": Shape(sent=[chunk(delta={"content": "No."})], outcome="no_image", error="held no image"),
+    "chat, only words": Shape(sent=[chunk(delta={"content": "No."})], outcome="no_image", error="in words: 'No.'"),
+    "Responses API, a refusal in words": Shape(
+        sent=[{"type": "response.refusal.delta", "delta": "I will not."}], outcome="no_image", error="'I will not.'"
+    ),
     # WIRE.md 1.3
     "OpenRouter, imageB64": Shape(
         sent=[item_done(router_item(id="ig_tmp_1", imageB64=b64(A), revisedPrompt="an otter"))],

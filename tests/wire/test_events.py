@@ -205,7 +205,8 @@ def test_a_typed_event_has_typed_parts() -> None:
 def test_an_event_of_an_unknown_type_is_a_plain_event() -> None:
     event = parse_event({"type": "response.other", "sequence_number": 3, "item_id": "ig_1"})
     assert type(event) is Event
-    assert event.model_dump() == {"type": "response.other", "sequence_number": 3, "response_id": None}
+    assert (event.type, event.sequence_number) == ("response.other", 3)
+    assert "item_id" not in event.model_dump()
 
 
 def test_a_model_reads_all_names_of_a_field() -> None:

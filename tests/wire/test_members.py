@@ -459,7 +459,7 @@ def outcome(event: Any) -> Any:
     updates = [*assembler.feed(event)]
     shown = [{**update.as_dict(), "error": None, "message": None} for update in updates]
     items = {item.id: (item.output_index, item.revised_prompt, item.usage) for item in assembler.items.values()}
-    return shown, assembler.skipped, items, assembler.cursor, assembler.close()[-1].as_dict()
+    return shown, assembler.skipped, items, assembler.cursor, assembler.close()[-1].as_dict()["outcome"]
 
 
 @every_form

@@ -1,0 +1,161 @@
+"""The contents of an assembler: the facts of each item and response, and the names under which they are found.
+
+Must not know: what an event means, listeners.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..errors import ImgassembleError
+from ..states import State
+from .lifecycle import Facts
+from .responses import AnswerText, ResponseFacts
+
+_MAX_DISCARDED = 10_000  # remembered, at some hundred bytes each: a response repeats all its items at its end
+_MAX_EMPTY_RESPONSES = 1_000  # responses without an item that are remembered
+_MAX_MARKS = 10_000  # events among which a repeat is found
+_MAX_TYPES = 100  # different types of events that do not concern images
+
+Mark = tuple[Any, ...]
+"""The members that an event and its repeat have in common, apart from the picture."""
+
+
+@dataclass(slots=True, eq=False)
+class ResponseRecord:
+    """One response: its facts, and the names of its items."""
+
+    number: int  # in the order in which the responses began
+    facts: ResponseFacts = field(default_factory=ResponseFacts)
+    text: AnswerText = field(default_factory=AnswerText)
+    highest: float | None = None  # the highest sequence number
+    begun_at: float | None = None  # the sequence number of `response.created`
+    ids: dict[str, None] = field(default_factory=dict)  # all its ids on the wire
+    items: dict[str, str] = field(default_factory=dict)  # the names of its items -> their ids on the wire
+    names: dict[str, str] = field(default_factory=dict)  # the id on the wire -> the name of the item
+    assumed: dict[str, None] = field(default_factory=dict)  # items whose events did not name this response
+    places: dict[float, str] = field(default_factory=dict)  # output_index -> the item that came last there
+    places_without_id: dict[float, None] = field(default_factory=dict)  # no id for the item there has arrived
+    id_changes: dict[float, float] = field(default_factory=dict)  # at a place where no item is whole
+    images_done: int = 0  # images without a name that have ended: the number of the one under way
+    usage: tuple[str, Any] | None = None  # the usage reported last for an image without a name, and its item
+
+
+def is_of_interest(record: ResponseRecord) -> bool:
+    """Return whether anything was heard of a response apart from the numbers of its events."""
+    facts = record.facts
+    return bool(facts.id is not None or facts.has_items or facts.endings or facts.details or str(record.text))
+
+
+class Lane(NamedTuple):
+    """The responses of one lane: the current one, and earlier ones that are still open."""
+
+    current: ResponseRecord
+    others: tuple[ResponseRecord, ...] = ()
+
+
+class HeardImage(NamedTuple):
+    """The picture of an event whose arrival counts."""
+
+    item_id: str
+    has_picture: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """The contents of one assembler."""
+
+    facts: dict[str, Facts] = field(default_factory=dict)  # by item
+    owners: dict[str, ResponseRecord] = field(default_factory=dict)  # by item
+    responses: dict[int, ResponseRecord] = field(default_factory=dict)  # by number
+    empty_responses: dict[int, None] = field(default_factory=dict)  # the numbers of those without an item
+    ids: dict[str, ResponseRecord] = field(default_factory=dict)  # by each id of a response
+    lanes: dict[str | None, Lane] = field(default_factory=dict)
+    heard_last: ResponseRecord | None = None
+    n_responses: int = 0
+    total_bytes: int = 0
+    skipped: int = 0
+    types: dict[str, int] = field(default_factory=dict)  # types that do not concern images, and how often they came
+    marks: dict[Mark, tuple[HeardImage, ...]] = field(default_factory=dict)
+    oldest_marks: deque[Mark] = field(default_factory=deque)
+    dropped: dict[int, None] = field(default_factory=dict)  # hashes of pictures that were refused or are not held now
+    discarded: dict[tuple[int, str], str] = field(default_factory=dict)  # (response, id) -> item; oldest first
+    discarded_names: dict[str, None] = field(default_factory=dict)
+    gone: dict[State, ImgassembleError | None] = field(default_factory=dict)  # ends of discarded items, first error
+    unreadable: str | None = None  # why the first event that could not be read could not
+
+    def response_of(self, item_id: str) -> ResponseFacts:
+        """Return the facts of the response to which the item belongs."""
+        return self.owners[item_id].facts
+
+    def is_used(self, name: str) -> bool:
+        """Return whether an item has this name, or a discarded one had it."""
+        return name in self.owners or name in self.discarded_names
+
+    def open_responses(self) -> Iterator[ResponseRecord]:
+        return (record for record in self.responses.values() if record.facts.is_open)
+
+    def discard(self, item_id: str, state: State, error: ImgassembleError | None) -> None:
+        """Remove an item, and remember its ids, so that later events about it are skipped."""
+        self.gone.setdefault(state, error)
+        facts, record = self.facts.pop(item_id), self.owners.pop(item_id)
+        self.total_bytes -= facts.n_bytes
+        if self.marks:
+            self.dropped.update((hash(frame.data), None) for frame in facts.pictures())
+        self.discarded_names[item_id] = None
+        for wire_id in [wire_id for wire_id, name in record.names.items() if name == item_id]:
+            del record.names[wire_id]
+            self.discarded[record.number, wire_id] = item_id
+        for place in [place for place, name in record.places.items() if name == item_id]:
+            del record.places[place]
+            record.places_without_id.pop(place, None)
+        record.assumed.pop(item_id, None)
+        del record.items[item_id]
+        if not record.items:
+            self.empty_responses[record.number] = None
+        self.forget_oldest()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a memory of the past may be beyond its bound. An event that is dropped has a mark."""
+        return len(self.oldest_marks) > _MAX_MARKS or len(self.empty_responses) > _MAX_EMPTY_RESPONSES
+
+    def forget_oldest(self) -> None:
+        """Keep each memory of the past within its bound."""
+        _keep_newest(self.discarded, _MAX_DISCARDED)
+        _keep_newest(self.discarded_names, _MAX_DISCARDED)
+        _keep_newest(self.dropped, _MAX_MARKS)
+        while len(self.oldest_marks) > _MAX_MARKS:
+            mark = self.oldest_marks.popleft()
+            if len(self.marks[mark]) == 1:
+                del self.marks[mark]
+            else:
+                self.marks[mark] = self.marks[mark][1:]
+        while len(self.empty_responses) > _MAX_EMPTY_RESPONSES:
+            self._forget_response(next(iter(self.empty_responses)))
+
+    def _forget_response(self, number: int) -> None:
+        """Forget a response. It has no items."""
+        del self.empty_responses[number]
+        record = self.responses.pop(number)
+        for response_id in record.ids:
+            del self.ids[response_id]
+        lane = self.lanes.get(record.facts.lane)
+        if lane and lane.current is record:
+            del self.lanes[record.facts.lane]
+        elif lane and record in lane.others:
+            others = tuple(each for each in lane.others if each is not record)
+            self.lanes[record.facts.lane] = lane._replace(others=others)
+
+    def count_type(self, kind: str) -> None:
+        """Count an event that does not concern images."""
+        if kind in self.types or len(self.types) < _MAX_TYPES:
+            self.types[kind] = self.types.get(kind, 0) + 1
+
+
+def _keep_newest(memory: dict[Any, Any], most: int) -> None:
+    while len(memory) > most:
+        del memory[next(iter(memory))]

@@ -1,0 +1,252 @@
+"""Which item a signal belongs to.
+
+An item has the id that the service gives it. Without an id it is the item at its place in the response, else a new
+item `output-N`. The Images API and chats give neither: their items are `image-0`, `image-1`, … in the order of arrival.
+An id that another response already used gives a new item, `ID@RESPONSE`.
+
+Must not know: what the pictures show, limits, listeners.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..errors import EventError, LimitError, clean, quoted
+from ..frames.frame import Frame
+from ..wire.dialects import Reading, Signal
+from .changes import Change
+from .held import Held, ResponseRecord
+from .options import Rules
+from .repeats import frame_in, mark_of, picture_of, remember, repeated_item, shows_same_image
+
+_MANY_CHANGES = 2  # of the id at one place: the third id
+_REPORTED = -float("inf")
+_UNNAMED = re.compile("image-(0|[1-9][0-9]{0,15})")
+
+
+def image_number(item_id: str) -> int | None:
+    """Return the number of an image that the service did not name; None for other ids."""
+    named = _UNNAMED.fullmatch(item_id)
+    return int(named[1]) if named else None
+
+
+class ItemNames:
+    """The names of the items of one event. They are made known to `held` by way of the journal of the change."""
+
+    __slots__ = ("_change", "_held", "_reading", "_record", "_rules")
+
+    def __init__(self, reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
+        self._reading, self._record, self._held, self._rules, self._change = reading, record, held, rules, change
+
+    def name_of(self, signal: Signal, position: int) -> str | None:
+        """Return the name of the item; None if the signal is a repeat, concerns a discarded item, or names none.
+
+        position: that of the signal in its event.
+        """
+        place = signal.details.get("output_index")
+        if self._rules.key_by == "output_index" and place is not None:
+            name = self._by_id(f"output-{place}", None, signal)
+        elif signal.is_unnamed:
+            return self._by_arrival(signal, position)
+        elif self._rules.key_by == "output_index" or (signal.item_id is None and place is None):
+            self._report_missing_id(signal)
+            return None
+        elif signal.item_id is None:
+            name = self._by_place(signal, place)
+        else:
+            name = self._by_id(signal.item_id, place, signal)
+        return name if name is None or not self._is_repeat_of(name, signal, position) else None
+
+    # Items with an id
+
+    def _by_id(self, item_id: str, place: float | None, signal: Signal) -> str | None:
+        held, record = self._held, self._record
+        name = record.names.get(item_id)
+        if name is None:
+            if (record.number, item_id) in held.discarded:
+                return None
+            name = self._of_place_without_id(item_id, place) or self._of_parallel_response(item_id)
+            if name is None:
+                self._look_for_changing_ids(item_id, place, is_announced=signal.is_announced)
+                name = self._new(item_id)
+            if name is None:
+                return None
+        if place is not None and record.places.get(place) != name:
+            self._change.journal.put(record.places, place, name)
+        if record.assumed and self._reading.response_id is not None:
+            self._change.journal.remove(record.assumed, name)
+        return name
+
+    def _of_place_without_id(self, item_id: str, place: float | None) -> str | None:
+        """Return the item at this place if its events had no id so far: from now on it has one, and keeps its name."""
+        record, journal = self._record, self._change.journal
+        if place is None or place not in record.places_without_id:
+            return None
+        name = record.places[place]
+        journal.put(record.names, item_id, name)
+        journal.put(record.items, name, item_id)
+        journal.remove(record.places_without_id, place)
+        return name
+
+    def _of_parallel_response(self, item_id: str) -> str | None:
+        """Return the item of this id that was taken for one of another response that ran side by side in the lane.
+
+        Responses can run side by side without lanes. Then an event that does not name its response is taken for one of
+        the current response, until an event that does says better.
+        """
+        held, record, journal = self._held, self._record, self._change.journal
+        other = held.owners.get(item_id)
+        if other is None or other is record or self._reading.response_id is None or item_id not in other.assumed:
+            return None
+        ran_side_by_side = other.facts.is_open or record.number < other.number
+        if not ran_side_by_side or other.facts.lane != record.facts.lane:
+            return None
+        for wire_id in [wire_id for wire_id, name in other.names.items() if name == item_id]:
+            journal.remove(other.names, wire_id)
+        for place in [place for place, name in other.places.items() if name == item_id]:
+            journal.remove(other.places, place)
+        journal.remove(other.items, item_id)
+        journal.remove(other.assumed, item_id)
+        if not other.items:
+            journal.set(other, "facts", other.facts._replace(has_items=False))
+            journal.put(held.empty_responses, other.number, None)
+        self._own(item_id, item_id)
+        return item_id
+
+    def _look_for_changing_ids(self, item_id: str, place: float | None, *, is_announced: bool) -> None:
+        """Report, once for a place, a third id there while no item is whole. An announced item may have a new id."""
+        record, journal = self._record, self._change.journal
+        if place is None or (before := record.places.get(place)) is None:
+            return
+        facts = self._change.facts.get(before) or self._held.facts.get(before)
+        changes = 0 if facts is None or facts.claims else record.id_changes.get(place, 0) + 1
+        journal.put(record.id_changes, place, changes)
+        if changes >= _MANY_CHANGES and not is_announced:
+            journal.put(record.id_changes, place, _REPORTED)
+            sentence = (
+                f"a third id, {quoted(item_id)}, came at output_index {place} before the item there was whole: the "
+                'service seems to change the ids; use Assembler(key_by="output_index"), or --key-by output_index'
+            )
+            self._change.report(None, "changing_ids", EventError(sentence, event_type=self._reading.event_type))
+
+    # Items without an id
+
+    def _by_place(self, signal: Signal, place: Any) -> str | None:
+        record, held = self._record, self._held
+        name = record.places.get(place)
+        facts = held.facts.get(name) if name is not None else None
+        if name is None or (facts and facts.claims):
+            name = self._holder_of(signal) or name
+        if name is not None:
+            return name
+        if (record.number, f"output-{place}") in held.discarded:
+            return None
+        name = self._new(f"output-{place}")
+        if name is None:
+            return None
+        self._change.journal.put(record.places, place, name)
+        self._change.journal.put(record.places_without_id, place, None)
+        return name
+
+    def _holder_of(self, signal: Signal) -> str | None:
+        """Return the item of this response that holds the result already: a snapshot may leave members out."""
+        payload = picture_of(signal)
+        frame = frame_in(payload, self._rules.limits) if payload and payload.is_final else None
+        if frame is None:
+            return None
+        data = frame.data
+        return self._item_with(lambda other: data == other.data)
+
+    def _item_with(self, is_equal: Callable[[Frame], bool]) -> str | None:
+        for name in self._record.items:
+            facts = self._change.facts.get(name) or self._held.facts.get(name)
+            if facts is not None and any(is_equal(frame) for frame in facts.pictures()):
+                return name
+        return None
+
+    def _report_missing_id(self, signal: Signal) -> None:
+        key_by, kind = self._rules.key_by, self._reading.event_type
+        other = "output_index" if key_by == "item_id" else "item_id"
+        sentence = (
+            f"{clean(kind)} has no {key_by}, and so names no item; it is skipped. If a service never sends it, use "
+            f'Assembler(key_by="{other}")'
+        )
+        has_picture = bool(signal.payload and signal.payload.base64)
+        error = EventError(sentence, event_type=kind, has_picture=has_picture)
+        self._change.report(None, "missing_item_id", error)
+
+    # Items that go by the order of arrival
+
+    def _by_arrival(self, signal: Signal, position: int) -> str | None:
+        held, record, journal = self._held, self._record, self._change.journal
+        if signal.is_unnumbered and self._has_image_of(signal):
+            return None
+        mark = mark_of(self._reading, signal, position, record)
+        if mark and repeated_item(mark, signal, held, self._rules.limits) is not None:
+            return None
+        number = record.images_done if signal.number is None else signal.number
+        if signal.witness is not None and number >= record.images_done:  # only the end of an image begins the next one
+            journal.set(record, "images_done", number + 1)
+        base = f"image-{number}"
+        name = record.names.get(base)
+        if name is None:
+            if (record.number, base) in held.discarded:
+                return None
+            name = self._new(base)
+        if mark and name is not None:
+            remember(mark, name, signal, held, self._change)
+        return name
+
+    def _has_image_of(self, signal: Signal) -> bool:
+        """Return whether the response holds the image of the signal. Its service numbers neither images nor events."""
+        frame = frame_in(picture_of(signal), self._rules.limits)
+        return frame is not None and self._item_with(partial(shows_same_image, frame)) is not None
+
+    def _is_repeat_of(self, name: str, signal: Signal, position: int) -> bool:
+        """Return whether a partial without an index came before."""
+        payload = signal.payload
+        if payload is None or payload.is_final or payload.index is not None:
+            return False
+        mark = mark_of(self._reading, signal, position, self._record, name)
+        if mark is None:
+            return False
+        if repeated_item(mark, signal, self._held, self._rules.limits) is not None:
+            return True
+        remember(mark, name, signal, self._held, self._change)
+        return False
+
+    # New names
+
+    def _new(self, item_id: str) -> str | None:
+        """Return a name for a new item of this response: its id, or ID@RESPONSE if another response has used that.
+
+        None if there are too many items.
+        """
+        held, most = self._held, self._rules.limits.max_items
+        if len(held.owners) >= most:
+            sentence = f"item {quoted(item_id)} is one more than Limits.max_items allows ({most:,}); it is not kept"
+            error = LimitError(sentence, limit="max_items", actual=most + 1, item_id=item_id)
+            self._change.report(None, "over_limit", error)
+            return None
+        name, again = item_id, 0
+        while held.is_used(name):
+            name = f"{item_id}@{self._response_name()}" + (f"-{self._record.number + again - 1}" if again else "")
+            again += 1
+        self._own(item_id, name)
+        return name
+
+    def _response_name(self) -> str:
+        facts = self._record.facts
+        return next((each for each in (facts.id, facts.lane) if each is not None), str(self._record.number))
+
+    def _own(self, item_id: str, name: str) -> None:
+        record, journal = self._record, self._change.journal
+        journal.put(record.names, item_id, name)
+        journal.put(record.items, name, item_id)
+        journal.put(self._held.owners, name, record)
+        journal.remove(self._held.empty_responses, record.number)
+        if self._reading.response_id is None:
+            journal.put(record.assumed, name, None)

@@ -1,0 +1,107 @@
+"""Repeats: events that are equal to an event that was already heard.
+
+Facts do not change when an event comes twice, so a repeat matters only if the order of arrival decides what the event
+means: a picture without an item name, or a partial without an index. Events are compared with the frames that are held,
+and only if everything else about them is equal. A hash stands in for a picture that is not held any more.
+
+Must not know: which item an event belongs to, listeners.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from ..errors import FrameError, LimitError
+from ..frames.base64_json import Decoded
+from ..frames.frame import Frame, Payload, read_frame
+from ..limits import Limits
+from ..states import State
+from ..wire.dialects import Reading, Signal
+from .changes import Change
+from .held import HeardImage, Held, Mark, ResponseRecord
+from .lifecycle import Facts
+
+
+def picture_of(signal: Signal) -> Payload | None:
+    """Return the picture of a signal, if it counts: that of a failed image does not."""
+    return None if signal.word is State.FAILED and signal.witness else signal.payload
+
+
+def mark_of(
+    reading: Reading, signal: Signal, position: int, record: ResponseRecord, item_id: str | None = None
+) -> Mark | None:
+    """Return the members that the event and its repeat have in common; None without a number: that is no repeat."""
+    number = reading.sequence_number
+    if number is None:
+        return None
+    payload, error = picture_of(signal), signal.error
+    return (
+        record.number,
+        reading.lane,
+        number,
+        reading.event_type,
+        position,
+        item_id if item_id is not None else signal.number,
+        payload and payload.index,
+        error and (error.code, error.message),
+    )
+
+
+def repeated_item(mark: Mark, signal: Signal, held: Held, limits: Limits) -> str | None:
+    """Return the item of an earlier event that this one repeats; None if it is news."""
+    if not (earlier := held.marks.get(mark)):
+        return None
+    payload = picture_of(signal)
+    frame = frame_in(payload, limits)
+    for heard in earlier:
+        if heard.has_picture is not (payload is not None):
+            continue
+        if payload is None or _was_heard(heard.item_id, frame, payload, held):
+            return heard.item_id
+    return None
+
+
+def _was_heard(item_id: str, frame: Frame | None, payload: Payload, held: Held) -> bool:
+    if frame is None:
+        return hash_of_refused(payload) in held.dropped
+    facts = held.facts.get(item_id)
+    if facts is not None and any(frame.data == other.data for other in facts.pictures()):
+        return True
+    return bool(held.dropped) and hash(frame.data) in held.dropped
+
+
+def remember(mark: Mark, item_id: str, signal: Signal, held: Held, change: Change) -> None:
+    """Remember an event, so that its repeat is found."""
+    heard = HeardImage(item_id, picture_of(signal) is not None)
+    change.journal.put(held.marks, mark, (*held.marks.get(mark, ()), heard))
+    change.new_marks.append(mark)
+
+
+def remember_dropped(before: Facts, after: Facts, frame: Frame | None, held: Held, change: Change) -> None:
+    """Remember pictures that were held, or that just came, and are not in `after`."""
+    if not held.marks or len(after.partials) + len(after.claims) > len(before.partials) + len(before.claims):
+        return  # as nearly always: a picture was added, and none was replaced
+    kept = {id(each.data) for each in after.pictures()}
+    for each in (*before.pictures(), *([frame] if frame else [])):
+        if id(each.data) not in kept and not any(each.data == other.data for other in after.pictures()):
+            change.journal.put(held.dropped, hash(each.data), None)
+
+
+def frame_in(payload: Payload | None, limits: Limits) -> Frame | None:
+    """Return the frame in `payload`; None if it has none that can be used."""
+    if payload is None:
+        return None
+    with suppress(FrameError, LimitError):
+        return read_frame(payload, "", limits, ())
+    return None
+
+
+def hash_of_refused(payload: Payload) -> int:
+    """Return the mark of a payload that cannot be used."""
+    return hash(payload.base64.data if isinstance(payload.base64, Decoded) else payload.base64)
+
+
+def shows_same_image(one: Frame, other: Frame) -> bool:
+    """Return whether two frames show the same image data, whatever their metadata says."""
+    has_same_image = getattr(one, "has_same_image", None)
+    return bool(has_same_image(other)) if has_same_image else one.data == other.data

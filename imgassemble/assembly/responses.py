@@ -1,0 +1,178 @@
+"""Facts of one response: how it ended, what the service reported about it, and its answer in words.
+
+Must not know: events, items, listeners.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
+
+from ..errors import ProviderError
+from ..frames.frame import Frame
+from ..states import Ending
+
+MAX_TEXT_LENGTH = 4_096  # characters of an answer in words
+_FAILURES = frozenset({Ending.FAILED, Ending.ERROR})
+_NOT_THE_END = frozenset({Ending.ERROR, Ending.STRAY_ERROR})  # another ending may follow
+
+# Values that are created with every event are named tuples, here and in the modules that read and weigh an event:
+# frozen dataclasses take more than twice the time, which is a third of the cost of an event.
+
+
+class Heard(NamedTuple):
+    """A value and the sequence number of the message that reported it."""
+
+    value: Any
+    sequence_number: float | None = None
+
+
+class Claim(NamedTuple):
+    """The report of a witness how an item ended: with a picture, or in failure if `picture` is None."""
+
+    picture: Frame | None = None
+    error: ProviderError | None = None
+    sequence_number: float | None = None
+
+
+def is_newer(number: float | None, held: float | None) -> bool:
+    """Return whether a message numbered `number` that arrives now outweighs an equal one numbered `held`."""
+    return number is None or held is None or number >= held
+
+
+_Key = TypeVar("_Key")
+_Report = TypeVar("_Report", Heard, Claim)
+
+
+def with_report(held: Mapping[_Key, _Report], key: _Key, report: _Report) -> Mapping[_Key, _Report]:
+    """Return `held` with `report` under `key`, or `held` itself if its own report is newer."""
+    before = held.get(key)
+    if before is not None and not is_newer(report.sequence_number, before.sequence_number):
+        return held
+    return {**held, key: report}
+
+
+def with_details(held: Mapping[str, Heard], reported: Mapping[str, Any], number: float | None) -> Mapping[str, Heard]:
+    """Return `held` with each of the `reported` values that is not older than its predecessor."""
+    if not held:
+        return {name: Heard(value, number) for name, value in reported.items()}
+    newer = {}
+    for name, value in reported.items():
+        before = held.get(name)
+        if before is None or (number is not None and is_newer(number, before.sequence_number)):
+            newer[name] = Heard(value, number)
+        elif number is None and value != before.value:
+            newer[name] = Heard(value)
+    return {**held, **newer} if newer else held
+
+
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+class ResponseFacts(NamedTuple):
+    """All facts of one response."""
+
+    id: str | None = None  # the first of its ids
+    lane: str | None = None
+    has_begun: bool = False  # `response.created` or `response.queued` arrived
+    has_items: bool = False
+    is_lone_error: bool = False  # an error without a number that came before any response
+    endings: frozenset[Ending] = frozenset()
+    has_ended: bool = False  # the stream has ended
+    errors: Mapping[Ending, Heard] = NOTHING
+    reasons: Mapping[Ending, Heard] = NOTHING
+    details: Mapping[str, Heard] = NOTHING  # model, usage, image_usage, text
+
+    @property
+    def has_failed(self) -> bool:
+        return has_failed(self.endings, has_ended=self.has_ended)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no real result can arrive: the service reported the end, or the stream has ended."""
+        return self.has_ended or not self.endings <= _NOT_THE_END
+
+    @property
+    def is_open(self) -> bool:
+        """Whether events that do not name their response can belong to this one."""
+        return not (self.has_ended or self.is_lone_error) and self.endings <= _NOT_THE_END
+
+    @property
+    def error(self) -> ProviderError | None:
+        """The error of the service; that of response.failed before that of an `error` event."""
+        heard = next((self.errors[each] for each in _BY_WORDS if each in self.errors), None)
+        return heard.value if heard else None
+
+    @property
+    def reason(self) -> str | None:
+        """The reason of the service for calling the response incomplete, if it gave one."""
+        heard = self.reasons.get(Ending.INCOMPLETE)
+        return heard.value if heard else None
+
+    def detail(self, name: str) -> Any:
+        heard = self.details.get(name)
+        return heard.value if heard else None
+
+    def with_details(self, reported: Mapping[str, Any], number: float | None) -> ResponseFacts:
+        details = with_details(self.details, reported, number)
+        return self if details is self.details else self._replace(details=details)
+
+    def with_ending(
+        self, ending: Ending, *, error: ProviderError | None, reason: str | None, number: float | None
+    ) -> ResponseFacts:
+        errors, reasons = self.errors, self.reasons
+        if error is not None:
+            errors = with_report(errors, ending, Heard(error, number))
+        if reason is not None:
+            reasons = with_report(reasons, ending, Heard(reason, number))
+        return self._replace(endings=self.endings | {ending}, errors=errors, reasons=reasons)
+
+
+_BY_WORDS = (Ending.FAILED, Ending.ERROR, Ending.STRAY_ERROR)
+
+
+def has_failed(endings: frozenset[Ending], *, has_ended: bool) -> bool:
+    """Return whether these endings mean failure.
+
+    A stray error fails only a response that ends without completing: the error of a tool is not that of the image.
+    """
+    if not endings.isdisjoint(_FAILURES):
+        return True
+    is_cut = has_ended or Ending.INCOMPLETE in endings
+    return Ending.STRAY_ERROR in endings and is_cut and Ending.COMPLETED not in endings
+
+
+class AnswerText:
+    """The pieces of text that arrived for one response: those of the lowest numbers, up to MAX_TEXT_LENGTH characters.
+
+    It changes in place, and keeps its size: a tuple of pieces would cost more with each of them.
+    """
+
+    __slots__ = ("_numbers", "_pieces", "_size")
+
+    def __init__(self) -> None:
+        self._numbers: list[float] = []
+        self._pieces: list[str] = []
+        self._size = 0
+
+    def add(self, piece: str, number: float | None) -> None:
+        """Add a piece. One without a number follows the last piece; one with a number that is held is a repeat."""
+        is_numbered = number is not None
+        numbers, last = self._numbers, self._numbers[-1] if self._numbers else -1.0
+        number = last if number is None else number
+        at = len(numbers) if number >= last else bisect_right(numbers, number)
+        if at == len(numbers) and self._size >= MAX_TEXT_LENGTH:
+            return
+        if is_numbered and piece in self._pieces[bisect_left(numbers, number) : at]:
+            return
+        numbers.insert(at, number)
+        self._pieces.insert(at, piece)
+        self._size += len(piece)
+        while self._size - len(self._pieces[-1]) >= MAX_TEXT_LENGTH:
+            numbers.pop()
+            self._size -= len(self._pieces.pop())
+
+    def __str__(self) -> str:
+        return "".join(self._pieces)

@@ -1,0 +1,172 @@
+"""What one event changes: the facts of its response and of its items, within the limits.
+
+Must not know: listeners, updates that were reported before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import floor
+from typing import Any
+
+from ..errors import FrameDecodeError, FrameEncodingError, FrameError, ImgassembleError, LimitError, quoted
+from ..frames.frame import Frame, Payload, describe_payload, disagreements, read_frame
+from ..states import State
+from ..wire.dialects import GREATEST_NUMBER, Reading, Signal
+from .changes import Change
+from .held import Held, ResponseRecord, is_of_interest
+from .item_names import ItemNames
+from .lifecycle import Facts
+from .options import Rules
+from .repeats import hash_of_refused, remember_dropped
+from .response_lookup import find_response, weigh_response
+from .responses import Claim
+from .updates import AnomalyCode
+
+_WORDS = frozenset({State.GENERATING, State.COMPLETED, State.INCOMPLETE})
+_CODES: dict[type[ImgassembleError], AnomalyCode] = {FrameEncodingError: "bad_base64", FrameDecodeError: "bad_picture"}
+
+
+def weigh(reading: Reading, held: Held, rules: Rules) -> Change:
+    """Return the change that the event makes in `held`. An exception leaves `held` as it was."""
+    change = Change(held)
+    try:
+        _weigh(reading, held, rules, change)
+    except BaseException:
+        change.journal.undo()
+        raise
+    return change
+
+
+def _weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
+    change.number, change.piece = reading.sequence_number, reading.piece
+    if not reading.is_for_us:
+        change.is_skipped = True
+        change.skipped_type = None if reading.is_known else reading.event_type
+    if reading.is_bare_body and any(is_of_interest(record) for record in held.responses.values()):
+        change.is_skipped, change.skipped_type = True, "a message without a type"
+        return
+    if reading.anomaly is not None:
+        change.report(None, "no_picture", reading.anomaly)
+    change.record = record = find_response(reading, held, change)
+    if record is None:
+        return
+    if reading.signals:
+        names = ItemNames(reading, record, held, rules, change)
+        named = [(signal, names.name_of(signal, at)) for at, signal in enumerate(reading.signals)]
+        items = _Items(reading, record, held, rules, change)
+        for signal, item_id in named:
+            if item_id is not None:
+                items.weigh(signal, item_id)
+        change.is_skipped = not (change.facts or change.anomalies)
+    if change.facts or reading.begins or reading.details or reading.ending is not None:
+        weigh_response(reading, record, held, change, has_items=bool(change.facts))
+
+
+class _Items:
+    """The items of one event on the scales."""
+
+    __slots__ = ("_change", "_held", "_reading", "_record", "_rules")
+
+    def __init__(self, reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
+        self._reading, self._record, self._held, self._rules, self._change = reading, record, held, rules, change
+
+    def weigh(self, signal: Signal, item_id: str) -> None:
+        """Set aside the facts of the item with what the signal reports."""
+        before = self._change.facts.get(item_id) or self._held.facts.get(item_id) or Facts()
+        number, details = self._reading.sequence_number, signal.details
+        if signal.is_unnamed and "usage" in details and self._is_usage_of_another(details["usage"], item_id):
+            details = {name: value for name, value in details.items() if name != "usage"}
+        facts = before.with_details(details, number) if details else before
+        if signal.word is State.FAILED and signal.witness:
+            failed = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
+            facts = self._within_limits(item_id, facts, failed)  # the claim replaces a picture, which counts no more
+            remember_dropped(before, facts, None, self._held, self._change)
+        else:
+            facts = facts.with_word(signal.word) if signal.word in _WORDS else facts
+            facts = self._with_picture(signal, signal.payload, item_id, facts) if signal.payload else facts
+        self._change.facts[item_id] = facts
+
+    def _is_usage_of_another(self, usage: Any, item_id: str) -> bool:
+        """Return whether an earlier image has this usage: that of a request is repeated with each of its images."""
+        record = self._record
+        if record.usage is None or record.usage[1] != usage:
+            self._change.journal.set(record, "usage", (item_id, usage))
+        return record.usage is not None and record.usage[0] != item_id
+
+    def _with_picture(self, signal: Signal, payload: Payload, item_id: str, facts: Facts) -> Facts:
+        """Return `facts` with the picture of the signal, or as they are if it cannot be used."""
+        held, change = self._held, self._change
+        if not payload.is_final and payload.index is None:
+            payload = replace(payload, index=_next_index(facts))
+            self._report("bad_index", "has no usable partial_image_index; it counts as the next", payload, item_id)
+        try:
+            frame = read_frame(payload, item_id, self._rules.limits, facts.pictures())
+        except (FrameError, LimitError) as error:
+            if held.marks:
+                change.journal.put(held.dropped, hash_of_refused(payload), None)
+            change.report(item_id, _CODES.get(type(error), "over_limit"), error)
+            is_empty = isinstance(error, FrameEncodingError) and not payload.base64
+            return facts if is_empty else facts.with_details({"refused": True}, self._reading.sequence_number)
+        place = _place(frame, facts)
+        is_news = frame not in place
+        if is_news:
+            for claim in disagreements(frame, payload):
+                self._report("false_claim", f"{claim}; the bytes are believed", payload, item_id)
+        if any(frame.data is not other.data for other in place):  # read_frame shares equal bytes
+            doubt = "is another picture than came before in its place; the one sent later counts"
+            self._report("conflicting_picture", doubt, payload, item_id)
+        if signal.witness:
+            equal = [*(other for other in place if other == frame), frame]
+            # The frame that was reported first; frames that an earlier run has stored may have no number.
+            first = next((each for each in equal if each.sequence_number is not None), equal[0])
+            claim_now = Claim(picture=first, sequence_number=payload.sequence_number)
+            after = self._within_limits(item_id, facts, facts.with_claim(signal.witness, claim_now))
+        else:
+            after = self._within_limits(item_id, facts, facts.with_partial(frame))
+            if is_news and after.partial(frame.index) is frame:  # a frame that is not kept is not reported
+                change.added.setdefault(item_id, []).append(frame)
+        remember_dropped(facts, after, frame, held, change)
+        return after
+
+    def _report(self, code: AnomalyCode, doubt: str, payload: Payload, item_id: str) -> None:
+        sentence = f"{describe_payload(payload, item_id)} {doubt}"
+        self._change.report(item_id, code, FrameError(sentence, item_id=item_id, index=payload.index))
+
+    def _within_limits(self, item_id: str, before: Facts, after: Facts) -> Facts:
+        """Return `after` as far as the limits allow it: the highest partials stay, and a result replaces the lowest."""
+        limits = self._rules.limits
+        if len(after.partials) > (most := limits.max_frames_per_item):
+            many = f"more partials than Limits.max_frames_per_item allows ({most:,})"
+            sentence = f"item {quoted(item_id)} has {many}; the highest stay"
+            error = LimitError(sentence, limit="max_frames_per_item", actual=len(after.partials), item_id=item_id)
+            self._change.report(item_id, "over_limit", error)
+        after = after.with_highest(1 if self._rules.keep == "latest" else most)
+        room = limits.max_total_bytes - self._change.total_bytes + before.n_bytes
+        if after.n_bytes > room:
+            self._report_total(item_id, limits.max_total_bytes - room + after.n_bytes)
+            while after.claims is not before.claims and after.partials and after.n_bytes > room:
+                after = after.without_lowest()
+            after = after if after.n_bytes <= room else before
+        self._change.total_bytes += after.n_bytes - before.n_bytes
+        return after
+
+    def _report_total(self, item_id: str, total: int) -> None:
+        sentence = (
+            f"the pictures would come to {total:,} bytes, and Limits.max_total_bytes allows "
+            f"{self._rules.limits.max_total_bytes:,}; not all of item {quoted(item_id)} is kept"
+        )
+        error = LimitError(sentence, limit="max_total_bytes", actual=total, item_id=item_id)
+        self._change.report(item_id, "over_limit", error)
+
+
+def _place(frame: Frame, facts: Facts) -> list[Frame]:
+    """Return the frames that are held in the place of `frame`: the partial of its index, or the results."""
+    if frame.is_final:
+        return [claim.picture for claim in facts.claims.values() if claim.picture]
+    held = facts.partial(frame.index)
+    return [held] if held else []
+
+
+def _next_index(facts: Facts) -> int:
+    return min(floor(facts.partials[-1].index or 0) + 1, GREATEST_NUMBER) if facts.partials else 0
