@@ -50,6 +50,7 @@ ORDERS = {
         "responses",
         "lifecycle",
         "updates",
+        "listeners",
         "held",
         "changes",
         "response_lookup",

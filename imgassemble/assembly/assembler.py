@@ -28,6 +28,9 @@ from .changes import Change
 from .held import Held
 from .items import Cursor, Item, Pixels
 from .lifecycle import Facts, Verdict, error_of, judge, reason_of
+from .listeners import UPDATES, Listener, call_listener
+from .listeners import check_listener as check_listener
+from .listeners import log_failure as log_failure
 from .options import Keep, KeyBy, Rules
 from .responses import ResponseFacts
 from .results import Result, result_of
@@ -44,9 +47,6 @@ from .updates import (
     updates_for,
 )
 from .weighing import weigh
-
-Listener = Callable[[Any], object]
-UPDATES: tuple[type, ...] = get_args(Update)
 
 _log = logging.getLogger("imgassemble")
 
@@ -340,7 +340,7 @@ class Assembler:
             for update in updates:
                 for callback, types in tuple(self._listeners.values()):
                     if not types or isinstance(update, types):
-                        _call(callback, update)
+                        call_listener(callback, update)
         finally:
             self._is_notifying = False
             if not self._has_late_listeners:
@@ -396,24 +396,6 @@ def _release(error: ImgassembleError) -> None:
     for each in (error, error.__cause__):
         if each is not None:
             each.__traceback__ = each.__context__ = None
-
-
-def _call(callback: Listener, update: Update) -> None:
-    try:
-        callback(update)
-    except Exception:  # noqa: BLE001 - a listener is code of the caller
-        log_failure(update)
-
-
-def check_listener(callback: object) -> None:
-    """Raise UsageError if `callback` cannot be called."""
-    if not callable(callback):
-        raise UsageError(f"a listener is called with each update, and {type(callback).__name__} cannot be called")
-
-
-def log_failure(update: Update) -> None:
-    """Log the current exception as that of a listener, with its traceback."""
-    _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
 
 
 def _check_size(event: str | bytes | bytearray | memoryview, limits: Limits) -> None:
