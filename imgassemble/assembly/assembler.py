@@ -383,6 +383,12 @@ def updates_so_far(assembler: Assembler) -> Iterator[Update]:
         yield StreamEnded(assembler.result.outcome, assembler.result.error)
 
 
+def _without_data(anomaly: Anomaly) -> Anomaly:
+    """Return the anomaly in the form that is kept: without the refused bytes of its picture."""
+    error = anomaly.error
+    return replace(anomaly, error=error.without_data()) if isinstance(error, FrameDecodeError) else anomaly
+
+
 def _release(error: ImgassembleError) -> None:
     """Remove from an error that is kept its references to the whole message: traceback, context, pydantic's error."""
     if type(error.__cause__).__module__.startswith("pydantic"):
