@@ -398,12 +398,6 @@ def _release(error: ImgassembleError) -> None:
             each.__traceback__ = each.__context__ = None
 
 
-def _without_data(anomaly: Anomaly) -> Anomaly:
-    """Return the anomaly in the form that is kept: without the refused bytes of its picture."""
-    error = anomaly.error
-    return replace(anomaly, error=error.without_data()) if isinstance(error, FrameDecodeError) else anomaly
-
-
 def _check_size(event: str | bytes | bytearray | memoryview, limits: Limits) -> None:
     """Raise LimitError if a message is too large."""
     if isinstance(event, str) and not event.isascii():
