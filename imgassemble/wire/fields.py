@@ -33,7 +33,13 @@ _LONGEST_URL = 8_192  # characters, the most that servers take. A URL is never c
 _MOST_ITEMS = 20_000  # twice the default of `Limits.max_items`
 _MOST_CHOICES = 128  # the most that can be asked for
 _MOST_PICTURES = 500  # of one message of a chat
-_DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=_-]+")
+# Pictures in the text of a chat: a data: URL, or the address of an image in Markdown or HTML.
+_IN_TEXT = re.compile(
+    r"data:image/[a-z0-9.+-]+(?:\s*;\s*[a-z0-9-]+=[\w.\"-]+)*\s*;\s*base64\s*,\s*[a-z0-9+/=_-]+"
+    r"|!\[[^\]]{0,1000}\]\(\s*(https?://[^\s)]+)|<img\s[^>]{0,1000}?src=[\"']?(https?://[^\s\"'>]+)",
+    re.IGNORECASE,
+)
+_BEGINNINGS = ("data:image/", "![", "<img")
 
 
 # ---- how the value of a field is read
@@ -210,9 +216,10 @@ class ImagesEventFields(EventFields, ItemFields):
 
 
 def _pictures_in_content(content: Any) -> tuple[ImageDataFields, ...]:
-    """Return the parts of a message's content, or the data: URLs in its text, which proxies for chat programs send."""
-    if (text := read_text(content)) and "data:image/" in text:
-        content = [{"url": found[0]} for found in islice(_DATA_URL.finditer(text), _MOST_PICTURES)]
+    """Return the parts of a message's content, or the pictures in its text, which proxies for chat programs send."""
+    if (text := read_text(content)) and any(each in text.lower() for each in _BEGINNINGS):
+        found = islice(_IN_TEXT.finditer(text), _MOST_PICTURES)
+        content = [{"url": each[1] or each[2] or each[0]} for each in found]
     parts = content[:_MOST_PICTURES] if isinstance(content, (list, tuple)) else ()
     return tuple(read_fields(ImageDataFields, part) for part in parts if has_members(part))
 

@@ -578,3 +578,22 @@ def test_a_failed_stream_raises_its_error_if_the_final_is_required() -> None:
     for required in (result.require_final, result.items["ig_1"].require_final):
         with pytest.raises(ProviderError):
             required()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"![x](data:image/png;charset=utf-8;base64,{samples.b64(GOOD)})",
+        f"DATA:IMAGE/PNG;BASE64,{samples.b64(GOOD)}",
+        f'<img src="data:image/png;base64, {samples.b64(GOOD)}">',
+    ],
+)
+def test_a_picture_in_the_text_of_a_chat_is_an_image(text: str) -> None:
+    chunk = {"object": "chat.completion.chunk", "choices": [{"delta": {"content": text}}]}
+    assert result_of([chunk]).require_final().data == GOOD
+
+
+def test_the_address_of_an_image_in_the_text_of_a_chat_is_its_url() -> None:
+    text = "See https://example.net and ![image](https://files.example.net/1.png)"
+    result = result_of([{"object": "chat.completion.chunk", "choices": [{"delta": {"content": text}}]}])
+    assert [item.url for item in result.items.values()] == ["https://files.example.net/1.png"]

@@ -43,7 +43,6 @@ from imgassemble import (
     open_events,
     parse_event,
 )
-from imgassemble.limits import FORMATS
 from imgassemble.simulator.answers import DIALECTS, Api, Order, pictures_of, play, resumed
 from imgassemble.simulator.apis import APIS
 from imgassemble.wire.dialects import OTHER_NAMES, ROWS
@@ -465,14 +464,12 @@ SHAPES: dict[str, Shape] = {
         sent=[partial(content=A), done(content=LINK), snapshot("completed", [member(content=LINK)])],
         items={"ig_1": Gives(final=A, partials={0: A}, is_provisional=True, url=LINK)},
     ),
-    "SVG where it is not asked for": Shape(
+    "SVG": Shape(
         sent=[
             {"type": "image_generation.text_chunk", "text": DRAWING, "phase": "content"},
             {"type": "image_generation.completed", "b64_json": b64(DRAWING.encode()), "media_type": "image/svg+xml"},
         ],
-        items={"image-0": Gives(state="incomplete", anomalies=("over_limit",))},
-        outcome="incomplete",
-        error="'image-0'",
+        items={"image-0": Gives(final=DRAWING.encode())},
     ),
     # How a stream ends
     "response.done, status none": Shape(
@@ -795,25 +792,26 @@ def test_the_usage_of_a_streamed_request_belongs_to_its_first_image(api: str) ->
     assert second.usage is None
 
 
-# ---- SVG: a drawing that is kept where it is asked for
+# ---- SVG: a drawing without pixels
 
 SVG = order_of("router-images", "openrouter", format="SVG")
-DRAWINGS = Limits(formats=FORMATS)
+PICTURES = Limits(formats=("PNG", "JPEG", "WEBP", "GIF"))
 
 
 @pytest.mark.parametrize("is_streamed", [True, False])
-def test_svg_is_refused_unless_it_is_asked_for(is_streamed: bool) -> None:
-    item = assembled(play(replace(SVG, is_streamed=is_streamed)).body).items["image-0"]
+def test_svg_is_refused_if_the_limits_do_not_name_it(is_streamed: bool) -> None:
+    made = play(replace(SVG, is_streamed=is_streamed))
+    item = assembled(made.body, Assembler(limits=PICTURES)).items["image-0"]
     (anomaly,) = item.anomalies
     assert isinstance(anomaly.error, LimitError)
     assert (anomaly.error.limit, anomaly.error.actual, item.state, item.final) == ("formats", "SVG", "incomplete", None)
 
 
 @pytest.mark.parametrize("is_streamed", [True, False])
-def test_svg_that_is_asked_for_is_saved_as_received(is_streamed: bool, tmp_path: Path) -> None:
-    assembler, sink = Assembler(limits=DRAWINGS), DirectorySink(tmp_path)
+def test_svg_is_kept_and_saved_as_received(is_streamed: bool, tmp_path: Path) -> None:
+    sink = DirectorySink(tmp_path)
     made = play(replace(SVG, is_streamed=is_streamed))
-    result = assemble(made.body, sinks=[sink], assembler=assembler)
+    result = assemble(made.body, sinks=[sink])
     text = "".join(event["text"] for event in play(SVG).events if event["type"].endswith("text_chunk"))
     frame = result.final
     assert frame is not None
@@ -830,12 +828,12 @@ def test_svg_that_is_asked_for_is_saved_as_received(is_streamed: bool, tmp_path:
 
 
 def test_decoding_svg_is_an_error() -> None:
-    item = assembled(play(SVG).body, Assembler(limits=DRAWINGS)).items["image-0"]
+    item = assembled(play(SVG).body).items["image-0"]
     assert item.final is not None
     with pytest.raises(FrameDecodeError, match="without pixels: save it, or show it in a browser"):
         item.final.decode()
     with pytest.raises(FrameDecodeError, match="without pixels"):
-        item.final.preview((8, 8))
+        item.final.thumbnail((8, 8))
     with pytest.raises(FrameDecodeError, match="without pixels"):
         _ = item.image
 
