@@ -71,8 +71,13 @@ class StreamReader:
         return (box for box in boxes if not (is_cut and isinstance(box[0], ImgassembleError)))
 
     def _check_lines(self, chunk: bytes) -> None:
-        """Raise UsageError if the first two chunks are lines without their ends, as `iter_lines()` gives them."""
-        if self._chunks_checked and (not chunk or _is_line(chunk)):
+        """Raise UsageError if the first two chunks are lines without their ends, as `iter_lines()` gives them.
+
+        An empty chunk says nothing: bytes can be cut anywhere.
+        """
+        if not chunk:
+            return
+        if self._chunks_checked and _is_line(chunk):
             raise UsageError(_LINES)
         self._chunks_checked += 1 if _is_line(chunk) else 2
 
