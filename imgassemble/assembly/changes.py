@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import ImgassembleError
 from ..frames.frame import Frame
-from .held import Held, ResponseRecord
+from .held import MAX_NUMBERS, Held, ResponseRecord
 from .lifecycle import Facts
 from .updates import Anomaly, AnomalyCode
 
@@ -89,8 +89,11 @@ class Change:
         record = self.record
         if record is not None:
             held.heard_last = record
-            if self.number is not None and (record.highest is None or self.number > record.highest):
-                record.highest = self.number
+            if self.number is not None:
+                if record.highest is None or self.number > record.highest:
+                    record.highest = self.number
+                if len(record.numbers) < MAX_NUMBERS:
+                    record.numbers.add(self.number)
             if self.piece is not None:
                 record.text.add(self.piece, self.number)
         if self.is_skipped:

@@ -18,6 +18,7 @@ from .responses import AnswerText, ResponseFacts
 _MAX_DISCARDED = 10_000  # remembered, at some hundred bytes each: a response repeats all its items at its end
 _MAX_EMPTY_RESPONSES = 1_000  # responses without an item that are remembered
 _MAX_MARKS = 10_000  # events among which a repeat is found
+MAX_NUMBERS = 10_000  # sequence numbers of a response that are remembered; real ones have some hundred
 _MAX_TYPES = 100  # different types of events that do not concern images
 
 Mark = tuple[Any, ...]
@@ -32,6 +33,7 @@ class ResponseRecord:
     facts: ResponseFacts = field(default_factory=ResponseFacts)
     text: AnswerText = field(default_factory=AnswerText)
     highest: float | None = None  # the highest sequence number
+    numbers: set[float] = field(default_factory=set)  # the sequence numbers, at most MAX_NUMBERS
     begun_at: float | None = None  # the sequence number of `response.created`
     ids: dict[str, None] = field(default_factory=dict)  # all its ids on the wire
     items: dict[str, str] = field(default_factory=dict)  # the names of its items -> their ids on the wire

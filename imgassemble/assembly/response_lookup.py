@@ -1,9 +1,9 @@
 """Which response an event belongs to.
 
-A response begins with `response.created` or `.queued` under an unknown id, or with the first event that names an
-unknown response after the current response of the lane has ended. While it is open, another unknown id is another name
-of the response. An event that names no response belongs to the open response of its lane that has its item, else to the
-current response of the lane.
+A response begins with `response.created` or `.queued` under an unknown id. After the current response of a lane has
+ended, a response begins with the first event that names an unknown response, or that names an unknown item under a
+number that the ended response has used. While a response is open, another unknown id is another name of it. An event
+that names no response belongs to the open response of its lane that has its item, else to the current one.
 
 Must not know: pictures, limits, listeners.
 """
@@ -63,9 +63,22 @@ def _begins_next(reading: Reading, current: ResponseRecord) -> bool:
     facts = current.facts
     if facts.is_lone_error:
         return reading.begins
-    if not reading.begins or not facts.has_begun or facts.is_open:
+    if facts.is_open:
         return False
+    if not reading.begins or not facts.has_begun:
+        return _names_another_item(reading, current)
     return reading.sequence_number is None or reading.sequence_number != current.begun_at
+
+
+def _names_another_item(reading: Reading, ended: ResponseRecord) -> bool:
+    """Return whether the event names an item that an ended response lacks, under a number that it has used.
+
+    A number that is new may belong to a late event of the ended response.
+    """
+    if reading.sequence_number is not None and reading.sequence_number not in ended.numbers:
+        return False
+    ids = {signal.item_id for signal in reading.signals if signal.item_id is not None}
+    return bool(ids) and ids.isdisjoint(ended.names)
 
 
 def _of_error(lane: Lane | None, held: Held) -> ResponseRecord | None:

@@ -175,6 +175,13 @@ def test_an_item_id_that_an_ended_response_used_gives_an_item_of_its_own() -> No
     assert [frame.data for frame in result.finals] == [GOOD, OTHER]
 
 
+def test_a_response_whose_beginning_is_missing_begins_after_the_end_of_the_one_before() -> None:
+    first, second = turn("resp_1", "ig_1"), turn("resp_2", "ig_2")
+    result = result_of([*first, *second[1:]])
+    assert {name: item.response_id for name, item in result.items.items()} == {"ig_1": "resp_1", "ig_2": "resp_2"}
+    assert result.outcome is Outcome.COMPLETED
+
+
 def test_with_key_by_the_place_of_a_second_response_is_an_item_of_its_own() -> None:
     result = result_of([*turn("resp_1", "a"), *turn("resp_2", "b")], key_by="output_index")
     assert list(result.items) == ["output-0", "output-0@resp_2"]
