@@ -282,7 +282,9 @@ class Assembler:
                 raise copy(event)  # the copy is kept; the error of the caller is not changed
             if isinstance(event, (str, bytes, bytearray, memoryview)):
                 _check_size(event, self.limits)
-            return weigh(read(read_event(event, load_decoded)), self._held, self._rules)
+            reading = read(read_event(event, load_decoded))
+            self._held.has_read_event = True
+            return weigh(reading, self._held, self._rules)
         except ImgassembleError as error:
             change = Change(self._held)
             change.report(None, "over_limit" if isinstance(error, LimitError) else "unreadable_event", error)

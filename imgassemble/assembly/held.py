@@ -87,6 +87,7 @@ class Held:
     discarded: dict[tuple[int, str], str] = field(default_factory=dict)  # (response, id) -> item; oldest first
     discarded_names: dict[str, None] = field(default_factory=dict)
     gone: dict[State, ImgassembleError | None] = field(default_factory=dict)  # ends of discarded items, first error
+    has_read_event: bool = False  # an event could be read, whatever it means
     unreadable: str | None = None  # why the first event that could not be read could not
 
     def response_of(self, item_id: str) -> ResponseFacts:

@@ -237,7 +237,7 @@ def _no_image(lasts: list[ResponseRecord], held: Held) -> str:
     if held.types:
         shown = ", ".join(clean(kind, 60) for kind in sorted(held.types)[:3])
         return f"the events are of other types ({shown}); check that the stream is one of a service that makes images"
-    if lasts:
+    if held.has_read_event:
         return "the stream ended before its first image; check that it was read from its beginning to its end"
     if held.unreadable:
         return f"nothing in the stream could be read: {held.unreadable}"
