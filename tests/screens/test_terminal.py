@@ -915,7 +915,7 @@ def test_an_interruption_is_reported_below_the_picture() -> None:
             if words == "preview 1":
                 break
         session.process.send_signal(signal.SIGINT)
-        session.until("interrupted; what came is kept")
+        session.until("interrupted; everything received so far is kept")
         assert session.end() == 130
     assert "preview 1" in session.terminal.captions[-2]
 
