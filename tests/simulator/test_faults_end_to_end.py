@@ -293,6 +293,8 @@ def test_the_command_leaves_the_expected_files_of_a_fault(name: str, column: str
     assert saved.code == gets.code
     assert "Traceback" not in saved.err
     files = {"item.json", *(f"partial-{at:03d}.png" for at in gets.partials), *(["final.png"] * gets.has_final)}
+    if name == "cut-picture":
+        files.add("rejected-000.png")
     assert [set(found) for found in saved.files.values()] == [files] * len(gets.states)
     shots = pictures_of(order) * len(gets.states)
     assert [data for _, data in saved.finals()] == [shot.result for shot in shots] * gets.has_final
