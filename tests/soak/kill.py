@@ -50,8 +50,13 @@ def picture(item: int, index: int) -> bytes:
 
 
 def stream() -> bytes:
-    events = [samples.partial(f"ig_{item}", at, picture(item, at)) for at in range(PARTIALS) for item in range(ITEMS)]
-    return samples.sse([*events, *(samples.done(f"ig_{item}", picture(item, PARTIALS)) for item in range(ITEMS))])
+    partials = [
+        samples.partial(f"ig_{item}", at, picture(item, at), output_index=item)
+        for at in range(PARTIALS)
+        for item in range(ITEMS)
+    ]
+    results = [samples.done(f"ig_{item}", picture(item, PARTIALS), output_index=item) for item in range(ITEMS)]
+    return samples.sse([*partials, *results])
 
 
 def kill_often(times: int, *, seed: int = 0) -> Figures:
