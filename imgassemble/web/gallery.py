@@ -148,7 +148,7 @@ class Gallery:
             with self._lock:
                 if self._streams.get(stream.name) is not stream:
                     return  # it was removed
-                if not any(update is each for each in stream.caught_up):
+                if not _is_in(stream.caught_up, update):
                     self._take(stream, update)
                 self._prune()
             self._call_watchers()
@@ -260,3 +260,13 @@ def _frames_of(assembler: Assembler) -> Iterator[Frame]:
         yield from item.partials
         if item.final:
             yield item.final
+
+
+def _is_in(caught_up: tuple[Update, ...], update: Update) -> bool:
+    """Return whether `caught_up` has this anomaly. The assembler keeps a copy of it, without the refused bytes."""
+    return isinstance(update, Anomaly) and any(update is each or _is_copy(each, update) for each in caught_up)
+
+
+def _is_copy(kept: Update, update: Anomaly) -> bool:
+    has_data = getattr(update.error, "data", None) is not None
+    return has_data and isinstance(kept, Anomaly) and (kept.item_id, kept.message) == (update.item_id, update.message)

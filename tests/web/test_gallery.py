@@ -268,7 +268,8 @@ def test_facts_have_the_names_and_the_form_of_the_items_own() -> None:
         assert frame.pop("url").endswith(frame.pop("suffix"))
     told = {name: facts[name] for name in item if name in facts}
     assert told == {name: item[name] for name in told}
-    assert set(item) - set(told) == {"reason", "output_index", "revised_prompt", "url", "usage"}  # no update holds them
+    in_no_update = {"reason", "output_index", "revised_prompt", "url", "usage", "wire_id", "settings", "response_id"}
+    assert set(item) - set(told) == in_no_update
 
 
 def test_the_facts_of_a_draft_are_those_of_the_item() -> None:
