@@ -344,7 +344,7 @@ def _word_of(said: ItemFields, row: EventRow, *, has_failed: bool) -> State | No
 
 def _is_left_empty(said: ItemFields, word: State | None) -> bool:
     """Return whether a message that ends an item has an empty picture field. null is no field."""
-    return word in (None, State.COMPLETED) and said.has_picture_field()
+    return word in (None, State.GENERATING, State.COMPLETED) and said.has_picture_field()
 
 
 def _details_of(

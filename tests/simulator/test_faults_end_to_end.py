@@ -125,7 +125,7 @@ TABLE: dict[str, Row] = {
     "status-generating": row(),
     "no-final": (row("2025", **_PROVISIONAL) | lacking("2026") | lacking(*_IMAGES) | {"chat": _IN_WORDS}),
     "cut-base64": unusable("bad_base64", {"2025": 5, "2026": 5, "images": 3, "router": 3, "chat": 1}),
-    "blank-payload": unusable("bad_base64", {"2025": 3, "2026": 3, "images": 3, "router": 3, "chat": 1}),
+    "blank-payload": unusable("bad_base64", {"2025": 5, "2026": 5, "images": 3, "router": 3, "chat": 1}),
     "no-completed": row(*_RESPONSES) | lacking(*_IMAGES) | row("chat"),
     "keepalive": row(),
     "empty-errors": row(),
