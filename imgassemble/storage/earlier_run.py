@@ -134,6 +134,9 @@ class _CurrentResponses:
 
     def __init__(self, items: Sequence[SavedItem]) -> None:
         self._last = items[-1].response_id if items else None
+        self._last_items = {
+            item.wire_id for item in items if item.response_id == self._last and item.wire_id is not None
+        }
         self._current: dict[object, str] = {}  # by lane
         self.are_saved = self._last is not None
 
@@ -148,6 +151,8 @@ class _CurrentResponses:
                 self._current[lane] = response_id
             return event
         current = self._current.get(lane)
+        if (_member(event, "item_id") or _member(_member(event, "item"), "id")) in self._last_items:
+            return event  # the open response that has the item is the saved one
         if current in (None, self._last) or _member(event, "response_id") or _member(event, "response"):
             return event
         return _with_members(event, response_id=current)

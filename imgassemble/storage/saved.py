@@ -49,6 +49,7 @@ class SavedItem:
     folder: Path
     facts: Event
     frames: dict[str, Event]  # by file name
+    is_named: bool = False  # the id names the item in events, also an id such as "image-0"
 
     @property
     def id(self) -> str:
@@ -70,7 +71,7 @@ class SavedItem:
     @property
     def number(self) -> int | None:
         """The number of an image that the service did not name; None for others."""
-        return number_in_id(self._short_id)
+        return None if self.is_named else number_in_id(self._short_id)
 
     @property
     def _short_id(self) -> str:
@@ -129,12 +130,12 @@ def item_events(items: Iterable[SavedItem], seen: Seen, *, is_finished: bool) ->
 def _response_events(
     response_id: str | None, items: list[SavedItem], seen: Seen, *, is_open: bool, is_last: bool
 ) -> Iterator[Event]:
-    if response_id is not None and _is_new(seen, ("begin", response_id), None):
-        yield {"type": "response.created", "response": {"id": response_id}}
     ended = ("end", response_id)
     name = response_id or (_NO_NAME if ended in seen else None)
     for item in items:
         for event in _item_events(item, seen, is_open=is_open):
+            if response_id is not None and _is_new(seen, ("begin", response_id), None):
+                yield {"type": "response.created", "response": {"id": response_id}}
             yield event if name is None else {**event, "response_id": name}
     has_draft = any(item.facts.get("is_provisional") for item in items)  # reported once its response has ended
     if not is_open and (has_draft or not is_last) and _is_new(seen, ended, None):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from .saved import Event, Seen, item_events, read_items
+from .saved import Event, SavedItem, Seen, item_events, read_items
 
 _INTERVAL_S = 0.5  # between two looks: a preview every few seconds is usual
 
@@ -24,7 +25,12 @@ def watched_events(
     seen: Seen = {}
     while True:
         is_last = is_over()  # asked before the look, so that the look finds all that was written until then
-        yield from item_events(read_items(folder), seen, is_finished=True)
+        yield from item_events(map(_on_its_own, read_items(folder)), seen, is_finished=True)
         if is_last:
             return
         wait(_INTERVAL_S)
+
+
+def _on_its_own(item: SavedItem) -> SavedItem:
+    """Return the item as the only one of a response: its own response may become known after its first frames."""
+    return replace(item, facts={**item.facts, "wire_id": item.id, "response_id": f"of {item.id}"}, is_named=True)

@@ -188,7 +188,7 @@ def test_the_items_of_several_responses_are_given_with_the_ids_of_the_service(tm
     save([samples.done("ig_1", samples.png(1)), samples.done("ig_1@resp_2", samples.png(2))], tmp_path)
     first, second = sorted(tmp_path.iterdir(), key=lambda folder: folder.name == "ig_1", reverse=True)
     change_facts(first, response_id="resp_1")
-    change_facts(second, response_id="resp_2")
+    change_facts(second, response_id="resp_2", wire_id="ig_1")
     told = [
         (event["type"].removeprefix("response."), event.get("response_id") or event["response"]["id"],
          event.get("item", {}).get("id"))
