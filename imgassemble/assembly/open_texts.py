@@ -31,10 +31,11 @@ def with_text_pictures(reading: Reading, record: ResponseRecord, held: Held, lim
     The words of the text become the piece of `change`.
     """
     parts = reading.parts
-    is_end = reading.ending is not None and reading.ending not in (Ending.ERROR, Ending.STRAY_ERROR)
-    if not held.open_texts and not any(may_hold_picture(part.text) for part in parts):  # nearly always
-        change.piece = "".join(read_words(part.text) or "" for part in parts if part.is_quoted) or None
+    is_one = len(parts) == 1 and parts[0].is_quoted
+    if is_one and not held.open_texts and not may_hold_picture(parts[0].text):  # nearly always
+        change.piece = read_words(parts[0].text) or None
         return reading
+    is_end = reading.ending is not None and reading.ending not in (Ending.ERROR, Ending.STRAY_ERROR)
     texts = _Texts(reading, record, held, limits, change)
     signals = [signal for part in parts for signal in texts.read(part)]
     if is_end:

@@ -50,6 +50,7 @@ _OPEN_START = re.compile(
     rf"(?:{_beginning_of(*(word[:-1] for word in _STARTS))})\Z",
     re.IGNORECASE | re.ASCII,
 )
+_BEGINNINGS = tuple(word[:end] for word in _STARTS for end in range(1, len(word)))
 _LONGEST_START = max(map(len, _STARTS)) - 1
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
@@ -92,16 +93,7 @@ class Scanned(NamedTuple):
 def may_hold_picture(text: str) -> bool:
     """Return whether `text` has the first characters of a picture. This is quick, and False for nearly all texts."""
     folded = text.lower()
-    if "data:image/" in folded or "![" in folded or "<img" in folded:
-        return True
-    return folded[-1:] in _LAST_CHARACTERS and _has_open_start(folded)
-
-
-_LAST_CHARACTERS = frozenset(letter for word in _STARTS for letter in word[:-1])
-
-
-def _has_open_start(text: str) -> bool:
-    return _OPEN_START.search(text, max(0, len(text) - _LONGEST_START)) is not None
+    return folded.endswith(_BEGINNINGS) or "data:image/" in folded or "![" in folded or "<img" in folded
 
 
 def scan(state: TextState, piece: str, *, max_bytes: int) -> Scanned:
