@@ -46,7 +46,7 @@ from .updates import (
     Update,
     updates_for,
 )
-from .weighing import weigh
+from .weighing import weigh, weigh_open_texts
 
 _log = logging.getLogger("imgassemble")
 
@@ -136,6 +136,7 @@ class Assembler:
     def _end_responses(self, provider_error: ProviderError | None) -> Change:
         """Return the change that the end of the stream makes."""
         change = Change(self._held)
+        weigh_open_texts(self._held, self._rules, change)
         for record in self._held.responses.values():
             facts = record.facts
             if provider_error is not None and facts.is_open:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ImgassembleError
 from ..states import State
+from ..wire.text_pictures import TextState
 from .lifecycle import Facts
 from .responses import AnswerText, ResponseFacts
 
@@ -43,6 +44,7 @@ class ResponseRecord:
     places_without_id: dict[float, None] = field(default_factory=dict)  # no id for the item there has arrived
     id_changes: dict[float, float] = field(default_factory=dict)  # at a place where no item is whole
     images_done: int = 0  # images without a name that have ended: the number of the one under way
+    links: dict[str, None] = field(default_factory=dict)  # links of pictures in its text
     usage: tuple[str, Any] | None = None  # the usage reported last for an image without a name, and its item
 
 
@@ -57,6 +59,14 @@ class Lane(NamedTuple):
 
     current: ResponseRecord
     others: tuple[ResponseRecord, ...] = ()
+
+
+class OpenText(NamedTuple):
+    """A text of an answer whose end can be the beginning of a picture."""
+
+    state: TextState
+    event_type: str  # of its newest event
+    sequence_number: float | None = None  # of its newest event
 
 
 class HeardImage(NamedTuple):
@@ -84,6 +94,8 @@ class Held:
     marks: dict[Mark, tuple[HeardImage, ...]] = field(default_factory=dict)
     oldest_marks: deque[Mark] = field(default_factory=deque)
     dropped: dict[int, None] = field(default_factory=dict)  # hashes of pictures that were refused or are not held now
+    open_texts: dict[tuple[int, str | float | None], OpenText] = field(default_factory=dict)  # by response and text
+    open_text_bytes: int = 0
     discarded: dict[tuple[int, str], str] = field(default_factory=dict)  # (response, id) -> item; oldest first
     discarded_names: dict[str, None] = field(default_factory=dict)
     gone: dict[State, ImgassembleError | None] = field(default_factory=dict)  # ends of discarded items, first error

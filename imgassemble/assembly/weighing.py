@@ -17,6 +17,7 @@ from .changes import Change
 from .held import Held, ResponseRecord, is_of_interest
 from .item_names import ItemNames
 from .lifecycle import Facts
+from .open_texts import end_texts, with_text_pictures
 from .options import Rules
 from .repeats import hash_of_refused, remember_dropped
 from .response_lookup import find_response, weigh_response
@@ -39,7 +40,7 @@ def weigh(reading: Reading, held: Held, rules: Rules) -> Change:
 
 
 def _weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
-    change.number, change.piece = reading.sequence_number, reading.piece
+    change.number = reading.sequence_number
     if not reading.is_for_us:
         change.is_skipped = True
         change.skipped_type = None if reading.is_known else reading.event_type
@@ -51,16 +52,29 @@ def _weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
     change.record = record = find_response(reading, held, change)
     if record is None:
         return
+    if reading.parts or (held.open_texts and reading.ending is not None):
+        reading = with_text_pictures(reading, record, held, rules.limits, change)
     if reading.signals:
-        names = ItemNames(reading, record, held, rules, change)
-        named = [(signal, names.name_of(signal, at)) for at, signal in enumerate(reading.signals)]
-        items = _Items(reading, record, held, rules, change)
-        for signal, item_id in named:
-            if item_id is not None:
-                items.weigh(signal, item_id)
+        _weigh_items(reading, record, held, rules, change)
         change.is_skipped = not (change.facts or change.anomalies)
     if change.facts or reading.begins or reading.details or reading.ending is not None:
         weigh_response(reading, record, held, change, has_items=bool(change.facts))
+
+
+def weigh_open_texts(held: Held, rules: Rules, change: Change) -> None:
+    """Add to `change` the pictures that are complete because the stream has ended."""
+    for record, reading in list(end_texts(held, rules.limits, change)):
+        _weigh_items(reading, record, held, rules, change)
+        weigh_response(reading, record, held, change, has_items=any(name in change.facts for name in record.items))
+
+
+def _weigh_items(reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
+    names = ItemNames(reading, record, held, rules, change)
+    named = [(signal, names.name_of(signal, at)) for at, signal in enumerate(reading.signals)]
+    items = _Items(reading, record, held, rules, change)
+    for signal, item_id in named:
+        if item_id is not None:
+            items.weigh(signal, item_id)
 
 
 class _Items:

@@ -219,6 +219,17 @@ class Signal(NamedTuple):
     is_announced: bool = False  # the event announces the item: its id may be new
 
 
+class AnswerPart(NamedTuple):
+    """A piece of the answer in words. Its text can hold pictures."""
+
+    text: str
+    key: str | float | None = None  # the text to which it belongs, if several arrive at the same time
+    is_whole: bool = False  # it is a whole text, and perhaps repeats the pieces
+    is_last: bool = False  # its text ends here
+    is_quoted: bool = True  # its words belong to the answer; False: they were sent before
+    has_pictures: bool = True  # its pictures count; False: those beside it do
+
+
 class Reading(NamedTuple):
     """The meaning of an event: for each of its items, and for its response."""
 
@@ -233,12 +244,14 @@ class Reading(NamedTuple):
     error: ProviderError | None = None
     reason: str | None = None
     details: Mapping[str, Any] | None = None  # of the response: model, usage, image_usage, text
-    piece: str | None = None  # of the answer in words
     is_known: bool = True  # False: its type does not concern images
     is_bare_body: bool = False  # an error only if nothing else of its response came
     anomaly: EventError | None = None  # a whole answer without a usable picture
+    parts: tuple[AnswerPart, ...] = ()  # of the answer in words, as they were sent
 
     @property
     def concerns_response(self) -> bool:
         """Return whether the event reports anything about a response or an item."""
-        return bool(self.signals or self.begins or self.piece or self.details) or self.ending is not None
+        if self.signals or self.begins or self.details or self.ending is not None:
+            return True
+        return any(part.text for part in self.parts)

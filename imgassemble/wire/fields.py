@@ -5,11 +5,9 @@ a message lacks has the default of its class. `dialects` lists the other names o
 Must not know: pydantic, the meaning of an event, the source of its bytes.
 """
 
-import re
 from collections.abc import Callable, KeysView, Mapping
 from functools import cache
 from inspect import get_annotations
-from itertools import islice
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform
 
@@ -33,13 +31,6 @@ _LONGEST_URL = 8_192  # characters, the most that servers take. A URL is never c
 _MOST_ITEMS = 20_000  # twice the default of `Limits.max_items`
 _MOST_CHOICES = 128  # the most that can be asked for
 _MOST_PICTURES = 500  # of one message of a chat
-# Pictures in the text of a chat: a data: URL, or the address of an image in Markdown or HTML.
-_IN_TEXT = re.compile(
-    r"data:image/[a-z0-9.+-]+(?:\s*;\s*[a-z0-9-]+=[\w.\"-]+)*\s*;\s*base64\s*,\s*[a-z0-9+/=_-]+"
-    r"|!\[[^\]]{0,1000}\]\(\s*(https?://[^\s)]+)|<img\s[^>]{0,1000}?src=[\"']?(https?://[^\s\"'>]+)",
-    re.IGNORECASE,
-)
-_BEGINNINGS = ("data:image/", "![", "<img")
 
 
 # ---- how the value of a field is read
@@ -58,6 +49,7 @@ class ReadBy:
 
 Number = Annotated[float | None, ReadBy(read_number)]
 Text = Annotated[str | None, ReadBy(read_words)]
+WholeText = Annotated[str | None, ReadBy(read_text)]  # it can hold pictures
 Identifier = Annotated[str | None, ReadBy(read_identifier)]
 Base64 = Annotated[str | None, ReadBy(read_base64)]  # an assembler gets `Decoded`, too
 PlainObject = Annotated[Mapping[str, Any] | None, ReadBy(read_mapping)]
@@ -193,7 +185,8 @@ class ErrorEventFields(EventFields):
 
 
 class TextEventFields(EventFields):
-    delta: Text = None
+    item_id: Identifier = None
+    delta: WholeText = None
 
 
 class ImageDataFields(ItemFields):
@@ -215,28 +208,35 @@ class ImagesEventFields(EventFields, ItemFields):
     data: Annotated[tuple[AnswerImageFields | None, ...], _many(AnswerImageFields, _MOST_ITEMS)] = ()
 
 
-def _pictures_in_content(content: Any) -> tuple[ImageDataFields, ...]:
-    """Return the parts of a message's content, or the pictures in its text, which proxies for chat programs send."""
-    if (text := read_text(content)) and any(each in text.lower() for each in _BEGINNINGS):
-        found = islice(_IN_TEXT.finditer(text), _MOST_PICTURES)
-        content = [{"url": each[1] or each[2] or each[0]} for each in found]
+def _text_of_content(content: Any) -> str | None:
+    """Return the text of a message's content: the content itself, or the text in its parts."""
+    if not isinstance(content, (list, tuple)):
+        return read_text(content)
+    texts = (read_text(member_of(part, "text")) for part in content[:_MOST_PICTURES] if has_members(part))
+    return "".join(filter(None, texts)) or None
+
+
+def _parts_of_content(content: Any) -> tuple[ImageDataFields, ...]:
+    """Return the parts of a message's content."""
     parts = content[:_MOST_PICTURES] if isinstance(content, (list, tuple)) else ()
     return tuple(read_fields(ImageDataFields, part) for part in parts if has_members(part))
 
 
 class ChatMessageFields(Fields):
     images: Annotated[tuple[ImageDataFields | None, ...], _many(ImageDataFields, _MOST_PICTURES)] = ()
-    content: Annotated[tuple[ImageDataFields, ...], ReadBy(_pictures_in_content)] = ()
-    text: Text = None
+    content: Annotated[tuple[ImageDataFields, ...], ReadBy(_parts_of_content)] = ()
+    text: Annotated[str | None, ReadBy(_text_of_content)] = None
     refusal: Text = None
 
     def pictures(self) -> tuple[ImageDataFields, ...]:
-        """Return its pictures in order."""
+        """Return its pictures in order, without those in its text."""
         shown = (image for image in self.images or self.content if image)
         return tuple(image for image in shown if any(image.picture_and_link()))
 
 
 class ChatChoiceFields(Fields):
+    index: Number = None
+    finish_reason: Text = None
     delta: Annotated[ChatMessageFields | None, _one(ChatMessageFields)] = None
     message: Annotated[ChatMessageFields | None, _one(ChatMessageFields)] = None
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
-from ..errors import EventError, ProviderError
+from ..errors import EventError, ProviderError, printable
 from ..frames.base64_json import Decoded, url_prefix
 from ..frames.frame import Payload
-from ..states import Ending, State
+from ..states import Ending, State, Witness
 from .dialects import (
     CONTENT_TYPES,
     ENDINGS,
@@ -23,6 +23,7 @@ from .dialects import (
     SETTINGS,
     STATUSES,
     UNKNOWN_ERRORS,
+    AnswerPart,
     EventRow,
     Reading,
     Shape,
@@ -30,6 +31,7 @@ from .dialects import (
 )
 from .failures import has_content, names_error
 from .fields import (
+    ChatChoiceFields,
     ChatEventFields,
     ContentEventFields,
     ErrorEventFields,
@@ -88,7 +90,7 @@ def _with_error(reading: Reading, event: ErrorEventFields, _row: EventRow) -> Re
 
 
 def _with_text(reading: Reading, event: TextEventFields, _row: EventRow) -> Reading:
-    return reading._replace(piece=event.delta or None)
+    return reading._replace(parts=(AnswerPart(event.delta, event.item_id),)) if event.delta else reading
 
 
 def _with_image_error(reading: Reading, event: ImageEventFields, _row: EventRow) -> Reading:
@@ -110,12 +112,48 @@ def _with_answer_error(reading: Reading, event: ImagesEventFields, _row: EventRo
 def _with_chat(reading: Reading, event: ChatEventFields, _row: EventRow) -> Reading:
     if has_content(event.error):
         return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
-    messages = [each for choice in event.choices if choice for each in (choice.delta or choice.message,) if each]
-    text = "".join(each.text or each.refusal or "" for each in messages)
+    parts = tuple(part for choice in event.choices if choice for part in _parts_of(choice))
     details = {name: value for name, value in (("model", event.model), ("usage", event.usage)) if value is not None}
-    if event.type == "chat.completion" and not (reading.signals or text):
+    if event.type == "chat.completion" and not (reading.signals or any(part.text for part in parts)):
         reading = reading._replace(anomaly=_no_picture_in(event))
-    return reading._replace(piece=text or None, details=details or None)
+    return reading._replace(parts=parts, details=details or None)
+
+
+def _parts_of(choice: ChatChoiceFields) -> Iterator[AnswerPart]:
+    """Yield the text of a choice: of its delta, and of its message."""
+    delta, message = choice.delta, choice.message
+    text = (delta.text or delta.refusal or "") if delta else ""
+    if delta and (text or choice.finish_reason):
+        # Some services report a reason with each piece, so only one without a text ends it.
+        yield AnswerPart(text, choice.index, is_last=not text, has_pictures=not delta.pictures())
+    if message and (text := message.text or message.refusal or ""):
+        yield AnswerPart(
+            text, choice.index, is_whole=True, is_quoted=delta is None, has_pictures=not message.pictures()
+        )
+
+
+def signals_in_text(reading: Reading, pictures: Iterable[str], *, first: int | None = None) -> Iterator[Signal]:
+    """Yield a signal for each picture in the text of an answer: a data: URL, or a link.
+
+    first: the number of the first picture; None if each is the next image.
+    """
+    for number, url in _numbered(first, pictures):
+        is_data = url.startswith("data:")
+        payload = Payload(
+            base64=url,
+            event_type=reading.event_type,
+            sequence_number=reading.sequence_number,
+            is_final=True,
+            claimed_format=_media_type(url),
+        )
+        yield Signal(
+            {} if is_data else {"url": printable(url)},
+            is_unnamed=True,
+            number=number,
+            witness=Witness.OWN,
+            payload=payload if is_data else None,
+            is_unnumbered=True,
+        )
 
 
 def _with_response(reading: Reading, event: ResponseEventFields, row: EventRow) -> Reading:
