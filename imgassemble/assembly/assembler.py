@@ -70,7 +70,7 @@ class Assembler:
         if not isinstance(limits, Limits | None):
             raise UsageError(f"limits is a Limits, not {type(limits).__name__}")
         self._rules = Rules(limits=limits or Limits(), strict=strict, keep=keep, key_by=key_by)
-        self._held = Held()
+        self._held = Held(items_have_ids=key_by == "item_id")
         self._reported: dict[str, Reported] = {}
         self._anomalies: dict[str | None, tuple[Anomaly, ...]] = {}
         self._built: dict[str, tuple[Facts, ResponseFacts, tuple[Anomaly, ...], Item]] = {}

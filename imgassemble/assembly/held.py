@@ -80,6 +80,7 @@ class HeardImage(NamedTuple):
 class Held:
     """The contents of one assembler."""
 
+    items_have_ids: bool = True  # False if the service changes the ids, so that items go by their place
     facts: dict[str, Facts] = field(default_factory=dict)  # by item
     owners: dict[str, ResponseRecord] = field(default_factory=dict)  # by item
     responses: dict[int, ResponseRecord] = field(default_factory=dict)  # by number

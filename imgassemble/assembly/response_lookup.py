@@ -28,7 +28,7 @@ def find_response(reading: Reading, held: Held, change: Change) -> ResponseRecor
         return _named(reading, lane, held, change)
     if reading.ending in _ERRORS and reading.lane is None and (record := _of_error(lane, held)):
         return record
-    if lane is not None and not _begins_next(reading, lane.current):
+    if lane is not None and not _begins_next(reading, lane.current, held):
         return _holder(reading, lane) if lane.others else lane.current
     if reading.concerns_response or (reading.lane is None and reading.sequence_number is not None):
         return _begin(reading, lane, held, change)
@@ -41,7 +41,7 @@ def _named(reading: Reading, lane: Lane | None, held: Held, change: Change) -> R
     record = held.ids.get(response_id)
     if record is None and lane is not None:
         current = lane.current
-        if current.facts.id is None and not current.facts.is_lone_error and not _begins_next(reading, current):
+        if current.facts.id is None and not current.facts.is_lone_error and not _begins_next(reading, current, held):
             change.journal.set(current, "facts", current.facts._replace(id=response_id))
             change.journal.put(held.ids, response_id, current)
             change.journal.put(current.ids, response_id, None)
@@ -58,7 +58,7 @@ def _named(reading: Reading, lane: Lane | None, held: Held, change: Change) -> R
     return record
 
 
-def _begins_next(reading: Reading, current: ResponseRecord) -> bool:
+def _begins_next(reading: Reading, current: ResponseRecord, held: Held) -> bool:
     """Return whether an event that names no known response begins the one after `current`."""
     facts = current.facts
     if facts.is_lone_error:
@@ -66,19 +66,19 @@ def _begins_next(reading: Reading, current: ResponseRecord) -> bool:
     if facts.is_open:
         return False
     if not reading.begins or not facts.has_begun:
-        return _names_another_item(reading, current)
+        return held.items_have_ids and _names_another_item(reading, current, held)
     return reading.sequence_number is None or reading.sequence_number != current.begun_at
 
 
-def _names_another_item(reading: Reading, ended: ResponseRecord) -> bool:
+def _names_another_item(reading: Reading, ended: ResponseRecord, held: Held) -> bool:
     """Return whether the event names an item that an ended response lacks, under a number that it has used.
 
     A number that is new may belong to a late event of the ended response.
     """
     if reading.sequence_number is not None and reading.sequence_number not in ended.numbers:
         return False
-    ids = {signal.item_id for signal in reading.signals if signal.item_id is not None}
-    return bool(ids) and ids.isdisjoint(ended.names)
+    ids = [signal.item_id for signal in reading.signals if signal.item_id is not None]
+    return bool(ids) and not any(each in ended.names or (ended.number, each) in held.discarded for each in ids)
 
 
 def _of_error(lane: Lane | None, held: Held) -> ResponseRecord | None:
