@@ -35,7 +35,8 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
 
 def found_in(pieces: list[str]) -> tuple[list[str], str]:
     """Return the pictures in a text that comes in these pieces, and its words."""
-    state, pictures, words = NEW_TEXT, [], ""
+    pictures: list[str] = []
+    state, words = NEW_TEXT, ""
     for piece in pieces:
         scanned = scan(state, piece, max_bytes=10**6)
         state = scanned.state
