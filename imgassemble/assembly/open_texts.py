@@ -1,7 +1,7 @@
 """Takes the pictures out of the answer in words.
 
 The state of each text whose end can still be the beginning of a picture is held between events. All of them together
-have at most `Limits.max_event_bytes`.
+have at most `Limits.max_event_bytes`. A cut start, as "d" or "da" of a data: URL, has up to 10 bytes that do not count.
 Must not know: which item a picture belongs to, what it shows, listeners.
 """
 
@@ -14,7 +14,7 @@ from ..limits import Limits
 from ..states import Ending
 from ..wire.dialects import AnswerPart, Reading, Signal
 from ..wire.signals import signals_in_text
-from ..wire.text_pictures import NEW_TEXT, Scanned, TextState, finish, may_hold_picture, scan
+from ..wire.text_pictures import NEW_TEXT, Scanned, TextState, finish, scan, state_after_words
 from ..wire.values import read_words
 from .changes import Change
 from .held import Held, OpenText, ResponseRecord
@@ -31,8 +31,7 @@ def with_text_pictures(reading: Reading, record: ResponseRecord, held: Held, lim
     The words of the text become the piece of `change`.
     """
     parts = reading.parts
-    is_one = len(parts) == 1 and parts[0].is_quoted
-    if is_one and not held.open_texts and not may_hold_picture(parts[0].text):  # nearly always
+    if len(parts) == 1 and _continue_words(parts[0], reading, record, held, change):  # nearly always
         change.piece = read_words(parts[0].text) or None
         return reading
     is_end = reading.ending is not None and reading.ending not in (Ending.ERROR, Ending.STRAY_ERROR)
@@ -42,6 +41,33 @@ def with_text_pictures(reading: Reading, record: ResponseRecord, held: Held, lim
         signals += texts.end()
     change.piece = "".join(texts.words) or None
     return reading._replace(signals=(*reading.signals, *signals)) if signals else reading
+
+
+def _continue_words(part: AnswerPart, reading: Reading, record: ResponseRecord, held: Held, change: Change) -> bool:
+    """Store the state of a text after a piece without a picture. Return False if the piece must be scanned.
+
+    Many words end with "d" or "da", with which a data: URL begins: this costs less than a scan.
+    """
+    text, text_key, is_whole, is_last, is_quoted, _ = part
+    if is_whole or is_last or not is_quoted or reading.ending is not None:
+        return False
+    open_texts, number = held.open_texts, reading.sequence_number
+    opened = open_texts.get((record.number, text_key)) if open_texts else None
+    if opened and _is_repeat(number, opened):
+        return False
+    state = state_after_words(opened.state if opened else NEW_TEXT, text)
+    if state is None:
+        return False
+    if opened is None and state is NEW_TEXT:
+        return True
+    key = (record.number, text_key)
+    if state is not NEW_TEXT:
+        change.journal.put(open_texts, key, OpenText(state, reading.event_type, number))
+        if len(open_texts) > _MAX_OPEN_TEXTS:
+            _keep(next(iter(open_texts)), NEW_TEXT, reading, held, change)
+    else:
+        change.journal.remove(open_texts, key)
+    return True
 
 
 def end_texts(held: Held, limits: Limits, change: Change) -> Iterator[tuple[ResponseRecord, Reading]]:
@@ -114,18 +140,7 @@ class _Texts:
         return True
 
     def _keep(self, key: _Key, state: TextState) -> None:
-        held, journal = self._held, self._change.journal
-        before = held.open_texts.get(key)
-        n_bytes = held.open_text_bytes + state.n_bytes - (before.state.n_bytes if before else 0)
-        if n_bytes != held.open_text_bytes:
-            journal.set(held, "open_text_bytes", n_bytes)
-        if state == NEW_TEXT:
-            journal.remove(held.open_texts, key)
-            return
-        number = self._reading.sequence_number
-        journal.put(held.open_texts, key, OpenText(state, self._reading.event_type, number))
-        if len(held.open_texts) > _MAX_OPEN_TEXTS:
-            self._keep(next(iter(held.open_texts)), NEW_TEXT)
+        _keep(key, state, self._reading, self._held, self._change)
 
     def _report(self, scanned: Scanned) -> None:
         most = self._limits.max_event_bytes
@@ -135,6 +150,22 @@ class _Texts:
         )
         error = LimitError(sentence, limit="max_event_bytes", actual=scanned.too_long)
         self._change.report(None, "over_limit", error)
+
+
+def _keep(key: _Key, state: TextState, reading: Reading, held: Held, change: Change) -> None:
+    """Store the state of a text, or remove a text that nothing can be added to."""
+    journal = change.journal
+    before = held.open_texts.get(key)
+    n_bytes = held.open_text_bytes + state.n_bytes - (before.state.n_bytes if before else 0)
+    if n_bytes != held.open_text_bytes:
+        journal.set(held, "open_text_bytes", n_bytes)
+    if state == NEW_TEXT:
+        journal.remove(held.open_texts, key)
+        return
+    number = reading.sequence_number
+    journal.put(held.open_texts, key, OpenText(state, reading.event_type, number))
+    if len(held.open_texts) > _MAX_OPEN_TEXTS:
+        _keep(next(iter(held.open_texts)), NEW_TEXT, reading, held, change)
 
 
 def _is_repeat(number: float | None, opened: OpenText) -> bool:

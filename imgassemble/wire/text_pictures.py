@@ -75,7 +75,11 @@ class TextState(NamedTuple):
 
     @property
     def n_bytes(self) -> int:
-        return len(self.undecided) + (self.url.size if self.url else 0)
+        """Return how many bytes are held. A text as short as a cut start, for example "data:", counts as 0."""
+        if self.url is not None:
+            return self.url.size
+        n_characters = len(self.undecided)
+        return n_characters if n_characters > _LONGEST_START else 0
 
 
 NEW_TEXT = TextState()
@@ -90,10 +94,20 @@ class Scanned(NamedTuple):
     too_long: int = 0  # the bytes of a data: URL that was given up, beyond the limit
 
 
-def may_hold_picture(text: str) -> bool:
-    """Return whether `text` has the first characters of a picture. This is quick, and False for nearly all texts."""
-    folded = text.lower()
-    return folded.endswith(_BEGINNINGS) or "data:image/" in folded or "![" in folded or "<img" in folded
+_STATES_AT_START = {start: TextState(start) for start in _BEGINNINGS}
+
+
+def state_after_words(state: TextState, piece: str) -> TextState | None:
+    """Return the state after a piece without a picture, and None if `scan` must read the piece.
+
+    This is quick, and NEW_TEXT for nearly all pieces. The words of the piece are all of it.
+    """
+    if state.url is not None:
+        return None
+    folded = (state.undecided + piece).lower()
+    if "data:image/" in folded or "![" in folded or "<img" in folded:
+        return None
+    return _STATES_AT_START[_open_start(folded, 0)] if folded.endswith(_BEGINNINGS) else NEW_TEXT
 
 
 def scan(state: TextState, piece: str, *, max_bytes: int) -> Scanned:
@@ -184,5 +198,10 @@ def _undecided(text: str, at: int) -> str:
     for start in _START.finditer(text, max(at, len(text) - _LONGEST_CANDIDATE)):
         if _OPEN_PICTURE.match(text, start.start()):
             return text[start.start() :]
+    return _open_start(text, at)
+
+
+def _open_start(text: str, at: int) -> str:
+    """Return the end of `text` that is a cut start, for example "da" of a data: URL."""
     found = _OPEN_START.search(text, max(at, len(text) - _LONGEST_START))
     return found[0] if found else ""

@@ -5,7 +5,7 @@ from base64 import b64encode
 
 import pytest
 
-from imgassemble.wire.text_pictures import NEW_TEXT, finish, may_hold_picture, scan
+from imgassemble.wire.text_pictures import NEW_TEXT, TextState, finish, scan, state_after_words
 
 from .. import samples
 
@@ -35,7 +35,8 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
 
 def found_in(pieces: list[str]) -> tuple[list[str], str]:
     """Return the pictures in a text that comes in these pieces, and its words."""
-    state, pictures, words = NEW_TEXT, [], ""
+    pictures: list[str] = []
+    state, words = NEW_TEXT, ""
     for piece in pieces:
         scanned = scan(state, piece, max_bytes=10**6)
         state = scanned.state
@@ -83,9 +84,28 @@ def test_an_earlier_state_takes_the_place_of_later_ones() -> None:
     assert scanned.pictures == (URL,)
 
 
-def test_a_text_without_the_beginning_of_a_picture_holds_none() -> None:
-    assert not may_hold_picture("a plain answer")
-    assert all(may_hold_picture(text) for text in ("and d", "oh!", "DATA:IMA", "a <", "![", "<IMG "))
+def test_words_without_a_picture_need_no_scan() -> None:
+    for text in ("a plain answer", "and d", "oh!", "a <", "DATA:IMA", "dada", "İd", ""):
+        assert state_after_words(NEW_TEXT, text) == lowered(scan(NEW_TEXT, text, max_bytes=10).state)
+    for text in ("![", "<IMG ", "Data:image/", f"data:image/png;base64,{BASE64}"):
+        assert state_after_words(NEW_TEXT, text) is None
+
+
+def test_a_start_that_is_cut_needs_a_scan_when_it_is_complete() -> None:
+    for start in ("data:image/", "![", "<img"):
+        state: TextState | None = NEW_TEXT
+        for character in start:
+            assert state is not None
+            state = state_after_words(state, character)
+        assert state is None
+
+
+def test_an_open_data_url_needs_a_scan() -> None:
+    assert state_after_words(scan(NEW_TEXT, URL[:60], max_bytes=10**6).state, " hand") is None
+
+
+def lowered(state: TextState) -> TextState:
+    return state._replace(undecided=state.undecided.lower())
 
 
 def test_a_long_data_url_in_short_pieces_is_read_once() -> None:
