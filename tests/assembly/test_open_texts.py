@@ -3,10 +3,9 @@
 from typing import Any
 
 import pytest
+import samples
 
 from imgassemble import Assembler, LimitError, Limits, Outcome
-
-from .. import samples
 
 PICTURE = samples.png(colour=(1, 2, 3))
 OTHER = samples.png(colour=(9, 8, 7))
