@@ -77,6 +77,7 @@ class StreamReader:
     def _check_lines(self, first_line: _FirstLine, chunk: bytes) -> None:
         """Raise UsageError if the chunks are lines without their ends, as `iter_lines()` of requests gives them."""
         if first_line.has_lost_its_end(chunk):
+            self._decoder = EventDecoder()  # the end of the stream completes no event of these bytes
             raise UsageError(_LINES)
         if first_line.is_over:
             self._first_line = None

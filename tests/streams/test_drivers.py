@@ -931,8 +931,10 @@ def test_a_body_that_is_cut_at_any_place_is_no_list_of_lines(body: bytes) -> Non
 )
 def test_lines_that_lost_their_ends_are_the_same_usage_error_cut_at_any_place(body: bytes) -> None:
     for at in range(len(body) + 1):
+        updates: list[Update] = []
         with pytest.raises(UsageError, match="without their ends"):
-            _sync_updates([body[:at], body[at:]])
+            updates.extend(iter_updates([body[:at], body[at:]]))
+        assert updates == []
 
 
 def test_chunks_that_are_cut_before_a_data_url_are_no_lines() -> None:
