@@ -25,6 +25,7 @@ READ_BYTES = 64 * 1024  # a read of a file or a pipe: large enough to be cheap, 
 _SSE_TEXT = re.compile(r"\ufeff?(data|event|id|retry|error)?:")
 _LINE_END = re.compile(rb"[\r\n]")
 _FIELD = re.compile(rb"(data|event|id|retry|error):")
+_NO_FIELD = re.compile(rb"\s*[^\sderi]")  # the beginning of a line that is no field
 _NAME_AND_DATA = re.compile(rb"(event|id|retry):.*data: ?")
 _MOST_FIELD_BYTES = 1_000  # of the fields before the JSON of an event
 _LINES = (
@@ -98,6 +99,9 @@ class _FirstLine:
     def has_lost_its_end(self, chunk: bytes) -> bool:
         """Return whether the line is several, with the bytes of one more chunk."""
         end = _LINE_END.search(chunk)
+        if not self._scanner.is_open and not self._texts_seen and _NO_FIELD.match(chunk):
+            self.is_over = True
+            return False
         for text in self._scanner.feed(chunk[: end.start()] if end else chunk):
             self._texts_seen += 1
             fields = text if isinstance(text, bytearray) else b""  # long JSON is not kept
@@ -107,12 +111,8 @@ class _FirstLine:
             elif self._texts_seen != 2:
                 self.is_over = True
                 return bool(_FIELD.match(fields))
-        self.is_over = bool(end) or self._is_other()
+        self.is_over = bool(end)
         return False
-
-    def _is_other(self) -> bool:
-        """Return whether the line began with JSON, so that it is no line of an event stream."""
-        return self._texts_seen == 0 and self._scanner.is_inside
 
 
 def _boxed(event: Any) -> list[Any]:
