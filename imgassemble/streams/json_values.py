@@ -197,9 +197,10 @@ class JSONStream:
             yield from self._scanned(chunk)
             return
         for line in self._lines.feed(chunk):
-            values = [] if self._scanner.is_open else self._loaded(line)
+            is_open = self._scanner.is_open
+            values = [] if is_open else self._loaded(line)
             if not values:
-                if not self._is_kept(line):
+                if not is_open or not self._is_kept(line):
                     yield from self._line(line)
                 continue
             if self._first_error:
