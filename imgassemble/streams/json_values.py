@@ -197,11 +197,11 @@ class JSONStream:
             yield from self._scanned(chunk)
             return
         for line in self._lines.feed(chunk):
-            if self._is_kept(line):
-                continue
-            values = [] if self._scanner.is_open else self._loaded(line)
+            is_open = self._scanner.is_open
+            values = [] if is_open else self._loaded(line)
             if not values:
-                yield from self._line(line)
+                if not is_open or not self._is_kept(line):
+                    yield from self._line(line)
                 continue
             if self._first_error:
                 yield from self._held_error()
@@ -304,7 +304,7 @@ class JSONStream:
         """Return the value of a line in a list, or an empty list if the line is no object or array."""
         if isinstance(line, LimitError) or not line.startswith((b"{", b"[")):
             return []
-        if bytes(line[-3:]).rstrip()[-1:] not in (b"}", b"]"):
+        if not line.endswith((b"}", b"]")) and not line[-3:].rstrip().endswith((b"}", b"]")):
             return []  # it is not whole, or it is followed by something: then it is scanned
         try:
             values = [self._load(line)]

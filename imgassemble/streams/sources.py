@@ -19,10 +19,15 @@ from ..frames.base64_json import Load, load_json
 from ..limits import Limits
 from .archives import event_of_data, is_event_and_data
 from .decoder import EventDecoder
+from .json_values import JSONScanner
 
 READ_BYTES = 64 * 1024  # a read of a file or a pipe: large enough to be cheap, small enough to show what came
 _SSE_TEXT = re.compile(r"\ufeff?(data|event|id|retry|error)?:")
-_SSE_LINE = re.compile(rb"(data|event|id|retry|error): ?(?!image/)")
+_LINE_END = re.compile(rb"[\r\n]")
+_FIELD = re.compile(rb"(data|event|id|retry|error):")
+_NO_FIELD = re.compile(rb"\s*[^\sderi]")  # the beginning of a line that is no field
+_NAME_AND_DATA = re.compile(rb"(event|id|retry):.*data: ?")
+_MOST_FIELD_BYTES = 1_000  # of the fields before the JSON of an event
 _LINES = (
     "these are lines of an event stream without their ends, not events: pass the body's bytes, "
     "response.iter_bytes() of httpx, response.iter_content(None) of requests, or open_events(path) for a file"
@@ -38,7 +43,7 @@ class StreamReader:
 
     def __init__(self, limits: Limits | None = None, *, load: Load = load_json) -> None:
         self._decoder = EventDecoder(limits, load=load)
-        self._chunks_checked = 0  # of the first two: whether they are lines without their ends
+        self._first_line: _FirstLine | None = _FirstLine()  # None once its end was seen
 
     @property
     def last_event_id(self) -> str:
@@ -55,8 +60,8 @@ class StreamReader:
         if isinstance(element, (bytearray, memoryview)):
             element = bytes(element)
         if isinstance(element, bytes):
-            if self._chunks_checked < 2:
-                self._check_lines(element)
+            if self._first_line:
+                self._check_lines(self._first_line, element)
             events = self._decoder.feed(element)
             return map(_boxed, events) if events else ()
         if isinstance(element, str) and looks_like_lines(element):
@@ -70,24 +75,48 @@ class StreamReader:
         boxes = map(_boxed, self._decoder.close())
         return (box for box in boxes if not (is_cut and isinstance(box[0], ImgassembleError)))
 
-    def _check_lines(self, chunk: bytes) -> None:
-        """Raise UsageError if the first two chunks are lines without their ends, as `iter_lines()` gives them.
-
-        An empty chunk says nothing: bytes can be cut anywhere.
-        """
-        if not chunk:
-            return
-        if self._chunks_checked and _is_line(chunk):
+    def _check_lines(self, first_line: _FirstLine, chunk: bytes) -> None:
+        """Raise UsageError if the chunks are lines without their ends, as `iter_lines()` of requests gives them."""
+        if first_line.has_lost_its_end(chunk):
+            self._decoder = EventDecoder()  # the end of the stream completes no event of these bytes
             raise UsageError(_LINES)
-        self._chunks_checked += 1 if _is_line(chunk) else 2
+        if first_line.is_over:
+            self._first_line = None
+
+
+class _FirstLine:
+    """Checks whether the first line of a stream is several lines of an event stream without their ends.
+
+    It is if a second field follows a name or whole JSON: `event: xdata: {` or `data: {…}data: {`. The answer depends on
+    the joined bytes, never on the places where they are cut: bytes can be cut after any whole line too.
+    """
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._scanner = JSONScanner(_MOST_FIELD_BYTES)
+        self._texts_seen = 0  # of the fields before the JSON, the JSON, and the fields after it
+
+    def has_lost_its_end(self, chunk: bytes) -> bool:
+        """Return whether the line is several, with the bytes of one more chunk."""
+        end = _LINE_END.search(chunk)
+        if not self._scanner.is_open and not self._texts_seen and _NO_FIELD.match(chunk):
+            self.is_over = True
+            return False
+        for text in self._scanner.feed(chunk[: end.start()] if end else chunk):
+            self._texts_seen += 1
+            fields = text if isinstance(text, bytearray) else b""  # long JSON is not kept
+            if self._texts_seen == 1 and _FIELD.match(fields):
+                if _NAME_AND_DATA.fullmatch(fields):
+                    return True
+            elif self._texts_seen != 2:
+                self.is_over = True
+                return bool(_FIELD.match(fields))
+        self.is_over = bool(end)
+        return False
 
 
 def _boxed(event: Any) -> list[Any]:
     return [event]
-
-
-def _is_line(chunk: bytes) -> bool:
-    return bool(_SSE_LINE.match(chunk)) and not (b"\n" in chunk or b"\r" in chunk)
 
 
 def _event_in(element: Any) -> Any:

@@ -910,6 +910,33 @@ def test_lines_of_bytes_without_their_ends_are_a_usage_error_that_names_the_righ
         updates_of(lines)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"data: data: {}",
+        b"event: x\ndata: {}",
+        b"data: {}\n\ndata: {}\n\n",
+        b"id: 1\nevent: x\ndata: {}\n\n",
+        b"data: 1",
+    ],
+)
+def test_a_body_that_is_cut_at_any_place_is_no_list_of_lines(body: bytes) -> None:
+    whole = [update.as_dict() for update in _sync_updates([body])]
+    for at in range(len(body) + 1):
+        assert [update.as_dict() for update in _sync_updates([body[:at], body[at:]])] == whole
+
+
+@pytest.mark.parametrize(
+    "body", [b"event: xdata: {}", b"data: {}data: {}", b"id: 1event: xdata: {}", b'data: {"}": "{"}event: xdata: {}']
+)
+def test_lines_that_lost_their_ends_are_the_same_usage_error_cut_at_any_place(body: bytes) -> None:
+    for at in range(len(body) + 1):
+        updates: list[Update] = []
+        with pytest.raises(UsageError, match="without their ends"):
+            updates.extend(iter_updates([body[:at], body[at:]]))
+        assert updates == []
+
+
 def test_chunks_that_are_cut_before_a_data_url_are_no_lines() -> None:
     event = samples.image_completed(None, url=f"data:image/png;base64,{samples.b64(FINAL)}")
     body = f"data: {json.dumps(event)}\n\n".encode()
