@@ -14,7 +14,7 @@ from ..assembly.updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded
 Policy = Literal["latest", "all"]
 """Which previews a Refresher shows: the newest of each item, or all."""
 
-# Four items with all the partials that `Limits` keeps by default. A screen with more waiting updates is too slow to be useful.
+# Four items with all the partials that `Limits` keeps by default. A screen with more waiting updates is too slow.
 MOST_WAITING = 4_096
 _REQUIRED = (FinalReady, FinalWithdrawn, ItemEnded, StreamEnded)
 

@@ -157,7 +157,10 @@ class _QtTile(QWidget):
 
 
 class _CallQueue(QObject):
-    """Calls functions in the thread of the application. It lives longer than the widget. A signal of the widget could not."""
+    """Calls functions in the thread of the application.
+
+    It lives longer than the widget. A signal of the widget could not.
+    """
 
     _called = Signal()
 

@@ -81,7 +81,7 @@ class EarlierFrames:
 class EarlierFramesOfItems:
     """The earlier frames of the items that changed last, by item id. Any thread may use it.
 
-    Above 64 MiB the items that changed first are dropped. A dropped item that changes again starts without frames.
+    Above 64 MiB, the items whose last change is the oldest are dropped. A dropped item that changes again starts empty.
     """
 
     def __init__(self) -> None:

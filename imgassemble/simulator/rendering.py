@@ -12,13 +12,13 @@ from uuid import UUID
 from .dialects import Dialect
 from .messages import (
     Event,
-    without_keys,
     identifier,
     message_events,
     numbered,
     reasoning_events,
     renamed,
     with_new_ids,
+    without_keys,
 )
 from .response_objects import JsonFields
 

@@ -87,7 +87,7 @@ class _SameStreamCheck:
     def __init__(self, items: Sequence[SavedItem]) -> None:
         self._response_ids = {item.response_id for item in items} - {None}
         self._item_ids = {item.wire_id for item in items if item.number is None}
-        self._unsaved_response_id: str | None = None  # the response that began last, if it is not a saved one
+        self._unsaved_response_id: str | None = None  # of the response that began last, if none of it was saved
         self.is_settled = not self._response_ids
         self.contradiction: str | None = None
 
@@ -111,13 +111,11 @@ class _SameStreamCheck:
         if response_id in self._response_ids or _previous_response_of(event) in self._response_ids:
             self.is_settled = True
         elif is_beginning:
-            self._unsaved_response_id = (
-                response_id  # not an error yet: it may have no images, so that nothing of it was saved
-            )
+            # Not an error yet: the response may have no images, so that nothing of it was saved.
+            self._unsaved_response_id = response_id
         elif self._unsaved_response_id is None:
-            self.is_settled = (
-                True  # the stream continues in the middle of a response; some services change the id with every event
-            )
+            # The stream continues in the middle of a response; some services change the id with every event.
+            self.is_settled = True
 
 
 def _previous_response_of(event: object) -> str | None:

@@ -1,6 +1,7 @@
 """Read the folders that a DirectorySink has written, and give their contents as events.
 
-Any program can put files into a folder: links, pipes, files that are too large, and facts of an unknown form are skipped.
+Any program can put files into a folder: links, pipes, files that are too large, and facts of an unknown form are
+skipped.
 Must not know: who uses the events.
 """
 

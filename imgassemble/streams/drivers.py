@@ -64,8 +64,8 @@ def assemble(
         and the stream goes on.
 
     Raises SinkError at the end if a sink failed. Raises the stream's exception after the sinks are closed; listeners
-    then have received the end of the stream, but a given `assembler` stays open, so that a resumed stream can continue. Raises
-    UsageError if `stream` is no stream, or `on_update` a coroutine function.
+    then have received the end of the stream, but a given `assembler` stays open, so that a resumed stream can
+    continue. Raises UsageError if `stream` is no stream, or `on_update` a coroutine function.
 
         result = assemble(open_events("otter.sse"), sinks=[DirectorySink("otter")])
     """
@@ -204,7 +204,7 @@ def _closing_updates(assembler: Assembler) -> Iterator[Update]:
 
 
 async def _in_thread(work: Callable[[], _T]) -> _T:
-    """Run `work` in a thread and return its result. A cancelled caller still waits for it, so that two never run at once."""
+    """Run `work` in a thread and return its result. A cancelled caller waits for it, so that two never run at once."""
     from asyncio import CancelledError, ensure_future, shield, to_thread
 
     task = ensure_future(to_thread(work))

@@ -29,8 +29,8 @@ _log = logging.getLogger("imgassemble")
 
 # Temporary HTTP statuses: too slow, too early, too many requests, and errors of proxies or of a server that restarts.
 _TEMPORARY_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-# Connection errors that may be temporary, by class name: those of the standard library, httpx, openai, aiohttp, requests
-# and urllib3. An error is also recognised by the name of a base class.
+# Connection errors that may be temporary, by class name: those of the standard library, httpx, openai, aiohttp,
+# requests and urllib3. An error is also recognised by the name of a base class.
 _BROKEN = frozenset(
     {
         *("ConnectionError", "TimeoutError", "gaierror", "SSLError", "IncompleteRead", "IncompleteReadError"),
@@ -94,9 +94,9 @@ def resuming(
     A stream has ended if it says so, or stops after the result of an image. After an `error` it is not opened again.
     An exception after the end of every response is logged, and ends the stream normally.
 
-    Raises the client's exception if it is not temporary, or if there is no position to resume from; IncompleteStreamError
-    if the stream is given up, or breaks after the first of its images without a name: its sentence names the reason,
-    and its cause is the last error.
+    Raises the client's exception if it is not temporary, or if there is no position to resume from. Raises
+    IncompleteStreamError if the stream is given up, or breaks after the first of its images without a name: its
+    sentence names the reason, and its cause is the last error.
 
         result = assemble(resuming(lambda cursor: client.open(after=cursor.sequence_number)))
     """
