@@ -1,6 +1,6 @@
-"""Print lines on standard output and standard error, also where these are closed or have no reader.
+"""Print lines on standard output and standard error, also if these are closed or have no reader.
 
-Must not know: what a command does.
+Must not know: the work of a command.
 """
 
 from __future__ import annotations

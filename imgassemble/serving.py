@@ -1,7 +1,7 @@
 """Listen on an address, and serve one ASGI application there with uvicorn.
 
 It needs the extra `web`: without uvicorn, importing this module is a UsageError.
-Must not know: what is served.
+Must not know: the application that is served.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class QuietServer(uvicorn.Server):
             self._on_stopping()
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
-            connection.transport.abort()  # a client that does not read what it was sent
+            connection.transport.abort()  # its client does not read the answer
         await asyncio.sleep(0)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:

@@ -1,6 +1,6 @@
 """The command `imgassemble demo`: show simulated streams on a live page, or in the terminal without the extra `web`.
 
-Must not know: what is on the page, how it is served.
+Must not know: the contents of the page, how it is served.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..simulator import Order, Pace, play
 from ..streams.drivers import assemble
 from ..web.gallery import Gallery
 from .exit_codes import OK
-from .page import PAGE_OPTIONS, serve_page
+from .serve_page import PAGE_OPTIONS, serve_page
 
 OPTIONS = PAGE_OPTIONS
 

@@ -1,7 +1,7 @@
 """Parse the command line of `imgassemble` and run the command that it names.
 
 A command's module is imported only when that command is named, so that `imgassemble --help` is fast.
-Must not know: the arguments of a command, and what it does.
+Must not know: the arguments of a command, and its work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..errors import SinkError, UsageError
 from .exit_codes import EXIT_CODES, INTERRUPTED, STORAGE, USAGE
 from .options import add_options
 
-# The commands and what each is for. The module and the function that run a command have the command's name.
+# The commands and their purposes. The module and the function that run a command have the command's name.
 COMMANDS = {
     "save": "write every preview and every final picture to a folder, as they arrive",
     "watch": "show a stream in the terminal as it arrives: previews in place, states, seconds",
@@ -25,7 +25,7 @@ COMMANDS = {
     "demo": "show simulated streams on a live page: no API key, no network",
     "simulate": "simulate a service: make a stream of previews and pictures, with the faults that you choose",
 }
-_ENDING_WITH_A_VERDICT = ("save", "watch", "inspect")  # their help lists the exit codes
+_WITH_EXIT_CODES = ("save", "watch", "inspect")  # their help lists the exit codes
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +61,7 @@ def _build_parser(chosen: str) -> argparse.ArgumentParser:
             name,
             help=about,
             description=about[0].upper() + about[1:] + ".",
-            epilog=EXIT_CODES if name in _ENDING_WITH_A_VERDICT else None,
+            epilog=EXIT_CODES if name in _WITH_EXIT_CODES else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == chosen:

@@ -1,6 +1,6 @@
 """Arguments that several commands share, as tables: the source, the key of an image, the looks, the limits.
 
-Must not know: what a command does with its arguments.
+Must not know: how a command uses its arguments.
 """
 
 from __future__ import annotations

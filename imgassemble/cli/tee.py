@@ -1,6 +1,6 @@
 """Copy the bytes of a stream to a file while it is read (`save --tee`).
 
-Must not know: what the bytes mean.
+Must not know: the meaning of the bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def check_tee(path: Path | None, source: str) -> None:
 class Tee:
     """Copies a stream to the file `path`, or does nothing if it is None. If that fails, it prints why and goes on.
 
-    The file must be new. If the stream is resumed, the copy is appended to what is in the file.
+    The file must be new. If the stream is resumed, the copy is appended to the file.
 
     error: the error with which writing failed; None if there was none.
     """

@@ -1,6 +1,6 @@
 """The command `imgassemble view`: show a stream, or a folder that `save` writes, on a live page.
 
-Must not know: what is on the page, how it is served.
+Must not know: the contents of the page, how it is served.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..streams.drivers import assemble
 from ..streams.sources import open_chunks
 from ..web.gallery import Gallery
 from .options import KEY_BY, LIMITS, limits_from, option
-from .page import PAGE_OPTIONS, serve_page
+from .serve_page import PAGE_OPTIONS, serve_page
 
 OPTIONS = (
     option("source", metavar="SOURCE", help="a recorded stream, a folder that save writes, or - for standard input"),

@@ -1,6 +1,7 @@
-"""The layout of a terminal screen: the items at the bottom, each with a picture and a caption; or lines of text.
+"""Lay out the items of a terminal screen, and write them to the terminal.
 
-It chooses the items that fit, and leaves ended items above them. One thread at a time draws.
+The items are at the bottom, each with a picture and a caption; or they are lines of text. The canvas chooses the items
+that fit, and leaves ended items above them. One thread at a time draws.
 Must not know: escape codes (they are in `graphics`), updates, threads.
 """
 

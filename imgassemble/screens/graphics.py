@@ -1,4 +1,4 @@
-"""The text that shows pictures in a terminal: escape codes and half blocks.
+"""Make the text that shows pictures in a terminal: escape codes and half blocks. Print nothing.
 
 All functions are pure: they turn pixels and bytes into text. The kitty protocol is documented at
 https://sw.kovidgoyal.net/kitty/graphics-protocol/, inline images at https://iterm2.com/documentation-images.html.
@@ -224,16 +224,16 @@ class Block:
 
 
 def redraw(old: Sequence[Block], new: Sequence[Block], above: Sequence[Block] = ()) -> str:
-    """Return the text that draws `new` in place of `old`, and `above` over it, where it stays.
+    """Return the text that draws `new` in place of `old`, and prints `above` over it permanently.
 
     The cursor is at the start of the line below, before and after. Nothing else on the terminal changes.
     """
     height = _height(old)
     parts = [_BEGIN, f"\x1b[{height}A" if height else "", "\r"]
     if not above and [_layout(block) for block in old] == [_layout(block) for block in new]:
-        parts += [_over(before, after) for before, after in zip(old, new, strict=True)]
+        parts += [_redrawn_block(before, after) for before, after in zip(old, new, strict=True)]
     else:
-        parts += [_fresh(block) for block in (*above, *new)]
+        parts += [_new_block(block) for block in (*above, *new)]
         if _height((*above, *new)) < height:
             parts.append("\x1b[J")  # erase the rest of the old blocks
     return "".join((*parts, _END))
@@ -247,7 +247,7 @@ def _layout(block: Block) -> tuple[int, tuple[int, int]]:
     return len(block.lines), block.cells
 
 
-def _over(before: Block, after: Block) -> str:
+def _redrawn_block(before: Block, after: Block) -> str:
     """Return the text that draws a block over one of the same layout; lines without a change are not sent."""
     is_new = after.picture != before.picture
     lines = [
@@ -256,7 +256,7 @@ def _over(before: Block, after: Block) -> str:
     return _with_picture(lines, after) if is_new else "".join(lines)
 
 
-def _fresh(block: Block) -> str:
+def _new_block(block: Block) -> str:
     return _with_picture([f"{line}\x1b[K\r\n" for line in block.lines], block)
 
 

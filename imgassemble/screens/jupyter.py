@@ -93,7 +93,7 @@ class JupyterScreen:
         if self._is_closed:
             return
         self._open()
-        self._tiles.note(update)
+        self._tiles.remember_picture(update)
         if not isinstance(update, StreamEnded):
             self._refresher(update)
             return
@@ -126,7 +126,7 @@ class JupyterScreen:
             self._publish()
 
     def _hold(self, wait: Callable[[float], object]) -> None:
-        """Call `wait` here; on an event loop, which may run other cells too, call it when the cell ends."""
+        """Call `wait` now. On an event loop, call it at the end of the cell, so that other cells can run."""
 
         def hold() -> None:
             self._shell.events.unregister("post_execute", hold)
@@ -168,9 +168,9 @@ class _NotebookTiles:
         self._tiles = Tiles()
         self._shown: dict[str, tuple[Tile, str]] = {"": (Tile(), self._placeholder)}  # each with the URL of its picture
 
-    def note(self, update: Any) -> None:
+    def remember_picture(self, update: Any) -> None:
         """Remember the picture of `update`, which may be skipped and needed later."""
-        self._tiles.note(update)
+        self._tiles.remember_picture(update)
 
     def take(self, update: Any) -> bool:
         """Apply `update`. Return whether a tile has changed."""

@@ -1,6 +1,6 @@
 """The updates that wait to be shown, and the choice of the next one.
 
-Must not know: threads, clocks, screens; its caller tells it the time.
+Must not know: threads, clocks, screens; its caller passes the time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..assembly.updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded
 Policy = Literal["latest", "all"]
 """Which previews a Refresher shows: the newest of each item, or all."""
 
-# Four items with all the partials that `Limits` keeps by default. A screen that is further behind shows the past.
+# Four items with all the partials that `Limits` keeps by default. A screen with more waiting updates is too slow.
 MOST_WAITING = 4_096
 _REQUIRED = (FinalReady, FinalWithdrawn, ItemEnded, StreamEnded)
 
@@ -100,7 +100,10 @@ class Mailbox:
         return update
 
     def _supersede(self, update: FinalReady | FinalWithdrawn | ItemEnded, position: int) -> None:
-        """Drop what `update` supersedes. A preview before an end without a final is the last picture: require it."""
+        """Drop the updates that `update` supersedes.
+
+        If an item ends without a final, its waiting preview is its last picture and must be shown.
+        """
         waiting = None if self._shows_all else self._previews.pop(update.item_id, None)
         if waiting and isinstance(update, ItemEnded):
             self._required[waiting[0]] = waiting[1]

@@ -1,4 +1,4 @@
-"""Updates as lines of text for people: one line says what an update changed.
+"""Updates as lines of text for people: one line for the change of an update.
 
 Must not know: files, terminals, pixels.
 """

@@ -157,7 +157,10 @@ class _QtTile(QWidget):
 
 
 class _CallQueue(QObject):
-    """Calls functions in the thread of the application. It outlives the widget, as a signal of the widget could not."""
+    """Calls functions in the thread of the application.
+
+    It lives longer than the widget. A signal of the widget could not.
+    """
 
     _called = Signal()
 
@@ -178,7 +181,10 @@ class _CallQueue(QObject):
         self._run_waiting()  # here, after closing, the call does nothing
 
     def close(self) -> None:
-        """Emit nothing from now on. At its exit, Python ends threads, and a thread that it ends inside Qt aborts."""
+        """Emit nothing from now on.
+
+        When Python exits, it stops threads. A thread stopped inside Qt crashes the process.
+        """
         with self._may_call:
             self.is_closed = True
         self._run_waiting()

@@ -157,7 +157,7 @@ class Refresher:
 
         timeout_s: seconds, from 0. After this time the previews that wait are skipped; finals and ends are still shown
             while the callback keeps returning. A single call that takes longer than this is abandoned, with all
-            updates behind it.
+            updates after it.
 
         Inside the callback this returns at once, and the waiting updates are still shown. In the thread that
         `dispatch` serves, waiting would block the calls: there, the waiting previews are skipped at once, and the
@@ -248,7 +248,7 @@ class Refresher:
     def _notify(self) -> None:
         self._changed.notify_all()
         while self._is_idle() and self._closers:
-            with suppress(RuntimeError):  # the loop of an `aclose` was closed, so that it waits no longer
+            with suppress(RuntimeError):  # the loop of an `aclose` was closed, so that it does not wait
                 self._closers.pop()()
 
     def _skip_previews(self, before: _Call | None) -> tuple[_Call | None, bool]:

@@ -65,7 +65,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class EarlierFrames:
     """The frames of an item that may be shown again. They are kept as received, and decoded again."""
 
     preview: Frame | None = None  # shown if a final is withdrawn or never arrives
@@ -78,20 +78,20 @@ class Past:
         return _ITEM_BYTES + sum(buffers.values())
 
 
-class Memory:
-    """The pasts of the items that changed last, by item id. Any thread may use it.
+class EarlierFramesOfItems:
+    """The earlier frames of the items that changed last, by item id. Any thread may use it.
 
-    Above 64 MiB the oldest pasts are dropped. A dropped item that changes again starts with an empty past.
+    Above 64 MiB, the items whose last change is the oldest are dropped. A dropped item that changes again starts empty.
     """
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._pasts: dict[str, Past] = {}  # the newest last
+        self._by_item: dict[str, EarlierFrames] = {}  # the newest last
         self._bytes = 0
 
-    def __getitem__(self, item_id: str) -> Past:
+    def __getitem__(self, item_id: str) -> EarlierFrames:
         with self._lock:
-            return self._pasts.get(item_id) or Past()
+            return self._by_item.get(item_id) or EarlierFrames()
 
     def keep_preview(self, item_id: str, preview: Frame) -> None:
         """Keep a preview, unless a later one is known."""
@@ -101,27 +101,27 @@ class Memory:
                 self.keep(item_id, preview=preview)
 
     def keep(self, item_id: str, **fields: Any) -> None:
-        """Set these fields of an item's past."""
+        """Set these fields of an item's EarlierFrames."""
         with self._lock:
-            before = self._pasts.pop(item_id, None)
-            self._pasts[item_id] = past = replace(before or Past(), **fields)
-            self._bytes += past.size_bytes - (before.size_bytes if before else 0)
-            while self._bytes > _MOST_BYTES and len(self._pasts) > 1:
-                self._bytes -= self._pasts.pop(next(iter(self._pasts))).size_bytes
+            before = self._by_item.pop(item_id, None)
+            self._by_item[item_id] = known = replace(before or EarlierFrames(), **fields)
+            self._bytes += known.size_bytes - (before.size_bytes if before else 0)
+            while self._bytes > _MOST_BYTES and len(self._by_item) > 1:
+                self._bytes -= self._by_item.pop(next(iter(self._by_item))).size_bytes
 
 
 class Tiles:
     """The tiles of a stream, computed from the updates that a Refresher passes on."""
 
-    def __init__(self, memory: Memory | None = None) -> None:
-        self._memory = memory or Memory()
+    def __init__(self, earlier: EarlierFramesOfItems | None = None) -> None:
+        self._earlier = earlier or EarlierFramesOfItems()
         self._has_items = False
 
-    def note(self, update: Any) -> None:
+    def remember_picture(self, update: Any) -> None:
         """Remember the picture of `update`. A Refresher may skip the update, but its picture may be the last one."""
         match update:
             case FrameAdded(item_id=item_id, frame=frame):
-                self._memory.keep_preview(item_id, frame)
+                self._earlier.keep_preview(item_id, frame)
 
     def take(self, update: Any) -> Tile | None:
         """Return the tile that `update` changed, or None if it changed no tile."""
@@ -132,25 +132,25 @@ class Tiles:
     def _changed_tile(self, update: Any) -> Tile | None:
         match update:
             case FrameAdded(is_latest=False):
-                self.note(update)
+                self.remember_picture(update)
             case FrameAdded(item_id=item_id, frame=frame):
-                self.note(update)
-                if end := self._memory[item_id].end:  # a late preview does not reopen an item
+                self.remember_picture(update)
+                if end := self._earlier[item_id].end:  # a late preview does not reopen an item
                     return self._tile_without_final(item_id, *end)
                 number = "" if frame.index is None else f" {frame.index + 1:g}"
                 return Tile(item_id=item_id, kind=Kind.PREVIEW, frame=frame, caption=f"preview{number}")
             case FinalReady(item_id=item_id, frame=frame, is_provisional=False):
-                self._memory.keep(item_id, end=None)
+                self._earlier.keep(item_id, end=None)
                 return Tile(item_id=item_id, kind=Kind.FINAL, frame=frame, caption="final")
             case FinalReady(item_id=item_id, frame=frame):
-                self._memory.keep(item_id, end=None)
+                self._earlier.keep(item_id, end=None)
                 caption = "draft: the last preview, because no final picture came"
                 return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=caption)
             case FinalWithdrawn(item_id=item_id, error=error):
                 return self._tile_without_final(item_id, "withdrawn", _reason(item_id, error))
             case ItemEnded(item_id=item_id, state=State.FAILED | State.INCOMPLETE as state, error=error):
                 end = str(state), _reason(item_id, error)
-                self._memory.keep(item_id, end=end)
+                self._earlier.keep(item_id, end=end)
                 return self._tile_without_final(item_id, *end)
             case StreamEnded(outcome=outcome, error=error) if not self._has_items:
                 return Tile(kind=Kind.FAILED, caption=_sentence(str(outcome).replace("_", " "), error))
@@ -158,7 +158,7 @@ class Tiles:
 
     def _tile_without_final(self, item_id: str, end: str, reason: str) -> Tile:
         """Return the tile of an item that ended without a final: its last preview, which is called a draft."""
-        frame = self._memory[item_id].preview
+        frame = self._earlier[item_id].preview
         if frame and end == State.INCOMPLETE:
             return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=_sentence("draft", reason))
         caption = _sentence(end, reason, _ONLY_DRAFT if frame else "")
@@ -195,15 +195,15 @@ class Painter:
     def __init__(self, size: tuple[int, int]) -> None:
         check_size(size)
         self._size = size
-        self._memory = Memory()
-        self._tiles = Tiles(self._memory)
+        self._earlier = EarlierFramesOfItems()
+        self._tiles = Tiles(self._earlier)
 
     def note(self, update: Any) -> None:
         """Remember the picture of `update`. Call this with each update when it arrives, from any thread.
 
         A Refresher may skip the update, but its picture may be needed later.
         """
-        self._tiles.note(update)
+        self._tiles.remember_picture(update)
 
     def __call__(self, update: Any) -> Shown | None:
         """Return the painted tile, or None if `update` changes no tile.
@@ -217,15 +217,15 @@ class Painter:
         image, frame = self._paint(tile)
         if frame is not tile.frame:
             tile = append_note(tile, DRAWING_NOTE if is_drawing(tile.frame) else UNDECODABLE_NOTE)
-        self._memory.keep(tile.item_id, painted=frame)
+        self._earlier.keep(tile.item_id, painted=frame)
         return Shown(tile=tile, image=image, frame=frame)
 
     def _paint(self, tile: Tile) -> tuple[Image.Image, Frame | None]:
         """Return the picture of a tile and its frame, or an earlier frame of the item, or a placeholder."""
         if is_drawing(tile.frame):
             return make_placeholder(self._size), None
-        past = self._memory[tile.item_id]
-        for frame in (tile.frame, past.painted or past.preview):
+        known = self._earlier[tile.item_id]
+        for frame in (tile.frame, known.painted or known.preview):
             with suppress(FrameDecodeError), _DECODING:
                 return paint_tile(replace(tile, frame=frame), self._size), frame
         return make_placeholder(self._size), None

@@ -27,7 +27,7 @@ from .messages import (
     numbered,
     responses_stream,
     whole_answer,
-    without,
+    without_types,
 )
 from .rendering import closing_events, opening_events, render_image, render_message, render_stream
 from .scenarios import Api, Reach, Scenario, ServiceError
@@ -136,7 +136,7 @@ def _reached_events(images: Sequence[list[Event]], reach: Reach) -> list[Event]:
     if reach == "all":
         return list(chain(*images))
     *before, last = images if reach == "partials" else images[:1]
-    kept = without(last, *_RESULT_TYPES)
+    kept = without_types(last, *_RESULT_TYPES)
     return list(chain(*before, kept if reach == "partials" else (event for event in kept if not _is_partial(event))))
 
 
@@ -169,7 +169,7 @@ def _responses_answer(events: Sequence[Event]) -> Event:
 def _images(family: Literal["image_generation", "image_edit"]) -> Callable[[Scenario, Dialect], list[Event]]:
     def stream(scenario: Scenario, row: Dialect) -> list[Event]:
         streams = [images_stream(call, seed=scenario.seed, family=family) for call in scenario.calls]
-        images = [without(events, *row.left_out) for events in streams]
+        images = [without_types(events, *row.left_out) for events in streams]
         events = [] if scenario.refusal else _select_events(_reached_events(images, scenario.reach), scenario)
         return numbered([*events, *last_errors(scenario, typed_error)], place="last")
 

@@ -58,7 +58,7 @@ class Dialect:
     response_at_end: JsonFields = field(default_factory=dict)  # fields of a completed response that differ
     repeats_output: bool = True  # the last event repeats all items
     # how they are written
-    number_at: NumberAt = "behind the type"
+    number_at: NumberAt = "after the type"
     keys: tuple[str, ...] = ()  # the order of keys, if it is not the standard one
     ids: Literal["openai", "uuid", "rotating"] = "openai"
 

@@ -1,7 +1,7 @@
 """Makes the wire events of image services, with events and keys in the order of the wire, and encodes them.
 
 One function makes each standard stream of the Responses API and of the Images API. Small functions from events to
-events (`without`, `dropping`, `spelled`, …) make the differences of the services.
+events (`without_types`, `without_keys`, `in_sdk_spelling`, …) make the differences of the services.
 Must not know: pixels, sockets, time.
 """
 
@@ -283,10 +283,10 @@ def flat_error(code: str, message: str) -> Event:
 # ---- from events to events
 
 
-NumberAt = Literal["first", "behind the type", "last", "nowhere"]
+NumberAt = Literal["first", "after the type", "last", "nowhere"]
 
 
-def numbered(events: Iterable[Event], *, start: int = 0, place: NumberAt = "behind the type") -> list[Event]:
+def numbered(events: Iterable[Event], *, start: int = 0, place: NumberAt = "after the type") -> list[Event]:
     """Return the events numbered from `start`. A new number goes to `place`, an old one is replaced in its place."""
     return [
         event | {"sequence_number": n} if "sequence_number" in event else _PLACES[place](event, n)
@@ -296,27 +296,27 @@ def numbered(events: Iterable[Event], *, start: int = 0, place: NumberAt = "behi
 
 _PLACES: dict[NumberAt, Callable[[Event, int], Event]] = {
     "first": lambda event, n: {"sequence_number": n} | event,
-    "behind the type": lambda event, n: {"type": event["type"], "sequence_number": n} | event,
+    "after the type": lambda event, n: {"type": event["type"], "sequence_number": n} | event,
     "last": lambda event, n: event | {"sequence_number": n},
     "nowhere": lambda event, _: event,
 }
 
 
-def without(events: Iterable[Event], *types: str) -> list[Event]:
+def without_types(events: Iterable[Event], *types: str) -> list[Event]:
     """Leave out the events of these types; the other events keep their numbers."""
     return [event for event in events if event["type"] not in types]
 
 
-def only(events: Iterable[Event], prefix: str) -> list[Event]:
+def with_type_prefix(events: Iterable[Event], prefix: str) -> list[Event]:
     """Return the events whose type begins with `prefix`."""
     return [event for event in events if event["type"].startswith(prefix)]
 
 
-def dropping(value: Any, *names: str) -> Any:
+def without_keys(value: Any, *names: str) -> Any:
     """Return `value` (events, an event or a part of one) without the keys of these names, at any depth."""
     if isinstance(value, dict):
-        return {key: dropping(inner, *names) for key, inner in value.items() if key not in names}
-    return [dropping(inner, *names) for inner in value] if isinstance(value, list) else value
+        return {key: without_keys(inner, *names) for key, inner in value.items() if key not in names}
+    return [without_keys(inner, *names) for inner in value] if isinstance(value, list) else value
 
 
 def interleaved(*streams: Sequence[Event]) -> list[Event]:
@@ -324,7 +324,7 @@ def interleaved(*streams: Sequence[Event]) -> list[Event]:
     return [event for row in zip_longest(*streams) for event in row if event is not None]
 
 
-def spelled(events: Iterable[Event], style: Literal["camel", "pascal"]) -> list[Event]:
+def in_sdk_spelling(events: Iterable[Event], style: Literal["camel", "pascal"]) -> list[Event]:
     """Return the events with the outermost keys of an SDK's objects: `itemId` (camel) or `ItemID` (pascal)."""
     return [{_SPELLINGS[style](key): value for key, value in event.items()} for event in events]
 
@@ -341,7 +341,7 @@ def _camel(name: str) -> str:
 _SPELLINGS = {"camel": _camel, "pascal": _pascal}
 
 
-def rotating(events: Iterable[Event]) -> list[Event]:
+def with_new_ids(events: Iterable[Event]) -> list[Event]:
     """Return the events with a new id in each place and their keys in alphabetical order, as Copilot relays them."""
     numbers = count(1)
     return [alphabetical(renamed(event, lambda _: f"relayed-{next(numbers)}")) for event in events]

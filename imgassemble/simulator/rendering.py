@@ -12,13 +12,13 @@ from uuid import UUID
 from .dialects import Dialect
 from .messages import (
     Event,
-    dropping,
     identifier,
     message_events,
     numbered,
     reasoning_events,
     renamed,
-    rotating,
+    with_new_ids,
+    without_keys,
 )
 from .response_objects import JsonFields
 
@@ -53,7 +53,7 @@ def _is_left_out(event: Event, row: Dialect) -> bool:
 
 
 def _image_event(event: Event, row: Dialect) -> Event:
-    event = dict(dropping(event, *row.dropped_fields))
+    event = dict(without_keys(event, *row.dropped_fields))
     if "item" not in event:
         return event
     item: Event = event["item"] | {"type": row.item_type}
@@ -93,11 +93,11 @@ def render_stream(events: Sequence[Event], row: Dialect, *, is_background: bool 
     if is_background:
         made = _add_queue(made)
     made[-1:] = [_render_end(event, row) for event in made[-1:]]
-    made = numbered(dropping(made, "sequence_number"), place=row.number_at)
+    made = numbered(without_keys(made, "sequence_number"), place=row.number_at)
     if row.has_response_ids:
         made = [event | {"response_id": events[0]["response"]["id"]} for event in made]
     if row.ids == "rotating":
-        return rotating(made)
+        return with_new_ids(made)
     made = [renamed(event, _uuid_name) for event in made] if row.ids == "uuid" else made
     return [ordered(event, row.keys) for event in made] if row.keys else made
 

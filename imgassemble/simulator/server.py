@@ -33,14 +33,14 @@ __all__ = ["ReceivedRequest", "RunningServer", "Service", "create_server_app", "
 def _make_server(app: Starlette) -> QuietServer:
     """Return a server that does not wait for answers that are under way when it is stopped."""
     service: Service = app.state.service
-    # python_multipart logs what is wrong with a form; the answer says that already.
+    # python_multipart logs errors of a form; the answer has them already.
     return QuietServer(app, on_stopping=service.release, quiet_loggers=("python_multipart.multipart",))
 
 
 def serve(host: str = "127.0.0.1", port: int = 8080, order: Order | None = None, *, pace: Pace | None = None) -> int:
     """Serve until interrupted, and return an exit code: 130, or 2 if it cannot listen on the address.
 
-    Arguments: `port`: 0 takes a free one. One line on standard error tells the `base_url` for clients.
+    Arguments: `port`: 0 takes a free one. One line on standard error has the `base_url` for clients.
     """
     try:
         listener = listen(host, port)

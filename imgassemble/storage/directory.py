@@ -1,6 +1,6 @@
 """Keep frames in a folder on disk: a sink that writes each frame as it arrives.
 
-Must not know: events, base64, the loop that feeds.
+Must not know: events, base64, the loop that feeds the assembler.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class DirectorySink:
     clock: gives the time at which a frame arrived, for item.json.
 
     Files have the received bytes, and appear whole or not at all. `final.*` is a result, never a draft. A failed write
-    is logged, the other files are written, and `close()` raises its SinkError.
+    is logged, the other files are written, and `close()` raises the first SinkError.
 
     Example: `assemble(stream, sinks=[DirectorySink("pictures", existing="continue")])`.
     """
@@ -81,7 +81,7 @@ class DirectorySink:
         self._rejected_bytes = 0
         self._error: SinkError | None = None  # the first
         self._is_refused = False
-        self._left_over: list[Path] = []  # temporary files that stood here when this run began
+        self._left_over: list[Path] = []  # temporary files that were there when this run began
 
     def open(self, assembler: Assembler) -> None:
         """Make DIR, and write the frames that `assembler` holds already. Raises SinkError if DIR cannot be made."""
@@ -149,7 +149,7 @@ class DirectorySink:
         return self._folders[item_id]
 
     def _forget_discarded(self, assembler: Assembler) -> None:
-        """Forget the folders of discarded items, if there are many: their files belong to this run no longer."""
+        """Forget the folders of discarded items, if there are many: their files no longer belong to this run."""
         if len(self._folders) >= self._max_folders:
             self._folders = {item_id: folder for item_id, folder in self._folders.items() if item_id in assembler}
             self._max_folders = 2 * len(self._folders) + _MANY
@@ -196,7 +196,7 @@ class DirectorySink:
         if self._keep == "final" or (self._keep == "latest" and not is_highest):
             return
         folder.write_frame(update.frame)
-        # Above a few, item.json is written with the end: a thousand previews would rewrite it a thousand times.
+        # With more frames, item.json is written only at the end: a thousand previews would rewrite it a thousand times.
         if folder.n_frames <= _FEW:
             folder.write_facts(item)
 
@@ -206,7 +206,7 @@ class DirectorySink:
         self._end(folder, update, item)
 
     def _change_state(self, folder: ItemFolder, _update: StateChanged, item: Item) -> None:
-        if item.is_provisional:  # a run that continues here does not hear it again
+        if item.is_provisional:  # a run that continues this one does not receive the update again
             folder.write_facts(item)
 
     def _end(self, folder: ItemFolder, _update: FinalReady | FinalWithdrawn | ItemEnded, item: Item) -> None:

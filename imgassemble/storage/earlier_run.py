@@ -24,9 +24,9 @@ from ..wire.reader import read_event
 from ..wire.signals import read
 from .saved import Event, SavedItem, item_events, number_in_id
 
-_REPEAT = {"type": "imgassemble.repeat"}  # given in place of an event that an earlier run heard; it is skipped
+_REPEAT = {"type": "imgassemble.repeat"}  # replaces an event that an earlier run has read; the assembler skips it
 _TEXT = (str, bytes, bytearray, memoryview)
-_BEGINNINGS = frozenset({"response.created", "response.queued", "response.in_progress", "response"})
+_RESPONSE_BEGINNINGS = frozenset({"response.created", "response.queued", "response.in_progress", "response"})
 
 
 class EarlierRun:
@@ -39,14 +39,14 @@ class EarlierRun:
     def __init__(self, items: Sequence[SavedItem], *, drops_partials: bool) -> None:
         self._items = items
         self._drops_partials = drops_partials
-        self._identity = _Identity(items)
+        self._same_stream = _SameStreamCheck(items)
         self._responses = _CurrentResponses(items)
         self._counter: _ImageCounter | None = None
 
     @property
     def contradiction(self) -> str | None:
-        """The reason for which the stream is known to be another one; None if it is not."""
-        return self._identity.contradiction or (self._counter.contradiction if self._counter else None)
+        """The reason why the stream must be another one; None if there is none."""
+        return self._same_stream.contradiction or (self._counter.contradiction if self._counter else None)
 
     @property
     def is_joined(self) -> bool:
@@ -55,7 +55,7 @@ class EarlierRun:
 
     @property
     def _is_settled(self) -> bool:
-        return self._identity.is_settled and self._counter is not None and self._counter.is_settled
+        return self._same_stream.is_settled and self._counter is not None and self._counter.is_settled
 
     def events(self) -> Iterator[Event]:
         """Yield the saved items as events."""
@@ -77,17 +77,17 @@ class EarlierRun:
             loaded = load_decoded(event) if isinstance(event, _TEXT) else event
         except ImgassembleError:
             return event
-        self._identity.check(reading, loaded)
+        self._same_stream.check(reading, loaded)
         return self._responses.name_in(self._counter.with_number(loaded, reading))
 
 
-class _Identity:
+class _SameStreamCheck:
     """Compares the ids in a stream with the saved ones, until it is known whether the stream is the same."""
 
     def __init__(self, items: Sequence[SavedItem]) -> None:
         self._response_ids = {item.response_id for item in items} - {None}
         self._item_ids = {item.wire_id for item in items if item.number is None}
-        self._stranger: str | None = None  # the response that began last, if it is not a saved one
+        self._unsaved_response_id: str | None = None  # of the response that began last, if none of it was saved
         self.is_settled = not self._response_ids
         self.contradiction: str | None = None
 
@@ -97,13 +97,13 @@ class _Identity:
         if any(signal.item_id in self._item_ids for signal in reading.signals if signal.item_id is not None):
             self.is_settled = True
         elif reading.response_id is not None:
-            is_beginning = getattr(reading, "begins", False) or reading.event_type in _BEGINNINGS
+            is_beginning = getattr(reading, "begins", False) or reading.event_type in _RESPONSE_BEGINNINGS
             self._check_response(reading.response_id, event, is_beginning=is_beginning)
         has_picture = any(signal.payload for signal in reading.signals)
-        if has_picture and self._stranger is not None and not self.is_settled:
+        if has_picture and self._unsaved_response_id is not None and not self.is_settled:
             saved = ", ".join(quoted(str(each)) for each in sorted(map(str, self._response_ids))[:3])
             self.contradiction = (
-                f"its images belong to the response {quoted(self._stranger)}, and the saved ones to {saved}"
+                f"its images belong to the response {quoted(self._unsaved_response_id)}, and the saved ones to {saved}"
             )
             self.is_settled = True
 
@@ -111,9 +111,11 @@ class _Identity:
         if response_id in self._response_ids or _previous_response_of(event) in self._response_ids:
             self.is_settled = True
         elif is_beginning:
-            self._stranger = response_id  # it may be a response without images, of which nothing was saved
-        elif self._stranger is None:
-            self.is_settled = True  # the stream goes on in the middle, and some services change the id with every event
+            # Not an error yet: the response may have no images, so that nothing of it was saved.
+            self._unsaved_response_id = response_id
+        elif self._unsaved_response_id is None:
+            # The stream continues in the middle of a response; some services change the id with every event.
+            self.is_settled = True
 
 
 def _previous_response_of(event: object) -> str | None:
@@ -126,10 +128,10 @@ def _member(value: object, name: str) -> Any:
 
 
 class _CurrentResponses:
-    """Names the response in events that do not name it.
+    """Adds the response id to events that have none.
 
-    The saved events leave the last response open, and the assembler would take an event without a name for one of it. A
-    stream that begins at its start brings earlier responses first, and another response can follow.
+    The saved events leave the last response open. Without this class, an event without a response id would go to that
+    response. A stream that begins at its start brings earlier responses first, and another response can follow.
     """
 
     def __init__(self, items: Sequence[SavedItem]) -> None:
@@ -158,11 +160,11 @@ class _CurrentResponses:
         return _with_members(event, response_id=current)
 
 
-class _StreamPlace(Enum):
-    """The place at which a stream stands in relation to the saved images."""
+class _RepeatPhase(Enum):
+    """Whether a stream is repeating the saved images."""
 
-    UNKNOWN = "no event has shown it"
-    REPEATING = "the stream brings saved images once more"
+    UNKNOWN = "no event has shown whether the stream repeats"
+    REPEATING = "the stream brings the saved images again"
     PAST = "the stream brings new images"
 
 
@@ -199,7 +201,7 @@ class _ImageCounter:
         self._drops_partials = drops_partials
         self._n_ended = max((image.number + 1 for image in self._images if image.has_ended), default=0)
         self._next = 0  # the number of the next image, while the stream is repeating
-        self._place = _StreamPlace.UNKNOWN if self._n_ended else _StreamPlace.PAST
+        self._phase = _RepeatPhase.UNKNOWN if self._n_ended else _RepeatPhase.PAST
         results = [image.result.sequence_number for image in self._images if image.result]
         self._numbers = {number for number in results if number is not None}
         # Some services give every event the same number, or count from 0 for each image.
@@ -208,18 +210,18 @@ class _ImageCounter:
 
     @property
     def is_settled(self) -> bool:
-        return self._place is _StreamPlace.PAST
+        return self._phase is _RepeatPhase.PAST
 
     def with_number(self, event: object, reading: Reading) -> object:
         """Return `event` with the number of its first image, if the assembler would count it wrongly."""
         counted = [signal for signal in reading.signals if _is_counted(signal)]
         if not counted or self.is_settled:
             return event
-        if self._place is _StreamPlace.UNKNOWN:
+        if self._phase is _RepeatPhase.UNKNOWN:
             found = self._look_for(counted[0], reading)
             if not isinstance(found, int):
                 return event if found is None else found
-            self._next, self._place = found, _StreamPlace.REPEATING
+            self._next, self._phase = found, _RepeatPhase.REPEATING
         number = self._next
         n_saved = min(len(counted), self._n_ended - number)
         for signal in counted:
@@ -232,7 +234,7 @@ class _ImageCounter:
     def _look_for(self, signal: Signal, reading: Reading) -> int | object | None:
         """Return the number of the saved image that has the signal's picture or error; None if the image is new.
 
-        Returns an event that is to be given in place of this one, if the image cannot be known or is of no interest.
+        Returns a replacement event if the image is uncertain, or if the event only repeats saved facts.
         """
         data = _data_of(signal.payload, self._limits)
         for image in self._images:
@@ -246,12 +248,13 @@ class _ImageCounter:
         return self._replacement(signal.payload, data, reading)
 
     def _replacement(self, payload: Payload | None, data: bytes | None, reading: Reading) -> object | None:
-        """Return the event to give in place of a partial that was not saved; None if it is of the next image."""
+        """Return the replacement for a partial that was not saved; None if the partial belongs to the next image."""
         if payload is None:
             return None
         may_be_dropped = self._may_be_dropped(payload)
-        number, heard = reading.sequence_number, max(self._numbers, default=None)
-        if number is not None and heard is not None and number < heard and (may_be_dropped or data is None):
+        number, highest_saved = reading.sequence_number, max(self._numbers, default=None)
+        is_before_saved = number is not None and highest_saved is not None and number < highest_saved
+        if is_before_saved and (may_be_dropped or data is None):
             return _REPEAT
         if not may_be_dropped:
             return None
@@ -284,11 +287,11 @@ class _ImageCounter:
         self._pass()
 
     def _pass(self) -> None:
-        self._place, self._images = _StreamPlace.PAST, []  # they hold pictures
+        self._phase, self._images = _RepeatPhase.PAST, []  # they hold pictures
 
 
 def _is_counted(signal: Signal) -> bool:
-    """Return whether the image is counted. If a service numbers nothing, the assembler compares pictures itself."""
+    """Return whether the image is counted. If a service sends no numbers, the assembler compares pictures itself."""
     return signal.is_unnamed and signal.number is None and not getattr(signal, "is_unnumbered", False)
 
 

@@ -1,7 +1,7 @@
 """Write the files of one item: its frames, its refused pictures, and item.json.
 
-Must not know: updates, the assembler, other items. Item ids are untrusted: no id leads out of the directory, and two
-ids never share a folder.
+Item ids are untrusted: no id leads out of the directory, and two ids never share a folder.
+Must not know: updates, the assembler, other items.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ItemFolder:
         self.error: SinkError | None = None  # the first
         self._existing, self._keep, self._clock = existing, keep, clock
         self._frames: dict[str, Facts] = {}  # by file name
-        self._unheard: set[str] = set()  # files of an earlier run that this run's stream has not brought
+        self._not_repeated: set[str] = set()  # files of an earlier run that this run's stream has not repeated
         self._rejected: dict[str, Facts] = {}  # by digest
         self._earlier: Facts = {}  # the item.json of an earlier run
         self._text_digest = b""  # of item.json as this run wrote it
@@ -69,10 +69,10 @@ class ItemFolder:
         self._earlier = read_facts(self.path / "item.json")
         described = described_frames(self._earlier).items()
         self._frames = {name: facts for name, facts in described if _is_intact(self.path / name, facts)}
-        self._unheard = set(self._frames)
+        self._not_repeated = set(self._frames)
         for file in sorted(self.path.glob("rejected-*.*"))[:MAX_REJECTED]:
             with suppress(OSError):
-                self._note_rejected(file.name, read_bounded(file, MAX_FRAME_BYTES))
+                self._record_rejected(file.name, read_bounded(file, MAX_FRAME_BYTES))
 
     @property
     def file_names(self) -> tuple[str, ...]:
@@ -89,13 +89,13 @@ class ItemFolder:
     @property
     def has_result(self) -> bool:
         """Whether this run's stream has brought a result that stands."""
-        return any(facts["is_final"] and name not in self._unheard for name, facts in self._frames.items())
+        return any(facts["is_final"] and name not in self._not_repeated for name, facts in self._frames.items())
 
     def write_frame(self, frame: Frame) -> None:
         """Write a frame, unless it stands already. Raises SinkError."""
         stem = _stem_of(frame)
         name = stem + frame.suffix
-        self._unheard.discard(name)
+        self._not_repeated.discard(name)
         if self._frames.get(name, {}).get("sha256") == frame.sha256:
             return
         self._claim()
@@ -118,10 +118,10 @@ class ItemFolder:
         self._claim()
         name = f"rejected-{len(self._rejected):03d}{_suffix_of(data)}"
         write_atomically(self.path / name, data)
-        self._note_rejected(name, data)
+        self._record_rejected(name, data)
         return len(data)
 
-    def _note_rejected(self, name: str, data: bytes) -> None:
+    def _record_rejected(self, name: str, data: bytes) -> None:
         digest = sha256(data).hexdigest()
         self._rejected[digest] = {"file": name, "bytes": len(data), "sha256": digest}
 
@@ -160,8 +160,7 @@ class ItemFolder:
     def _complete(self, item: Item) -> None:
         """Add the facts of frames that were missing.
 
-        A run that was killed between a picture and its item.json leaves a picture without a number and event type. The
-        stream brings both again.
+        If a run was killed before item.json was written, number and type are missing; the stream sends both again.
         """
         for frame in filter(None, (*item.partials, item.final)):
             facts = self._frames.get(_stem_of(frame) + frame.suffix)
@@ -222,7 +221,7 @@ def _suffix_of(data: bytes) -> str:
 
 
 def _remove_old(path: Path) -> None:
-    """Remove the files of an earlier run: its final beside this run's drafts would look like theirs."""
+    """Remove the files of an earlier run: an old final beside new drafts would look like their result."""
     for old in path.iterdir():
         if _OURS.fullmatch(old.name):
             old.unlink()
@@ -242,7 +241,7 @@ def temporary_files(directory: Path) -> Iterator[Path]:
     return (path for path in directory.glob("*/.imgassemble-*.tmp") if not path.parent.is_symlink())
 
 
-# Names that every file system accepts unchanged. Capitals are not among them: some systems fold them, and two ids
+# Names that every file system accepts unchanged. They have no capitals: some file systems ignore case, and two ids
 # would share a folder.
 _PLAIN = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,98}[a-z0-9_-]|[a-z0-9_]")
 _HASHED = re.compile(r".*-[0-9a-f]{32}")
@@ -252,7 +251,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")  # Windows 
 def folder_name(item_id: str) -> str:
     """Return the name of an item's folder: the id if it is a plain name, else its readable part and its hash.
 
-    The same id always gives the same name, and two ids never do, even on a file system that folds names.
+    The same id always gives the same name, and two ids never do, even on a file system that ignores case.
     """
     if _PLAIN.fullmatch(item_id) and not _DEVICES.fullmatch(item_id) and not _HASHED.fullmatch(item_id):
         return item_id

@@ -1,7 +1,8 @@
 """Read the folders that a DirectorySink has written, and give their contents as events.
 
-Must not know: who uses the events. Anyone can put files into a folder: links, pipes, files that are too large, and
-facts of an unknown form are skipped.
+Any program can put files into a folder: links, pipes, files that are too large, and facts of an unknown form are
+skipped.
+Must not know: who uses the events.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {  # the members of a frame in item
     "file": str, "index": _NUMBER, "is_final": bool, "sequence_number": _NUMBER, "event_type": str, "format": str,
     "size": (list, NoneType), "bytes": int, "sha256": str, "received_at": str,
 }  # fmt: skip
-_NO_NAME = "saved"  # names a response without an id, once an event has to end it
+_NO_NAME = "saved"  # the id given to a response without an id, when an event must end it
 
 Event = dict[str, Any]
 Seen = dict[object, object]
@@ -75,7 +76,7 @@ class SavedItem:
 
     @property
     def _short_id(self) -> str:
-        """The item id without the response that tells it from the same id of another response."""
+        """The item id without the suffix "@" and response id, which marks an id that two responses use."""
         return self.id.removesuffix(f"@{self.response_id}")
 
     @property
@@ -171,13 +172,13 @@ def _result_events(item: SavedItem, seen: Seen, *, only_pictures: bool) -> Itera
         row = ROWS.get(frame["event_type"]) if frame else None
         if row and row.witness and row.witness > Witness.OWN:
             yield {**_done(item, status="completed", result=data), **_numbered(item, file.name)}
-        else:  # evidence of unknown strength gives way to a known one
+        else:  # the witness is OWN or unknown: written as the weakest, so that a stronger report replaces it
             yield {"type": f"{_kind(item)}.completed", **_name(item), "result": data, **_numbered(item, file.name)}
 
 
 def _end_event(item: SavedItem, state: str, error: Any) -> Event:
     if isinstance(error, dict):
-        error = error.get("details") or error  # the service's own words, if it sent any
+        error = error.get("details") or error  # the error as the service sent it, if it sent one
     if state == "failed" and item.number is not None:
         return {"type": f"{_kind(item)}.failed", **_name(item), "error": error}
     return _done(item, status=state, error=error)
@@ -195,7 +196,7 @@ def _name(item: SavedItem) -> Event:
 def _named(item: SavedItem) -> Event:
     details = _details(item)
     name = item.wire_id if item.number is None else item.id
-    if name is None and "output_index" in details:  # the item goes by its place
+    if name is None and "output_index" in details:  # the output index names the item
         return details
     return {"item_id": name or item.id, **details}
 
@@ -205,8 +206,9 @@ def _details(item: SavedItem) -> Event:
 
 
 def _numbered(item: SavedItem, file: str) -> Event:
-    """Return the sequence number of a frame. The numbers of images without a name rise over all of them: leave it out,
-    because the files are not read in that order.
+    """Return the sequence number of a frame.
+
+    Unnamed images share one series of numbers, and the files are not read in that order. So their numbers are left out.
     """
     frame = item.frames.get(file)
     return {"sequence_number": frame["sequence_number"]} if frame and item.number is None else {}
@@ -251,7 +253,7 @@ def _is_described(frame: Any) -> bool:
 
 
 def _is_new(seen: Seen, key: object, version: object) -> bool:
-    """Return whether `key` had no version or another one, and note this one."""
+    """Return whether `key` had no version or another one, and store this one."""
     if key in seen and seen[key] == version:
         return False
     seen[key] = version
@@ -269,8 +271,8 @@ class _FileVersion(NamedTuple):
 def _new_base64(item: SavedItem, file: Path, seen: Seen, *, only_pictures: bool) -> str:
     """Return the base64 of a file that is new or was replaced; "" for others.
 
-    A clock can be so coarse, and an inode can be used again so soon, that a file which was replaced has the same
-    facts. Then item.json describes another digest.
+    A replaced file can have the same size, inode and time, because clocks can be coarse and inodes are used again.
+    Then item.json describes another digest.
     """
     described = item.frames.get(file.name, {}).get("sha256")
     with suppress(OSError):

@@ -32,5 +32,5 @@ def watched_events(
 
 
 def _on_its_own(item: SavedItem) -> SavedItem:
-    """Return the item as the only one of a response: its own response may become known after its first frames."""
+    """Return the item with a response of its own, because its real response may become known after its first frames."""
     return replace(item, facts={**item.facts, "wire_id": item.id, "response_id": f"of {item.id}"}, is_named=True)

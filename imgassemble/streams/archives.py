@@ -1,6 +1,6 @@
 """Finds the events in recorded values: HAR files, session files of Codex, mappings of an event's name and data.
 
-Must not know: bytes, what an event means.
+Must not know: bytes, the meaning of an event.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..wire.dialects import ITEM_TYPES, ROWS, WITHOUT_TYPE, Shape
 from .file_kinds import CASSETTE, error_of_kind
 
 Decode = Callable[[bytes], Iterator[Any]]  # the body of an answer to its events
-_DEEPEST = 3  # an `error` is looked into so far; the members of real ones are flat
+_DEEPEST = 3  # levels of an `error` that are examined; the members of real ones are flat
 
 
 class Archive(NamedTuple):
@@ -27,11 +27,11 @@ class Archive(NamedTuple):
     events: Callable[[Mapping[str, Any], Decode], Iterator[Any]]
 
 
-def named_event(value: Any, name: str) -> Any:
+def with_type_from_name(value: Any, name: str) -> Any:
     """Return `value` with `name`, the event's name of a server-sent event, as its type if it has none.
 
-    "message" is the name of an event that has none, and a member `data` alone can be part of any event; so a value that
-    can be recognised without a type keeps its own meaning.
+    "message" is the default name, and any event can have `data`. So a value that is recognised by its members does not
+    get the name as its type.
     """
     if name and isinstance(value, str) and value != "[DONE]":
         return event_of_error_text(value, name) or value
@@ -44,7 +44,7 @@ def named_event(value: Any, name: str) -> Any:
 
 
 def is_no_error(value: Any, depth: int = _DEEPEST) -> bool:
-    """Return whether an `error` says nothing: null, false, empty, or all its members are so."""
+    """Return whether an `error` is empty: null, false, empty text, or all its members are empty."""
     if isinstance(value, Mapping) and depth:
         return all(is_no_error(each, depth - 1) for each in value.values())
     return not value
@@ -61,7 +61,7 @@ def event_of_data(data: Any, name: str = "") -> Any:
             data = load_json(data)
         except EventError as error:
             return event_of_error_text(data, name) or error
-    return named_event(data, name)
+    return with_type_from_name(data, name)
 
 
 def event_of_error_text(text: Any, name: str) -> dict[str, Any] | None:
@@ -112,7 +112,7 @@ def _is_codex_line(value: Mapping[str, Any]) -> bool:
 
 
 def _events_of_codex_line(value: Mapping[str, Any], _decode: Decode) -> Iterator[Any]:
-    """Yield the item of a line, which Codex writes when the item is done. Other lines are no events of images."""
+    """Yield the item of a line, which Codex writes when the item is done. Other lines are not events of images."""
     payload = value["payload"]
     if _has_type(payload, {"image_generation_end"}):
         payload = {**payload, "type": "image_generation_call", "id": payload.get("call_id")}
@@ -130,7 +130,7 @@ _MEDIA_WORDS = ("event-stream", "json", "octet-stream", "text/plain", "unknown")
 
 
 def _events_of_har(value: Mapping[str, Any], decode: Decode) -> Iterator[Any]:
-    """Yield the events in the bodies of the answers. Requests and headers, which hold keys, are not looked at.
+    """Yield the events in the bodies of the answers. Requests and headers, which hold keys, are not read.
 
     A page makes many requests: if some bodies are event streams or hold events of a known kind, the others are skipped.
     """
@@ -176,7 +176,7 @@ def _bodies_of(entry: dict[str, Any]) -> Iterator[tuple[bytes, bool]]:
 
 
 def _bytes_of(text: str, *, is_base64: bool) -> Iterator[bytes]:
-    with suppress(ValueError):  # what cannot be read is a body without an event
+    with suppress(ValueError):  # a body that cannot be decoded has no event
         yield b64decode(text) if is_base64 else text.encode("utf-8", "surrogatepass")
 
 

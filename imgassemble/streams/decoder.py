@@ -14,7 +14,7 @@ from ..errors import EventError, ImgassembleError, LimitError
 from ..frames.base64_json import Load, load_json
 from ..limits import Limits
 from ..wire.sse import LineDecoder, ServerSentEvent, SSEDecoder
-from .archives import archive_of, event_of_error_field, event_of_error_text, named_event
+from .archives import archive_of, event_of_error_field, event_of_error_text, with_type_from_name
 from .file_kinds import START_BYTES, error_of_start
 from .json_values import JSONStream
 from .wrappings import UTF16, ByteOrderMark, Gzip, HTTPHeaders, Wrapping
@@ -201,7 +201,7 @@ class _SSE:
                 return event_of_error_text(event.data, event.event) or error
             value = event.data.decode("utf-8", "replace")
         event.data.clear()  # the line goes before the picture is looked at: that lowers the peak of a large event
-        return event_of_error_field(value) if event.is_error else named_event(value, event.event)
+        return event_of_error_field(value) if event.is_error else with_type_from_name(value, event.event)
 
 
 class _JSON:

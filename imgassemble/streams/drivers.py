@@ -1,6 +1,6 @@
 """Runs a stream through an assembler, sync and async, from the first event to the end, and serves listeners and sinks.
 
-Must not know: what an event means.
+Must not know: the meaning of an event.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def iter_updates(stream: Iterable[Any], assembler: Assembler | None = None) -> I
         server-sent event that a client has split already, as an object or a mapping with `event` and `data`, counts as
         the event in it.
 
-    An exception of the stream passes through; a given `assembler` then stays open, so that a resumed stream can go on.
+    An exception of the stream is raised; a given `assembler` then stays open, so that a resumed stream can continue.
     Raises UsageError if `stream` is no stream of events.
 
         for update in iter_updates(client.images.generate(..., stream=True)):
@@ -64,8 +64,8 @@ def assemble(
         and the stream goes on.
 
     Raises SinkError at the end if a sink failed. Raises the stream's exception after the sinks are closed; listeners
-    then have received the end of the stream, but a given `assembler` stays open for a stream that goes on. Raises
-    UsageError if `stream` is no stream, or `on_update` a coroutine function.
+    then have received the end of the stream, but a given `assembler` stays open, so that a resumed stream can
+    continue. Raises UsageError if `stream` is no stream, or `on_update` a coroutine function.
 
         result = assemble(open_events("otter.sse"), sinks=[DirectorySink("otter")])
     """
@@ -139,7 +139,7 @@ async def aassemble(
 
 @contextmanager
 def _closing_on_error(assembler: Assembler, *, is_given: bool) -> Iterator[None]:
-    """Close an assembler that was not given if the stream raises: no other stream can go on with it."""
+    """If the stream raises, close an assembler that was not given: no other stream can continue it."""
     try:
         yield
     except BaseException:
@@ -204,7 +204,7 @@ def _closing_updates(assembler: Assembler) -> Iterator[Update]:
 
 
 async def _in_thread(work: Callable[[], _T]) -> _T:
-    """Run `work` in a thread and return its result. A caller that is cancelled waits for it: no two run at once."""
+    """Run `work` in a thread and return its result. A cancelled caller waits for it, so that two never run at once."""
     from asyncio import CancelledError, ensure_future, shield, to_thread
 
     task = ensure_future(to_thread(work))
@@ -235,8 +235,8 @@ class _Sinks:
         if not isinstance(sinks, Iterable) or isinstance(sinks, str):
             raise UsageError(f"sinks is a list of sinks, not {type(sinks).__name__}: sinks=[DirectorySink(folder)]")
         self.sinks = tuple(sinks)
-        if strangers := [sink for sink in self.sinks if not isinstance(sink, Sink)]:
-            raise UsageError(f"a sink has open and close and can be called with updates; {strangers[0]!r:.80} does not")
+        if invalid := [sink for sink in self.sinks if not isinstance(sink, Sink)]:
+            raise UsageError(f"a sink has open and close and can be called with updates; {invalid[0]!r:.80} does not")
         self.continuing = [sink for sink in self.sinks if isinstance(sink, ContinuingSink)]
         self._opened: list[Sink] = []
         self._errors: list[SinkError] = []

@@ -1,6 +1,6 @@
-"""Recognises files that hold no events, so that the error can name the kind of file and say what to do.
+"""Recognises files that hold no events, so that the error can name the kind of file and give advice.
 
-Must not know: how events are decoded, or what they mean.
+Must not know: how events are decoded, or their meaning.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SAVE_BODY = "save the body of the response alone, as it was received"
 _UNPACK = "unpack it first"
 _CASSETTE_NAME = "a VCR cassette (HTTP traffic recorded for tests)"
 
-# The first kind that matches counts.
+# The first kind that matches is used.
 FILE_KINDS: tuple[FileKind, ...] = (
     _kind("an SVG picture", rb"(?i)\A(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg[\s>]", "open it with a browser"),
     _kind("a printout of Python objects", rb"\A<[\w.]+ object at 0x", "save each event as JSON: event.to_json()"),

@@ -1,4 +1,4 @@
-"""Follows how far a stream has come: its cursor, which events it brought already, and whether it is over.
+"""Follows the progress of a stream: its cursor, the events that it has brought, and whether it is over.
 
 Must not know: connections, clocks, when a stream is opened again.
 """
@@ -21,7 +21,7 @@ from ..wire.signals import read
 MOST_NUMBERS = 10_000  # of one response: a stream of images has a few hundred events
 MOST_IDS = 10_000  # of server-sent events
 MOST_RESPONSES = 100  # of one stream: a long run of an agent
-_BEGINNINGS = frozenset({"response.created", "response.queued"})
+_FIRST_EVENTS = frozenset({"response.created", "response.queued"})
 
 
 class Phase(Enum):
@@ -69,7 +69,7 @@ class _Numbers:
         if self.reached is None:
             self.reached = number
         elif len(self.types) == MOST_NUMBERS and self.reached + 1 not in self.types:
-            self.reached = max(self.reached, number)  # a number that is missing so long was never there
+            self.reached = max(self.reached, number)  # a number that is still missing was never sent
         while self.reached + 1 in self.types:
             self.reached += 1
         return is_new
@@ -79,7 +79,7 @@ class StreamPosition:
     """How far a stream has come, over all of its connections.
 
     An event that came before the stream was opened again is recognised by its SSE id; else by its number, while the
-    numbers of its response rise strictly. Other events pass: an assembler drops repeats itself.
+    numbers of its response rise strictly. Other repeats are not recognised here; the assembler drops them.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class StreamPosition:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether there is a place to go on from."""
+        """Whether there is a position to resume from."""
         cursor = self.cursor
         is_numbered = cursor.response_id is not None and cursor.sequence_number is not None
         return self.phase is not Phase.OVER and (is_numbered or cursor.last_event_id is not None)
@@ -125,7 +125,10 @@ class StreamPosition:
             self.phase = Phase.OVER
 
     def receive(self, event: Any, last_event_id: str = "") -> Arrival:
-        """Take in an event; return whether it is progress or a repeat. `last_event_id`: as the bytes have it by now."""
+        """Take in an event; return whether it is progress or a repeat.
+
+        last_event_id: the decoder's last event id after this event.
+        """
         own_id = last_event_id if last_event_id != self._last_id else ""
         self._last_id = last_event_id
         if own_id and self._is_known_id(own_id):
@@ -147,7 +150,7 @@ class StreamPosition:
         return self._are_ids_unique and own_id in self._ids
 
     def _follow(self, reading: Reading, *, has_id: bool) -> bool | None:
-        """Follow what an event says; return whether it has a new number, or None if it is a repeat by its number."""
+        """Follow an event; return whether it has a new number, or None if it is a repeat by its number."""
         is_first = self._follow_response(reading)
         numbers, number = self._current, reading.sequence_number
         is_new = False
@@ -163,7 +166,7 @@ class StreamPosition:
 
     def _follow_response(self, reading: Reading) -> bool:
         """Make the response of an event the current one; return whether the event begins it."""
-        named, begins = reading.response_id, reading.event_type in _BEGINNINGS
+        named, begins = reading.response_id, reading.event_type in _FIRST_EVENTS
         if named is None:
             return False
         known = self._responses.get(named)
@@ -207,7 +210,7 @@ class StreamPosition:
 
 
 def _reading_of(event: Any) -> Reading | None:
-    """Return what an event means; None if it cannot be read, which the assembler reports."""
+    """Return the reading of an event; None if the event cannot be read, which the assembler reports."""
     if isinstance(event, ImgassembleError):
         return None
     with suppress(EventError):

@@ -1,8 +1,8 @@
-"""Makes one uninterrupted stream of events over cuts: opens the stream again where it broke, and goes on from there.
+"""Makes one uninterrupted stream of events over cuts: opens the stream again and continues at the place of the cut.
 
 Decides which errors are temporary, when to try again, and when to give up. A service is never asked for the same image
-twice: without a place to go on from, the error passes through.
-Must not know: HTTP, which client opens the stream, what becomes of the events.
+twice: if there is no position to resume from, the error is raised.
+Must not know: HTTP, which client opens the stream, how the events are used.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from .sources import StreamReader
 
 _log = logging.getLogger("imgassemble")
 
-# Temporary HTTP states: too slow, too early, too many, and those of proxies and of a server that is restarted.
-_PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-# Errors of a broken connection, by the name of their class or of one above it, as the standard library, httpx, openai,
-# aiohttp, requests and urllib3 have them; and one that looks like them and is permanent.
+# Temporary HTTP statuses: too slow, too early, too many requests, and errors of proxies or of a server that restarts.
+_TEMPORARY_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+# Connection errors that may be temporary, by class name: those of the standard library, httpx, openai, aiohttp,
+# requests and urllib3. An error is also recognised by the name of a base class.
 _BROKEN = frozenset(
     {
         *("ConnectionError", "TimeoutError", "gaierror", "SSLError", "IncompleteRead", "IncompleteReadError"),
@@ -38,11 +38,12 @@ _BROKEN = frozenset(
         *("Timeout", "ChunkedEncodingError", "ProtocolError"),
     }
 )
+# A certificate error: similar, but permanent.
 _BAD_CERTIFICATE = "SSLCertVerificationError"
 _NO_ROUTE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH})
 _LONGEST_CHAIN = 10  # of causes that are examined; real ones have four
 _MOST_TIMES_DOUBLED = 10  # of the wait; beyond it is longer than any max_wait_s in use
-_TICK_S = 0.001  # a timer may fire so much early
+_TICK_S = 0.001  # a timer can fire this much too early
 _CLOSING_S = (0.1, 1.0)  # for a stream to close: the least, so that it can begin, and the most
 
 OpenStream = Callable[[Cursor], Iterable[Any]]
@@ -81,7 +82,7 @@ def resuming(
 ) -> Iterator[Any]:
     """Yield the events of a stream over cuts, for `assemble` as if the stream had never been cut.
 
-    open_stream: called with a Cursor, it opens the stream behind that event and returns events or bytes, as a client
+    open_stream: called with a Cursor, it opens the stream after that event and returns events or bytes, as a client
         does. The first cursor is empty: it asks for the image. Later cursors have the `response_id` of the response
         that came last, the `sequence_number` up to which nothing of it is missing, and the `last_event_id` of
         server-sent events that have one. If the service sends more than that, even from the start, events that came
@@ -90,21 +91,21 @@ def resuming(
     may_retry: returns whether an exception of the client is temporary. The default accepts a broken connection, and
         the HTTP states 408, 409, 425, 429, 500, 502, 503 and 504.
 
-    A stream has ended if it says so, or stops behind the result of an image. After an `error` it is not opened again.
-    An exception behind the end of every response is logged, and ends the stream normally.
+    A stream has ended if it says so, or stops after the result of an image. After an `error` it is not opened again.
+    An exception after the end of every response is logged, and ends the stream normally.
 
-    Raises the client's exception if it is not temporary, or if there is no place to go on from; IncompleteStreamError
-    if the stream is given up, or breaks behind the first of its images without a name: its sentence names the reason,
-    and its cause is the last error.
+    Raises the client's exception if it is not temporary, or if there is no position to resume from. Raises
+    IncompleteStreamError if the stream is given up, or breaks after the first of its images without a name: its
+    sentence names the reason, and its cause is the last error.
 
         result = assemble(resuming(lambda cursor: client.open(after=cursor.sequence_number)))
     """
-    retries, position = _Retries(patience or Patience(), may_retry or passes, clock, chance), StreamPosition()
+    retries, position = _Retries(patience or Patience(), may_retry or is_temporary, clock, chance), StreamPosition()
     while True:
         position.reopen()
         cut: Exception | None = None
         reader = StreamReader(limits)
-        pieces = _Pieces(lambda: open_stream(position.cursor))
+        pieces = _ThreadedReader(lambda: open_stream(position.cursor))
         try:
             while (piece := pieces.next(retries.time_left_s())) is not _END:
                 yield from _new_events(reader.take(piece), reader, position, retries)
@@ -137,7 +138,7 @@ async def aresuming(
     """Yield the same as `resuming`; `open_stream` may be a coroutine function, and the default `sleep` is asyncio's."""
     import asyncio
 
-    retries, position = _Retries(patience or Patience(), may_retry or passes, clock, chance), StreamPosition()
+    retries, position = _Retries(patience or Patience(), may_retry or is_temporary, clock, chance), StreamPosition()
     sleep = sleep or asyncio.sleep
     while True:
         position.reopen()
@@ -189,16 +190,16 @@ def _is_whole(position: StreamPosition, cut: Exception | None) -> bool:
     return cut is None and (position.may_end_here or not position.can_go_on)
 
 
-def passes(error: Exception) -> bool:
+def is_temporary(error: Exception) -> bool:
     """Return whether a client's exception is temporary: a broken connection, a server that is busy."""
     status = getattr(error, "status_code", None) or getattr(error, "status", None) or getattr(error, "code", None)
     status = status or getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(status, int):
-        return status in _PASSING
+        return status in _TEMPORARY_STATUSES
     if any(_BAD_CERTIFICATE in _names_of(each) for each in _chain(error)):
         return False
     if isinstance(reason := getattr(error, "reason", None), Exception):  # urllib wraps the cause
-        return passes(reason)
+        return is_temporary(reason)
     return bool(_BROKEN & _names_of(error)) or (isinstance(error, OSError) and error.errno in _NO_ROUTE)
 
 
@@ -224,7 +225,7 @@ _END = object()
 
 
 class _Retries:
-    """How long to wait for the next piece, and whether and when to open the stream again."""
+    """Computes how long to wait for the next piece, and whether and when to open the stream again."""
 
     def __init__(
         self,
@@ -286,7 +287,7 @@ def _asked_to_wait_s(cut: BaseException | None, most_s: float) -> float:
     return min(asked_s, most_s) if asked_s > 0 else 0.0
 
 
-class _Pieces:
+class _ThreadedReader:
     """Reads a stream in a thread of its own, so that waiting for its next piece can have a limit."""
 
     def __init__(self, opened: Callable[[], Iterable[Any]]) -> None:
@@ -296,7 +297,7 @@ class _Pieces:
         Thread(target=self._read, args=(opened,), name="imgassemble-resume", daemon=True).start()
 
     def next(self, seconds: float | None) -> Any:
-        if seconds == 0:  # the time is over, even if a piece is there
+        if seconds == 0:  # the time is over, even if a piece is available
             raise _SilenceError
         try:
             piece, error = self._queue.get(timeout=seconds)
@@ -361,7 +362,7 @@ async def _aclose(stream: Any, seconds: float | None) -> None:
 
     least_s, most_s = _CLOSING_S
     close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
-    with suppress(Exception):  # as in _Pieces.close
+    with suppress(Exception):  # as in _ThreadedReader.close
         async with asyncio.timeout(max(least_s, min(most_s if seconds is None else seconds, most_s))):
             if close and isawaitable(answer := close()):
                 await answer

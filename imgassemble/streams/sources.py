@@ -1,6 +1,6 @@
 """Opens files and pipes, and turns the elements of a stream into events.
 
-Must not know: what the events mean.
+Must not know: the meaning of the events.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .archives import event_of_data, is_event_and_data
 from .decoder import EventDecoder
 from .json_values import JSONScanner
 
-READ_BYTES = 64 * 1024  # a read of a file or a pipe: large enough to be cheap, small enough to show what came
+READ_BYTES = 64 * 1024  # a read of a file or a pipe: large enough to be cheap, small enough to show events soon
 _SSE_TEXT = re.compile(r"\ufeff?(data|event|id|retry|error)?:")
 _LINE_END = re.compile(rb"[\r\n]")
 _FIELD = re.compile(rb"(data|event|id|retry|error):")
@@ -63,7 +63,7 @@ class StreamReader:
             if self._first_line:
                 self._check_lines(self._first_line, element)
             events = self._decoder.feed(element)
-            return map(_boxed, events) if events else ()
+            return map(_in_list, events) if events else ()
         if isinstance(element, str) and looks_like_lines(element):
             raise UsageError(_LINES)
         if isinstance(element, os.PathLike):
@@ -72,7 +72,7 @@ class StreamReader:
 
     def finish(self, *, is_cut: bool = False) -> Iterator[list[Any]]:
         """Yield the events that the end of the bytes completes. If the bytes were cut, a torn event is no error."""
-        boxes = map(_boxed, self._decoder.close())
+        boxes = map(_in_list, self._decoder.close())
         return (box for box in boxes if not (is_cut and isinstance(box[0], ImgassembleError)))
 
     def _check_lines(self, first_line: _FirstLine, chunk: bytes) -> None:
@@ -115,7 +115,7 @@ class _FirstLine:
         return False
 
 
-def _boxed(event: Any) -> list[Any]:
+def _in_list(event: Any) -> list[Any]:
     return [event]
 
 

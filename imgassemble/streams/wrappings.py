@@ -1,7 +1,7 @@
-"""Removes what can surround the bytes of a stream: gzip, UTF-16, a byte order mark, HTTP headers.
+"""Removes the wrappings of the bytes of a stream: gzip, UTF-16, a byte order mark, HTTP headers.
 
 Each wrapping takes chunks that are cut anywhere and gives the bytes inside, or an error in their place.
-Must not know: JSON, server-sent events, what the bytes inside mean.
+Must not know: JSON, server-sent events, the meaning of the bytes inside.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..errors import EventError, ImgassembleError, LimitError
 from ..limits import Limits
 
 _PIECE_BYTES = 16 * 1024  # of gzip data that are read at once
-_MOST_OUT_BYTES = 64 * 1024  # that one piece may give at once: a piece of a bomb gives a thousand times its size
+_MOST_OUT_BYTES = 64 * 1024  # of one call: hostile data can grow a thousand times
 _MOST_HEADER_BYTES = 256 * 1024  # servers and proxies refuse more than 8 to 64 KiB
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # recognised by the first bytes
 
@@ -44,14 +44,14 @@ class Gzip:
         self._is_lost = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes | ImgassembleError]:
-        """Yield the decompressed bytes; or an error, once, after which the rest is passed over."""
+        """Yield the decompressed bytes; or an error, once, after which the rest is skipped."""
         for at in range(0, len(chunk), _PIECE_BYTES):
             if self._is_lost:
                 return
             yield from self._read(chunk[at : at + _PIECE_BYTES])
 
     def close(self) -> Iterator[bytes | ImgassembleError]:
-        """Yield an error where nothing could be decompressed."""
+        """Yield an error if nothing could be decompressed."""
         if not (self._size or self._is_lost or self._inflate.eof):
             yield EventError(
                 "this is a gzip file that was cut short before its first byte of content; receive it again"
@@ -63,8 +63,8 @@ class Gzip:
         try:
             found.extend(self._inflated(piece))
         except zlib.error:
-            # A call that fails keeps its output to itself. Byte by byte everything before the damage is had, so that
-            # the result does not depend on how the stream was cut.
+            # A failed call returns nothing. Reading byte by byte recovers everything before the damage, so the result
+            # does not depend on the chunks.
             self._inflate, found = before, []
             try:
                 for at in range(len(piece)):
@@ -158,6 +158,6 @@ class HTTPHeaders:
             del self._headers[:-_MOST_HEADER_BYTES]
 
     def close(self) -> Iterator[bytes | ImgassembleError]:
-        """Yield an error where no body followed."""
+        """Yield an error if no body followed."""
         if self._headers is not None:
             yield EventError("only the headers of an HTTP answer came; receive it again, with its body")

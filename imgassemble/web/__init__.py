@@ -4,7 +4,7 @@
     app.mount("/pictures", create_app(gallery, authorize=may_see))
     result = await aassemble(stream, on_update=gallery.add("an otter"))
 
-Starlette, of the extra `web`, is imported only when the application is asked for.
+Starlette, of the extra `web`, is imported only when the application is used.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     GET /frames/{key}/{name}       a frame, byte for byte as it was received
 
 `hello` with `is_new` says that the viewer must discard what it has: everything that is shown follows. It is sent again
-if the viewer was too slow, or if a stream was removed whose name the viewer may not receive any more. `seen` ends a
+if the viewer was too slow, or if a removed stream has a name that the viewer may no longer receive. `seen` ends a
 batch of changes. Its id is the version from which the viewer continues when it connects again; the version is 0 if a
 stream is withheld from the viewer, because that may be allowed by then.
 
@@ -70,10 +70,11 @@ def create_app(
     """Return the live page of `gallery` as an application, to be mounted in FastAPI or Starlette or served on its own.
 
     authorize: `authorize(request, stream)` returns whether the viewer may see a stream, for the stream and for each of
-        its frames; it may be a coroutine function. If it raises, the exception is logged and the answer is no. For one
-        viewer, one question is asked at a time: for a stream that is shown, before its changes are sent; for a new or
-        withheld one after that, when it changes, and every `keep_alive_s`. So each of a thousand streams costs one
-        question when a viewer connects, and one every `keep_alive_s` if it is withheld: cache answers that take long.
+        its frames; it may be a coroutine function. If it raises, the exception is logged and the answer is no. Asked:
+        (a) before changes of a shown stream are sent; (b) when a new or withheld stream changes;
+        (c) every `keep_alive_s` for withheld streams.
+        For one viewer, one question is asked at a time. So each of a thousand streams costs one question when a viewer
+        connects, and one every `keep_alive_s` if it is withheld: cache answers that take long.
         `everyone` shows all streams.
     max_viewers: a viewer beyond this number receives the status 503 and tries again later.
     keep_alive_s: seconds without a change after which a comment is sent.
@@ -106,7 +107,7 @@ class _Page:
     def __init__(self, gallery: Gallery, authorize: Authorize, max_viewers: int, keep_alive_s: float) -> None:
         self._gallery, self._authorize = gallery, authorize
         self._max_viewers, self._keep_alive_s = max_viewers, keep_alive_s
-        self._bells: dict[asyncio.AbstractEventLoop, _Bell] = {}  # usually one
+        self._change_signals: dict[asyncio.AbstractEventLoop, _ChangeSignal] = {}  # usually one
 
     async def index(self, request: Request) -> Response:
         is_linked = request.headers.get("sec-fetch-dest") == "document"  # another site may link to the page
@@ -119,14 +120,14 @@ class _Page:
     async def events(self, request: Request) -> Response:
         if refusal := _refuse_foreign(request):
             return refusal
-        if sum(bell.viewers for bell in tuple(self._bells.values())) >= self._max_viewers:
+        if sum(change_signal.viewers for change_signal in tuple(self._change_signals.values())) >= self._max_viewers:
             sentence = f"There are {self._max_viewers} viewers already, the maximum. Try again later.\n"
             return PlainTextResponse(sentence, 503, SECURITY_HEADERS | {"retry-after": "10"})
         headers = SECURITY_HEADERS | {"cache-control": "no-store", "x-accel-buffering": "no"}
         if request.method == "HEAD":
             return Response(media_type="text/event-stream", headers=headers)
-        bell = self._enter()
-        return _EventStream(self._events(request, bell), lambda: self._leave(bell), headers)
+        change_signal = self._enter()
+        return _EventStream(self._events(request, change_signal), lambda: self._leave(change_signal), headers)
 
     async def frame(self, request: Request) -> Response:
         if refusal := _refuse_foreign(request):
@@ -152,7 +153,7 @@ class _Page:
             _log.exception("authorize failed for stream %s, which is not shown to this viewer", quoted(stream))
             return False
 
-    async def _events(self, request: Request, bell: _Bell) -> AsyncGenerator[bytes]:
+    async def _events(self, request: Request, change_signal: _ChangeSignal) -> AsyncGenerator[bytes]:
         """Yield the server-sent events for one viewer, from its last version on.
 
         The gallery does not wait for a slow viewer: it receives the facts as they are when it is ready for them.
@@ -162,7 +163,7 @@ class _Page:
         viewer = Viewer(self._gallery, partial(self._may_see, request), seen)
         piece, sent, alive_at = bytearray(_hello(epoch, seen)), -1, now() + self._keep_alive_s
         while True:
-            has_news = bell.next
+            has_news = change_signal.next
             changes = await viewer.next_changes(has_news)
             for change in changes:
                 piece += _hello(epoch, 0) if change is RESET else _encode_change(change)
@@ -180,18 +181,18 @@ class _Page:
                 yield b": still here\n\n"
             await asyncio.wait([has_news], timeout=0 if viewer.has_questions else alive_at - now())
 
-    def _enter(self) -> _Bell:
+    def _enter(self) -> _ChangeSignal:
         loop = asyncio.get_running_loop()
-        if loop not in self._bells:
-            self._bells[loop] = _Bell(self._gallery, loop)
-        self._bells[loop].viewers += 1
-        return self._bells[loop]
+        if loop not in self._change_signals:
+            self._change_signals[loop] = _ChangeSignal(self._gallery, loop)
+        self._change_signals[loop].viewers += 1
+        return self._change_signals[loop]
 
-    def _leave(self, bell: _Bell) -> None:
-        bell.viewers -= 1
-        if not bell.viewers:
-            bell.stop()
-            self._bells.pop(bell.loop, None)
+    def _leave(self, change_signal: _ChangeSignal) -> None:
+        change_signal.viewers -= 1
+        if not change_signal.viewers:
+            change_signal.stop()
+            self._change_signals.pop(change_signal.loop, None)
 
 
 class _EventStream(StreamingResponse):
@@ -219,28 +220,28 @@ class _PictureResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-class _Bell:
-    """Tells all viewers of one event loop that the gallery has changed, at most once every _REST_S seconds."""
+class _ChangeSignal:
+    """Wakes all viewers of one event loop after the gallery has changed, at most once every _REST_S seconds."""
 
     def __init__(self, gallery: Gallery, loop: asyncio.AbstractEventLoop) -> None:
         self.viewers = 0
         self.next: asyncio.Future[None] = loop.create_future()  # done at the next change
         self.loop = loop
-        self._is_rung = False
-        self.stop = gallery.watch(self._ring)
+        self._is_scheduled = False
+        self.stop = gallery.watch(self._schedule_wake)
 
-    def _ring(self) -> None:
-        if not self._is_rung:  # called in any thread
-            self._is_rung = True
+    def _schedule_wake(self) -> None:
+        if not self._is_scheduled:  # called in any thread
+            self._is_scheduled = True
             try:
                 self.loop.call_soon_threadsafe(self.loop.call_later, _REST_S, self._wake_viewers)
             except RuntimeError:  # the loop is closed, so it has no viewers any more
                 self.stop()
 
     def _wake_viewers(self) -> None:
-        self._is_rung = False
-        rung, self.next = self.next, self.loop.create_future()
-        rung.set_result(None)
+        self._is_scheduled = False
+        changed, self.next = self.next, self.loop.create_future()
+        changed.set_result(None)
 
 
 def _last_seen(last_event_id: str, epoch: str) -> int:

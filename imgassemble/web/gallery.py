@@ -1,6 +1,6 @@
 """The streams that the page shows: their facts as changes, and their frames as the bytes received.
 
-Threads that feed call it, and threads that serve ask it. A timer removes a stream that has been kept long enough, even
+Feeding threads add updates; server threads read them. A timer removes a stream that has been kept long enough, even
 if no thread asks.
 Must not know: HTTP, event loops, which viewer may see a stream.
 """
@@ -99,7 +99,7 @@ class Gallery:
     def changes(self, since: int) -> tuple[int, list[PageChange]]:
         """Return the present version, and the changes since another one (0: everything that is shown).
 
-        An item that has changed many times is in it once, as it is now: a slow viewer skips what was between.
+        An item that has changed many times is in it once, as it is now: a slow viewer skips the changes between.
         Removals come first, then streams, then items, each in the order of the changes. If the changes since that
         version are not known, the first change has the kind "reset", and everything that is shown follows.
         """
@@ -156,7 +156,7 @@ class Gallery:
         return listen
 
     def _catch_up(self, stream: ShownStream, assembler: Assembler) -> None:
-        """Show the items that `assembler` holds. Only an anomaly must not be taken twice; other updates may."""
+        """Show the items that `assembler` holds. Applying an update twice is harmless, except for an anomaly."""
         updates = list(updates_so_far(assembler))
         if updates:
             stream.began_at = None

@@ -2,7 +2,7 @@
 
 A page on a loopback address needs no token, because only programs of this machine reach it. The host name is checked
 there too: another site's name that points at this machine (DNS rebinding) is refused.
-Must not know: what is served.
+Must not know: the application that is served.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_HEADER_BYTES = 16_384  # all headers; a browser sends about 1,000
 _MAX_SESSIONS = 64  # cookies that are valid at once; a new one replaces the oldest
 _NO_STORE = SECURITY_HEADERS | {"cache-control": "no-store"}
 _REFUSED = _NO_STORE | {"connection": "close"}  # the rest of the connection is not read
-# This document leads to the page, and not a redirect: browsers send no SameSite=Strict cookie with a redirect that
+# A document leads to the page instead of a redirect: browsers send no SameSite=Strict cookie with a redirect that
 # began on another site.
 _WELCOME = """<!doctype html>
 <html lang="en">

@@ -1,7 +1,7 @@
 """Serve the live page on its own: a bounded number of connections, each with a bounded time for its request.
 
 It needs the extra `web`; without that, importing this module is a UsageError.
-Must not know: what is on the page.
+Must not know: the contents of the page.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REFUSAL_S = 1  # seconds in which a refused client can read the answer
 _PATIENCE_S = 5  # seconds for the first line and the headers of a request, which a browser sends at once
 
 
-def guarded(gallery: Gallery, host: str, *, link: Callable[[str], object]) -> ASGIApp:
+def guarded_page(gallery: Gallery, host: str, *, link: Callable[[str], object]) -> ASGIApp:
     """Return the live page for a server on `host`.
 
     If other machines can reach `host`, each viewer needs a token, and `link` is called with each new token.

@@ -1,8 +1,7 @@
 """Choose the changes that one viewer receives: of the streams that it may see, those that it does not have yet.
 
-The permission for a stream is asked from outside, one question at a time, because an answer may take long: first for
-streams that are shown and have changed, then for new ones, the newest first, then for withheld ones. A viewer that may
-see a stream receives all of it at once.
+`authorize` is asked one question at a time, because an answer may take long. The order is: changed streams that are
+shown, new streams (newest first), withheld streams. A viewer that may see a stream receives all of it at once.
 Must not know: HTTP, who answers the questions.
 """
 
@@ -74,12 +73,12 @@ class Viewer:
         return False
 
     async def _changes_of_shown(self, changes: list[PageChange]) -> list[PageChange]:
-        """Return the changes of streams that the viewer has, and note the questions for the others."""
+        """Return the changes of streams that the viewer has, and add the questions for the others."""
         removals = self._removals(changes)
         allowed = set()
         for stream in dict.fromkeys(change.stream for change in changes if change.kind in ("stream", "item")):
             if stream not in self._shown or stream in self._withheld:
-                self._note_question(stream)
+                self._add_question(stream)
             elif await self._may_see(stream):
                 allowed.add(stream)
             else:
@@ -94,7 +93,7 @@ class Viewer:
             streams.difference_update(change.stream for change in removals)
         return concerned
 
-    def _note_question(self, stream: str) -> None:
+    def _add_question(self, stream: str) -> None:
         if stream in self._withheld:
             self._ask_again.setdefault(stream)
         else:

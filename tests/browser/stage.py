@@ -15,7 +15,7 @@ from imgassemble import Assembler
 from imgassemble.serving import listen, url_of
 from imgassemble.simulator import Order, play
 from imgassemble.web import Gallery
-from imgassemble.web.server import guarded, page_server
+from imgassemble.web.server import guarded_page, page_server
 
 # Runs before the page's own scripts and records which pictures were shown and how far elements moved.
 WITNESS = """
@@ -49,7 +49,7 @@ class Site:
     def start(self, app: Any = None) -> None:
         listener = listen("127.0.0.1", self.port)
         self.url, self.port = f"{url_of(listener)}/", listener.getsockname()[1]
-        server = page_server(app or guarded(self.gallery, "127.0.0.1", link=lambda token: None))
+        server = page_server(app or guarded_page(self.gallery, "127.0.0.1", link=lambda token: None))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
 

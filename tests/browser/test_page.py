@@ -30,7 +30,7 @@ from starlette.routing import Mount
 
 from browser.stage import Site, Viewer
 from imgassemble.web import Gallery, create_app, everyone
-from imgassemble.web.server import guarded
+from imgassemble.web.server import guarded_page
 
 PLAYWRIGHT: Any = importlib.import_module("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -97,7 +97,7 @@ View = Callable[..., Viewer]
 def test_a_link_with_a_token_works_from_another_site(browser: Any, site: Site) -> None:
     links: list[str] = []
     site.stop()
-    site.start(guarded(site.gallery, "0.0.0.0", link=links.append))
+    site.start(guarded_page(site.gallery, "0.0.0.0", link=links.append))
     site.stream(OTTER)
     context = browser.new_context()
     try:

@@ -154,7 +154,7 @@ def test_the_last_tile_of_an_item_is_right_after_any_previews_were_skipped(
     updates += assembler.close()
     ends = {each.item_id: at for at, each in enumerate(updates) if isinstance(each, OWED)}
     for at, update in enumerate(updates):
-        tiles.note(update)
+        tiles.remember_picture(update)
         if isinstance(update, FrameAdded) and at < ends[update.item_id] and data.draw(st.booleans()):
             continue  # as a Refresher skips previews before the end of an item
         if tile := tiles.take(update):
@@ -169,7 +169,7 @@ def test_a_tile_never_shows_an_earlier_preview_again(stream: list[samples.Wire])
     shown: dict[str, float] = {}
     tiles = Tiles()
     for update in iter_updates(stream):
-        tiles.note(update)
+        tiles.remember_picture(update)
         tile = tiles.take(update)
         if tile and tile.kind is Kind.PREVIEW and tile.frame and tile.frame.index is not None:
             assert tile.frame.index >= shown.get(tile.item_id, 0)

@@ -44,7 +44,7 @@ from imgassemble import (
 )
 from imgassemble.simulator.answers import Answer, Order, play, resumed
 from imgassemble.streams.position import MOST_IDS, MOST_NUMBERS, Arrival, StreamPosition
-from imgassemble.streams.resume import passes
+from imgassemble.streams.resume import is_temporary
 
 PLAY = play(Order(size=(24, 16), dialect="openai-2025"))
 TWO = play(Order(size=(24, 16), items=2))
@@ -547,7 +547,7 @@ TRANSPORT: Any = type("TransportError", (Exception,), {})
     ],
 )
 def test_what_passes_is_told_by_its_kind(error: Exception) -> None:
-    assert passes(error)
+    assert is_temporary(error)
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -574,7 +574,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
     ],
 )
 def test_what_does_not_pass_either(error: Exception) -> None:
-    assert not passes(error)
+    assert not is_temporary(error)
 
 
 # ---- how often, how long

@@ -25,7 +25,7 @@ pytest.importorskip("uvicorn", reason="the live page needs the extra web: pip in
 from imgassemble.serving import listen
 from imgassemble.web import server as server_module
 from imgassemble.web.guard import is_loopback
-from imgassemble.web.server import guarded, page_server
+from imgassemble.web.server import guarded_page, page_server
 
 PATIENCE_S = 30  # how long a test waits for an expected event; the machine may be busy
 
@@ -107,7 +107,7 @@ def serving(host: str = "127.0.0.1") -> Iterator[Running]:
     running = Running(0, Gallery())
     listener = listen("127.0.0.1", 0)
     running.port = listener.getsockname()[1]
-    server = page_server(guarded(running.gallery, host, link=running.tokens.append), patience_s=1)
+    server = page_server(guarded_page(running.gallery, host, link=running.tokens.append), patience_s=1)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

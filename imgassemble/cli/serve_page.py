@@ -1,7 +1,7 @@
 """Serve the live page of a gallery until Ctrl-C, for the commands `view` and `demo`.
 
 The server needs the extra `web`; importing it is a UsageError without that.
-Must not know: what is on the page, how a stream is read.
+Must not know: the contents of the page, how a stream is read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def serve_page(gallery: Gallery, feeders: Iterable[Callable[[], object]], option
     Raises UsageError if the extra `web` is missing or the address cannot be used.
     """
     from ..serving import listen, url_of
-    from ..web.server import guarded, page_server
+    from ..web.server import guarded_page, page_server
 
     listener = listen(options.host, options.port)
     url = url_of(listener)
@@ -54,7 +54,7 @@ def serve_page(gallery: Gallery, feeders: Iterable[Callable[[], object]], option
             _run_in_background(partial(_open_browser, links[-1] if links else f"{url}/"))
 
     try:
-        page_server(guarded(gallery, options.host, link=print_link), on_started=start).run([listener])
+        page_server(guarded_page(gallery, options.host, link=print_link), on_started=start).run([listener])
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
