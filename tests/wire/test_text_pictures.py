@@ -4,10 +4,9 @@ import time
 from base64 import b64encode
 
 import pytest
+import samples
 
 from imgassemble.wire.text_pictures import NEW_TEXT, TextState, finish, scan, state_after_words
-
-from .. import samples
 
 BASE64 = samples.b64(samples.png(colour=(1, 2, 3)))
 URL = f"data:image/png;base64,{BASE64}"
