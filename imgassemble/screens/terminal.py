@@ -215,7 +215,7 @@ class _TextPainter:
 
     def __init__(self) -> None:
         self._tiles, self._no_image = Tiles(), make_placeholder((1, 1))
-        self.note = self._tiles.note
+        self.note = self._tiles.remember_picture
 
     def __call__(self, update: Any) -> Shown | None:
         tile = self._tiles.take(update)
