@@ -40,8 +40,8 @@ from .updates import (
     Anomaly,
     FinalReady,
     FrameAdded,
+    LastReport,
     Outcome,
-    Reported,
     StreamEnded,
     Update,
     updates_for,
@@ -71,7 +71,7 @@ class Assembler:
             raise UsageError(f"limits is a Limits, not {type(limits).__name__}")
         self._rules = Rules(limits=limits or Limits(), strict=strict, keep=keep, key_by=key_by)
         self._held = Held(items_have_ids=key_by == "item_id")
-        self._reported: dict[str, Reported] = {}
+        self._reported: dict[str, LastReport] = {}
         self._anomalies: dict[str | None, tuple[Anomaly, ...]] = {}
         self._built: dict[str, tuple[Facts, ResponseFacts, tuple[Anomaly, ...], Item]] = {}
         self._pixels: dict[str, Pixels] = {}
@@ -350,7 +350,7 @@ class Assembler:
                 self._discard_pending()
 
 
-_NOTHING_REPORTED = Reported()
+_NOTHING_REPORTED = LastReport()
 
 
 @contextmanager
@@ -377,7 +377,7 @@ def updates_so_far(assembler: Assembler) -> Iterator[Update]:
         owner = assembler._held.owners.get(item.id)
         is_over = owner is None or owner.facts.is_over
         updates, _ = updates_for(
-            item.id, Reported(), verdict, latest=item.latest, added=item.partials, error=item.error, is_over=is_over
+            item.id, LastReport(), verdict, latest=item.latest, added=item.partials, error=item.error, is_over=is_over
         )
         yield from updates
         yield from item.anomalies

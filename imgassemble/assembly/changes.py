@@ -20,7 +20,7 @@ _MAX_ANOMALIES = 100  # reported of one event, which may name ten thousand items
 _MISSING = object()
 
 
-class Journal:
+class UndoLog:
     """Steps that were taken, and can be undone."""
 
     __slots__ = ("_steps",)
@@ -62,7 +62,7 @@ class Change:
                  "record", "skipped_type", "total_bytes", "unreadable")  # fmt: skip
 
     def __init__(self, held: Held) -> None:
-        self.journal = Journal()
+        self.journal = UndoLog()
         self.facts: dict[str, Facts] = {}  # of the items that the event names
         self.added: dict[str, list[Frame]] = {}  # new partials, by item
         self.anomalies: list[Anomaly] = []

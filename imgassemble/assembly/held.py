@@ -48,7 +48,7 @@ class ResponseRecord:
     usage: tuple[str, Any] | None = None  # the usage reported last for an image without a name, and its item
 
 
-def is_of_interest(record: ResponseRecord) -> bool:
+def has_facts(record: ResponseRecord) -> bool:
     """Return whether anything was heard of a response apart from the numbers of its events."""
     facts = record.facts
     return bool(facts.id is not None or facts.has_items or facts.endings or facts.details or str(record.text))
@@ -69,7 +69,7 @@ class OpenText(NamedTuple):
     sequence_number: float | None = None  # of its newest event
 
 
-class HeardImage(NamedTuple):
+class EarlierEvent(NamedTuple):
     """The picture of an event whose arrival counts."""
 
     item_id: str
@@ -92,7 +92,7 @@ class Held:
     total_bytes: int = 0
     skipped: int = 0
     types: dict[str, int] = field(default_factory=dict)  # types that do not concern images, and how often they came
-    marks: dict[Mark, tuple[HeardImage, ...]] = field(default_factory=dict)
+    marks: dict[Mark, tuple[EarlierEvent, ...]] = field(default_factory=dict)
     oldest_marks: deque[Mark] = field(default_factory=deque)
     dropped: dict[int, None] = field(default_factory=dict)  # hashes of pictures that were refused or are not held now
     open_texts: dict[tuple[int, str | float | None], OpenText] = field(default_factory=dict)  # by response and text

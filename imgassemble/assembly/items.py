@@ -112,7 +112,7 @@ class Item:
         """
         if self.final is not None and (provisional or not self.is_provisional):
             return self.final
-        raise raised(self.error or self._without_result())
+        raise copy_to_raise(self.error or self._without_result())
 
     def _without_result(self) -> IncompleteStreamError:
         name = quoted(self.id)
@@ -161,6 +161,6 @@ class Cursor:
     last_event_id: str | None = None
 
 
-def raised(error: ImgassembleError) -> ImgassembleError:
+def copy_to_raise(error: ImgassembleError) -> ImgassembleError:
     """Return a copy of `error` to raise: an error that is raised collects tracebacks, and `error` is kept."""
     return copy(error)

@@ -18,7 +18,7 @@ from ..limits import Limits
 from ..states import State
 from ..wire.dialects import Reading, Signal
 from .changes import Change
-from .held import HeardImage, Held, Mark, ResponseRecord
+from .held import EarlierEvent, Held, Mark, ResponseRecord
 from .lifecycle import Facts
 
 
@@ -27,7 +27,7 @@ def picture_of(signal: Signal) -> Payload | None:
     return None if signal.word is State.FAILED and signal.witness else signal.payload
 
 
-def mark_of(
+def repeat_key(
     reading: Reading, signal: Signal, position: int, record: ResponseRecord, item_id: str | None = None
 ) -> Mark | None:
     """Return the members that the event and its repeat have in common; None without a number: that is no repeat."""
@@ -72,7 +72,7 @@ def _was_heard(item_id: str, frame: Frame | None, payload: Payload, held: Held) 
 
 def remember(mark: Mark, item_id: str, signal: Signal, held: Held, change: Change) -> None:
     """Remember an event, so that its repeat is found."""
-    heard = HeardImage(item_id, picture_of(signal) is not None)
+    heard = EarlierEvent(item_id, picture_of(signal) is not None)
     change.journal.put(held.marks, mark, (*held.marks.get(mark, ()), heard))
     change.new_marks.append(mark)
 

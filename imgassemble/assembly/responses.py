@@ -22,7 +22,7 @@ _NOT_THE_END = frozenset({Ending.ERROR, Ending.STRAY_ERROR})  # another ending m
 # frozen dataclasses take more than twice the time, which is a third of the cost of an event.
 
 
-class Heard(NamedTuple):
+class ReportedValue(NamedTuple):
     """A value and the sequence number of the message that reported it."""
 
     value: Any
@@ -43,7 +43,7 @@ def is_newer(number: float | None, held: float | None) -> bool:
 
 
 _Key = TypeVar("_Key")
-_Report = TypeVar("_Report", Heard, Claim)
+_Report = TypeVar("_Report", ReportedValue, Claim)
 
 
 def with_report(held: Mapping[_Key, _Report], key: _Key, report: _Report) -> Mapping[_Key, _Report]:
@@ -54,17 +54,19 @@ def with_report(held: Mapping[_Key, _Report], key: _Key, report: _Report) -> Map
     return {**held, key: report}
 
 
-def with_details(held: Mapping[str, Heard], reported: Mapping[str, Any], number: float | None) -> Mapping[str, Heard]:
+def with_details(
+    held: Mapping[str, ReportedValue], reported: Mapping[str, Any], number: float | None
+) -> Mapping[str, ReportedValue]:
     """Return `held` with each of the `reported` values that is not older than its predecessor."""
     if not held:
-        return {name: Heard(value, number) for name, value in reported.items()}
+        return {name: ReportedValue(value, number) for name, value in reported.items()}
     newer = {}
     for name, value in reported.items():
         before = held.get(name)
         if before is None or (number is not None and is_newer(number, before.sequence_number)):
-            newer[name] = Heard(value, number)
+            newer[name] = ReportedValue(value, number)
         elif number is None and value != before.value:
-            newer[name] = Heard(value)
+            newer[name] = ReportedValue(value)
     return {**held, **newer} if newer else held
 
 
@@ -81,9 +83,9 @@ class ResponseFacts(NamedTuple):
     is_lone_error: bool = False  # an error without a number that came before any response
     endings: frozenset[Ending] = frozenset()
     has_ended: bool = False  # the stream has ended
-    errors: Mapping[Ending, Heard] = NOTHING
-    reasons: Mapping[Ending, Heard] = NOTHING
-    details: Mapping[str, Heard] = NOTHING  # model, usage, image_usage, text
+    errors: Mapping[Ending, ReportedValue] = NOTHING
+    reasons: Mapping[Ending, ReportedValue] = NOTHING
+    details: Mapping[str, ReportedValue] = NOTHING  # model, usage, image_usage, text
 
     @property
     def has_failed(self) -> bool:
@@ -124,9 +126,9 @@ class ResponseFacts(NamedTuple):
     ) -> ResponseFacts:
         errors, reasons = self.errors, self.reasons
         if error is not None:
-            errors = with_report(errors, ending, Heard(error, number))
+            errors = with_report(errors, ending, ReportedValue(error, number))
         if reason is not None:
-            reasons = with_report(reasons, ending, Heard(reason, number))
+            reasons = with_report(reasons, ending, ReportedValue(reason, number))
         return self._replace(endings=self.endings | {ending}, errors=errors, reasons=reasons)
 
 

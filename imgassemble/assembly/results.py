@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ImgassembleError, IncompleteStreamError, ProviderError, UsageError, clean, quoted, without_base64
+from ..errors import ImgassembleError, IncompleteStreamError, ProviderError, UsageError, clean, quoted, shorten_base64
 from ..frames.frame import Frame
 from ..states import Ending, State
-from .held import Held, ResponseRecord, is_of_interest
-from .items import Item, raised
+from .held import Held, ResponseRecord, has_facts
+from .items import Item, copy_to_raise
 from .lifecycle import CALLED_INCOMPLETE, CUT_AFTER_PARTIALS, CUT_WITHOUT_PICTURE
 from .responses import MAX_TEXT_LENGTH
 from .updates import Anomaly, Outcome
@@ -103,7 +103,7 @@ class Result:
     def raise_for_outcome(self) -> Result:
         """Return the result. Raises ProviderError or IncompleteStreamError unless the outcome is COMPLETED."""
         if self.error is not None:
-            error = raised(self.error)
+            error = copy_to_raise(self.error)
             for anomaly in self.anomalies[-3:]:
                 error.add_note(anomaly.message)
             raise error from self.error.__cause__
@@ -115,7 +115,7 @@ class Result:
 
 def result_of(items: Mapping[str, Item], held: Held, anomalies: tuple[Anomaly, ...]) -> Result:
     """Return the result of a stream that has ended."""
-    records = [record for record in held.responses.values() if is_of_interest(record)]
+    records = [record for record in held.responses.values() if has_facts(record)]
     lasts = list({record.facts.lane: record for record in records}.values())
     outcome, error = _ended_how(items, lasts, held)
     own: dict[int, dict[str, Item]] = {}
@@ -192,7 +192,7 @@ def _is_cut(record: ResponseRecord) -> bool:
 def text_of(record: ResponseRecord) -> str | None:
     """Return the answer in words: that of the snapshot, else the pieces of the lowest numbers."""
     text = record.facts.detail("text") or str(record.text)
-    return without_base64(text)[:MAX_TEXT_LENGTH].strip() or None
+    return shorten_base64(text)[:MAX_TEXT_LENGTH].strip() or None
 
 
 def _incomplete(items: Mapping[str, Item], names: list[str]) -> IncompleteStreamError:

@@ -122,7 +122,7 @@ class StreamEnded(_Update):
 Update = StateChanged | FrameAdded | FinalReady | FinalWithdrawn | ItemEnded | Anomaly | StreamEnded
 
 
-class Reported(NamedTuple):
+class LastReport(NamedTuple):
     """The part of an item's updates that decides which updates follow."""
 
     state: State | None = None
@@ -133,14 +133,14 @@ class Reported(NamedTuple):
 
 def updates_for(
     item_id: str,
-    before: Reported,
+    before: LastReport,
     verdict: Verdict,
     *,
     latest: Frame | None,
     added: Iterable[Frame],
     error: ImgassembleError | None,
     is_over: bool,
-) -> tuple[list[Update], Reported]:
+) -> tuple[list[Update], LastReport]:
     """Return the updates that lead from `before` to `verdict`, in order, and what is reported then.
 
     A provisional final is reported only once no real result can arrive (`is_over`). No item is reported as COMPLETED
@@ -149,14 +149,14 @@ def updates_for(
     final = verdict.final if is_over or not verdict.is_provisional else None
     has_ended = verdict.state.is_end and (final is not None or verdict.state is not State.COMPLETED)
     is_provisional = final is not None and verdict.is_provisional
-    now = Reported(verdict.state, final, is_provisional, verdict.state if has_ended else None)
+    now = LastReport(verdict.state, final, is_provisional, verdict.state if has_ended else None)
     return list(_steps(item_id, before, now, latest, added, error)), now
 
 
 def _steps(
     item_id: str,
-    before: Reported,
-    now: Reported,
+    before: LastReport,
+    now: LastReport,
     latest: Frame | None,
     added: Iterable[Frame],
     error: ImgassembleError | None,

@@ -14,7 +14,7 @@ from ..frames.frame import Frame, Payload, describe_payload, disagreements, read
 from ..states import State
 from ..wire.dialects import GREATEST_NUMBER, Reading, Signal
 from .changes import Change
-from .held import Held, ResponseRecord, is_of_interest
+from .held import Held, ResponseRecord, has_facts
 from .item_names import ItemNames
 from .lifecycle import Facts
 from .open_texts import end_texts, with_text_pictures
@@ -41,10 +41,10 @@ def weigh(reading: Reading, held: Held, rules: Rules) -> Change:
 
 def _weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
     change.number = reading.sequence_number
-    if not reading.is_for_us:
+    if not reading.concerns_images:
         change.is_skipped = True
         change.skipped_type = None if reading.is_known else reading.event_type
-    if reading.is_bare_body and any(is_of_interest(record) for record in held.responses.values()):
+    if reading.is_bare_body and any(has_facts(record) for record in held.responses.values()):
         change.is_skipped, change.skipped_type = True, "a message without a type"
         return
     if reading.anomaly is not None:
@@ -71,13 +71,13 @@ def weigh_open_texts(held: Held, rules: Rules, change: Change) -> None:
 def _weigh_items(reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
     names = ItemNames(reading, record, held, rules, change)
     named = [(signal, names.name_of(signal, at)) for at, signal in enumerate(reading.signals)]
-    items = _Items(reading, record, held, rules, change)
+    items = _ItemChanges(reading, record, held, rules, change)
     for signal, item_id in named:
         if item_id is not None:
             items.weigh(signal, item_id)
 
 
-class _Items:
+class _ItemChanges:
     """The items of one event on the scales."""
 
     __slots__ = ("_change", "_held", "_reading", "_record", "_rules")

@@ -66,14 +66,14 @@ def load_decoded(data: str | bytes | bytearray | memoryview) -> Any:
     if isinstance(data, memoryview):
         data = bytes(data)
     if not isinstance(data, str) and len(data) > _LONG:
-        rest, found = _without_base64(data)
+        rest, found = _decode_long_base64(data)
         if found and rest.count(_SENT_MARK) == len(found):  # the text itself contained no mark
             with suppress(ValueError, RecursionError):  # load_json reports the error
                 return _put_back(from_json(rest), found)
     return load_json(data)
 
 
-def _without_base64(data: bytes | bytearray) -> tuple[bytes, list[bytes]]:
+def _decode_long_base64(data: bytes | bytearray) -> tuple[bytes, list[bytes]]:
     """Return the JSON text with a mark in the place of each long base64, and the decoded bytes.
 
     The prefix of a data: URL stays in the text.

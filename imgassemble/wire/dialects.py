@@ -236,7 +236,7 @@ class Reading(NamedTuple):
     event_type: str
     sequence_number: float | None = None
     response_id: str | None = None
-    is_for_us: bool = True
+    concerns_images: bool = True
     signals: tuple[Signal, ...] = ()
     ending: Ending | None = None
     lane: str | None = None  # its `stream_id`

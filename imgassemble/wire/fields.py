@@ -71,12 +71,12 @@ class Fields:
 _Kind = TypeVar("_Kind", bound=Fields)
 
 
-def _one(kind: type[Fields]) -> ReadBy:
+def _object_of(kind: type[Fields]) -> ReadBy:
     return ReadBy(lambda value: read_fields(kind, value) if has_members(value) else None)
 
 
-def _many(kind: type[Fields], most: int) -> ReadBy:
-    read = _one(kind).read
+def _list_of(kind: type[Fields], most: int) -> ReadBy:
+    read = _object_of(kind).read
     return ReadBy(lambda value: tuple(map(read, value[:most])) if isinstance(value, (list, tuple)) else ())
 
 
@@ -158,7 +158,7 @@ class OutputItemFields(ItemFields):
 
 class OutputItemEventFields(EventFields):
     output_index: Number = None
-    item: Annotated[OutputItemFields | None, _one(OutputItemFields)] = None
+    item: Annotated[OutputItemFields | None, _object_of(OutputItemFields)] = None
 
 
 class ResponseFields(Fields):
@@ -169,11 +169,11 @@ class ResponseFields(Fields):
     tool_usage: PlainObject = None
     usage: PlainObject = None
     model: Text = None
-    output: Annotated[tuple[OutputItemFields | None, ...], _many(OutputItemFields, _MOST_ITEMS)] = ()
+    output: Annotated[tuple[OutputItemFields | None, ...], _list_of(OutputItemFields, _MOST_ITEMS)] = ()
 
 
 class ResponseEventFields(EventFields):
-    response: Annotated[ResponseFields | None, _one(ResponseFields)] = None
+    response: Annotated[ResponseFields | None, _object_of(ResponseFields)] = None
 
 
 class ErrorEventFields(EventFields):
@@ -205,7 +205,7 @@ class ImageEventFields(EventFields, ImageDataFields):
 
 
 class ImagesEventFields(EventFields, ItemFields):
-    data: Annotated[tuple[AnswerImageFields | None, ...], _many(AnswerImageFields, _MOST_ITEMS)] = ()
+    data: Annotated[tuple[AnswerImageFields | None, ...], _list_of(AnswerImageFields, _MOST_ITEMS)] = ()
 
 
 def _text_of_content(content: Any) -> str | None:
@@ -223,7 +223,7 @@ def _parts_of_content(content: Any) -> tuple[ImageDataFields, ...]:
 
 
 class ChatMessageFields(Fields):
-    images: Annotated[tuple[ImageDataFields | None, ...], _many(ImageDataFields, _MOST_PICTURES)] = ()
+    images: Annotated[tuple[ImageDataFields | None, ...], _list_of(ImageDataFields, _MOST_PICTURES)] = ()
     content: Annotated[tuple[ImageDataFields, ...], ReadBy(_parts_of_content)] = ()
     text: Annotated[str | None, ReadBy(_text_of_content)] = None
     refusal: Text = None
@@ -237,13 +237,13 @@ class ChatMessageFields(Fields):
 class ChatChoiceFields(Fields):
     index: Number = None
     finish_reason: Text = None
-    delta: Annotated[ChatMessageFields | None, _one(ChatMessageFields)] = None
-    message: Annotated[ChatMessageFields | None, _one(ChatMessageFields)] = None
+    delta: Annotated[ChatMessageFields | None, _object_of(ChatMessageFields)] = None
+    message: Annotated[ChatMessageFields | None, _object_of(ChatMessageFields)] = None
 
 
 class ChatEventFields(EventFields):
     id: Identifier = None
-    choices: Annotated[tuple[ChatChoiceFields | None, ...], _many(ChatChoiceFields, _MOST_CHOICES)] = ()
+    choices: Annotated[tuple[ChatChoiceFields | None, ...], _list_of(ChatChoiceFields, _MOST_CHOICES)] = ()
     error: Anything = None
     image_index: Number = None  # the number of its first image
     model: Text = None
@@ -258,15 +258,15 @@ class PartFields(ItemFields):
 
 
 class PartEventFields(EventFields):
-    part: Annotated[PartFields | None, _one(PartFields)] = None
+    part: Annotated[PartFields | None, _object_of(PartFields)] = None
 
 
 class RunEventFields(EventFields):
-    parts: Annotated[tuple[PartFields | None, ...], _many(PartFields, _MOST_PICTURES)] = ()
+    parts: Annotated[tuple[PartFields | None, ...], _list_of(PartFields, _MOST_PICTURES)] = ()
 
 
 class ContentEventFields(EventFields):
-    content: Annotated[tuple[OutputItemFields | None, ...], _many(OutputItemFields, _MOST_PICTURES)] = ()
+    content: Annotated[tuple[OutputItemFields | None, ...], _list_of(OutputItemFields, _MOST_PICTURES)] = ()
 
 
 FIELDS_OF_SHAPES: dict[Shape, type[EventFields]] = {

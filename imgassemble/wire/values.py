@@ -10,7 +10,7 @@ from enum import Enum
 from math import isfinite
 from typing import Any
 
-from ..errors import clean, without_base64
+from ..errors import clean, shorten_base64
 from ..frames.base64_json import Decoded
 from ..readonly import read_only
 from .dialects import GREATEST_NUMBER
@@ -48,7 +48,7 @@ def read_words(value: Any) -> str | None:
     if type(value) is str and len(value) <= _SHORT:  # nearly always
         return value
     text = read_text(value)
-    return without_base64(text[:_LONGEST_WORDS]) if text else text
+    return shorten_base64(text[:_LONGEST_WORDS]) if text else text
 
 
 def read_identifier(value: Any) -> str | None:
