@@ -34,7 +34,7 @@ def image_number(item_id: str) -> int | None:
 
 
 class ItemNames:
-    """The names of the items of one event. They are made known to `held` by way of the journal of the change."""
+    """The names of the items of one event. New names are put into `held` through the undo log of the change."""
 
     __slots__ = ("_change", "_held", "_reading", "_record", "_rules")
 
@@ -81,7 +81,7 @@ class ItemNames:
         return name
 
     def _of_place_without_id(self, item_id: str, place: float | None) -> str | None:
-        """Return the item at this place if its events had no id so far: from now on it has one, and keeps its name."""
+        """Return the item at this place if no event gave its id before. It now gets the id, and keeps its name."""
         record, journal = self._record, self._change.journal
         if place is None or place not in record.places_without_id:
             return None
@@ -92,10 +92,10 @@ class ItemNames:
         return name
 
     def _of_parallel_response(self, item_id: str) -> str | None:
-        """Return the item of this id that was taken for one of another response that ran side by side in the lane.
+        """Return the item of this id that was given to the wrong response; None if there is none.
 
-        Responses can run side by side without lanes. Then an event that does not name its response is taken for one of
-        the current response, until an event that does says better.
+        Responses can run side by side in one lane. An event without a response id goes to the current response. A later
+        event with the response id corrects this.
         """
         held, record, journal = self._held, self._record, self._change.journal
         other = held.owners.get(item_id)
@@ -117,7 +117,10 @@ class ItemNames:
         return item_id
 
     def _look_for_changing_ids(self, item_id: str, place: float | None, *, is_announced: bool) -> None:
-        """Report, once for a place, a third id there while no item is whole. An announced item may have a new id."""
+        """Report a third id at a place before the item there is whole, once for each place.
+
+        An announced item may have a new id.
+        """
         record, journal = self._record, self._change.journal
         if place is None or (before := record.places.get(place)) is None:
             return
@@ -152,7 +155,10 @@ class ItemNames:
         return name
 
     def _item_with_result_of(self, signal: Signal) -> str | None:
-        """Return the item of this response that holds the result already: a snapshot may leave members out."""
+        """Return the item of this response that already has the same result.
+
+        It can be at another place: a snapshot may leave members out.
+        """
         payload = picture_of(signal)
         frame = frame_in(payload, self._rules.limits) if payload and payload.is_final else None
         if frame is None:
@@ -178,7 +184,7 @@ class ItemNames:
         error = EventError(sentence, event_type=kind, has_picture=has_picture)
         self._change.report(None, "missing_item_id", error)
 
-    # Items that go by the order of arrival
+    # Items that are counted in the order of arrival
 
     def _by_arrival(self, signal: Signal, position: int) -> str | None:
         held, record, journal = self._held, self._record, self._change.journal
@@ -201,7 +207,7 @@ class ItemNames:
         return name
 
     def _has_image_of(self, signal: Signal) -> bool:
-        """Return whether the response holds the image of the signal. Its service numbers neither images nor events."""
+        """Return whether the response already has the image of the signal."""
         frame = frame_in(picture_of(signal), self._rules.limits)
         return frame is not None and self._item_with(partial(shows_same_image, frame)) is not None
 
@@ -221,9 +227,9 @@ class ItemNames:
     # New names
 
     def _new_name(self, item_id: str) -> str | None:
-        """Return a name for a new item of this response: its id, or ID@RESPONSE if another response has used that.
+        """Return a name for a new item of this response: its id, or ID@RESPONSE if another response has used the id.
 
-        None if there are too many items.
+        Returns None if there are too many items.
         """
         held, most = self._held, self._rules.limits.max_items
         if len(held.owners) >= most:

@@ -86,7 +86,7 @@ class ItemEnded(_Update):
 
 AnomalyCode = Literal[
     "unreadable_event",  # EventError: no JSON, no type, cut in the middle
-    "missing_item_id",  # EventError: it concerns an item and has no id or place of one
+    "missing_item_id",  # EventError: it concerns an item, and has neither an id nor a place
     "changing_ids",  # EventError: a third id for one place; the service seems to change ids from event to event
     "no_picture",  # EventError: a whole answer without a picture that can be used
     "bad_index",  # FrameError: a partial without a usable partial_image_index; it counts as the next
@@ -123,7 +123,7 @@ Update = StateChanged | FrameAdded | FinalReady | FinalWithdrawn | ItemEnded | A
 
 
 class LastReport(NamedTuple):
-    """The part of an item's updates that decides which updates follow."""
+    """The last report about an item. New updates are the difference to it."""
 
     state: State | None = None
     final: Frame | None = None
@@ -141,10 +141,10 @@ def updates_for(
     error: ImgassembleError | None,
     is_over: bool,
 ) -> tuple[list[Update], LastReport]:
-    """Return the updates that lead from `before` to `verdict`, in order, and what is reported then.
+    """Return the updates that lead from `before` to `verdict`, in order, and the new last report.
 
-    A provisional final is reported only once no real result can arrive (`is_over`). No item is reported as COMPLETED
-    before its final is.
+    A provisional final is reported only once no real result can arrive (`is_over`). The final of an item is reported
+    before the item is reported as COMPLETED.
     """
     final = verdict.final if is_over or not verdict.is_provisional else None
     has_ended = verdict.state.is_end and (final is not None or verdict.state is not State.COMPLETED)

@@ -25,11 +25,11 @@ from .values import (
     read_words,
 )
 
-_LONGEST_URL = 8_192  # characters, the most that servers take. A URL is never cut: it would lead nowhere
-# Lists are read up to these lengths, because a member costs hundreds of times its size on the wire. Real ones are
-# short.
+_LONGEST_URL = 8_192  # characters, the most that servers take. A URL is never cut: a cut URL does not work
+# Lists are read up to these lengths, because a member needs hundreds of times its size on the wire. Real lists
+# are short.
 _MOST_ITEMS = 20_000  # twice the default of `Limits.max_items`
-_MOST_CHOICES = 128  # the most that can be asked for
+_MOST_CHOICES = 128  # the most that a request can ask for
 _MOST_PICTURES = 500  # of one message of a chat
 
 
@@ -299,10 +299,10 @@ class _Table(NamedTuple):
     """All names under which the fields of a class are found in a message."""
 
     readers: dict[str, Callable[[Any], Any]]  # how a field is read, by its own name
-    places: dict[str, list[_OtherPlace]]  # the fields that another name stands for
+    places: dict[str, list[_OtherPlace]]  # the fields that can have this other name
     own: KeysView[str]  # the names in `readers`
     other: KeysView[str]  # the names in `places`
-    names: frozenset[str]  # all of both
+    names: frozenset[str]  # the names in `own` and `other`
 
 
 def read_fields(kind: type[_Kind], message: Any) -> _Kind:
@@ -338,7 +338,7 @@ def _table_of(kind: type[Fields]) -> _Table:
 def _other_places(field: str) -> tuple[tuple[Any, ...], ...]:
     """Return the places of a field besides its own name, best first, each as a path of names.
 
-    Paths come first: the name with which a path begins can also be a name of the field, for a value of another kind.
+    Paths are tried first, because their first name can also be another name of this field.
     """
     others: tuple[Spelling, ...] = OTHER_NAMES.get(field, ())
     paths = [each for each in others if isinstance(each, tuple)]
