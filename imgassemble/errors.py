@@ -46,14 +46,14 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(" ", text)
 
 
-def without_base64(text: str) -> str:
+def shorten_base64(text: str) -> str:
     """Return `text` with each run of base64 cut to its first 16 characters."""
     return text if len(text) <= _LONGEST_WORD else _BASE64.sub(lambda run: run[0][:16] + "…", text)
 
 
 def clean(text: str, longest: int = _LONGEST_TEXT) -> str:
     """Return text from outside, safe to print: on one line, no control characters, at most `longest` characters."""
-    shown = without_base64(printable(text[: longest * 2]).strip())
+    shown = shorten_base64(printable(text[: longest * 2]).strip())
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 

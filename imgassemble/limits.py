@@ -19,7 +19,8 @@ _PILLOW_WARNS_ABOVE = 89_478_485
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds on what one assembler accepts. Beyond a bound is a `LimitError`, and what came before it stays.
+    """Bounds on what one assembler accepts. A larger value gives a `LimitError`. Everything received before it is
+    kept.
 
         Assembler(limits=Limits(max_frame_pixels=2**22, formats=("PNG", "WEBP")))
 
@@ -36,7 +37,8 @@ class Limits:
 
     max_frame_pixels: int = 2**25
     """The pixels of one picture: width times height. The largest real ones have 17 million (4096x4096); this is twice
-    that, and takes at most 128 MiB as RGBA. At most 89,478,485, where Pillow begins to warn of a decompression bomb."""
+    that, and takes at most 128 MiB as RGBA. The limit itself is at most 89,478,485: above it
+    Pillow warns of a decompression bomb."""
 
     max_frames_per_item: int = 1_000
     """Partials that are kept for one item; the highest indices stay. Services send up to four, a local model one for
@@ -47,8 +49,8 @@ class Limits:
 
     max_total_bytes: int = 2**30
     """All pictures of one assembler, in bytes: several hundred results of 1024x1024. A frame beyond it is not kept; for
-    a result, the lowest partials of its item are removed first. Pixels are not counted: an item keeps those of the one
-    frame that `item.image` showed last."""
+    a result, the lowest partials of its item are removed first. Pixels are not counted: an item keeps
+    the pixels of only one frame, which `item.image` showed last."""
 
     formats: tuple[Format, ...] = FORMATS
     """The formats that are accepted: all of them. A picture in any other format is refused, and no other decoder runs.

@@ -1,7 +1,11 @@
-"""Signals become items: facts (lifecycle, responses), changes of facts (changes), updates, and the Assembler itself.
+"""Turns signals into items.
 
-Each event passes through: response_lookup (which response), item_names (which item), repeats (whether it came before),
-weighing (what it changes), lifecycle (which state and final follow), updates (what listeners receive).
+The stages of an event: weighing makes its change. It uses response_lookup (finds the response), item_names (finds the
+item) and repeats (recognises a repeated event). The assembler stores the change. lifecycle gives the state and the
+final, and updates gives the changes that listeners receive.
+
+The values: facts (lifecycle, responses), all contents of an assembler (held), items for the user (items), and the
+result of the stream (results).
 """
 
 from typing import TYPE_CHECKING, Any

@@ -40,8 +40,8 @@ from .updates import (
     Anomaly,
     FinalReady,
     FrameAdded,
+    LastReport,
     Outcome,
-    Reported,
     StreamEnded,
     Update,
     updates_for,
@@ -54,9 +54,9 @@ _log = logging.getLogger("imgassemble")
 class Assembler:
     """Turns the events of one stream into images that can be shown while they are made.
 
-    limits: bounds on events, pictures and items; beyond them is a LimitError.
+    limits: bounds on events, pictures and items. A larger value gives a LimitError.
     strict: raise the error of an anomaly instead of reporting it as an update; the event then changes nothing.
-    keep: "all" partials, or only the "latest" of each item, so that memory does not grow with them.
+    keep: "all" partials, or only the "latest" of each item, so that memory does not grow with the partials.
     key_by: the field that identifies an item; "output_index" joins the events of a service that changes the item ids
         from event to event (the items are then "output-0", "output-1", …).
     """
@@ -71,7 +71,7 @@ class Assembler:
             raise UsageError(f"limits is a Limits, not {type(limits).__name__}")
         self._rules = Rules(limits=limits or Limits(), strict=strict, keep=keep, key_by=key_by)
         self._held = Held(items_have_ids=key_by == "item_id")
-        self._reported: dict[str, Reported] = {}
+        self._reported: dict[str, LastReport] = {}
         self._anomalies: dict[str | None, tuple[Anomaly, ...]] = {}
         self._built: dict[str, tuple[Facts, ResponseFacts, tuple[Anomaly, ...], Item]] = {}
         self._pixels: dict[str, Pixels] = {}
@@ -85,8 +85,8 @@ class Assembler:
     def feed(self, event: object) -> tuple[Update, ...]:
         """Return the updates that `event` caused, in the order in which the listeners received them.
 
-        event: a mapping, JSON text or bytes, or an SDK's own object. An ImgassembleError, which a source gives in the
-            place of an event that it cannot read, is reported as an anomaly.
+        event: a mapping, JSON text or bytes, or an SDK's own object. A source gives an
+            ImgassembleError in place of an event that it cannot read: it is reported as an anomaly.
 
         Raises UsageError after `close()` and inside a listener. With strict=True it also raises the error of the first
         anomaly, and the event then changes nothing.
@@ -95,7 +95,7 @@ class Assembler:
         if self._result is not None:
             raise UsageError("the stream was closed: make a new Assembler for another stream")
         change = self._weigh(event)
-        del event  # it holds a picture: release that before the listeners are called
+        del event  # it holds a picture: release it before the listeners are called
         if self._rules.strict and change.anomalies:
             change.journal.undo()
             raise change.anomalies[0].error
@@ -175,10 +175,11 @@ class Assembler:
             self._newest = None if self._newest == item_id else self._newest
 
     def subscribe(self, callback: Listener, *types: Any) -> Callable[[], None]:
-        """Have `callback` called in the feeding thread with each update of these types (no types: with every update).
+        """Call `callback` in the feeding thread with each update of these types (no types: with every update).
 
-        Returns a function that ends this. The stream waits while the callback runs. If it raises, that is logged, and
-        the stream goes on. Raises UsageError if `callback` cannot be called, or is a coroutine function.
+        Returns a function that ends the subscription. The stream waits while the callback runs. An exception of the
+        callback is logged, and the stream goes on. Raises UsageError if `callback` cannot be called, or is a coroutine
+        function.
         """
         check_listener(callback)
         if iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__):
@@ -196,7 +197,7 @@ class Assembler:
 
     @property
     def items(self) -> Mapping[str, Item]:
-        """Return the items as they are now, by id, in the order in which they were first heard of."""
+        """Return the items as they are now, by id, in the order of their first events."""
         items = {}
         for item_id in tuple(self._held.facts):
             with suppress(KeyError):  # the feeding thread has just discarded it
@@ -255,7 +256,7 @@ class Assembler:
 
     @property
     def cursor(self) -> Cursor:
-        """Return the position to resume at: the id of the response heard last, and its highest sequence number."""
+        """Return the position to resume at: the response id of the last event, and its highest sequence number."""
         record = self._held.heard_last
         return Cursor(record.facts.id, record.highest) if record else Cursor()
 
@@ -266,7 +267,7 @@ class Assembler:
 
     @property
     def skipped(self) -> int:
-        """Return how many events were skipped: those of other types, and repeats."""
+        """Return the number of events that were skipped: events of other types, and repeats."""
         return self._held.skipped
 
     @property
@@ -331,9 +332,7 @@ class Assembler:
 
     def _check_turn(self) -> None:
         if self._is_notifying:
-            raise UsageError(
-                "a listener cannot feed or close the assembler that calls it: others have not been called yet"
-            )
+            raise UsageError("a listener cannot feed or close its own assembler: do it after `feed()` has returned")
 
     def _notify(self, updates: list[Update]) -> None:
         if not (updates or self._to_discard):
@@ -350,14 +349,14 @@ class Assembler:
                 self._discard_pending()
 
 
-_NOTHING_REPORTED = Reported()
+_NOTHING_REPORTED = LastReport()
 
 
 @contextmanager
 def late_listeners(assembler: Assembler) -> Iterator[Callable[[], None]]:
     """Keep discarded items for listeners that are called after `feed` has returned.
 
-    Gives a function that removes the items that were discarded since.
+    Yields a function that removes the items that were discarded in the meantime.
     """
     assembler._has_late_listeners = True
     try:
@@ -368,16 +367,16 @@ def late_listeners(assembler: Assembler) -> Iterator[Callable[[], None]]:
 
 
 def updates_so_far(assembler: Assembler) -> Iterator[Update]:
-    """Return the updates that lead from an empty assembler to the present one, for a listener that comes late.
+    """Return the updates that lead from an empty assembler to the present one, for a listener that subscribes late.
 
-    Items that were discarded, and frames that are not kept, are not in it.
+    Discarded items, and frames that are not kept, are left out.
     """
     for item in assembler.items.values():
         verdict = Verdict(item.state, item.final, is_provisional=item.is_provisional)
         owner = assembler._held.owners.get(item.id)
         is_over = owner is None or owner.facts.is_over
         updates, _ = updates_for(
-            item.id, Reported(), verdict, latest=item.latest, added=item.partials, error=item.error, is_over=is_over
+            item.id, LastReport(), verdict, latest=item.latest, added=item.partials, error=item.error, is_over=is_over
         )
         yield from updates
         yield from item.anomalies
@@ -393,7 +392,7 @@ def _without_data(anomaly: Anomaly) -> Anomaly:
 
 
 def _release(error: ImgassembleError) -> None:
-    """Remove from an error that is kept its references to the whole message: traceback, context, pydantic's error."""
+    """Remove the references of a kept error to the whole message: traceback, context, pydantic's error."""
     if type(error.__cause__).__module__.startswith("pydantic"):
         error.__cause__ = None
     for each in (error, error.__cause__):

@@ -1,7 +1,7 @@
-"""The change that one event makes, known in full before it takes effect.
+"""The change that one event makes. It is complete before the assembler stores it.
 
-The facts of items are set aside until the assembler stores them. Names and responses are changed at once, and each step
-is recorded, so that all of it can be undone: a strict assembler that raises has changed nothing.
+The change holds the new facts of items until the assembler stores them. Names and responses are changed at once. Each
+of these steps is recorded and can be undone: a strict assembler that raises has changed nothing.
 
 Must not know: events, listeners.
 """
@@ -16,12 +16,12 @@ from .held import MAX_NUMBERS, Held, ResponseRecord
 from .lifecycle import Facts
 from .updates import Anomaly, AnomalyCode
 
-_MAX_ANOMALIES = 100  # reported of one event, which may name ten thousand items
+_MAX_ANOMALIES = 100  # reported for one event: it can name ten thousand items
 _MISSING = object()
 
 
-class Journal:
-    """Steps that were taken, and can be undone."""
+class UndoLog:
+    """Records steps, so that they can be undone."""
 
     __slots__ = ("_steps",)
 
@@ -62,14 +62,14 @@ class Change:
                  "record", "skipped_type", "total_bytes", "unreadable")  # fmt: skip
 
     def __init__(self, held: Held) -> None:
-        self.journal = Journal()
+        self.journal = UndoLog()
         self.facts: dict[str, Facts] = {}  # of the items that the event names
         self.added: dict[str, list[Frame]] = {}  # new partials, by item
         self.anomalies: list[Anomaly] = []
         self.record: ResponseRecord | None = None  # the response to which the event belongs
-        self.ended: list[ResponseRecord] = []  # responses that have another ending now
+        self.ended: list[ResponseRecord] = []  # responses that got another ending
         self.number: float | None = None  # the sequence number of the event
-        self.piece: str | None = None  # of the answer in words
+        self.piece: str | None = None  # a piece of the answer in words
         self.total_bytes = held.total_bytes
         self.is_skipped = False
         self.skipped_type: str | None = None

@@ -1,4 +1,4 @@
-"""The contents of an assembler: the facts of each item and response, and the names under which they are found.
+"""The contents of an assembler: the facts of each item and response, and the names that lead to them.
 
 Must not know: what an event means, listeners.
 """
@@ -18,7 +18,7 @@ from .responses import AnswerText, ResponseFacts
 
 _MAX_DISCARDED = 10_000  # remembered, at some hundred bytes each: a response repeats all its items at its end
 _MAX_EMPTY_RESPONSES = 1_000  # responses without an item that are remembered
-_MAX_MARKS = 10_000  # events among which a repeat is found
+_MAX_MARKS = 10_000  # events that are remembered to find their repeats
 MAX_NUMBERS = 10_000  # sequence numbers of a response that are remembered; real ones have some hundred
 _MAX_TYPES = 100  # different types of events that do not concern images
 
@@ -39,17 +39,19 @@ class ResponseRecord:
     ids: dict[str, None] = field(default_factory=dict)  # all its ids on the wire
     items: dict[str, str] = field(default_factory=dict)  # the names of its items -> their ids on the wire
     names: dict[str, str] = field(default_factory=dict)  # the id on the wire -> the name of the item
-    assumed: dict[str, None] = field(default_factory=dict)  # items whose events did not name this response
+    assumed: dict[str, None] = field(default_factory=dict)  # items of events that did not name this response
     places: dict[float, str] = field(default_factory=dict)  # output_index -> the item that came last there
     places_without_id: dict[float, None] = field(default_factory=dict)  # no id for the item there has arrived
-    id_changes: dict[float, float] = field(default_factory=dict)  # at a place where no item is whole
-    images_done: int = 0  # images without a name that have ended: the number of the one under way
+    id_changes: dict[float, float] = field(
+        default_factory=dict
+    )  # by place: how often the id there changed before its item was whole
+    images_done: int = 0  # the number of unnamed images that have ended, which is also the number of the current image
     links: dict[str, None] = field(default_factory=dict)  # links of pictures in its text
-    usage: tuple[str, Any] | None = None  # the usage reported last for an image without a name, and its item
+    usage: tuple[str, Any] | None = None  # the item and the usage of the latest report for an unnamed image
 
 
-def is_of_interest(record: ResponseRecord) -> bool:
-    """Return whether anything was heard of a response apart from the numbers of its events."""
+def has_facts(record: ResponseRecord) -> bool:
+    """Return whether the events of a response reported anything apart from their numbers."""
     facts = record.facts
     return bool(facts.id is not None or facts.has_items or facts.endings or facts.details or str(record.text))
 
@@ -62,15 +64,15 @@ class Lane(NamedTuple):
 
 
 class OpenText(NamedTuple):
-    """A text of an answer whose end can be the beginning of a picture."""
+    """A text of an answer. Its end can be the beginning of a picture."""
 
     state: TextState
     event_type: str  # of its newest event
     sequence_number: float | None = None  # of its newest event
 
 
-class HeardImage(NamedTuple):
-    """The picture of an event whose arrival counts."""
+class EarlierEvent(NamedTuple):
+    """An earlier event that is remembered to find its repeat: its item, and whether it had a picture."""
 
     item_id: str
     has_picture: bool
@@ -91,17 +93,21 @@ class Held:
     n_responses: int = 0
     total_bytes: int = 0
     skipped: int = 0
-    types: dict[str, int] = field(default_factory=dict)  # types that do not concern images, and how often they came
-    marks: dict[Mark, tuple[HeardImage, ...]] = field(default_factory=dict)
+    types: dict[str, int] = field(
+        default_factory=dict
+    )  # types that do not concern images, with the number of their events
+    marks: dict[Mark, tuple[EarlierEvent, ...]] = field(default_factory=dict)
     oldest_marks: deque[Mark] = field(default_factory=deque)
-    dropped: dict[int, None] = field(default_factory=dict)  # hashes of pictures that were refused or are not held now
+    dropped: dict[int, None] = field(
+        default_factory=dict
+    )  # hashes of pictures that were refused, or are no longer held
     open_texts: dict[tuple[int, str | float | None], OpenText] = field(default_factory=dict)  # by response and text
     open_text_bytes: int = 0
     discarded: dict[tuple[int, str], str] = field(default_factory=dict)  # (response, id) -> item; oldest first
     discarded_names: dict[str, None] = field(default_factory=dict)
     gone: dict[State, ImgassembleError | None] = field(default_factory=dict)  # ends of discarded items, first error
     has_read_event: bool = False  # an event could be read, whatever it means
-    unreadable: str | None = None  # why the first event that could not be read could not
+    unreadable: str | None = None  # why the first unreadable event could not be read
 
     def response_of(self, item_id: str) -> ResponseFacts:
         """Return the facts of the response to which the item belongs."""
@@ -136,7 +142,7 @@ class Held:
 
     @property
     def is_full(self) -> bool:
-        """Whether a memory of the past may be beyond its bound. An event that is dropped has a mark."""
+        """Whether `forget_oldest` has work to do. `dropped` needs no check, because it grows only with the marks."""
         return len(self.oldest_marks) > _MAX_MARKS or len(self.empty_responses) > _MAX_EMPTY_RESPONSES
 
     def forget_oldest(self) -> None:

@@ -20,7 +20,7 @@ from ..wire.dialects import Reading, Signal
 from .changes import Change
 from .held import Held, ResponseRecord
 from .options import Rules
-from .repeats import frame_in, mark_of, picture_of, remember, repeated_item, shows_same_image
+from .repeats import frame_in, picture_of, remember, repeat_key, repeated_item, shows_same_image
 
 _MANY_CHANGES = 2  # of the id at one place: the third id
 _REPORTED = -float("inf")
@@ -34,7 +34,7 @@ def image_number(item_id: str) -> int | None:
 
 
 class ItemNames:
-    """The names of the items of one event. They are made known to `held` by way of the journal of the change."""
+    """The names of the items of one event. New names are put into `held` through the undo log of the change."""
 
     __slots__ = ("_change", "_held", "_reading", "_record", "_rules")
 
@@ -71,7 +71,7 @@ class ItemNames:
             name = self._of_place_without_id(item_id, place) or self._of_parallel_response(item_id)
             if name is None:
                 self._look_for_changing_ids(item_id, place, is_announced=signal.is_announced)
-                name = self._new(item_id)
+                name = self._new_name(item_id)
             if name is None:
                 return None
         if place is not None and record.places.get(place) != name:
@@ -81,7 +81,7 @@ class ItemNames:
         return name
 
     def _of_place_without_id(self, item_id: str, place: float | None) -> str | None:
-        """Return the item at this place if its events had no id so far: from now on it has one, and keeps its name."""
+        """Return the item at this place if no event gave its id before. It now gets the id, and keeps its name."""
         record, journal = self._record, self._change.journal
         if place is None or place not in record.places_without_id:
             return None
@@ -92,10 +92,10 @@ class ItemNames:
         return name
 
     def _of_parallel_response(self, item_id: str) -> str | None:
-        """Return the item of this id that was taken for one of another response that ran side by side in the lane.
+        """Return the item of this id that was given to the wrong response; None if there is none.
 
-        Responses can run side by side without lanes. Then an event that does not name its response is taken for one of
-        the current response, until an event that does says better.
+        Responses can run side by side in one lane. An event without a response id goes to the current response. A later
+        event with the response id corrects this.
         """
         held, record, journal = self._held, self._record, self._change.journal
         other = held.owners.get(item_id)
@@ -113,11 +113,14 @@ class ItemNames:
         if not other.items:
             journal.set(other, "facts", other.facts._replace(has_items=False))
             journal.put(held.empty_responses, other.number, None)
-        self._own(item_id, item_id)
+        self._assign(item_id, item_id)
         return item_id
 
     def _look_for_changing_ids(self, item_id: str, place: float | None, *, is_announced: bool) -> None:
-        """Report, once for a place, a third id there while no item is whole. An announced item may have a new id."""
+        """Report a third id at a place before the item there is whole, once for each place.
+
+        An announced item may have a new id.
+        """
         record, journal = self._record, self._change.journal
         if place is None or (before := record.places.get(place)) is None:
             return
@@ -139,20 +142,23 @@ class ItemNames:
         name = record.places.get(place)
         facts = held.facts.get(name) if name is not None else None
         if name is None or (facts and facts.claims):
-            name = self._holder_of(signal) or name
+            name = self._item_with_result_of(signal) or name
         if name is not None:
             return name
         if (record.number, f"output-{place}") in held.discarded:
             return None
-        name = self._new(f"output-{place}")
+        name = self._new_name(f"output-{place}")
         if name is None:
             return None
         self._change.journal.put(record.places, place, name)
         self._change.journal.put(record.places_without_id, place, None)
         return name
 
-    def _holder_of(self, signal: Signal) -> str | None:
-        """Return the item of this response that holds the result already: a snapshot may leave members out."""
+    def _item_with_result_of(self, signal: Signal) -> str | None:
+        """Return the item of this response that already has the same result.
+
+        It can be at another place: a snapshot may leave members out.
+        """
         payload = picture_of(signal)
         frame = frame_in(payload, self._rules.limits) if payload and payload.is_final else None
         if frame is None:
@@ -178,13 +184,13 @@ class ItemNames:
         error = EventError(sentence, event_type=kind, has_picture=has_picture)
         self._change.report(None, "missing_item_id", error)
 
-    # Items that go by the order of arrival
+    # Items that are counted in the order of arrival
 
     def _by_arrival(self, signal: Signal, position: int) -> str | None:
         held, record, journal = self._held, self._record, self._change.journal
         if signal.is_unnumbered and self._has_image_of(signal):
             return None
-        mark = mark_of(self._reading, signal, position, record)
+        mark = repeat_key(self._reading, signal, position, record)
         if mark and repeated_item(mark, signal, held, self._rules.limits) is not None:
             return None
         number = record.images_done if signal.number is None else signal.number
@@ -195,13 +201,13 @@ class ItemNames:
         if name is None:
             if (record.number, base) in held.discarded:
                 return None
-            name = self._new(base)
+            name = self._new_name(base)
         if mark and name is not None:
             remember(mark, name, signal, held, self._change)
         return name
 
     def _has_image_of(self, signal: Signal) -> bool:
-        """Return whether the response holds the image of the signal. Its service numbers neither images nor events."""
+        """Return whether the response already has the image of the signal."""
         frame = frame_in(picture_of(signal), self._rules.limits)
         return frame is not None and self._item_with(partial(shows_same_image, frame)) is not None
 
@@ -210,7 +216,7 @@ class ItemNames:
         payload = signal.payload
         if payload is None or payload.is_final or payload.index is not None:
             return False
-        mark = mark_of(self._reading, signal, position, self._record, name)
+        mark = repeat_key(self._reading, signal, position, self._record, name)
         if mark is None:
             return False
         if repeated_item(mark, signal, self._held, self._rules.limits) is not None:
@@ -220,10 +226,10 @@ class ItemNames:
 
     # New names
 
-    def _new(self, item_id: str) -> str | None:
-        """Return a name for a new item of this response: its id, or ID@RESPONSE if another response has used that.
+    def _new_name(self, item_id: str) -> str | None:
+        """Return a name for a new item of this response: its id, or ID@RESPONSE if another response has used the id.
 
-        None if there are too many items.
+        Returns None if there are too many items.
         """
         held, most = self._held, self._rules.limits.max_items
         if len(held.owners) >= most:
@@ -235,14 +241,14 @@ class ItemNames:
         while held.is_used(name):
             name = f"{item_id}@{self._response_name()}" + (f"-{self._record.number + again - 1}" if again else "")
             again += 1
-        self._own(item_id, name)
+        self._assign(item_id, name)
         return name
 
     def _response_name(self) -> str:
         facts = self._record.facts
         return next((each for each in (facts.id, facts.lane) if each is not None), str(self._record.number))
 
-    def _own(self, item_id: str, name: str) -> None:
+    def _assign(self, item_id: str, name: str) -> None:
         record, journal = self._record, self._change.journal
         journal.put(record.names, item_id, name)
         journal.put(record.items, name, item_id)

@@ -1,7 +1,7 @@
 """An item as a user sees it, and the cursor of a stream.
 
-Items are immutable, and safe in any thread. The pixels of a picture are decoded on demand, and kept for the frame that
-was asked for last.
+Items are immutable, and safe in any thread. The pixels of a picture are decoded on demand. They are kept for the
+frame that was last used.
 
 Must not know: events, the facts behind an item.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Pixels:
-    """The decoded pixels of one frame of an item: the one that was asked for last."""
+    """The decoded pixels of one frame of an item: the frame that was last used."""
 
     __slots__ = ("_frame", "_image", "_lock")
 
@@ -48,7 +48,7 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One image being made: a snapshot of the moment when it was asked for."""
+    """One image that is being made, as it was at the moment of your call."""
 
     id: str
     """The id that the service gave; "image-0", "image-1", … or "output-0", … if it gave none; ID@RESPONSE if another
@@ -112,7 +112,7 @@ class Item:
         """
         if self.final is not None and (provisional or not self.is_provisional):
             return self.final
-        raise raised(self.error or self._without_result())
+        raise copy_to_raise(self.error or self._without_result())
 
     def _without_result(self) -> IncompleteStreamError:
         name = quoted(self.id)
@@ -151,7 +151,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The position up to which a stream was heard, to resume it there; each field is None until it is known.
+    """The position at which to resume a stream; each field is None until it is known.
 
     `last_event_id` is the id of a server-sent event; only `resuming` sets it.
     """
@@ -161,6 +161,6 @@ class Cursor:
     last_event_id: str | None = None
 
 
-def raised(error: ImgassembleError) -> ImgassembleError:
-    """Return a copy of `error` to raise: an error that is raised collects tracebacks, and `error` is kept."""
+def copy_to_raise(error: ImgassembleError) -> ImgassembleError:
+    """Return a copy of `error` to raise, because raising adds a traceback, and `error` itself is kept."""
     return copy(error)

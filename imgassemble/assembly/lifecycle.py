@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from ..errors import ImgassembleError, IncompleteStreamError, ProviderError, quoted
 from ..frames.frame import Frame
 from ..states import Ending, State, Witness
-from .responses import NOTHING, Claim, Heard, ResponseFacts, has_failed, is_newer, with_details, with_report
+from .responses import NOTHING, Claim, ReportedValue, ResponseFacts, has_failed, is_newer, with_details, with_report
 
 
 class Facts(NamedTuple):
@@ -32,7 +32,7 @@ class Facts(NamedTuple):
     partials: tuple[Frame, ...] = ()  # by index, one for each
     claims: Mapping[Witness, Claim] = NOTHING
     words: frozenset[State] = frozenset()  # which of GENERATING, COMPLETED, INCOMPLETE were reported
-    details: Mapping[str, Heard] = NOTHING  # output_index, revised_prompt, usage, url, and the settings
+    details: Mapping[str, ReportedValue] = NOTHING  # output_index, revised_prompt, usage, url, and the settings
     n_bytes: int = 0  # of its pictures; bytes that two of them share count once
 
     # These methods build the tuple by position: _replace takes twice the time.

@@ -1,8 +1,8 @@
-"""Repeats: events that are equal to an event that was already heard.
+"""Recognises repeats: events that equal an earlier event.
 
-Facts do not change when an event comes twice, so a repeat matters only if the order of arrival decides what the event
-means: a picture without an item name, or a partial without an index. Events are compared with the frames that are held,
-and only if everything else about them is equal. A hash stands in for a picture that is not held any more.
+An event that arrives twice does not change facts. A repeat matters only if the order of arrival decides the meaning of
+the event: for a picture without an item name, or a partial without an index. If the keys of two events are equal, the
+picture is compared with the frames that are held. A hash represents a picture that is no longer held.
 
 Must not know: which item an event belongs to, listeners.
 """
@@ -18,19 +18,22 @@ from ..limits import Limits
 from ..states import State
 from ..wire.dialects import Reading, Signal
 from .changes import Change
-from .held import HeardImage, Held, Mark, ResponseRecord
+from .held import EarlierEvent, Held, Mark, ResponseRecord
 from .lifecycle import Facts
 
 
 def picture_of(signal: Signal) -> Payload | None:
-    """Return the picture of a signal, if it counts: that of a failed image does not."""
+    """Return the picture of a signal; None if it has none, or if its image failed."""
     return None if signal.word is State.FAILED and signal.witness else signal.payload
 
 
-def mark_of(
+def repeat_key(
     reading: Reading, signal: Signal, position: int, record: ResponseRecord, item_id: str | None = None
 ) -> Mark | None:
-    """Return the members that the event and its repeat have in common; None without a number: that is no repeat."""
+    """Return the key that an event and its repeat share.
+
+    None if the event has no number: then no repeat can be recognised.
+    """
     number = reading.sequence_number
     if number is None:
         return None
@@ -48,7 +51,7 @@ def mark_of(
 
 
 def repeated_item(mark: Mark, signal: Signal, held: Held, limits: Limits) -> str | None:
-    """Return the item of an earlier event that this one repeats; None if it is news."""
+    """Return the item of the earlier event that this one repeats; None if the event is new."""
     if not (earlier := held.marks.get(mark)):
         return None
     payload = picture_of(signal)
@@ -72,15 +75,15 @@ def _was_heard(item_id: str, frame: Frame | None, payload: Payload, held: Held) 
 
 def remember(mark: Mark, item_id: str, signal: Signal, held: Held, change: Change) -> None:
     """Remember an event, so that its repeat is found."""
-    heard = HeardImage(item_id, picture_of(signal) is not None)
+    heard = EarlierEvent(item_id, picture_of(signal) is not None)
     change.journal.put(held.marks, mark, (*held.marks.get(mark, ()), heard))
     change.new_marks.append(mark)
 
 
 def remember_dropped(before: Facts, after: Facts, frame: Frame | None, held: Held, change: Change) -> None:
-    """Remember pictures that were held, or that just came, and are not in `after`."""
+    """Remember the pictures of `before`, and the new `frame`, that are not in `after`."""
     if not held.marks or len(after.partials) + len(after.claims) > len(before.partials) + len(before.claims):
-        return  # as nearly always: a picture was added, and none was replaced
+        return  # the usual case: a picture was added, and none was replaced
     kept = {id(each.data) for each in after.pictures()}
     for each in (*before.pictures(), *([frame] if frame else [])):
         if id(each.data) not in kept and not any(each.data == other.data for other in after.pictures()):
@@ -97,11 +100,11 @@ def frame_in(payload: Payload | None, limits: Limits) -> Frame | None:
 
 
 def hash_of_refused(payload: Payload) -> int:
-    """Return the mark of a payload that cannot be used."""
+    """Return the hash of the picture in a payload that cannot be used."""
     return hash(payload.base64.data if isinstance(payload.base64, Decoded) else payload.base64)
 
 
 def shows_same_image(one: Frame, other: Frame) -> bool:
-    """Return whether two frames show the same image data, whatever their metadata says."""
+    """Return whether two frames hold the same image data. Metadata is not compared."""
     has_same_image = getattr(one, "has_same_image", None)
     return bool(has_same_image(other)) if has_same_image else one.data == other.data

@@ -22,7 +22,7 @@ _NOT_THE_END = frozenset({Ending.ERROR, Ending.STRAY_ERROR})  # another ending m
 # frozen dataclasses take more than twice the time, which is a third of the cost of an event.
 
 
-class Heard(NamedTuple):
+class ReportedValue(NamedTuple):
     """A value and the sequence number of the message that reported it."""
 
     value: Any
@@ -30,7 +30,7 @@ class Heard(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The report of a witness how an item ended: with a picture, or in failure if `picture` is None."""
+    """The report of a witness about the end of an item: a picture, or a failure if `picture` is None."""
 
     picture: Frame | None = None
     error: ProviderError | None = None
@@ -38,12 +38,15 @@ class Claim(NamedTuple):
 
 
 def is_newer(number: float | None, held: float | None) -> bool:
-    """Return whether a message numbered `number` that arrives now outweighs an equal one numbered `held`."""
+    """Return whether a new message replaces the stored one of equal rank.
+
+    It does if its number is not lower than `held`, or if one of them has no number.
+    """
     return number is None or held is None or number >= held
 
 
 _Key = TypeVar("_Key")
-_Report = TypeVar("_Report", Heard, Claim)
+_Report = TypeVar("_Report", ReportedValue, Claim)
 
 
 def with_report(held: Mapping[_Key, _Report], key: _Key, report: _Report) -> Mapping[_Key, _Report]:
@@ -54,17 +57,19 @@ def with_report(held: Mapping[_Key, _Report], key: _Key, report: _Report) -> Map
     return {**held, key: report}
 
 
-def with_details(held: Mapping[str, Heard], reported: Mapping[str, Any], number: float | None) -> Mapping[str, Heard]:
-    """Return `held` with each of the `reported` values that is not older than its predecessor."""
+def with_details(
+    held: Mapping[str, ReportedValue], reported: Mapping[str, Any], number: float | None
+) -> Mapping[str, ReportedValue]:
+    """Return `held` with the `reported` values, except those that are older than the stored ones."""
     if not held:
-        return {name: Heard(value, number) for name, value in reported.items()}
+        return {name: ReportedValue(value, number) for name, value in reported.items()}
     newer = {}
     for name, value in reported.items():
         before = held.get(name)
         if before is None or (number is not None and is_newer(number, before.sequence_number)):
-            newer[name] = Heard(value, number)
+            newer[name] = ReportedValue(value, number)
         elif number is None and value != before.value:
-            newer[name] = Heard(value)
+            newer[name] = ReportedValue(value)
     return {**held, **newer} if newer else held
 
 
@@ -81,9 +86,9 @@ class ResponseFacts(NamedTuple):
     is_lone_error: bool = False  # an error without a number that came before any response
     endings: frozenset[Ending] = frozenset()
     has_ended: bool = False  # the stream has ended
-    errors: Mapping[Ending, Heard] = NOTHING
-    reasons: Mapping[Ending, Heard] = NOTHING
-    details: Mapping[str, Heard] = NOTHING  # model, usage, image_usage, text
+    errors: Mapping[Ending, ReportedValue] = NOTHING
+    reasons: Mapping[Ending, ReportedValue] = NOTHING
+    details: Mapping[str, ReportedValue] = NOTHING  # model, usage, image_usage, text
 
     @property
     def has_failed(self) -> bool:
@@ -101,7 +106,7 @@ class ResponseFacts(NamedTuple):
 
     @property
     def error(self) -> ProviderError | None:
-        """The error of the service; that of response.failed before that of an `error` event."""
+        """The error of the service. The error of response.failed comes before that of an `error` event."""
         heard = next((self.errors[each] for each in _BY_WORDS if each in self.errors), None)
         return heard.value if heard else None
 
@@ -124,9 +129,9 @@ class ResponseFacts(NamedTuple):
     ) -> ResponseFacts:
         errors, reasons = self.errors, self.reasons
         if error is not None:
-            errors = with_report(errors, ending, Heard(error, number))
+            errors = with_report(errors, ending, ReportedValue(error, number))
         if reason is not None:
-            reasons = with_report(reasons, ending, Heard(reason, number))
+            reasons = with_report(reasons, ending, ReportedValue(reason, number))
         return self._replace(endings=self.endings | {ending}, errors=errors, reasons=reasons)
 
 
@@ -147,7 +152,7 @@ def has_failed(endings: frozenset[Ending], *, has_ended: bool) -> bool:
 class AnswerText:
     """The pieces of text that arrived for one response: those of the lowest numbers, up to MAX_TEXT_LENGTH characters.
 
-    It changes in place, and keeps its size: a tuple of pieces would cost more with each of them.
+    It changes in place and stores its size, because copying a tuple for each piece would cost more and more.
     """
 
     __slots__ = ("_numbers", "_pieces", "_size")
@@ -158,7 +163,7 @@ class AnswerText:
         self._size = 0
 
     def add(self, piece: str, number: float | None) -> None:
-        """Add a piece. One without a number follows the last piece; one with a number that is held is a repeat."""
+        """Add a piece. Without a number it follows the last piece. An equal piece with the same number is a repeat."""
         is_numbered = number is not None
         numbers, last = self._numbers, self._numbers[-1] if self._numbers else -1.0
         number = last if number is None else number

@@ -1,6 +1,6 @@
 """The result of a whole stream: its items, its outcome and error, and a summary of each response.
 
-Must not know: events, listeners, how items came about.
+Must not know: events, listeners, how items are made.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ImgassembleError, IncompleteStreamError, ProviderError, UsageError, clean, quoted, without_base64
+from ..errors import ImgassembleError, IncompleteStreamError, ProviderError, UsageError, clean, quoted, shorten_base64
 from ..frames.frame import Frame
 from ..states import Ending, State
-from .held import Held, ResponseRecord, is_of_interest
-from .items import Item, raised
+from .held import Held, ResponseRecord, has_facts
+from .items import Item, copy_to_raise
 from .lifecycle import CALLED_INCOMPLETE, CUT_AFTER_PARTIALS, CUT_WITHOUT_PICTURE
 from .responses import MAX_TEXT_LENGTH
 from .updates import Anomaly, Outcome
@@ -52,7 +52,7 @@ class Result:
     """The result of a whole stream."""
 
     items: Mapping[str, Item]
-    """The items by id, in the order in which they were first heard of."""
+    """The items by id, in the order of their first events."""
     outcome: Outcome
     """How the stream ended."""
     error: ImgassembleError | None = None
@@ -103,7 +103,7 @@ class Result:
     def raise_for_outcome(self) -> Result:
         """Return the result. Raises ProviderError or IncompleteStreamError unless the outcome is COMPLETED."""
         if self.error is not None:
-            error = raised(self.error)
+            error = copy_to_raise(self.error)
             for anomaly in self.anomalies[-3:]:
                 error.add_note(anomaly.message)
             raise error from self.error.__cause__
@@ -115,7 +115,7 @@ class Result:
 
 def result_of(items: Mapping[str, Item], held: Held, anomalies: tuple[Anomaly, ...]) -> Result:
     """Return the result of a stream that has ended."""
-    records = [record for record in held.responses.values() if is_of_interest(record)]
+    records = [record for record in held.responses.values() if has_facts(record)]
     lasts = list({record.facts.lane: record for record in records}.values())
     outcome, error = _ended_how(items, lasts, held)
     own: dict[int, dict[str, Item]] = {}
@@ -161,7 +161,7 @@ def _summary(items: Mapping[str, Item], record: ResponseRecord) -> ResponseSumma
 
 
 def _response_ended_how(items: Mapping[str, Item], record: ResponseRecord) -> tuple[Outcome, ImgassembleError | None]:
-    """Return the outcome of one response, as that of a stream that has no other."""
+    """Return the outcome of one response, as if it were the only response of the stream."""
     named, facts = _by_state(items), record.facts
     if facts.has_failed or named[State.FAILED]:
         first = next((items[name].error for name in named[State.FAILED]), None)
@@ -184,15 +184,15 @@ def _by_state(items: Mapping[str, Item]) -> dict[State, list[str]]:
 
 
 def _is_cut(record: ResponseRecord) -> bool:
-    """Return whether a response began, and neither ended nor gave an item."""
+    """Return whether a response began, but did not end and gave no item."""
     facts = record.facts
     return facts.has_begun and not facts.endings and not facts.has_items
 
 
 def text_of(record: ResponseRecord) -> str | None:
-    """Return the answer in words: that of the snapshot, else the pieces of the lowest numbers."""
+    """Return the answer in words: the text of the snapshot, else the pieces that arrived."""
     text = record.facts.detail("text") or str(record.text)
-    return without_base64(text)[:MAX_TEXT_LENGTH].strip() or None
+    return shorten_base64(text)[:MAX_TEXT_LENGTH].strip() or None
 
 
 def _incomplete(items: Mapping[str, Item], names: list[str]) -> IncompleteStreamError:
@@ -248,7 +248,7 @@ def _answer_without_image(record: ResponseRecord) -> str:
     text = text_of(record)
     if text:
         return f"the service answered in words: {_quoted_text(text)}; change the request"
-    return "the response ended without one, and without words; change the request"
+    return "the response ended without an image and without text; change the request"
 
 
 def _quoted_text(text: str) -> str:

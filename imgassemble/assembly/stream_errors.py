@@ -1,4 +1,6 @@
-"""The exception that ended a stream: the error of the service in it, or the sentence that names it.
+"""Makes the error of a stream that an exception ended.
+
+It is the service's error if the exception carries one, else an IncompleteStreamError.
 
 Must not know: clients and their exceptions by name, items, listeners.
 """
@@ -11,8 +13,8 @@ from contextlib import suppress
 from ..errors import ImgassembleError, IncompleteStreamError, ProviderError, clean
 
 _WITHOUT_WORDS = {
-    "GeneratorExit": "its reader left it",
-    "CancelledError": "its reader was cancelled",
+    "GeneratorExit": "the program stopped reading the stream",
+    "CancelledError": "the task that read it was cancelled",
     "KeyboardInterrupt": "it was interrupted",
 }
 
@@ -47,7 +49,7 @@ def cut_error(error: BaseException, item_ids: tuple[str, ...]) -> IncompleteStre
 
 
 def _copy_of(error: BaseException) -> BaseException | None:
-    """Return an exception of the same type and words; None if the type cannot be made so."""
+    """Return an exception of the same type and words; None if this type cannot be copied."""
     with suppress(Exception):
         copy = type(error).__new__(type(error), *error.args)
         copy.args = error.args

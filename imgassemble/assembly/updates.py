@@ -86,7 +86,7 @@ class ItemEnded(_Update):
 
 AnomalyCode = Literal[
     "unreadable_event",  # EventError: no JSON, no type, cut in the middle
-    "missing_item_id",  # EventError: it concerns an item and has no id or place of one
+    "missing_item_id",  # EventError: it concerns an item, and has neither an id nor a place
     "changing_ids",  # EventError: a third id for one place; the service seems to change ids from event to event
     "no_picture",  # EventError: a whole answer without a picture that can be used
     "bad_index",  # FrameError: a partial without a usable partial_image_index; it counts as the next
@@ -122,8 +122,8 @@ class StreamEnded(_Update):
 Update = StateChanged | FrameAdded | FinalReady | FinalWithdrawn | ItemEnded | Anomaly | StreamEnded
 
 
-class Reported(NamedTuple):
-    """The part of an item's updates that decides which updates follow."""
+class LastReport(NamedTuple):
+    """The last report about an item. New updates are the difference to it."""
 
     state: State | None = None
     final: Frame | None = None
@@ -133,30 +133,30 @@ class Reported(NamedTuple):
 
 def updates_for(
     item_id: str,
-    before: Reported,
+    before: LastReport,
     verdict: Verdict,
     *,
     latest: Frame | None,
     added: Iterable[Frame],
     error: ImgassembleError | None,
     is_over: bool,
-) -> tuple[list[Update], Reported]:
-    """Return the updates that lead from `before` to `verdict`, in order, and what is reported then.
+) -> tuple[list[Update], LastReport]:
+    """Return the updates that lead from `before` to `verdict`, in order, and the new last report.
 
-    A provisional final is reported only once no real result can arrive (`is_over`). No item is reported as COMPLETED
-    before its final is.
+    A provisional final is reported only once no real result can arrive (`is_over`). The final of an item is reported
+    before the item is reported as COMPLETED.
     """
     final = verdict.final if is_over or not verdict.is_provisional else None
     has_ended = verdict.state.is_end and (final is not None or verdict.state is not State.COMPLETED)
     is_provisional = final is not None and verdict.is_provisional
-    now = Reported(verdict.state, final, is_provisional, verdict.state if has_ended else None)
+    now = LastReport(verdict.state, final, is_provisional, verdict.state if has_ended else None)
     return list(_steps(item_id, before, now, latest, added, error)), now
 
 
 def _steps(
     item_id: str,
-    before: Reported,
-    now: Reported,
+    before: LastReport,
+    now: LastReport,
     latest: Frame | None,
     added: Iterable[Frame],
     error: ImgassembleError | None,

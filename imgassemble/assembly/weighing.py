@@ -1,4 +1,6 @@
-"""What one event changes: the facts of its response and of its items, within the limits.
+"""Makes the change of one event: the new facts of its response and of its items, within the limits.
+
+The assembler stores the change afterwards.
 
 Must not know: listeners, updates that were reported before.
 """
@@ -14,7 +16,7 @@ from ..frames.frame import Frame, Payload, describe_payload, disagreements, read
 from ..states import State
 from ..wire.dialects import GREATEST_NUMBER, Reading, Signal
 from .changes import Change
-from .held import Held, ResponseRecord, is_of_interest
+from .held import Held, ResponseRecord, has_facts
 from .item_names import ItemNames
 from .lifecycle import Facts
 from .open_texts import end_texts, with_text_pictures
@@ -41,10 +43,10 @@ def weigh(reading: Reading, held: Held, rules: Rules) -> Change:
 
 def _weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
     change.number = reading.sequence_number
-    if not reading.is_for_us:
+    if not reading.concerns_images:
         change.is_skipped = True
         change.skipped_type = None if reading.is_known else reading.event_type
-    if reading.is_bare_body and any(is_of_interest(record) for record in held.responses.values()):
+    if reading.is_bare_body and any(has_facts(record) for record in held.responses.values()):
         change.is_skipped, change.skipped_type = True, "a message without a type"
         return
     if reading.anomaly is not None:
@@ -71,14 +73,14 @@ def weigh_open_texts(held: Held, rules: Rules, change: Change) -> None:
 def _weigh_items(reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
     names = ItemNames(reading, record, held, rules, change)
     named = [(signal, names.name_of(signal, at)) for at, signal in enumerate(reading.signals)]
-    items = _Items(reading, record, held, rules, change)
+    items = _ItemChanges(reading, record, held, rules, change)
     for signal, item_id in named:
         if item_id is not None:
             items.weigh(signal, item_id)
 
 
-class _Items:
-    """The items of one event on the scales."""
+class _ItemChanges:
+    """Applies the signals of one event to its items."""
 
     __slots__ = ("_change", "_held", "_reading", "_record", "_rules")
 
@@ -86,7 +88,7 @@ class _Items:
         self._reading, self._record, self._held, self._rules, self._change = reading, record, held, rules, change
 
     def weigh(self, signal: Signal, item_id: str) -> None:
-        """Set aside the facts of the item with what the signal reports."""
+        """Put the facts of the item, changed by the signal, into the change."""
         before = self._change.facts.get(item_id) or self._held.facts.get(item_id) or Facts()
         number, details = self._reading.sequence_number, signal.details
         if signal.is_unnamed and "usage" in details and self._is_usage_of_another(details["usage"], item_id):
@@ -94,7 +96,9 @@ class _Items:
         facts = before.with_details(details, number) if details else before
         if signal.word is State.FAILED and signal.witness:
             failed = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
-            facts = self._within_limits(item_id, facts, failed)  # the claim replaces a picture, which counts no more
+            facts = self._within_limits(
+                item_id, facts, failed
+            )  # the claim replaces a picture: that one counts no longer
             remember_dropped(before, facts, None, self._held, self._change)
         else:
             facts = facts.with_word(signal.word) if signal.word in _WORDS else facts
@@ -102,14 +106,17 @@ class _Items:
         self._change.facts[item_id] = facts
 
     def _is_usage_of_another(self, usage: Any, item_id: str) -> bool:
-        """Return whether an earlier image has this usage: that of a request is repeated with each of its images."""
+        """Return whether an earlier image has this usage.
+
+        A service repeats the usage of the whole request with each image.
+        """
         record = self._record
         if record.usage is None or record.usage[1] != usage:
             self._change.journal.set(record, "usage", (item_id, usage))
         return record.usage is not None and record.usage[0] != item_id
 
     def _with_picture(self, signal: Signal, payload: Payload, item_id: str, facts: Facts) -> Facts:
-        """Return `facts` with the picture of the signal, or as they are if it cannot be used."""
+        """Return `facts` with the picture of the signal, or unchanged if the picture cannot be used."""
         held, change = self._held, self._change
         if not payload.is_final and payload.index is None:
             payload = replace(payload, index=_next_index(facts))
@@ -128,7 +135,7 @@ class _Items:
             for claim in disagreements(frame, payload):
                 self._report("false_claim", f"{claim}; the bytes are believed", payload, item_id)
         if any(frame.data is not other.data for other in place):  # read_frame shares equal bytes
-            doubt = "is another picture than came before in its place; the one sent later counts"
+            doubt = "differs from the earlier picture in the same place; the later one is used"
             self._report("conflicting_picture", doubt, payload, item_id)
         if signal.witness:
             equal = [*(other for other in place if other == frame), frame]
@@ -148,7 +155,7 @@ class _Items:
         self._change.report(item_id, code, FrameError(sentence, item_id=item_id, index=payload.index))
 
     def _within_limits(self, item_id: str, before: Facts, after: Facts) -> Facts:
-        """Return `after` as far as the limits allow it: the highest partials stay, and a result replaces the lowest."""
+        """Return `after` within the limits: the highest partials stay, and a result replaces the lowest partials."""
         limits = self._rules.limits
         if len(after.partials) > (most := limits.max_frames_per_item):
             many = f"more partials than Limits.max_frames_per_item allows ({most:,})"

@@ -1,4 +1,4 @@
-"""Reads the size of the pixels from AV1 data, before a decoder makes room for them.
+"""Reads the size of the pixels from AV1 data, before a decoder allocates memory for them.
 
 Must not know: the file that holds the data. Source: AV1 Bitstream & Decoding Process Specification, 5.3 and 5.5.
 """

@@ -1,7 +1,8 @@
-"""Reads JSON, and decodes base64 while it still stands in the JSON text.
+"""Reads JSON, and decodes long base64 inside the bytes of the JSON.
 
-Base64 is nearly all of a message with a picture. If the message comes as bytes, long base64 is decoded in place; as a
-text it would be searched and copied, and held beside its line and its decoded bytes.
+Nearly all of a message with a picture is base64. If the message arrives as bytes, long base64 is decoded before the
+JSON is read. This saves a copy of the base64 as text.
+
 Must not know: the meaning of a message, the form of a picture, the source of a text.
 """
 
@@ -55,7 +56,7 @@ def load_json(data: str | bytes | bytearray | memoryview) -> Any:
     with suppress(ValueError, RecursionError):
         import json  # rarely needed, and pydantic does without it
 
-        return json.loads(data)  # it also reads lone surrogates, which a prompt can contain
+        return json.loads(data)  # it also reads lone surrogates, and a prompt can contain them
     # Raised outside of `except`, so that it does not reference the second error, which holds the whole message.
     sentence = f"a message of {len(data):,} bytes is not JSON ({clean(str(cause), 80)}); it is skipped"
     raise EventError(sentence) from cause
@@ -66,14 +67,14 @@ def load_decoded(data: str | bytes | bytearray | memoryview) -> Any:
     if isinstance(data, memoryview):
         data = bytes(data)
     if not isinstance(data, str) and len(data) > _LONG:
-        rest, found = _without_base64(data)
+        rest, found = _decode_long_base64(data)
         if found and rest.count(_SENT_MARK) == len(found):  # the text itself contained no mark
             with suppress(ValueError, RecursionError):  # load_json reports the error
                 return _put_back(from_json(rest), found)
     return load_json(data)
 
 
-def _without_base64(data: bytes | bytearray) -> tuple[bytes, list[bytes]]:
+def _decode_long_base64(data: bytes | bytearray) -> tuple[bytes, list[bytes]]:
     """Return the JSON text with a mark in the place of each long base64, and the decoded bytes.
 
     The prefix of a data: URL stays in the text.
@@ -90,7 +91,7 @@ def _without_base64(data: bytes | bytearray) -> tuple[bytes, list[bytes]]:
             except ValueError:
                 continue
             if b64encode(decoded[-(len(decoded) % 3 or 3) :]) != data[end - 4 : end]:
-                continue  # its last bits belong to no byte, so it could not be encoded to the same text again
+                continue  # its last bits belong to no byte: encoding the bytes would not give the same text
             pieces += whole[at:start].tobytes(), b"%s%d" % (_SENT_MARK, len(found))
             found.append(decoded)
             at = end
@@ -102,14 +103,14 @@ def _without_base64(data: bytes | bytearray) -> tuple[bytes, list[bytes]]:
 def _long_values(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each text that can be the long string of a member, between its quotes.
 
-    Two quotes with only base64 between them enclose a string or a part of one. If a colon stands before the first
-    quote, that quote begins the string: a quote inside of a string has a backslash before it, and after the end of a
-    string a colon and base64 are no JSON, with the mark as without it.
+    The caller accepts only base64 between the two quotes. If a colon stands before the first quote, the string begins
+    there. A quote inside a string has a backslash before it. A string can also end with a colon, but base64 after its
+    last quote is not JSON, and neither is a mark there.
     """
     at = data.find(b'"')
     while 0 <= at < len(data) - _LONG:
         nearer = data.rfind(b'"', at + 1, at + _LONG)
-        if nearer >= 0:  # the last quote in reach is the next one that a long text can follow
+        if nearer >= 0:  # this near, it makes the text too short: continue from the last such quote
             at = nearer
             continue
         end = data.find(b'"', at + _LONG)
@@ -145,10 +146,10 @@ def url_prefix(text: str | Decoded) -> str:
 
 
 def decode_base64(text: str | Decoded) -> bytes:
-    """Return the bytes that `text` encodes, or that it was decoded to already.
+    """Return the bytes that `text` encodes, decoded now or before.
 
     Base64 is accepted in the standard and the URL-safe alphabet, with or without padding, white space or a data:
-    prefix. Raises ValueError if it is none, or empty.
+    prefix. Raises ValueError if it is not base64, or empty.
     """
     prefix = url_prefix(text)
     if prefix and not prefix.lower().rstrip().endswith(";base64"):
@@ -160,7 +161,7 @@ def decode_base64(text: str | Decoded) -> bytes:
         if data := pybase64.b64decode(text, validate=True):
             return data
     except ValueError:
-        pass  # not as the services send it: the slower steps below accept more
+        pass  # an unusual form: the slower steps below accept more
     if not text.isascii():
         raise ValueError("it has letters that are not base64")
     raw = text.encode("ascii").translate(_TO_STANDARD, _WHITE_SPACE).rstrip(b"=")

@@ -34,13 +34,13 @@ class Container:
     read_size: Callable[[bytes], Size | None]
     """The size as stored. Raises HeaderError if the file is not whole."""
     orientation: Callable[[bytes], int]
-    """How the stored picture is to be turned, as EXIF numbers it, 1 to 8."""
+    """The orientation of the stored picture: a number of EXIF, 1 to 8."""
     image_parts: Callable[[bytes], Iterator[Part]]
     """The file without its metadata."""
     still: Callable[[bytes], bytes]
-    """A file with the first picture alone, and what tells its colours."""
+    """A file with the first picture alone and its colour information."""
     animation: Callable[[bytes], bytes]
-    """A file with all pictures, and what tells their colours."""
+    """A file with all pictures and their colour information."""
 
 
 def read_header(data: bytes) -> Header:
@@ -63,12 +63,12 @@ def read_header(data: bytes) -> Header:
 
 
 def format_of(data: bytes) -> Format | None:
-    """Return the format of which `data` is the beginning; None if it is no known one."""
+    """Return the format of the file that begins with `data`; None if it is unknown."""
     return next((form for form, container in _CONTAINERS.items() if container.matches(data)), None)
 
 
 def orientation_of(data: bytes, form: Format) -> int:
-    """Return how the stored picture is to be turned, as EXIF numbers it: 1 (upright) to 8."""
+    """Return the orientation of the stored picture, a number of EXIF: 1 (upright) to 8."""
     return _CONTAINERS[form].orientation(data)
 
 

@@ -239,7 +239,7 @@ def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _reason(cause: Exception) -> str:
-    """Return Pillow's words without the address of an object. A MemoryError has no words."""
+    """Return the message of Pillow without the address of an object. A MemoryError has no message."""
     return str(cause).partition(" <")[0] or type(cause).__name__
 
 

@@ -61,7 +61,7 @@ def _segments_before_scan(data: bytes) -> Iterator[Segment]:
 
 
 def _segment_at(data: bytes, at: int) -> Segment:
-    """Return the next segment from `at` on; of a scan its head."""
+    """Return the next segment from `at` on; for a scan only its head."""
     found = _MARKER.search(data, at)
     if found is None:
         raise HeaderError("is cut short")
@@ -104,7 +104,7 @@ def jpeg_still_parts(data: bytes) -> Iterator[Part]:
     """Return the parts that Pillow needs for the pixels. Bytes between segments are left out."""
     yield 0, 2
     for marker, start, end in _segments_before_scan(data):
-        if marker == _SOS:  # from the first scan on, a decoder looks for nothing but pixels
+        if marker == _SOS:  # after the first scan begins, a decoder reads only pixels
             yield start, len(data)
             return
         name, least = _COLOURS.get(marker, (b"", 0))

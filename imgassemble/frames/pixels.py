@@ -28,7 +28,7 @@ _TURNS = {
     2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
     8: "ROTATE_90",
 }  # fmt: skip
-# Browsers show a picture of an animation that says less than 11 ms for 100 ms.
+# Browsers show a picture of an animation for 100 ms if its file says less than 11 ms.
 _SHORTEST_MS, _DEFAULT_MS = 11, 100
 # Good enough for a preview on a page, and fast: a quality between 0 and 100, and how much time the encoder may take.
 _OPTIONS: dict[Format, dict[str, Any]] = {

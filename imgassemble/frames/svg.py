@@ -19,7 +19,7 @@ _NAME = rb"(?:[A-Za-z_][\w.-]{0,30}:)?svg"
 _ROOT = re.compile(rb"<" + _NAME + rb"(?=[\s>/])([^>]{0,8000})>")
 _OPENED = re.compile(rb"<" + _NAME + rb"(?=[\s>/])([^<>]{0,8000})>")
 _CLOSED = re.compile(rb"</" + _NAME + rb"\s{0,100}>")
-# Comments and CDATA sections, in which tags are only text. Of one without an end, the first group is its beginning.
+# Comments and CDATA sections, in which tags are only text. If one has no end, the first group is its beginning.
 _TEXT = re.compile(rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|(<!)(?:--|\[CDATA\[).*", re.DOTALL)
 _ATTRIBUTE = re.compile(rb"""\s(width|height|viewBox)\s*=\s*["']([^"']{0,100})["']""")
 _LENGTH = re.compile(rb"\s*\+?([0-9]{0,9}\.?[0-9]{0,20})(px|in|cm|mm|q|pt|pc|)\s*", re.IGNORECASE)

@@ -209,13 +209,14 @@ class Signal(NamedTuple):
 
     details: Mapping[str, Any]  # output_index, revised_prompt, usage, url and the settings, those that the event has
     item_id: str | None = None
-    is_unnamed: bool = False  # the service names no items: it is the current image …
-    number: int | None = None  # … or the image with this number, counted from 0
+    # The service gave no id: the item is the current image, or the image with number `number` if that is set.
+    is_unnamed: bool = False
+    number: int | None = None  # counted from 0
     word: State | None = None
     witness: Witness | None = None
     payload: Payload | None = None
     error: ProviderError | None = None
-    is_unnumbered: bool = False  # neither events nor images have numbers: equal image data is a repeat
+    is_unnumbered: bool = False  # neither events nor images have numbers: equal image data means a repeat
     is_announced: bool = False  # the event announces the item: its id may be new
 
 
@@ -224,10 +225,10 @@ class AnswerPart(NamedTuple):
 
     text: str
     key: str | float | None = None  # the text to which it belongs, if several arrive at the same time
-    is_whole: bool = False  # it is a whole text, and perhaps repeats the pieces
+    is_whole: bool = False  # it is a whole text, and can repeat the pieces
     is_last: bool = False  # its text ends here
-    is_quoted: bool = True  # its words belong to the answer; False: they were sent before
-    has_pictures: bool = True  # its pictures count; False: those beside it do
+    is_quoted: bool = True  # its words are added to the answer; False: they were sent before
+    has_pictures: bool = True  # its pictures count; False: the pictures beside it count
 
 
 class Reading(NamedTuple):
@@ -236,16 +237,16 @@ class Reading(NamedTuple):
     event_type: str
     sequence_number: float | None = None
     response_id: str | None = None
-    is_for_us: bool = True
+    concerns_images: bool = True
     signals: tuple[Signal, ...] = ()
     ending: Ending | None = None
     lane: str | None = None  # its `stream_id`
-    begins: bool = False  # a response, if it names an unknown one
+    begins: bool = False  # the event begins a response if its response id is unknown
     error: ProviderError | None = None
     reason: str | None = None
     details: Mapping[str, Any] | None = None  # of the response: model, usage, image_usage, text
     is_known: bool = True  # False: its type does not concern images
-    is_bare_body: bool = False  # an error only if nothing else of its response came
+    is_bare_body: bool = False  # counts as an error only if no other event of the response arrived
     anomaly: EventError | None = None  # a whole answer without a usable picture
     parts: tuple[AnswerPart, ...] = ()  # of the answer in words, as they were sent
 

@@ -89,7 +89,7 @@ class ImageData(_Model, ImageDataFields):
 
 
 class AnswerImage(ImageData, AnswerImageFields):
-    """One member of `data`: a picture, an error in its place, or how far it is."""
+    """One member of `data`: a picture, an error in its place, or its progress."""
 
 
 class TextEvent(Event, TextEventFields):

@@ -1,7 +1,7 @@
 """Errors in messages: whether a message reports one, wherever a service puts it.
 
 Must not know: pydantic, items, what an error changes.
-Sources: WIRE sections on errors; bodies of FastAPI, Kong, Cloudflare, vLLM, and RFC 9457 (problem details).
+Sources: docs/wire.md, section Errors; bodies of FastAPI, Kong, Cloudflare, vLLM, and RFC 9457 (problem details).
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ def has_content(error: Any, depth: int = _DEEPEST) -> bool:
 
 
 def names_error(kind: str) -> bool:
-    """Return whether a wire type is that of an error. "" and a URL are no wire types: the message is a body."""
+    """Return whether a wire type is that of an error.
+
+    Also True for "" and for a URL: then the message is the body of an HTTP error.
+    """
     return not kind or "error" in kind.lower() or _is_problem_type(kind)
 
 

@@ -25,11 +25,11 @@ from .values import (
     read_words,
 )
 
-_LONGEST_URL = 8_192  # characters, the most that servers take. A URL is never cut: it would lead nowhere
-# Lists are read up to these lengths, because a member costs hundreds of times its size on the wire. Real ones are
-# short.
+_LONGEST_URL = 8_192  # characters, the most that servers take. A URL is never cut: a cut URL does not work
+# Lists are read up to these lengths, because a member needs hundreds of times its size on the wire. Real lists
+# are short.
 _MOST_ITEMS = 20_000  # twice the default of `Limits.max_items`
-_MOST_CHOICES = 128  # the most that can be asked for
+_MOST_CHOICES = 128  # the most that a request can ask for
 _MOST_PICTURES = 500  # of one message of a chat
 
 
@@ -71,12 +71,12 @@ class Fields:
 _Kind = TypeVar("_Kind", bound=Fields)
 
 
-def _one(kind: type[Fields]) -> ReadBy:
+def _object_of(kind: type[Fields]) -> ReadBy:
     return ReadBy(lambda value: read_fields(kind, value) if has_members(value) else None)
 
 
-def _many(kind: type[Fields], most: int) -> ReadBy:
-    read = _one(kind).read
+def _list_of(kind: type[Fields], most: int) -> ReadBy:
+    read = _object_of(kind).read
     return ReadBy(lambda value: tuple(map(read, value[:most])) if isinstance(value, (list, tuple)) else ())
 
 
@@ -158,7 +158,7 @@ class OutputItemFields(ItemFields):
 
 class OutputItemEventFields(EventFields):
     output_index: Number = None
-    item: Annotated[OutputItemFields | None, _one(OutputItemFields)] = None
+    item: Annotated[OutputItemFields | None, _object_of(OutputItemFields)] = None
 
 
 class ResponseFields(Fields):
@@ -169,11 +169,11 @@ class ResponseFields(Fields):
     tool_usage: PlainObject = None
     usage: PlainObject = None
     model: Text = None
-    output: Annotated[tuple[OutputItemFields | None, ...], _many(OutputItemFields, _MOST_ITEMS)] = ()
+    output: Annotated[tuple[OutputItemFields | None, ...], _list_of(OutputItemFields, _MOST_ITEMS)] = ()
 
 
 class ResponseEventFields(EventFields):
-    response: Annotated[ResponseFields | None, _one(ResponseFields)] = None
+    response: Annotated[ResponseFields | None, _object_of(ResponseFields)] = None
 
 
 class ErrorEventFields(EventFields):
@@ -205,7 +205,7 @@ class ImageEventFields(EventFields, ImageDataFields):
 
 
 class ImagesEventFields(EventFields, ItemFields):
-    data: Annotated[tuple[AnswerImageFields | None, ...], _many(AnswerImageFields, _MOST_ITEMS)] = ()
+    data: Annotated[tuple[AnswerImageFields | None, ...], _list_of(AnswerImageFields, _MOST_ITEMS)] = ()
 
 
 def _text_of_content(content: Any) -> str | None:
@@ -223,7 +223,7 @@ def _parts_of_content(content: Any) -> tuple[ImageDataFields, ...]:
 
 
 class ChatMessageFields(Fields):
-    images: Annotated[tuple[ImageDataFields | None, ...], _many(ImageDataFields, _MOST_PICTURES)] = ()
+    images: Annotated[tuple[ImageDataFields | None, ...], _list_of(ImageDataFields, _MOST_PICTURES)] = ()
     content: Annotated[tuple[ImageDataFields, ...], ReadBy(_parts_of_content)] = ()
     text: Annotated[str | None, ReadBy(_text_of_content)] = None
     refusal: Text = None
@@ -237,13 +237,13 @@ class ChatMessageFields(Fields):
 class ChatChoiceFields(Fields):
     index: Number = None
     finish_reason: Text = None
-    delta: Annotated[ChatMessageFields | None, _one(ChatMessageFields)] = None
-    message: Annotated[ChatMessageFields | None, _one(ChatMessageFields)] = None
+    delta: Annotated[ChatMessageFields | None, _object_of(ChatMessageFields)] = None
+    message: Annotated[ChatMessageFields | None, _object_of(ChatMessageFields)] = None
 
 
 class ChatEventFields(EventFields):
     id: Identifier = None
-    choices: Annotated[tuple[ChatChoiceFields | None, ...], _many(ChatChoiceFields, _MOST_CHOICES)] = ()
+    choices: Annotated[tuple[ChatChoiceFields | None, ...], _list_of(ChatChoiceFields, _MOST_CHOICES)] = ()
     error: Anything = None
     image_index: Number = None  # the number of its first image
     model: Text = None
@@ -258,15 +258,15 @@ class PartFields(ItemFields):
 
 
 class PartEventFields(EventFields):
-    part: Annotated[PartFields | None, _one(PartFields)] = None
+    part: Annotated[PartFields | None, _object_of(PartFields)] = None
 
 
 class RunEventFields(EventFields):
-    parts: Annotated[tuple[PartFields | None, ...], _many(PartFields, _MOST_PICTURES)] = ()
+    parts: Annotated[tuple[PartFields | None, ...], _list_of(PartFields, _MOST_PICTURES)] = ()
 
 
 class ContentEventFields(EventFields):
-    content: Annotated[tuple[OutputItemFields | None, ...], _many(OutputItemFields, _MOST_PICTURES)] = ()
+    content: Annotated[tuple[OutputItemFields | None, ...], _list_of(OutputItemFields, _MOST_PICTURES)] = ()
 
 
 FIELDS_OF_SHAPES: dict[Shape, type[EventFields]] = {
@@ -299,10 +299,10 @@ class _Table(NamedTuple):
     """All names under which the fields of a class are found in a message."""
 
     readers: dict[str, Callable[[Any], Any]]  # how a field is read, by its own name
-    places: dict[str, list[_OtherPlace]]  # the fields that another name stands for
+    places: dict[str, list[_OtherPlace]]  # the fields that can have this other name
     own: KeysView[str]  # the names in `readers`
     other: KeysView[str]  # the names in `places`
-    names: frozenset[str]  # all of both
+    names: frozenset[str]  # the names in `own` and `other`
 
 
 def read_fields(kind: type[_Kind], message: Any) -> _Kind:
@@ -338,7 +338,7 @@ def _table_of(kind: type[Fields]) -> _Table:
 def _other_places(field: str) -> tuple[tuple[Any, ...], ...]:
     """Return the places of a field besides its own name, best first, each as a path of names.
 
-    Paths come first: the name with which a path begins can also be a name of the field, for a value of another kind.
+    Paths are tried first, because their first name can also be another name of this field.
     """
     others: tuple[Spelling, ...] = OTHER_NAMES.get(field, ())
     paths = [each for each in others if isinstance(each, tuple)]

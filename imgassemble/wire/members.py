@@ -57,8 +57,8 @@ class _Form(NamedTuple):
     """How the objects of a type keep their members."""
 
     is_mapping: bool
-    is_open: bool  # it makes its attributes up, so each name must be tried
-    attributes: tuple[str, ...]  # these must be asked for: slots, properties and defaults of the class
+    is_open: bool  # it computes its attributes, so each name must be tried
+    attributes: tuple[str, ...]  # read with getattr: slots, properties and defaults of the class
 
 
 @lru_cache(maxsize=_MOST_TYPES)

@@ -60,7 +60,12 @@ def read(event: EventFields) -> Reading:
     if reader is None:
         if not isinstance(event, ErrorEventFields):
             return Reading(
-                kind, event.sequence_number, event.response_id, is_for_us=False, lane=event.stream_id, is_known=False
+                kind,
+                event.sequence_number,
+                event.response_id,
+                concerns_images=False,
+                lane=event.stream_id,
+                is_known=False,
             )
         reader = _reader_of(UNKNOWN_ERRORS[names_error(kind)])
     row, signals_in, about_response, may_be_text = reader
@@ -97,13 +102,13 @@ def _with_image_error(reading: Reading, event: ImageEventFields, _row: EventRow)
     if reading.signals:
         return reading
     if has_content(event.error):
-        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
-    return reading._replace(is_for_us=False)
+        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), concerns_images=True)
+    return reading._replace(concerns_images=False)
 
 
 def _with_answer_error(reading: Reading, event: ImagesEventFields, _row: EventRow) -> Reading:
     if has_content(event.error):
-        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
+        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), concerns_images=True)
     if not reading.signals and not any(image and image.progress is not None for image in event.data):
         return reading._replace(anomaly=_no_picture_in(event))
     return reading
@@ -111,7 +116,7 @@ def _with_answer_error(reading: Reading, event: ImagesEventFields, _row: EventRo
 
 def _with_chat(reading: Reading, event: ChatEventFields, _row: EventRow) -> Reading:
     if has_content(event.error):
-        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), is_for_us=True)
+        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), concerns_images=True)
     parts = tuple(part for choice in event.choices if choice for part in _parts_of(choice))
     details = {name: value for name, value in (("model", event.model), ("usage", event.usage)) if value is not None}
     if event.type == "chat.completion" and not (reading.signals or any(part.text for part in parts)):

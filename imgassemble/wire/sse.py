@@ -99,9 +99,13 @@ class ServerSentEvent:
 class SSEDecoder:
     """Makes server-sent events from the lines of a stream; one more empty line ends the last event.
 
-    More tolerant than the standard, as real streams need it: the last event counts without its empty line, bare JSON is
-    an event, also pretty-printed (proxies append an error so), a field `error` is an event, and a field in the data of
-    a field (`data: data: {…}`) counts as that field. `is_recognised`: whether a line had the form of an event stream.
+    More tolerant than the standard, because real streams need it:
+    - The last event counts without its empty line.
+    - Bare JSON is an event, also pretty-printed (some proxies append an error in this form).
+    - A field `error` is an event.
+    - A field in the data of a field (`data: data: {…}`) counts as that field.
+
+    `is_recognised`: whether a line had the form of an event stream.
     """
 
     __slots__ = ("_bare", "_data", "_event", "_id", "_is_lost", "_max_bytes", "is_recognised")
@@ -109,7 +113,7 @@ class SSEDecoder:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._data: bytearray | None = None
-        self._bare: bytearray | None = None  # the first lines of JSON that stands without a field's name
+        self._bare: bytearray | None = None  # the first lines of JSON without the name of a field
         self._event = self._id = ""
         self._is_lost = self.is_recognised = False
 
@@ -144,7 +148,7 @@ class SSEDecoder:
                 return ServerSentEvent(data=bare)
             self._bare = bare
             return None
-        # The JSON was cut short, which its event shows; the line is of an event that follows.
+        # The JSON was cut short, and its event shows that. The line belongs to the next event.
         return self.take(line) or ServerSentEvent(data=bare)
 
     def _field(self, line: bytearray) -> ServerSentEvent | LimitError | None:
@@ -202,7 +206,10 @@ def _take_name(line: bytearray) -> bytes:
 
 
 def _take_inner_names(line: bytearray) -> bytes:
-    """Remove the names of fields from data that begins with a field, as JSON never does; return the last name."""
+    """Remove the names of fields at the beginning of data, and return the last one.
+
+    JSON never begins with a field name.
+    """
     name = b"data"
     for _ in range(_MOST_PREFIXES):
         if name != b"data" or not _INNER_FIELD.match(line):

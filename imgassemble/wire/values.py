@@ -10,7 +10,7 @@ from enum import Enum
 from math import isfinite
 from typing import Any
 
-from ..errors import clean, without_base64
+from ..errors import clean, shorten_base64
 from ..frames.base64_json import Decoded
 from ..readonly import read_only
 from .dialects import GREATEST_NUMBER
@@ -33,7 +33,7 @@ def read_number(value: Any) -> float | None:
 
 
 def read_text(value: Any) -> str | None:
-    """Return a text whole: of an enum its value, of decoded base64 the text that was sent."""
+    """Return a whole text: a text itself, the value of an enum, or the text sent for decoded base64."""
     if type(value) is str:  # nearly always
         return value
     if isinstance(value, Decoded):
@@ -48,11 +48,11 @@ def read_words(value: Any) -> str | None:
     if type(value) is str and len(value) <= _SHORT:  # nearly always
         return value
     text = read_text(value)
-    return without_base64(text[:_LONGEST_WORDS]) if text else text
+    return shorten_base64(text[:_LONGEST_WORDS]) if text else text
 
 
 def read_identifier(value: Any) -> str | None:
-    """Return an id whole; one that is too long is none."""
+    """Return a whole id; None if the id is too long."""
     if type(value) is str and len(value) <= _SHORT:  # nearly always
         return value
     text = read_text(value)
