@@ -22,7 +22,7 @@ from imgassemble import Assembler, iter_updates
 from imgassemble.serving import listen
 from imgassemble.simulator import Order, play
 from imgassemble.web import Gallery
-from imgassemble.web.server import guarded, page_server
+from imgassemble.web.server import guarded_page, page_server
 
 _CHUNK = 16 * 1024  # bytes: what an HTTP client gives at a time
 _PACE_S = 0.05  # between two chunks with news; a service takes seconds
@@ -110,7 +110,7 @@ class Crowd:
 def serving(gallery: Gallery) -> Iterator[int]:
     """Serve the page of `gallery`, and give its port."""
     listener = listen("127.0.0.1", 0)
-    server = page_server(guarded(gallery, "127.0.0.1", link=print))
+    server = page_server(guarded_page(gallery, "127.0.0.1", link=print))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
