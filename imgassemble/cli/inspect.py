@@ -18,6 +18,7 @@ from ..assembly.results import Result
 from ..assembly.updates import FinalReady, FrameAdded, Update
 from ..errors import clean
 from ..frames.frame import Frame
+from ..frames.png import find_damaged_chunks
 from ..readonly import plain
 from ..screens.progress import describe_frame
 from ..streams.drivers import assemble
@@ -63,7 +64,7 @@ class _ArrivalTimes:
         return self._seconds.get((item.id, frame.index))
 
     def of_item(self, item: Item) -> dict[str, float | None]:
-        return {"final" if frame.is_final else str(frame.index): self.of_frame(item, frame) for frame in _frames(item)}
+        return {_name_of(frame): self.of_frame(item, frame) for frame in _frames(item)}
 
 
 def _frames(item: Item) -> tuple[Frame, ...]:
@@ -71,9 +72,19 @@ def _frames(item: Item) -> tuple[Frame, ...]:
     return (*item.partials, item.final) if item.final and item.final.is_final else tuple(item.partials)
 
 
+def _name_of(frame: Frame) -> str:
+    return "final" if frame.is_final else str(frame.index)
+
+
+def _damaged_chunks(frame: Frame) -> tuple[str, ...]:
+    """Return the types of the chunks of a PNG whose checksum is wrong; () for other formats."""
+    return find_damaged_chunks(frame.data) if frame.format == "PNG" else ()
+
+
 def _json_lines(result: Result, assembler: Assembler, tally: StreamTally, times: _ArrivalTimes) -> Iterator[str]:
     for item in result.items.values():
-        yield json.dumps(item.as_dict() | {"seconds": times.of_item(item)})
+        damaged = {_name_of(frame): chunks for frame in _frames(item) if (chunks := _damaged_chunks(frame))}
+        yield json.dumps(item.as_dict() | {"seconds": times.of_item(item), "damaged_chunks": damaged})
     yield json.dumps(_stream_facts(result, assembler, tally))
 
 
@@ -117,4 +128,6 @@ def _frame_line(item: Item, frame: Frame, seconds: float | None) -> str:
     name = "final" if frame.is_final else f"partial {frame.index}"
     when = "" if seconds is None else f"{seconds:8.2f} s"
     note = "  (provisional final)" if item.is_provisional and frame is item.final else ""
+    if damaged := _damaged_chunks(frame):
+        note += f"  (damaged: the checksum of {', '.join(damaged)} is wrong)"
     return f"  {name:<12} {describe_frame(frame):<36}{when}  {clean(frame.event_type, 60)}{note}"

@@ -34,6 +34,15 @@ def test_inspect_json_prints_the_facts_and_times_of_every_image(tmp_path: Path) 
     assert samples.b64(FINAL)[:20] not in ended.stdout
 
 
+def test_inspect_names_the_chunks_of_a_png_whose_checksum_is_wrong(tmp_path: Path) -> None:
+    damaged = bytearray(FINAL)
+    damaged[damaged.index(b"IDAT") + 5] ^= 1
+    stream = stream_file(tmp_path, [samples.done("ig_1", bytes(damaged)), samples.done("ig_2", FINAL)])
+    assert run("inspect", stream).stdout.count("(damaged: the checksum of IDAT is wrong)") == 1
+    first, second, _ = map(json.loads, run("inspect", stream, "--json").stdout.splitlines())
+    assert (first["damaged_chunks"], second["damaged_chunks"]) == ({"final": ["IDAT"]}, {})
+
+
 @pytest.mark.parametrize(
     ("events", "facts"),
     [
