@@ -45,8 +45,8 @@ fetched. If a service repeats the `usage` of a request with each of its images, 
 ## SVG
 
 OpenRouter streams drawings as `image_generation.text_chunk` (an item that is generating) and then
-`image_generation.completed` with the whole drawing. It is kept, and saved as `.svg`, only with
-`Limits(formats=("PNG", "JPEG", "WEBP", "GIF", "SVG"))`; it has no pixels here, and `decode()` reports that.
+`image_generation.completed` with the whole drawing. The drawing is kept, and saved as `.svg`. It has no pixels here, and
+`decode()` reports that. The page and notebooks show it inside `<img>`, in which a script of it cannot run.
 
 ## Adding one
 

@@ -20,7 +20,7 @@ from imgassemble import Assembler
 from imgassemble.serving import listen, url_of
 from imgassemble.simulator import Order, Pace, play
 from imgassemble.web import Gallery
-from imgassemble.web.server import guarded, page_server
+from imgassemble.web.server import guarded_page, page_server
 
 SIZE = (1280, 1000)  # (width, height) of the window in pixels
 MOMENT_S = 8.0  # seconds after the beginning of the run
@@ -53,7 +53,7 @@ def main() -> None:
     gallery = Gallery(clock=clock)
     feed(gallery, clock)
     listener = listen("127.0.0.1", 0)
-    server = page_server(guarded(gallery, "127.0.0.1", link=lambda token: None))
+    server = page_server(guarded_page(gallery, "127.0.0.1", link=lambda token: None))
     serving = threading.Thread(target=server.run, args=([listener],))
     serving.start()
     try:
