@@ -263,10 +263,7 @@ def _frames_of(assembler: Assembler) -> Iterator[Frame]:
 
 
 def _is_in(caught_up: tuple[Update, ...], update: Update) -> bool:
-    """Return whether `caught_up` has this anomaly. The assembler keeps a copy of it, without the refused bytes."""
-    return isinstance(update, Anomaly) and any(update is each or _is_copy(each, update) for each in caught_up)
-
-
-def _is_copy(kept: Update, update: Anomaly) -> bool:
-    has_data = getattr(update.error, "data", None) is not None
-    return has_data and isinstance(kept, Anomaly) and (kept.item_id, kept.message) == (update.item_id, update.message)
+    """Return whether `caught_up` has this anomaly. The assembler keeps it, or a copy with the very same message."""
+    return isinstance(update, Anomaly) and any(
+        isinstance(each, Anomaly) and each.message is update.message for each in caught_up
+    )
