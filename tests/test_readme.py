@@ -164,4 +164,5 @@ def test_the_table_of_speed_has_the_lines_that_the_command_prints() -> None:
 
 
 def test_the_readme_counts_the_hostile_pictures_that_there_are() -> None:
-    assert f"formats ({len(table())} of them in the tests)" in README
+    assert "formats (more than 300 of them in the tests)" in README
+    assert len(table()) > 300  # some need a Pillow with AVIF
