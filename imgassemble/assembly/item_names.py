@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from ..errors import EventError, LimitError, clean, quoted
@@ -20,7 +19,7 @@ from ..wire.dialects import Reading, Signal
 from .changes import Change
 from .held import Held, ResponseRecord
 from .options import Rules
-from .repeats import frame_in, picture_of, remember, repeat_key, repeated_item, shows_same_image
+from .repeats import frame_in, picture_of, remember, repeat_key, repeated_item
 
 _MANY_CHANGES = 2  # of the id at one place: the third id
 _REPORTED = -float("inf")
@@ -209,7 +208,7 @@ class ItemNames:
     def _has_image_of(self, signal: Signal) -> bool:
         """Return whether the response already has the image of the signal."""
         frame = frame_in(picture_of(signal), self._rules.limits)
-        return frame is not None and self._item_with(partial(shows_same_image, frame)) is not None
+        return frame is not None and self._item_with(frame.has_same_image) is not None
 
     def _is_repeat_of(self, name: str, signal: Signal, position: int) -> bool:
         """Return whether a partial without an index came before."""

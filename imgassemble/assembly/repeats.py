@@ -102,9 +102,3 @@ def frame_in(payload: Payload | None, limits: Limits) -> Frame | None:
 def hash_of_refused(payload: Payload) -> int:
     """Return the hash of the picture in a payload that cannot be used."""
     return hash(payload.base64.data if isinstance(payload.base64, Decoded) else payload.base64)
-
-
-def shows_same_image(one: Frame, other: Frame) -> bool:
-    """Return whether two frames hold the same image data. Metadata is not compared."""
-    has_same_image = getattr(one, "has_same_image", None)
-    return bool(has_same_image(other)) if has_same_image else one.data == other.data

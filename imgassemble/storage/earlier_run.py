@@ -97,7 +97,7 @@ class _SameStreamCheck:
         if any(signal.item_id in self._item_ids for signal in reading.signals if signal.item_id is not None):
             self.is_settled = True
         elif reading.response_id is not None:
-            is_beginning = getattr(reading, "begins", False) or reading.event_type in _RESPONSE_BEGINNINGS
+            is_beginning = reading.begins or reading.event_type in _RESPONSE_BEGINNINGS
             self._check_response(reading.response_id, event, is_beginning=is_beginning)
         has_picture = any(signal.payload for signal in reading.signals)
         if has_picture and self._unsaved_response_id is not None and not self.is_settled:
@@ -292,7 +292,7 @@ class _ImageCounter:
 
 def _is_counted(signal: Signal) -> bool:
     """Return whether the image is counted. If a service sends no numbers, the assembler compares pictures itself."""
-    return signal.is_unnamed and signal.number is None and not getattr(signal, "is_unnumbered", False)
+    return signal.is_unnamed and signal.number is None and not signal.is_unnumbered
 
 
 def _images_in(items: Sequence[SavedItem], assembler: Assembler) -> list[_SavedImage]:

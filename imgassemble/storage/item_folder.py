@@ -140,7 +140,7 @@ class ItemFolder:
         partials = sorted(
             (each for each in self._frames.values() if not each["is_final"]), key=lambda each: each["index"]
         )
-        facts = {**item.as_dict(), **_origin_of(item), "final": self._final_of(item, partials), "partials": partials}
+        facts = {**item.as_dict(), "final": self._final_of(item, partials), "partials": partials}
         earlier = (each for each in described_anomalies(self._earlier) if each not in facts["anomalies"])
         facts["anomalies"] = [*earlier, *facts["anomalies"]]
         if self._rejected:
@@ -197,11 +197,6 @@ class ItemFolder:
             except OSError as cause:
                 raise sink_error(self.path / name, cause) from cause
             del self._frames[name]
-
-
-def _origin_of(item: Item) -> Facts:
-    """Return the ids that the service gave the item and its response."""
-    return {name: getattr(item, name) for name in ("response_id", "wire_id") if hasattr(item, name)}
 
 
 def _stem_of(frame: Frame) -> str:
