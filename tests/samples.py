@@ -15,6 +15,8 @@ from io import BytesIO
 from struct import pack
 from typing import Any
 
+import PIL
+
 from imgassemble.frames.base64_json import Decoded
 
 Wire = dict[str, Any]
@@ -57,6 +59,11 @@ def has_avif() -> bool:
     from PIL import features
 
     return "avif" in features.modules and bool(features.check_module("avif"))
+
+
+def survives_lack_of_memory() -> bool:
+    """Return whether this Pillow reports that an AVIF needs more memory than there is; before 12.2 the process crashes."""
+    return tuple(map(int, PIL.__version__.split(".")[:2])) >= (12, 2)
 
 
 def b64(data: bytes) -> str:
