@@ -62,7 +62,7 @@ def has_avif() -> bool:
 
 
 def survives_lack_of_memory() -> bool:
-    """Return whether this Pillow reports that an AVIF needs more memory than there is; before 12.2 the process crashes."""
+    """Return whether Pillow reports an AVIF that needs more memory than there is; before 12.2 the process crashes."""
     return tuple(map(int, PIL.__version__.split(".")[:2])) >= (12, 2)
 
 
