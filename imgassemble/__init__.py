@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .errors import SinkError as SinkError
     from .errors import UsageError as UsageError
     from .frames.frame import Frame as Frame
+    from .frames.picture import Picture as Picture
     from .limits import Limits as Limits
     from .screens.refresher import Refresher as Refresher
     from .states import State as State
@@ -84,6 +85,7 @@ else:
             "UsageError",
         ),
         "frames.frame": ("Frame",),
+        "frames.picture": ("Picture",),
         "limits": ("Limits",),
         "screens.refresher": ("Refresher",),
         "states": ("State",),

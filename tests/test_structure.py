@@ -42,6 +42,7 @@ ORDERS = {
         "svg",
         "containers",
         "pixels",
+        "picture",
         "frame",
     ),
     "wire": (
@@ -81,7 +82,7 @@ GUESTS = {
     "pydantic": {"wire/events"},
     "pydantic_core": {"frames/base64_json"},
     "pybase64": {"frames/base64_json"},
-    "PIL": {"frames/frame", "frames/pixels", "assembly/items", "screens", "simulator"},
+    "PIL": {"frames/frame", "frames/picture", "frames/pixels", "assembly/items", "screens", "simulator"},
     # Hosts of screens, imported when a screen is made.
     "IPython": {"screens"},
     "PySide6": {"screens"},

@@ -120,7 +120,8 @@ class _ItemChanges:
         held, change = self._held, self._change
         if not payload.is_final and payload.index is None:
             payload = replace(payload, index=_next_index(facts))
-            self._report("bad_index", "has no usable partial_image_index; it counts as the next", payload, item_id)
+            if not signal.is_unnumbered:
+                self._report("bad_index", "has no usable partial_image_index; it counts as the next", payload, item_id)
         try:
             frame = read_frame(payload, item_id, self._rules.limits, facts.pictures())
         except (FrameError, LimitError) as error:

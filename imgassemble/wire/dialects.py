@@ -115,6 +115,10 @@ ROWS: Mapping[str, EventRow] = {
     "AIMessageChunk":                               EventRow(Shape.CONTENT, "LangChain", witness=Witness.DONE),
     "ai":                                           EventRow(Shape.CONTENT, "LangChain, not streamed",
                                                              witness=Witness.DONE),
+    # Pictures from elsewhere: the class `Picture`
+    "picture":                                      EventRow(Shape.CALL, "`Picture`", is_partial=True,
+                                                             is_numbered=False),
+    "picture.final":                                EventRow(Shape.CALL, "`Picture`", witness=Witness.DONE),
 }
 
 # The meaning of each kind of `part`. Drafts and the result have the same kind, and no number.
