@@ -73,6 +73,7 @@ ORDERS = {
         "items",
         "results",
         "stream_errors",
+        "turns",
         "assembler",
         "sink",
     ),

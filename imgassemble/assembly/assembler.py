@@ -15,7 +15,7 @@ from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import Any, get_args
 
-from ..errors import EventError, FrameDecodeError, ImgassembleError, LimitError, ProviderError, UsageError
+from ..errors import EventError, FrameDecodeError, ImgassembleError, LimitError, UsageError
 from ..frames.base64_json import load_decoded
 from ..frames.frame import Frame
 from ..limits import Limits
@@ -34,7 +34,8 @@ from .listeners import log_failure as log_failure
 from .options import Keep, KeyBy, Rules
 from .responses import ResponseFacts
 from .results import Result, result_of
-from .stream_errors import cut_error, service_error
+from .stream_errors import EndCause, end_cause, result_with_cause
+from .turns import StopSignal, Turn
 from .updates import (
     MOST_ANOMALIES,
     Anomaly,
@@ -78,7 +79,8 @@ class Assembler:
         self._newest: str | None = None
         self._result: Result | None = None
         self._listeners: dict[object, tuple[Listener, tuple[type, ...]]] = {}
-        self._is_notifying = False
+        self._turn = Turn()
+        self._stop_signal = StopSignal()
         self._has_late_listeners = False  # a driver calls some listeners after `feed` has returned
         self._to_discard: list[str] = []
 
@@ -88,19 +90,22 @@ class Assembler:
         event: a mapping, JSON text or bytes, or an SDK's own object. A source gives an
             ImgassembleError in place of an event that it cannot read: it is reported as an anomaly.
 
-        Raises UsageError after `close()` and inside a listener. With strict=True it also raises the error of the first
-        anomaly, and the event then changes nothing.
+        Raises UsageError after `close()`, inside a listener, and while another thread feeds. With strict=True it also
+        raises the error of the first anomaly, and the event then changes nothing.
         """
-        self._check_turn()
-        if self._result is not None:
-            raise UsageError("the stream was closed: make a new Assembler for another stream")
-        change = self._weigh(event)
-        del event  # it holds a picture: release it before the listeners are called
-        if self._rules.strict and change.anomalies:
-            change.journal.undo()
-            raise change.anomalies[0].error
-        updates = self._store(change)
-        self._notify(updates)
+        self._turn.take()
+        try:
+            if self._result is not None:
+                raise UsageError("the stream was closed: make a new Assembler for another stream")
+            change = self._weigh(event)
+            del event  # it holds a picture: release it before the listeners are called
+            if self._rules.strict and change.anomalies:
+                change.journal.undo()
+                raise change.anomalies[0].error
+            updates = self._store(change)
+            self._notify(updates)
+        finally:
+            self._turn.release()
         return tuple(updates)
 
     def close(self, error: BaseException | None = None) -> tuple[Update, ...]:
@@ -108,42 +113,61 @@ class Assembler:
 
         error: the exception that ended the stream. If it carries an error of the service, the outcome is FAILED;
             otherwise INCOMPLETE, with an IncompleteStreamError that names it. It is only logged if every response had
-            ended before.
+            ended before. GeneratorExit, CancelledError and KeyboardInterrupt mean that the program has stopped reading:
+            the items are judged as if the stream had ended there.
 
         Raises IncompleteStreamError with strict=True if the outcome is INCOMPLETE, after the listeners were called.
         """
-        self._check_turn()
-        if self._result is not None:
-            return ()
-        if error is not None and self.is_over:
-            _log.warning("the stream raised %s after its last response had ended", type(error).__name__)
-            error = None
-        provider_error = service_error(error)
-        updates = self._store(self._end_responses(provider_error))
-        result = result_of(self.items, self._held, self.anomalies)
-        if provider_error is not None and result.outcome is not Outcome.FAILED:
-            result = replace(result, outcome=Outcome.FAILED, error=provider_error)
-        elif error is not None and result.outcome is not Outcome.FAILED:
-            item_ids = getattr(result.error, "item_ids", ())
-            result = replace(result, outcome=Outcome.INCOMPLETE, error=cut_error(error, item_ids))
-        self._result = result
-        updates.append(StreamEnded(result.outcome, result.error))
-        self._notify(updates)
+        self._turn.take()
+        try:
+            if self._result is not None:
+                return ()
+            updates, result = self._end(error)
+            self._notify(updates)
+        finally:
+            self._turn.release()
         if self._rules.strict and result.outcome is Outcome.INCOMPLETE:
             result.raise_for_outcome()
         return tuple(updates)
 
-    def _end_responses(self, provider_error: ProviderError | None) -> Change:
+    def _end(self, error: BaseException | None) -> tuple[list[Update], Result]:
+        """Store the end of the stream, and return its updates and the result."""
+        cause = end_cause(error, self._stop_signal.reason)
+        if self.is_over:
+            if cause.exception is not None:
+                _log.warning("the stream raised %s after its last response had ended", type(error).__name__)
+            cause = EndCause()
+        updates = self._store(self._end_responses(cause))
+        self._result = result = result_with_cause(result_of(self.items, self._held, self.anomalies), cause)
+        return [*updates, StreamEnded(result.outcome, result.error)], result
+
+    def _end_responses(self, cause: EndCause) -> Change:
         """Return the change that the end of the stream makes."""
         change = Change(self._held)
         weigh_open_texts(self._held, self._rules, change)
         for record in self._held.responses.values():
             facts = record.facts
-            if provider_error is not None and facts.is_open:
-                facts = facts.with_ending(Ending.ERROR, error=provider_error, reason=None, number=None)
-            change.journal.set(record, "facts", facts._replace(has_ended=True))
+            if cause.provider_error is not None and facts.is_open:
+                facts = facts.with_ending(Ending.ERROR, error=cause.provider_error, reason=None, number=None)
+            stop_reason = None if facts.is_over else cause.stop_reason
+            change.journal.set(record, "facts", facts._replace(has_ended=True, stop_reason=stop_reason))
             change.ended.append(record)
         return change
+
+    def stop(self, reason: str = "stopped") -> None:
+        """End the reading of the stream early, from any thread or listener; the driver then closes the stream.
+
+        reason: the `reason` of the items that are incomplete then.
+
+        It takes effect at once in async code, and with the clients that this library knows; with any other reader at
+        its next event. Without a driver, `close()` uses the reason.
+        """
+        self._stop_signal.set(reason)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether `stop` was called."""
+        return self._stop_signal.reason is not None
 
     @property
     def is_over(self) -> bool:
@@ -160,7 +184,7 @@ class Assembler:
         """
         item = self[item_id]
         self._to_discard.append(item_id)
-        if not (self._is_notifying or self._has_late_listeners):
+        if not (self._turn.is_taken or self._has_late_listeners):
             self._discard_pending()
         return item
 
@@ -330,23 +354,22 @@ class Assembler:
         )
         return updates
 
-    def _check_turn(self) -> None:
-        if self._is_notifying:
-            raise UsageError("a listener cannot feed or close its own assembler: do it after `feed()` has returned")
-
     def _notify(self, updates: list[Update]) -> None:
+        """Call the listeners. An interrupt in one of them is raised after the others have received the updates."""
         if not (updates or self._to_discard):
             return
-        self._is_notifying = True
-        try:
-            for update in updates:
-                for callback, types in tuple(self._listeners.values()):
-                    if not types or isinstance(update, types):
+        interrupt: BaseException | None = None
+        for update in updates:
+            for callback, types in tuple(self._listeners.values()):
+                if not types or isinstance(update, types):
+                    try:
                         call_listener(callback, update)
-        finally:
-            self._is_notifying = False
-            if not self._has_late_listeners:
-                self._discard_pending()
+                    except BaseException as error:  # noqa: BLE001 - call_listener raises KeyboardInterrupt and the like
+                        interrupt = interrupt or error
+        if not self._has_late_listeners:
+            self._discard_pending()
+        if interrupt is not None:
+            raise interrupt
 
 
 _NOTHING_REPORTED = LastReport()
@@ -364,6 +387,11 @@ def late_listeners(assembler: Assembler) -> Iterator[Callable[[], None]]:
     finally:
         assembler._has_late_listeners = False
         assembler._discard_pending()
+
+
+def stop_signal(assembler: Assembler) -> StopSignal:
+    """Return the signal that `assembler.stop()` sets, for the driver that reads the stream."""
+    return assembler._stop_signal
 
 
 def updates_so_far(assembler: Assembler) -> Iterator[Update]:

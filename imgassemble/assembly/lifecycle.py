@@ -205,7 +205,7 @@ def reason_of(verdict: Verdict, facts: Facts, response: ResponseFacts) -> str | 
         return CALLED_INCOMPLETE
     if facts.detail("url"):
         return URL_ALONE
-    return CUT_AFTER_PARTIALS if facts.partials else CUT_WITHOUT_PICTURE
+    return response.stop_reason or (CUT_AFTER_PARTIALS if facts.partials else CUT_WITHOUT_PICTURE)
 
 
 def error_of(item_id: str, verdict: Verdict, facts: Facts, response: ResponseFacts) -> ImgassembleError | None:

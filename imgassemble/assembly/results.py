@@ -38,7 +38,7 @@ class ResponseSummary:
     error: ImgassembleError | None = None
     """The error; None if the outcome is COMPLETED."""
     reason: str | None = None
-    """The reason of the service for calling the response incomplete."""
+    """The reason of the service for calling the response incomplete, or the reason for which the reading was ended."""
     usage: Mapping[str, Any] | None = None
     """The tokens of the text model, in the words of the service."""
     image_usage: Mapping[str, Any] | None = None
@@ -153,7 +153,7 @@ def _summary(items: Mapping[str, Item], record: ResponseRecord) -> ResponseSumma
         model=facts.detail("model"),
         outcome=outcome,
         error=error,
-        reason=facts.reason,
+        reason=facts.reason or (facts.stop_reason if error is not None else None),
         usage=facts.detail("usage"),
         image_usage=facts.detail("image_usage"),
         text=text_of(record),
@@ -167,7 +167,7 @@ def _response_ended_how(items: Mapping[str, Item], record: ResponseRecord) -> tu
         first = next((items[name].error for name in named[State.FAILED]), None)
         return Outcome.FAILED, (facts.error if facts.has_failed else None) or first or ProviderError("")
     if named[State.INCOMPLETE]:
-        return Outcome.INCOMPLETE, _incomplete(items, named[State.INCOMPLETE])
+        return Outcome.INCOMPLETE, _incomplete(items, named[State.INCOMPLETE], facts.stop_reason)
     if Ending.INCOMPLETE in facts.endings or _is_cut(record):
         sentence = _incomplete_response(record, has_any=facts.has_items)
         return Outcome.INCOMPLETE, IncompleteStreamError(sentence)
@@ -195,13 +195,13 @@ def text_of(record: ResponseRecord) -> str | None:
     return shorten_base64(text)[:MAX_TEXT_LENGTH].strip() or None
 
 
-def _incomplete(items: Mapping[str, Item], names: list[str]) -> IncompleteStreamError:
+def _incomplete(items: Mapping[str, Item], names: list[str], stop_reason: str | None = None) -> IncompleteStreamError:
     which = _listed(names) if names else "an image that was discarded"
     waiting = [items[name] for name in names]
     reasons = {item.reason for item in waiting}
     if url := next((item.url for item in waiting if item.url), None):
         sentence = f"the service sent a URL in place of the picture of {which}: {url}; fetch the picture there"
-    elif reported := sorted(reason for reason in reasons if reason and reason not in _OWN_REASONS):
+    elif reported := sorted(reason for reason in reasons if reason and reason not in (*_OWN_REASONS, stop_reason)):
         sentence = f"the service called {which} incomplete: {reported[0]}; what came is kept, change the request"
     elif CALLED_INCOMPLETE in reasons:
         sentence = f"the service called {which} incomplete; what came is kept, change the request"

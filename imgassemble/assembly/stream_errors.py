@@ -1,6 +1,6 @@
-"""Makes the error of a stream that an exception ended.
+"""The result of a stream that an exception ended, or that the program stopped reading.
 
-It is the service's error if the exception carries one, else an IncompleteStreamError.
+Its error is the service's if the exception carries one, else an IncompleteStreamError.
 
 Must not know: clients and their exceptions by name, items, listeners.
 """
@@ -9,14 +9,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
+from typing import NamedTuple
 
 from ..errors import ImgassembleError, IncompleteStreamError, ProviderError, clean
+from .results import Result
+from .updates import Outcome
 
-_WITHOUT_WORDS = {
+_STOP_REASONS = {
     "GeneratorExit": "the program stopped reading the stream",
-    "CancelledError": "the task that read it was cancelled",
-    "KeyboardInterrupt": "it was interrupted",
+    "CancelledError": "the task that read the stream was cancelled",
+    "KeyboardInterrupt": "the program was interrupted",
 }
+
+
+class EndCause(NamedTuple):
+    """The cause of the end of a stream. All members are None if the stream ended by itself."""
+
+    exception: Exception | None = None  # that the stream raised
+    provider_error: ProviderError | None = None  # that the exception carries
+    stop_reason: str | None = None  # the program ended the reading early
+
+
+def end_cause(error: BaseException | None, stop_reason: str | None) -> EndCause:
+    """Return the cause for the exception that ended the reading, and for the reason given to `stop()`."""
+    if error is not None and not isinstance(error, Exception):
+        return EndCause(stop_reason=stop_reason or _STOP_REASONS.get(type(error).__name__, type(error).__name__))
+    if error is None:
+        return EndCause(stop_reason=stop_reason)
+    return EndCause(exception=error, provider_error=service_error(error))
+
+
+def result_with_cause(result: Result, cause: EndCause) -> Result:
+    """Return the result of a stream that ended by `cause`."""
+    item_ids = getattr(result.error, "item_ids", ())
+    if result.outcome is Outcome.FAILED:
+        return result
+    if cause.provider_error is not None:
+        return replace(result, outcome=Outcome.FAILED, error=cause.provider_error)
+    if cause.exception is not None:
+        return replace(result, outcome=Outcome.INCOMPLETE, error=cut_error(cause.exception, item_ids))
+    if cause.stop_reason is not None and result.error is not None:
+        sentence = f"the reading of the stream was ended early: {cause.stop_reason}; what came is kept"
+        return replace(result, error=IncompleteStreamError(sentence, item_ids=item_ids))
+    return result
 
 
 def service_error(error: BaseException | None) -> ProviderError | None:
@@ -41,8 +77,7 @@ def cut_error(error: BaseException, item_ids: tuple[str, ...]) -> IncompleteStre
     """Return the error of a stream that an exception ended. Its cause is a copy of the exception without traceback."""
     if isinstance(error, IncompleteStreamError):
         return error
-    name = type(error).__name__
-    why = _WITHOUT_WORDS.get(name) or f"{name}: {clean(str(error), 300)}"
+    why = f"{type(error).__name__}: {clean(str(error), 300)}"
     cut = IncompleteStreamError(f"the stream was cut: {why}; what came is kept", item_ids=item_ids)
     cut.__cause__ = _copy_of(error)
     return cut
