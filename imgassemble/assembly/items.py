@@ -80,7 +80,8 @@ class Item:
     response_id: str | None = None
     """The id of the response to which the item belongs."""
     settings: Mapping[str, Any] = field(default_factory=lambda: ReadOnly({}))
-    """size, quality, background, output_format, action, model: those that the service reported, in its words."""
+    """size, quality, background, output_format, action, model: those that the service reported, in its words.
+    Local engines report percent (0 to 100) and eta_s (the seconds that are left)."""
     _pixels: Pixels = field(default_factory=Pixels, repr=False, compare=False)
 
     @property

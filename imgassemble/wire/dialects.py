@@ -44,6 +44,7 @@ class EventRow(NamedTuple):
     heeds_status: bool = False  # the `status` of the response is more exact than `ending`
     begins: bool = False  # the event begins a response, if it names an unknown one
     is_numbered: bool = True  # False: neither its events nor its images have numbers
+    is_progress: bool = False  # the event reports settings without a picture: how far its item is
 
 
 _RESPONSES, _IMAGES, _CHAT = "Responses API", "Images API", "chat completions"
@@ -119,6 +120,8 @@ ROWS: Mapping[str, EventRow] = {
     "picture":                                      EventRow(Shape.CALL, "`Picture`", is_partial=True,
                                                              is_numbered=False),
     "picture.final":                                EventRow(Shape.CALL, "`Picture`", witness=Witness.DONE),
+    "picture.progress":                             EventRow(Shape.CALL, "`polled_events`, `comfyui_events`",
+                                                             word=State.GENERATING, is_progress=True),
 }
 
 # The meaning of each kind of `part`. Drafts and the result have the same kind, and no number.
@@ -196,7 +199,7 @@ OTHER_NAMES: Mapping[str, tuple[Spelling, ...]] = {
 }
 
 # The fields in which a service reports how it made an image.
-SETTINGS = ("size", "quality", "background", "output_format", "action", "model")
+SETTINGS = ("size", "quality", "background", "output_format", "action", "model", "percent", "eta_s")
 
 # The fields that can hold a picture, as base64, as a data: URL, or as a URL; the first that is not empty counts.
 PICTURE_NAMES = (

@@ -95,6 +95,8 @@ class ItemFields(Fields):
     media_type: Text = None
     size: Text = None
     revised_prompt: Text = None
+    percent: Number = None
+    eta_s: Number = None
     error: Anything = None
     usage: PlainObject = None
     partial_image_b64: Base64 = None

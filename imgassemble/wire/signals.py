@@ -402,7 +402,7 @@ def _details_of(
         details["usage"] = usage
     if link is not None:
         details["url"] = link
-    if row.witness or row.is_partial:
+    if row.witness or row.is_partial or row.is_progress:
         settings = zip(SETTINGS, _settings_in(said), strict=True)
         details |= {name: value for name, value in settings if value is not None}
     return details

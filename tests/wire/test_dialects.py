@@ -670,7 +670,7 @@ def test_every_row_of_the_table_has_an_event_here() -> None:
     orders = [order_of(api, name, is_streamed=streamed, is_background=api == "responses")
               for api in APIS for name in DIALECTS for streamed in (True, False)]  # fmt: skip
     events: list[Any] = [event for shape in SHAPES.values() for event in shape.events()]
-    events += [Picture("otter", b""), Picture("otter", b"", is_final=True)]
+    events += [Picture("otter", b""), Picture("otter", b"", is_final=True), {"type": "picture.progress"}]
     events += [event for order in orders for event in open_events(BytesIO(b"".join(play(order).body)))]
     assert set(ROWS) <= {parse_event(event).type for event in events}
 
