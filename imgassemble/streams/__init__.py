@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comfyui import comfyui_events
+    from .polling import polled_events
 
-_HOMES = {"comfyui_events": "comfyui"}
-__all__ = ["comfyui_events"]
+_HOMES = {"comfyui_events": "comfyui", "polled_events": "polling"}
+__all__ = ["comfyui_events", "polled_events"]
 
 
 def __getattr__(name: str) -> Any:
