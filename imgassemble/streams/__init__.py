@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comfyui import comfyui_events
+    from .fetching import fetch_https
     from .polling import polled_events
 
-_HOMES = {"comfyui_events": "comfyui", "polled_events": "polling"}
-__all__ = ["comfyui_events", "polled_events"]
+_HOMES = {"comfyui_events": "comfyui", "fetch_https": "fetching", "polled_events": "polling"}
+__all__ = ["comfyui_events", "fetch_https", "polled_events"]
 
 
 def __getattr__(name: str) -> Any:
