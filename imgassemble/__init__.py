@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .streams.drivers import aiter_updates as aiter_updates
     from .streams.drivers import assemble as assemble
     from .streams.drivers import iter_updates as iter_updates
-    from .streams.resume import Patience as Patience
+    from .streams.patience import Patience as Patience
     from .streams.resume import aresuming as aresuming
     from .streams.resume import resuming as resuming
     from .streams.sources import open_events as open_events
@@ -92,7 +92,8 @@ else:
         "storage.directory": ("DirectorySink",),
         "storage.saved": ("saved_events",),
         "streams.drivers": ("aassemble", "aiter_updates", "assemble", "iter_updates"),
-        "streams.resume": ("Patience", "aresuming", "resuming"),
+        "streams.patience": ("Patience",),
+        "streams.resume": ("aresuming", "resuming"),
         "streams.sources": ("open_events",),
         "wire.events": ("parse_event",),
     }

@@ -82,11 +82,14 @@ class StreamPosition:
     numbers of its response rise strictly. Other repeats are not recognised here; the assembler drops them.
     """
 
-    def __init__(self) -> None:
-        self.cursor = Cursor()
+    def __init__(self, since: Cursor | None = None) -> None:
+        """since: the position of another reader, at which this one begins. Repeats of its events are not recognised."""
+        self.cursor = since or Cursor()
         self.phase = Phase.OPEN
+        self._current = _Numbers(reached=self.cursor.sequence_number)
         self._responses: dict[str | None, _Numbers] = {}
-        self._current = _Numbers()
+        if self.cursor.response_id is not None:
+            self._responses[self.cursor.response_id] = self._current
         self._ids: dict[str, None] = {}  # of earlier connections
         self._own_ids: dict[str, None] = {}  # of this connection
         self._are_ids_unique = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,78 +16,12 @@ from urllib.request import urlopen
 
 import pytest
 from samples import created, sse
-from silent_server import CERTIFICATE, silent_server
+from silent_server import silent_server
+from stream_clients import CLIENTS
 
 from imgassemble.streams.closing import BlockingCalls, Interruptible, aclose_stream, close_stream, stays_open
 
 BODY = sse([created()])
-ASKED: dict[str, Any] = {"model": "gpt-5", "input": "an otter"}
-
-
-def trusting() -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(CERTIFICATE))
-
-
-def over_urllib(url: str) -> Any:
-    return urlopen(url, context=trusting())
-
-
-def lines_over_urllib(url: str) -> Any:
-    with urlopen(url, context=trusting()) as body:
-        yield from iter(lambda: body.read1(65_536), b"")
-
-
-def over_requests(url: str) -> Any:
-    return pytest.importorskip("requests").get(url, stream=True, verify=str(CERTIFICATE)).iter_content(None)
-
-
-def over_urllib3(url: str) -> Any:
-    pool = pytest.importorskip("urllib3").PoolManager(ca_certs=str(CERTIFICATE))
-    return pool.request("GET", url, preload_content=False).stream(65_536)
-
-
-def over_httpx(url: str) -> Any:
-    with pytest.importorskip("httpx").stream("GET", url, verify=trusting(), timeout=None) as response:
-        yield from response.iter_bytes()
-
-
-def over_httpx2(url: str) -> Any:
-    with pytest.importorskip("httpx2").stream("GET", url, verify=trusting(), timeout=None) as response:
-        yield from response.iter_bytes()
-
-
-def openai_client(url: str) -> Any:
-    openai: Any = pytest.importorskip("openai")
-    http_client = openai.DefaultHttpxClient(verify=trusting())
-    return openai.OpenAI(base_url=url, api_key="-", max_retries=0, http_client=http_client)
-
-
-def over_openai(url: str) -> Any:
-    return openai_client(url).responses.create(**ASKED, stream=True)
-
-
-def over_openai_that_manages(url: str) -> Any:
-    with openai_client(url).responses.stream(**ASKED) as stream:
-        yield from stream
-
-
-def over_openrouter(url: str) -> Any:
-    client = pytest.importorskip("httpx").Client(verify=trusting())
-    made = pytest.importorskip("openrouter").OpenRouter(api_key="-", server_url=url, client=client)
-    return made.responses.send(**ASKED, stream=True)
-
-
-CLIENTS: tuple[Callable[[str], Any], ...] = (
-    over_urllib,
-    lines_over_urllib,
-    over_requests,
-    over_urllib3,
-    over_httpx,
-    over_httpx2,
-    over_openai,
-    over_openai_that_manages,
-    over_openrouter,
-)
 
 
 def read_in_a_thread(calls: BlockingCalls, read: Callable[[], object]) -> threading.Thread:

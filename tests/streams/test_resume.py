@@ -43,8 +43,8 @@ from imgassemble import (
     resuming,
 )
 from imgassemble.simulator.answers import Answer, Order, play, resumed
+from imgassemble.streams.patience import is_temporary
 from imgassemble.streams.position import MOST_IDS, MOST_NUMBERS, Arrival, StreamPosition
-from imgassemble.streams.resume import is_temporary
 
 PLAY = play(Order(size=(24, 16), dialect="openai-2025"))
 TWO = play(Order(size=(24, 16), items=2))
@@ -914,6 +914,51 @@ def test_only_silence_and_the_deadline_may_have_no_limit() -> None:
     assert list(resuming(lambda _: iter(PLAY.events), patience=patience)) == list(PLAY.events)
     with pytest.raises(UsageError, match="max_retries"):
         Patience(max_retries=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("call", [resuming, aresuming])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (((5,), {}), "open_stream is a function that opens the stream after a Cursor, not int: a?resuming"),
+        (((no_sleep,), {"patience": 5}), r"patience is a Patience, not int: patience=Patience\("),
+        (((no_sleep,), {"since": 5}), "since is a Cursor, as assembler.cursor, not int"),
+    ],
+)
+def test_wrong_arguments_are_refused_by_the_call(call: Any, arguments: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        call(*arguments[0], **arguments[1])
+
+
+def test_an_async_function_is_refused_by_resuming() -> None:
+    with pytest.raises(UsageError, match="use aresuming"):
+        resuming(endless)  # type: ignore[arg-type]
+
+
+# ---- another reader's stream
+
+
+def test_a_stream_begins_at_the_cursor_of_another_reader() -> None:
+    first, second = Assembler(), Assembler()
+    for event in EVENTS[:6]:
+        first.feed(event)
+    service = Service(PLAY, 2)
+    result = assemble([*EVENTS[:6], *opened(service, since=first.cursor)], assembler=second)
+    assert [each.sequence_number for each in service.asked] == [
+        first.cursor.sequence_number,
+        EVENTS[7]["sequence_number"],
+    ]
+    assert [each.response_id for each in service.asked] == [first.cursor.response_id] * 2
+    assert shown(result) == shown(WHOLE)
+
+
+def test_a_stream_that_cannot_be_opened_at_first_is_tried_again_if_it_has_begun_elsewhere() -> None:
+    assert list(opened(Service(PLAY, 0, 0), since=Cursor(EVENTS[0]["response"]["id"], -1))) == list(PLAY.events)
+
+
+def test_nothing_of_a_service_that_numbers_each_connection_from_zero_is_lost_after_a_cursor() -> None:
+    since = Cursor(EVENTS[0]["response"]["id"], 1_000)
+    assert list(opened(Service(PLAY, from_start=True), since=since)) == list(PLAY.events)
 
 
 def test_a_consumer_that_stops_ends_the_reading() -> None:

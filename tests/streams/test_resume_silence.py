@@ -1,0 +1,182 @@
+"""A stream that is silent on a real connection is given up, stopped and interrupted, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from samples import created, sse
+from silent_server import silent_server
+from stream_clients import CLIENTS
+
+from imgassemble import Cursor, IncompleteStreamError, Patience, resuming
+from imgassemble.streams.closing import BlockingCalls
+
+BODY = sse([created(seq=0)])
+OPEN_FILES = Path("/proc/self/fd")
+USER: ContextVar[str] = ContextVar("USER")
+
+needs_proc = pytest.mark.skipif(not OPEN_FILES.exists(), reason="open files are counted under Linux")
+
+
+def sockets() -> set[str]:
+    links = (str(each.readlink()) for each in OPEN_FILES.iterdir() if each.is_symlink())
+    return {link for link in links if link.startswith("socket:")}
+
+
+@contextmanager
+def leaving_nothing_behind() -> Iterator[None]:
+    """Check that no thread of the library and no socket is left of what is done inside."""
+    gc.collect()
+    before = sockets()
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("imgassemble-"):
+            thread.join(1)
+            assert not thread.is_alive(), thread.name
+    gc.collect()
+    assert sockets() <= before
+
+
+def warmed_up(client: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return the client after a first connection, because its import takes longer than the silence of a test."""
+    with silent_server(BODY) as server:
+        stream = client(server.url)
+        next(iter(stream))
+        stream.close()
+    return client
+
+
+@needs_proc
+@pytest.mark.parametrize(("body", "is_tls"), [(BODY, False), (BODY, True), (None, False)], ids=["plain", "TLS", "head"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_silent_stream_is_given_up_in_time(client: Callable[[str], Any], body: bytes | None, is_tls: bool) -> None:
+    patience = Patience(silence_s=0.2, max_retries=1, first_wait_s=0.0)
+    warmed_up(client)
+    with silent_server(body, is_tls=is_tls) as server:
+        with leaving_nothing_behind():
+            began_at = time.monotonic()
+            with pytest.raises(IncompleteStreamError, match=r"nothing came for 0\.2 seconds"):
+                list(resuming(lambda _: client(server.url), patience=patience, since=Cursor("resp_1", 0)))
+            assert time.monotonic() - began_at < 2
+        assert server.wait_for(came=1, left=server.came, timeout_s=1)
+
+
+@needs_proc
+def test_the_deadline_holds_for_a_silent_stream() -> None:
+    with silent_server(BODY) as server, leaving_nothing_behind():
+        patience = Patience(silence_s=None, deadline_s=0.2)
+        with pytest.raises(IncompleteStreamError, match=r"it was not whole within 0\.2 seconds"):
+            list(resuming(lambda _: urlopen(server.url), patience=patience))
+
+
+@needs_proc
+def test_a_thousand_silences_leave_no_thread_and_no_socket() -> None:
+    patience = Patience(silence_s=0.005, max_retries=1_000, first_wait_s=0.0)
+    with silent_server(BODY) as server, leaving_nothing_behind():
+        with pytest.raises(IncompleteStreamError, match="after 1000 retries: nothing came"):
+            list(resuming(lambda _: urlopen(server.url), patience=patience, since=Cursor("resp_1", 0)))
+        assert server.came > 100
+        assert server.wait_for(left=server.came, timeout_s=5)
+
+
+PROGRAM = """
+import sys
+from urllib.request import urlopen
+from imgassemble import assemble, Cursor, Patience, resuming
+
+def read(cursor):
+    return urlopen(sys.argv[1])
+
+def break_off(cursor):
+    urlopen(sys.argv[1]).close()
+    raise ConnectionError
+
+patience = Patience(first_wait_s=60, max_wait_s=60)
+assemble(resuming({open_stream}, patience=patience, since=Cursor("resp_1", 0)))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal of another process cannot be sent there")
+@pytest.mark.parametrize("open_stream", ["read", "break_off"])
+def test_ctrl_c_ends_a_wait_at_once(open_stream: str) -> None:
+    with silent_server(BODY) as server:
+        command = [sys.executable, "-c", PROGRAM.format(open_stream=open_stream), server.url]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert server.wait_for(came=1, left=1 if open_stream == "break_off" else 0, timeout_s=20)
+        process.send_signal(signal.SIGINT)
+        began_at = time.monotonic()
+        _, errors = process.communicate(timeout=10)
+        assert time.monotonic() - began_at < 1
+        assert "KeyboardInterrupt" in errors
+        assert process.returncode == -signal.SIGINT
+        assert server.wait_for(left=1, timeout_s=1)
+
+
+@needs_proc
+def test_a_reader_in_another_thread_is_stopped_at_once() -> None:
+    calls = BlockingCalls()
+    with silent_server(BODY) as server, leaving_nothing_behind():
+        events = resuming(lambda _: urlopen(server.url))
+        given: list[Any] = []
+        thread = threading.Thread(target=lambda: calls.run(given.extend, events))
+        thread.start()
+        assert server.wait_for(came=1, timeout_s=10)
+        calls.interrupt()
+        thread.join(1)
+        assert not thread.is_alive()
+        assert server.wait_for(left=1, timeout_s=1)
+
+
+def test_a_reader_that_waits_to_open_the_stream_again_is_stopped_at_once() -> None:
+    calls, is_cut = BlockingCalls(), threading.Event()
+
+    def open_stream(cursor: Cursor) -> Iterator[Any]:
+        yield created(seq=0)
+        is_cut.set()
+        raise ConnectionError
+
+    events = resuming(open_stream, patience=Patience(first_wait_s=60, max_wait_s=60))
+    thread = threading.Thread(target=lambda: calls.run(list, events))
+    thread.start()
+    is_cut.wait(10)
+    calls.interrupt()
+    thread.join(1)
+    assert not thread.is_alive()
+
+
+@needs_proc
+def test_closing_the_events_closes_the_connection() -> None:
+    with silent_server(BODY) as server, leaving_nothing_behind():
+        events = resuming(lambda _: urlopen(server.url))
+        next(events)
+        events.close()  # type: ignore[attr-defined]
+        assert server.wait_for(left=1, timeout_s=1)
+
+
+def test_the_stream_is_opened_and_read_in_the_context_of_the_caller() -> None:
+    users: list[str] = []
+
+    def open_stream(_cursor: Cursor) -> Iterator[Any]:
+        users.append(USER.get())
+        return read()
+
+    def read() -> Iterator[Any]:
+        users.append(USER.get())
+        yield {"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": []}}
+
+    token = USER.set("an otter")
+    list(resuming(open_stream))
+    USER.reset(token)
+    assert users == ["an otter", "an otter"]
