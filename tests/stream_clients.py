@@ -8,7 +8,8 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from silent_server import CERTIFICATE
+from samples import created, sse
+from silent_server import CERTIFICATE, silent_server
 
 ASKED: dict[str, Any] = {"model": "gpt-5", "input": "an otter"}
 
@@ -77,3 +78,11 @@ CLIENTS: tuple[Callable[[str], Any], ...] = (
     over_openai_that_manages,
     over_openrouter,
 )
+
+
+def warm_up(client: Callable[[str], Any]) -> None:
+    """Open and close a stream, because a client imports modules and builds its models at first, which takes seconds."""
+    with silent_server(sse([created(seq=0)])) as server:
+        stream = client(server.url)
+        next(iter(stream))
+        stream.close()

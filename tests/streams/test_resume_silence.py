@@ -17,8 +17,8 @@ from urllib.request import urlopen
 
 import pytest
 from samples import created, sse
-from silent_server import silent_server
-from stream_clients import CLIENTS
+from silent_server import AT_ONCE_S, silent_server
+from stream_clients import CLIENTS, warm_up
 
 from imgassemble import Cursor, IncompleteStreamError, Patience, resuming
 from imgassemble.streams.closing import BlockingCalls
@@ -43,19 +43,10 @@ def leaving_nothing_behind() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name.startswith("imgassemble-"):
-            thread.join(1)
+            thread.join(AT_ONCE_S)
             assert not thread.is_alive(), thread.name
     gc.collect()
     assert sockets() <= before
-
-
-def warmed_up(client: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return the client after a first connection, because its import takes longer than the silence of a test."""
-    with silent_server(BODY) as server:
-        stream = client(server.url)
-        next(iter(stream))
-        stream.close()
-    return client
 
 
 @needs_proc
@@ -63,14 +54,14 @@ def warmed_up(client: Callable[[str], Any]) -> Callable[[str], Any]:
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_silent_stream_is_given_up_in_time(client: Callable[[str], Any], body: bytes | None, is_tls: bool) -> None:
     patience = Patience(silence_s=0.2, max_retries=1, first_wait_s=0.0)
-    warmed_up(client)
+    warm_up(client)
     with silent_server(body, is_tls=is_tls) as server:
         with leaving_nothing_behind():
             began_at = time.monotonic()
             with pytest.raises(IncompleteStreamError, match=r"nothing came for 0\.2 seconds"):
                 list(resuming(lambda _: client(server.url), patience=patience, since=Cursor("resp_1", 0)))
             assert time.monotonic() - began_at < 2
-        assert server.wait_for(came=1, left=server.came, timeout_s=1)
+        assert server.wait_for(came=1, left=server.came, timeout_s=AT_ONCE_S)
 
 
 @needs_proc
@@ -118,10 +109,10 @@ def test_ctrl_c_ends_a_wait_at_once(open_stream: str) -> None:
         process.send_signal(signal.SIGINT)
         began_at = time.monotonic()
         _, errors = process.communicate(timeout=10)
-        assert time.monotonic() - began_at < 1
+        assert time.monotonic() - began_at < AT_ONCE_S
         assert "KeyboardInterrupt" in errors
         assert process.returncode == -signal.SIGINT
-        assert server.wait_for(left=1, timeout_s=1)
+        assert server.wait_for(left=1, timeout_s=AT_ONCE_S)
 
 
 @needs_proc
@@ -134,9 +125,9 @@ def test_a_reader_in_another_thread_is_stopped_at_once() -> None:
         thread.start()
         assert server.wait_for(came=1, timeout_s=10)
         calls.interrupt()
-        thread.join(1)
+        thread.join(AT_ONCE_S)
         assert not thread.is_alive()
-        assert server.wait_for(left=1, timeout_s=1)
+        assert server.wait_for(left=1, timeout_s=AT_ONCE_S)
 
 
 def test_a_reader_that_waits_to_open_the_stream_again_is_stopped_at_once() -> None:
@@ -152,7 +143,7 @@ def test_a_reader_that_waits_to_open_the_stream_again_is_stopped_at_once() -> No
     thread.start()
     is_cut.wait(10)
     calls.interrupt()
-    thread.join(1)
+    thread.join(AT_ONCE_S)
     assert not thread.is_alive()
 
 
@@ -162,7 +153,7 @@ def test_closing_the_events_closes_the_connection() -> None:
         events = resuming(lambda _: urlopen(server.url))
         next(events)
         events.close()  # type: ignore[attr-defined]
-        assert server.wait_for(left=1, timeout_s=1)
+        assert server.wait_for(left=1, timeout_s=AT_ONCE_S)
 
 
 def test_the_stream_is_opened_and_read_in_the_context_of_the_caller() -> None:
