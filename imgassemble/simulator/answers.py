@@ -6,7 +6,7 @@ Must not know: sockets, time, the assembler. An answer is a value; the sender do
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -14,12 +14,12 @@ from typing import Any, Literal, get_args
 from ..errors import UsageError
 from .apis import APIS, ApiMessages, write_stream, write_whole
 from .dialects import DIALECTS, Dialect, dialect_named
-from .error_forms import HttpError, error_object
+from .error_forms import HttpError, router_error_body
 from .faults import FAULTS, ChosenFaults, choose_faults
-from .framing import PLAIN, ConnectionEnd, Framing, cut_pieces, frame_events, json_body
+from .framing import PLAIN, ConnectionEnd, Container, Framing, cut_pieces, frame_events, json_body
 from .image_series import ImageFiles, ImagePlan, make_image_files
 from .landscapes import draw_svg
-from .messages import Event, ImageCall, base64_text, identifier, interleaved
+from .messages import Event, ImageCall, base64_text, identifier, interleaved, picture_bytes
 from .pace import Pace
 from .pictures import Format
 from .scenarios import Api, Scenario, ServiceError
@@ -33,8 +33,13 @@ _MAX_FRAMES = 30
 _MAX_TURNS = 8
 _MAX_LANES = 16  # the limit of OpenAI for one socket
 _GIF_FRAMES = 9  # the default of the services
-_EVENT_STREAM = "text/event-stream; charset=utf-8"
 _JSON = "application/json"
+_CONTENT_TYPES: Mapping[Container, str] = {
+    "sse": "text/event-stream; charset=utf-8",
+    "lines": "application/x-ndjson",
+    "array": f"{_JSON}; charset=utf-8",
+    "messages": "application/octet-stream",  # only for `body`; a socket has no content type
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,7 @@ class Answer:
     `events`: all events of the stream, even if a fault cuts the body before its end; none if the answer is no stream.
     `body`: the bytes, in the pieces in which they are sent. `ending`: how the connection ends after them.
     `response_id`: the id of the first response. `own_delay_s`: seconds between the events of a recording.
+    `files`: pictures that the service sends at addresses of their own, by their names (ComfyUI).
     """
 
     status: int = 200
@@ -88,6 +94,7 @@ class Answer:
     response_id: str | None = None
     framing: Framing = PLAIN
     own_delay_s: float = 0.0
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def play(order: Order) -> Answer:
@@ -107,12 +114,13 @@ def play(order: Order) -> Answer:
     streams = [list(chain.from_iterable(write_stream(each, row) for each in scenarios)) for scenarios in lanes]
     events: list[Event] = faults.apply("events", _join_lanes(streams))
     return Answer(
-        headers=_headers(order, row, _EVENT_STREAM),
+        headers=_headers(order, row, _CONTENT_TYPES[framing.container]),
         events=tuple(events),
         body=frame_events(events, framing),
         ending=framing.ending,
         response_id=first_response_id(events),
         framing=framing,
+        files={name: picture_bytes(text) for name, text in api.files(lanes[0][-1]).items()} if api.files else {},
     )
 
 
@@ -166,12 +174,13 @@ def _events_of_response(events: Iterable[Event], response_id: str) -> list[Event
 
 def _check(order: Order) -> ApiMessages:
     width, height = order.size
-    formats = get_args(Format) if order.api == "chat" else (*get_args(Format), "SVG")
+    api = APIS.get(order.api)
+    formats = (*get_args(Format), "SVG") if api and api.has_svg else get_args(Format)
     frames = order.frames or 1
     is_svg_stream = order.format == "SVG" and order.api in ("images", "edits") and order.is_streamed
     has_several = order.turns > 1 or order.lanes > 1
     for is_good, problem in (
-        (order.api in APIS, f"there is no API {order.api!r}; there are {', '.join(APIS)}"),
+        (api, f"there is no API {order.api!r}; there are {', '.join(APIS)}"),
         (order.format in formats, f"there is no format {order.format!r} here; there are {', '.join(formats)}"),
         (not is_svg_stream, "the Images API does not stream an SVG; ask for a whole answer"),
         (min(order.size) > 0, f"a picture has at least one pixel a side, not {width}x{height}"),
@@ -184,6 +193,10 @@ def _check(order: Order) -> ApiMessages:
         (1 <= order.turns <= _MAX_TURNS, f"there are 1 to {_MAX_TURNS} turns, not {order.turns}"),
         (1 <= order.lanes <= _MAX_LANES, f"there are 1 to {_MAX_LANES} lanes, not {order.lanes}"),
         (not has_several or order.api == "responses", "turns and lanes belong to the Responses API"),
+        (
+            order.is_streamed or (api and api.whole),
+            f"the API {order.api!r} only streams; leave out `is_streamed=False`",
+        ),
         (not has_several or order.is_streamed, "a whole answer holds one response: turns and lanes need a stream"),
     ):
         if not is_good:
@@ -252,6 +265,7 @@ def _image_files(order: Order, row: Dialect, faults: ChosenFaults, response: int
             source=order.picture,
             provenance=order.provenance,
             is_portable=order.is_portable,
+            partial_format=APIS[order.api].partial_format,
         )
         yield make_image_files(faults.apply("pictures", plan))
 
@@ -287,7 +301,7 @@ def _join_lanes(streams: list[list[Event]]) -> list[Event]:
 
 def _headers(order: Order, row: Dialect, content_type: str) -> Mapping[str, str]:
     own = {"content-type": content_type, "x-request-id": identifier("req", _id_seed(order))[:36]}
-    return MappingProxyType(own | dict(row.headers))
+    return MappingProxyType(own | ({} if APIS[order.api].framing else dict(row.headers)))
 
 
 def _refuse(refused: HttpError, order: Order, row: Dialect) -> Answer:
@@ -297,17 +311,16 @@ def _refuse(refused: HttpError, order: Order, row: Dialect) -> Answer:
 
 
 def _error_body(error: ServiceError, order: Order, row: Dialect) -> bytes:
-    """Return the error as the service writes it; OpenRouter's code is the HTTP status."""
-    is_router = order.api == "router-images" or row.name.startswith("openrouter")
-    short = {"message": error.message, "code": error.status}
-    return json_body({"error": short if is_router else error_object(error)})
+    """Return the error as the service writes it."""
+    is_router = row.name.startswith("openrouter")
+    return json_body(router_error_body(error) if is_router else APIS[order.api].error_body(error))
 
 
 def _whole_answer(order: Order, api: ApiMessages, row: Dialect, scenario: Scenario, framing: Framing) -> Answer:
     """Return the content of a stream in one piece. An error that ends the stream is an HTTP error here."""
     errors = [error for error in scenario.errors if not (error.form == "in data" and api.has_data)]
     error = errors[0] if errors else None if scenario.errors else scenario.failure
-    if error and not (api.reports_failure and scenario.failure):
+    if error and not (scenario.failure and error.code in api.reported_failures):
         return _refuse(HttpError(error=error, headers={}), order, row)
     return Answer(
         headers=_headers(order, row, _JSON),

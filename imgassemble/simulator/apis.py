@@ -11,10 +11,31 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, Literal
 
+from .a1111_messages import A1111_FRAMING, a1111_answer, a1111_stream
 from .chat_messages import CHAT_FRAMING, chat_answer, chat_stream
+from .comfyui_messages import COMFYUI_FRAMING, comfyui_files, comfyui_stream
 from .dialects import Dialect
-from .error_forms import BARE_ERRORS, error_in_data, last_errors, typed_error
+from .error_forms import (
+    BARE_ERRORS,
+    a1111_error_body,
+    comfyui_error_body,
+    error_body,
+    error_in_data,
+    google_error_body,
+    last_errors,
+    novelai_error_body,
+    router_error_body,
+    typed_error,
+)
 from .framing import Framing
+from .gemini_messages import (
+    GEMINI_FRAMING,
+    INTERACTIONS_FRAMING,
+    gemini_answer,
+    gemini_stream,
+    interactions_answer,
+    interactions_stream,
+)
 from .messages import (
     MEDIA_TYPES,
     Event,
@@ -29,8 +50,11 @@ from .messages import (
     whole_answer,
     without_types,
 )
+from .novelai_messages import NOVELAI_FRAMING, novelai_stream
+from .pictures import Format
 from .rendering import closing_events, opening_events, render_image, render_message, render_stream
-from .scenarios import Api, Reach, Scenario, ServiceError
+from .scenarios import BLOCKED, Api, Reach, Scenario, ServiceError
+from .seedream_messages import SEEDREAM_FRAMING, seedream_answer, seedream_stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,19 +62,28 @@ class ApiMessages:
     """How one API writes a scenario."""
 
     stream: Callable[[Scenario, Dialect], list[Event]]
-    whole: Callable[[Sequence[Event]], Event]  # the whole answer with the content of these events of a stream
+    # The whole answer with the content of these events of a stream; None: the service only streams.
+    whole: Callable[[Sequence[Event]], Event] | None = None
     has_partials: bool = True
+    partial_format: Format | None = None  # None: that of the result
+    has_svg: bool = False
     ends_with_result: bool = False  # the result may come as the last partial too; the dialect decides
     has_data: bool = False  # a whole answer has the pictures in `data`
-    reports_failure: bool = False  # a whole answer can say that it failed; otherwise that is an HTTP error
-    framing: Framing | None = None  # None: the framing of the dialect
+    # The codes of failures that a whole answer reports with the status 200; all others are HTTP errors.
+    reported_failures: frozenset[str] = frozenset()
+    error_body: Callable[[ServiceError], Event] = error_body  # the body of an HTTP error
+    has_own_errors: bool = False  # a stream has errors in one form only, whichever the fault names
+    files: Callable[[Scenario], Mapping[str, str]] | None = None  # pictures at addresses of their own, as base64
+    framing: Framing | None = None  # None: the framing and the headers of the dialect
 
 
 def write_stream(scenario: Scenario, row: Dialect) -> list[Event]:
     """Return the events of one response."""
-    typed = tuple(error for error in scenario.errors if error.form not in BARE_ERRORS)
-    bare = [BARE_ERRORS[error.form](error) for error in scenario.errors if error.form in BARE_ERRORS]
-    events = APIS[scenario.api].stream(replace(scenario, errors=typed), row)
+    api = APIS[scenario.api]
+    forms = {} if api.has_own_errors else BARE_ERRORS
+    typed = tuple(error for error in scenario.errors if error.form not in forms)
+    bare = [forms[error.form](error) for error in scenario.errors if error.form in forms]
+    events = api.stream(replace(scenario, errors=typed), row)
     return [*(_with_empty_error(event) if scenario.has_empty_errors else event for event in events), *bare]
 
 
@@ -58,12 +91,15 @@ def write_whole(scenario: Scenario, row: Dialect) -> Event:
     """Return the answer of one response that is not streamed."""
     api = APIS[scenario.api]
     failed = [error_in_data(error) for error in scenario.errors if error.form == "in data"]
+    assert api.whole  # an order for a whole answer that there is not is refused
     body = api.whole(api.stream(replace(scenario, errors=(), reach="all") if failed else scenario, row))
     body |= {"data": [*body["data"][len(failed) :], *failed]} if failed else {}
     return body | {"error": {}} if scenario.has_empty_errors and not body.get("error") else body
 
 
-_PICTURE_KEYS = {"partial_image_b64", "b64_json", "result", "imageB64", "images"}
+_PICTURE_KEYS = {
+    *("partial_image_b64", "b64_json", "result", "imageB64", "images", "inlineData", "data", "image", "current_image"),
+}
 
 
 def _with_empty_error(event: Event) -> Event:
@@ -154,7 +190,8 @@ def _select_events(events: Iterable[Event], scenario: Scenario) -> list[Event]:
     return selected
 
 
-def _responses_answer(events: Sequence[Event]) -> Event:
+def write_response(events: Sequence[Event]) -> Event:
+    """Return the whole response that a stream of the Responses API has at its end."""
     last = [event for event in events if "response" in event][-1]
     response = last["response"]
     if response["status"] == "completed" and not response["output"]:  # a stream may not repeat the items
@@ -243,16 +280,73 @@ def _router_answer(events: Sequence[Event]) -> Event:
 
 
 _ROUTER_FRAMING = Framing(event_lines=False, comment="OPENROUTER PROCESSING", done=True)
+_DATA = ApiMessages(stream=_images("image_generation"), whole=_images_answer, has_data=True, has_svg=True)
 APIS: Mapping[Api, ApiMessages] = MappingProxyType(
     {
         "responses": ApiMessages(
-            stream=_responses, whole=_responses_answer, ends_with_result=True, reports_failure=True
+            stream=_responses,
+            whole=write_response,
+            has_svg=True,
+            ends_with_result=True,
+            reported_failures=frozenset({BLOCKED, "server_error"}),
         ),
-        "images": ApiMessages(stream=_images("image_generation"), whole=_images_answer, has_data=True),
-        "edits": ApiMessages(stream=_images("image_edit"), whole=_images_answer, has_data=True),
+        "images": _DATA,
+        "edits": replace(_DATA, stream=_images("image_edit")),
         "router-images": ApiMessages(
-            stream=_router_images, whole=_router_answer, has_data=True, framing=_ROUTER_FRAMING
+            stream=_router_images,
+            whole=_router_answer,
+            has_data=True,
+            has_svg=True,
+            error_body=router_error_body,
+            framing=_ROUTER_FRAMING,
         ),
         "chat": ApiMessages(stream=chat_stream, whole=chat_answer, has_partials=False, framing=CHAT_FRAMING),
+        "gemini": ApiMessages(
+            stream=gemini_stream,
+            has_own_errors=True,
+            whole=gemini_answer,
+            reported_failures=frozenset({BLOCKED}),
+            error_body=google_error_body,
+            framing=GEMINI_FRAMING,
+        ),
+        "interactions": ApiMessages(
+            stream=interactions_stream,
+            has_own_errors=True,
+            whole=interactions_answer,
+            error_body=google_error_body,
+            framing=INTERACTIONS_FRAMING,
+        ),
+        "seedream": ApiMessages(
+            stream=seedream_stream,
+            has_own_errors=True,
+            whole=seedream_answer,
+            has_partials=False,
+            has_data=True,
+            reported_failures=frozenset({BLOCKED}),
+            framing=SEEDREAM_FRAMING,
+        ),
+        "novelai": ApiMessages(
+            stream=novelai_stream,
+            has_own_errors=True,
+            partial_format="JPEG",
+            error_body=novelai_error_body,
+            framing=NOVELAI_FRAMING,
+        ),
+        "comfyui": ApiMessages(
+            stream=comfyui_stream,
+            has_own_errors=True,
+            partial_format="JPEG",
+            error_body=comfyui_error_body,
+            files=comfyui_files,
+            framing=COMFYUI_FRAMING,
+        ),
+        "a1111": ApiMessages(
+            stream=a1111_stream,
+            has_own_errors=True,
+            whole=a1111_answer,
+            partial_format="JPEG",
+            error_body=a1111_error_body,
+            framing=A1111_FRAMING,
+        ),
     }
 )

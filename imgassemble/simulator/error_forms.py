@@ -19,6 +19,48 @@ def error_object(error: ServiceError) -> Event:
     return {"type": error.kind, "code": error.code, "message": error.message, "param": None} | dict(error.more)
 
 
+def error_body(error: ServiceError) -> Event:
+    """Return the body of an HTTP error of OpenAI; Seedream's has the same form."""
+    return {"error": error_object(error)}
+
+
+def router_error_body(error: ServiceError) -> Event:
+    """Return the body of an HTTP error of OpenRouter; its code is the HTTP status."""
+    return {"error": {"message": error.message, "code": error.status}}
+
+
+_GOOGLE_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+}
+
+
+def google_error_body(error: ServiceError) -> Event:
+    """Return the body of an HTTP error of Google; a chunk of a stream can be the same object."""
+    status = _GOOGLE_STATUSES.get(error.status, "UNKNOWN")
+    return {"error": {"code": error.status, "message": error.message, "status": status}}
+
+
+def novelai_error_body(error: ServiceError) -> Event:
+    """Return the body of an HTTP error of NovelAI."""
+    return {"statusCode": error.status, "message": error.message}
+
+
+def comfyui_error_body(error: ServiceError) -> Event:
+    """Return the body of an HTTP error of ComfyUI."""
+    facts = {"type": error.code or error.kind, "message": error.message, "details": "", "extra_info": {}}
+    return {"error": facts, "node_errors": {}}
+
+
+def a1111_error_body(error: ServiceError) -> Event:
+    """Return the body of an HTTP error of AUTOMATIC1111."""
+    return {"error": error.code or error.kind, "detail": error.message, "body": "", "errors": error.message}
+
+
 def typed_error(error: ServiceError) -> Event:
     """Return an event `error` of OpenAI: its facts in an object, or beside the type."""
     if error.form == "flat":

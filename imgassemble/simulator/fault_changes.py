@@ -15,7 +15,7 @@ from .error_forms import HttpError, plain_http_error
 from .framing import Framing
 from .image_series import ImagePlan
 from .messages import Event, ImageCall
-from .scenarios import ErrorForm, Reach, Scenario, ServiceError
+from .scenarios import BLOCKED, ErrorForm, Reach, Scenario, ServiceError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ _REFUSAL = "I can't make that picture, but I'd be glad to paint another one."
 
 def _blocked(stage: Literal["input", "output"]) -> ServiceError:
     details = {"moderation_details": {"moderation_stage": stage, "categories": ["other"]}}
-    return ServiceError(code="moderation_blocked", message=_SAFETY, kind=_USER_ERROR, more=details)
+    return ServiceError(code=BLOCKED, message=_SAFETY, kind=_USER_ERROR, more=details)
 
 
 def drop_completed(scenario: Scenario, given: FaultInput) -> Scenario:
@@ -127,7 +127,7 @@ def fail_with(form: ErrorForm) -> Callable[[Scenario, FaultInput], Scenario]:
 
 
 def fail_in_data(scenario: Scenario, given: FaultInput) -> Scenario:
-    has_data = scenario.api in ("images", "edits", "router-images")
+    has_data = scenario.api in ("images", "edits", "router-images", "seedream")
     return fail_with("in data")(scenario, given) if has_data else scenario
 
 

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal
 
-from .messages import Event, json_text, sse
+from .comfyui_frames import comfyui_frame
+from .messages import ERROR_FIELD, Event, json_text, sse
 
 ConnectionEnd = Literal["closed", "disconnected", "hanging"]
+Container = Literal["sse", "lines", "array", "messages"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framing:
     """How events become bytes, and after which event or byte these stop."""
 
+    container: Container = "sse"  # the fields down to `done` are for "sse" only
     event_lines: bool = True
     newline: str = "\n"
     comment: str = ""
@@ -36,12 +39,39 @@ PLAIN = Framing()
 
 def frame_events(events: Iterable[Event], framing: Framing) -> tuple[bytes, ...]:
     """Return the body of a stream: one piece for each event (and one for `[DONE]`), cut as `framing` says."""
+    return cut_pieces(_WRITERS[framing.container](list(events), framing), framing)
+
+
+def _write_sse(events: Sequence[Event], framing: Framing) -> list[bytes]:
     pieces = [
         sse([event], event_lines=framing.event_lines, newline=framing.newline, comment=framing.comment)
         for event in events
     ]
-    pieces += [sse([], newline=framing.newline, done=True)] if framing.done else []
-    return cut_pieces(pieces, framing)
+    return [*pieces, sse([], newline=framing.newline, done=True)] if framing.done else pieces
+
+
+def _write_lines(events: Sequence[Event], framing: Framing) -> list[bytes]:
+    return [_json_of(event) + b"\n" for event in events]
+
+
+def _write_array(events: Sequence[Event], framing: Framing) -> list[bytes]:
+    return [*((b",\r\n" if n else b"[") + _json_of(event) for n, event in enumerate(events)), b"]"]
+
+
+def _json_of(event: Event) -> bytes:
+    return json_body({"error": event[ERROR_FIELD]} if ERROR_FIELD in event else event)
+
+
+def _write_messages(events: Sequence[Event], framing: Framing) -> list[bytes]:
+    return [comfyui_frame(event) for event in events]
+
+
+_WRITERS: Mapping[Container, Callable[[Sequence[Event], Framing], list[bytes]]] = {
+    "sse": _write_sse,
+    "lines": _write_lines,
+    "array": _write_array,
+    "messages": _write_messages,
+}
 
 
 def cut_pieces(pieces: Iterable[bytes], framing: Framing) -> tuple[bytes, ...]:

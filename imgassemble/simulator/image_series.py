@@ -33,6 +33,7 @@ class ImagePlan:
     source: bytes | None = None  # a picture to show in place of a drawn one
     provenance: str = ""
     is_portable: bool = False
+    partial_format: Format | None = None  # of the drafts; None: as the result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +52,12 @@ def make_image_files(plan: ImagePlan) -> ImageFiles:
     source = plan.source
     final = _draw(plan, plan.prompt) if source is None else open_picture(source, plan.size)
     shown = _draw(plan, plan.result_prompt) if plan.result_prompt else final
-    partials = [_encode(plan, image) for image in sharpen(final, plan.drafts, seed=plan.seed)]
+    form = plan.partial_format or plan.format
+    partials = [_encode(plan, image, form) for image in sharpen(final, plan.drafts, seed=plan.seed)]
     is_animation = plan.frames > 1 or plan.format == "GIF"
-    result = encode_animation(pan(shown, plan.frames), plan.format) if is_animation else _encode(plan, shown)
+    result = (
+        encode_animation(pan(shown, plan.frames), plan.format) if is_animation else _encode(plan, shown, plan.format)
+    )
     if plan.result_as_partial != "no":
         partials = [*(partials if plan.result_as_partial == "one more" else partials[:-1]), result]
     result = pad_file(result, plan.format, plan.result_bytes)
@@ -65,9 +69,9 @@ def _draw(plan: ImagePlan, prompt: str) -> Picture:
     return draw(prompt, seed=plan.seed, size=plan.size)
 
 
-def _encode(plan: ImagePlan, image: Picture) -> bytes:
-    claim = plan.provenance if plan.format in ("PNG", "JPEG") else ""
-    return encode(image, plan.format, provenance=claim, is_portable=plan.is_portable)
+def _encode(plan: ImagePlan, image: Picture, form: Format) -> bytes:
+    claim = plan.provenance if form in ("PNG", "JPEG") else ""
+    return encode(image, form, provenance=claim, is_portable=plan.is_portable)
 
 
 def pad_file(data: bytes, form: Format, least_bytes: int) -> bytes:

@@ -8,7 +8,7 @@ Must not know: pixels, sockets, time.
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,6 +19,7 @@ Event = dict[str, Any]
 
 _CALL = "response.image_generation_call."
 ERROR_FIELD = "error:"  # the key of an event that is written as the field `error:`, not `data:`
+BINARY_FIELD = "binary:"  # the key of an event that is a binary frame of a websocket, with the frame's kind
 
 MEDIA_TYPES = {
     "png": "image/png",
@@ -47,6 +48,12 @@ class ImageCall:
 def base64_text(data: bytes) -> str:
     """Return `data` as the services write it: standard alphabet, padded, in one piece."""
     return b64encode(data).decode("ascii")
+
+
+def picture_bytes(text: str) -> bytes:
+    """Return the bytes of base64 text; a fault may have cut it, then the bytes are cut too."""
+    sound = text.partition(".")[0]
+    return b64decode(sound[: len(sound) // 4 * 4])
 
 
 def identifier(kind: str, seed: object) -> str:
@@ -386,7 +393,8 @@ def sse(
     lines: list[str] = []
     for event in events:
         lines += [f": {comment}", ""] if comment else []
-        lines += [f"event: {event['type']}"] if event_lines and "type" in event else []
+        name = event.get("type") or event.get("event_type")
+        lines += [f"event: {name}"] if event_lines and name else []
         lines += [
             f"error: {json_text(event[ERROR_FIELD])}" if ERROR_FIELD in event else f"data: {json_text(event)}",
             "",

@@ -18,132 +18,30 @@ from ..errors import UsageError, quoted
 from .answers import Api, Order
 from .dialects import dialect_named
 from .faults import choose_faults
+from .request_values import (
+    MAX_ITEMS,
+    RequestError,
+    choice_reader,
+    integer_reader,
+    missing,
+    read_boolean,
+    read_named_size,
+    read_prompt,
+    read_sides,
+    read_size,
+    read_string,
+    read_workflow_count,
+    read_workflow_size,
+    read_workflow_text,
+    reject,
+    wrong_type,
+)
 
 FAULTS_HEADER, DIALECT_HEADER, SEED_HEADER = "x-imgassemble-faults", "x-imgassemble-dialect", "x-imgassemble-seed"
 
-MAX_SIDE, MAX_PIXELS = 3840, 3840 * 2160  # pixels: the limits of the services for `size`
 _MAX_PARTIALS = 3  # the limit of the services for `partial_images`
 _MAX_FRAMES = 30  # for `frame_count`
-_MAX_ITEMS = 10  # the limit of the services for `n`
-_SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
 _SEED = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-
-
-class RequestError(Exception):
-    """A request that the service answers with an error. `body(path)`: its JSON in the form of that service."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 400,
-        param: str | None = None,
-        code: str | None = None,
-        kind: str = "invalid_request_error",
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self._facts = {"message": message, "type": kind, "param": param, "code": code}
-
-    def body(self, path: str) -> dict[str, Any]:
-        """Return the error as OpenAI writes it, or below /api/ as OpenRouter does: its code is the HTTP status."""
-        if path.startswith("/api/"):
-            return {"error": {"message": self._facts["message"], "code": self.status}}
-        return {"error": self._facts}
-
-
-# ---- one value
-
-
-_KINDS: dict[type, str] = {
-    dict: "an object",
-    list: "an array",
-    str: "a string",
-    bool: "a boolean",
-    int: "an integer",
-    float: "a decimal",
-    type(None): "null",
-}
-
-
-def _wrong_type(name: str, expected: str, value: object) -> RequestError:
-    message = f"Invalid type for '{name}': expected {expected}, but got {_KINDS[type(value)]} instead."
-    return RequestError(message, param=name, code="invalid_type")
-
-
-def _wrong_value(name: str, expected: str, value: object) -> RequestError:
-    shown = _KINDS[type(value)] if isinstance(value, (dict, list)) else quoted(str(value))
-    return RequestError(f"Invalid value for '{name}': {shown}. {expected}", param=name, code="invalid_value")
-
-
-def _missing(name: str) -> RequestError:
-    return RequestError(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
-
-
-def _read_text(value: object, name: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong_type(name, "a string", value)
-    if not value.strip():
-        raise _missing(name)
-    try:
-        value.encode()
-    except UnicodeEncodeError as cause:
-        raise _wrong_value(name, "Half of a surrogate pair is no text.", value) from cause
-    return value
-
-
-def _read_boolean(value: object, name: str) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong_type(name, "a boolean", value)
-    return value
-
-
-def _integer_reader(lowest: int, highest: int) -> Callable[[object, str], int]:
-    def read(value: object, name: str) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise _wrong_type(name, "an integer", value)
-        if not lowest <= value <= highest:
-            raise _wrong_value(name, f"Expected an integer from {lowest} to {highest}.", value)
-        return value
-
-    return read
-
-
-def _read_size(value: object, name: str) -> tuple[int, int] | None:
-    if value == "auto":
-        return None
-    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if not found:
-        raise _wrong_value(name, "Expected 'auto' or WIDTHxHEIGHT in pixels, such as '1024x1024'.", value)
-    size = int(found[1]), int(found[2])
-    if max(size) > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
-        raise _wrong_value(name, f"Expected at most {MAX_SIDE} pixels a side and {MAX_PIXELS:,} in all.", value)
-    return size
-
-
-def _choice_reader(*known: str) -> Callable[[object, str], str]:
-    def read(value: object, name: str) -> str:
-        if value not in known:
-            raise _wrong_value(name, f"Supported values are: {', '.join(map(repr, known))}.", value)
-        return str(value).upper()
-
-    return read
-
-
-def _read_prompt(value: object, name: str) -> str:
-    """Return the text of the input (Responses API) or the messages (chat): a string, or messages of parts."""
-    if isinstance(value, str):
-        return _read_text(value, name)
-    if not isinstance(value, list):
-        raise _wrong_type(name, "a string or an array", value)
-    contents = [message.get("content") for message in value if isinstance(message, dict)]
-    parts = [part for content in contents for part in (content if isinstance(content, list) else [{"text": content}])]
-    texts = [part.get("text") for part in parts if isinstance(part, dict)]
-    return _read_text(" ".join(text for text in texts if isinstance(text, str)), name)
-
-
-def _reject(value: object, name: str) -> None:
-    raise RequestError(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
 
 
 # ---- the fields of each API
@@ -151,7 +49,10 @@ def _reject(value: object, name: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Field:
-    """A field of a request: its names on the wire and in an order, and its reader (None: no change)."""
+    """A field of a request: its names on the wire and in an order, and its reader (None: no change).
+
+    A dot in `wire` leads into an object; an empty `wire` is the body itself.
+    """
 
     wire: str
     order: str
@@ -163,36 +64,60 @@ def _field(wire: str, order: str, read: Callable[[object, str], object], *, is_r
     return _Field(wire=wire, order=order, read=read, is_required=is_required)
 
 
-_STREAM = _field("stream", "is_streamed", _read_boolean)
-_FORMAT = _field("output_format", "format", _choice_reader("png", "jpeg", "webp", "gif", "svg"))
+_STREAM = _field("stream", "is_streamed", read_boolean)
+_FORMAT = _field("output_format", "format", choice_reader("png", "jpeg", "webp", "gif", "svg"))
 _PICTURE = (
-    _field("size", "size", _read_size),
-    _field("partial_images", "partials", _integer_reader(0, _MAX_PARTIALS)),
+    _field("size", "size", read_size),
+    _field("partial_images", "partials", integer_reader(0, _MAX_PARTIALS)),
 )
 _IMAGES = (
-    _field("prompt", "prompt", _read_text, is_required=True),
+    _field("prompt", "prompt", read_string, is_required=True),
     _FORMAT,
     *_PICTURE,
-    _field("n", "items", _integer_reader(1, _MAX_ITEMS)),
+    _field("n", "items", integer_reader(1, MAX_ITEMS)),
     _STREAM,
 )
 _FIELDS: dict[Api, tuple[_Field, ...]] = {
     "responses": (
-        _field("input", "prompt", _read_prompt, is_required=True),
+        _field("input", "prompt", read_prompt, is_required=True),
         _STREAM,
-        _field("background", "is_background", _read_boolean),
+        _field("background", "is_background", read_boolean),
     ),
     "images": _IMAGES,
     "edits": _IMAGES,
     "router-images": _IMAGES,
-    "chat": (_field("messages", "prompt", _read_prompt, is_required=True), _STREAM),
+    "chat": (_field("messages", "prompt", read_prompt, is_required=True), _STREAM),
+    "gemini": (_field("contents", "prompt", read_prompt, is_required=True),),
+    "interactions": (_field("input", "prompt", read_prompt, is_required=True), _STREAM),
+    "seedream": (
+        _field("prompt", "prompt", read_string, is_required=True),
+        _field("size", "size", read_named_size),
+        _field("output_format", "format", choice_reader("png", "jpeg")),
+        _field("sequential_image_generation_options.max_images", "items", integer_reader(1, MAX_ITEMS)),
+        _STREAM,
+    ),
+    "novelai": (
+        _field("input", "prompt", read_string, is_required=True),
+        _field("parameters", "size", read_sides),
+        _field("parameters.n_samples", "items", integer_reader(1, MAX_ITEMS)),
+    ),
+    "comfyui": (
+        _field("prompt", "prompt", read_workflow_text, is_required=True),
+        _field("prompt", "size", read_workflow_size),
+        _field("prompt", "items", read_workflow_count),
+    ),
+    "a1111": (
+        _field("prompt", "prompt", read_string, is_required=True),
+        _field("", "size", read_sides),
+        _field("batch_size", "items", integer_reader(1, MAX_ITEMS)),
+    ),
 }
 # The image tool of the Responses API has no `n`.
 _TOOL = (
     _FORMAT,
     *_PICTURE,
-    _field("frame_count", "frames", _integer_reader(1, _MAX_FRAMES)),
-    _field("n", "items", _reject),
+    _field("frame_count", "frames", integer_reader(1, _MAX_FRAMES)),
+    _field("n", "items", reject),
 )
 
 
@@ -203,16 +128,17 @@ def read_order(
     *,
     default: Order,
     picture: bytes | None = None,
+    is_streamed: bool = False,
 ) -> Order:
     """Return the order of a request: the default one, changed by its body and its headers.
 
     Arguments: `body`: the parsed JSON, or the fields of a form. `headers`: by their names in lower case.
-    `picture`: the file to edit. Raises RequestError.
+    `picture`: the file to edit. `is_streamed`: whether the path asks for a stream. Raises RequestError.
     """
     if not isinstance(body, dict):
-        raise _wrong_type("body", "an object", body)
+        raise wrong_type("body", "an object", body)
     # A service streams or works in the background only if the request says so, not if the default order does.
-    asked: dict[str, Any] = {"api": api, "is_streamed": False, "is_background": False}
+    asked: dict[str, Any] = {"api": api, "is_streamed": is_streamed, "is_background": False}
     asked |= _read_fields(_FIELDS[api], body)
     asked |= _read_tool(body.get("tools")) if api == "responses" else {}
     asked |= {"picture": picture or _read_picture(body)} if api == "edits" else {}
@@ -229,19 +155,27 @@ def read_order(
 def _read_fields(known: tuple[_Field, ...], body: Mapping[str, Any], place: str = "") -> dict[str, Any]:
     found = {}
     for field in known:
-        name, value = place + field.wire, body.get(field.wire)
+        name, value = place + field.wire, _value_at(body, field.wire)
         if value is None and field.is_required:
-            raise _missing(name)
+            raise missing(name)
         if value is not None and (read := field.read(value, name)) is not None:
             found[field.order] = read
     return found
+
+
+def _value_at(body: Mapping[str, Any], place: str) -> object:
+    """Return the value at a place like "parameters.n_samples"; None if it is not there."""
+    value: object = body
+    for name in filter(None, place.split(".")):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def _read_tool(tools: object) -> dict[str, Any]:
     if tools is None:
         return {}
     if not isinstance(tools, list):
-        raise _wrong_type("tools", "an array", tools)
+        raise wrong_type("tools", "an array", tools)
     for at, tool in enumerate(tools):
         if isinstance(tool, dict) and tool.get("type") == "image_generation":
             return _read_fields(_TOOL, tool, f"tools[{at}].")
@@ -252,7 +186,7 @@ def _read_picture(body: Mapping[str, Any]) -> bytes | None:
     """Return the first picture of an edit in JSON; None if it is only a URL (which is never fetched)."""
     images = body.get("images")
     if not isinstance(images, list) or not images or not isinstance(images[0], dict):
-        raise _missing("image")
+        raise missing("image")
     url = images[0].get("image_url")
     if not isinstance(url, str) or not url.startswith("data:"):
         return None

@@ -6,16 +6,31 @@ Must not know: pictures, events, how an API words anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from .messages import ImageCall
 
-Api = Literal["responses", "images", "edits", "router-images", "chat"]
+Api = Literal[
+    "responses",
+    "images",
+    "edits",
+    "router-images",
+    "chat",
+    "gemini",
+    "interactions",
+    "seedream",
+    "novelai",
+    "comfyui",
+    "a1111",
+]
 # How far the images get. "partials": the last one only to its partials; "start": the first one only to its first
 # events; "none": there is no event of an image.
 Reach = Literal["all", "partials", "start", "none"]
 ErrorForm = Literal["nested", "flat", "text", "object", "field", "in data"]
+
+
+BLOCKED = "moderation_blocked"  # the code of an error of the safety system
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +63,16 @@ class Scenario:
     reason: str | None = None  # why it is incomplete
     refusal: str = ""  # the text that comes in place of a picture
     svgs: tuple[str, ...] = ()  # the pictures as text, one for each call
+
+    @property
+    def reached_calls(self) -> tuple[ImageCall, ...]:
+        """Return the calls that are begun; one that does not get to its end has no result, or no partials either."""
+        if self.refusal or self.reach == "none":
+            return ()
+        first, *_ = self.calls
+        *before, last = self.calls
+        return {
+            "all": self.calls,
+            "partials": (*before, replace(last, result=None)),
+            "start": (replace(first, partials=(), result=None),),
+        }[self.reach]

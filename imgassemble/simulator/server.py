@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from ..errors import UsageError
 from .answers import Order, Pace
@@ -22,8 +23,9 @@ try:
     from starlette.applications import Starlette
 
     from ..serving import STOP_S, QuietServer, listen, url_of
+    from .application import create_server_app
     from .delivery import Clock, Sleep
-    from .service import ReceivedRequest, Service, create_server_app
+    from .service import ReceivedRequest, Service
 except ModuleNotFoundError as missing:
     raise UsageError(f"the server needs {missing.name}: pip install 'imgassemble[web]'") from missing
 
@@ -32,9 +34,14 @@ __all__ = ["ReceivedRequest", "RunningServer", "Service", "create_server_app", "
 
 def _make_server(app: Starlette) -> QuietServer:
     """Return a server that does not wait for answers that are under way when it is stopped."""
+    from uvicorn.config import WS_PROTOCOLS
+
     service: Service = app.state.service
+    # uvicorn speaks websockets with `websockets` only, which nothing but ComfyUI needs: so it is no dependency of the
+    # extra `web`, and without it the socket is refused with a sentence. A server of our own would be 200 lines more.
+    ws = "websockets-sansio" if find_spec("websockets") and "websockets-sansio" in WS_PROTOCOLS else "none"
     # python_multipart logs errors of a form; the answer has them already.
-    return QuietServer(app, on_stopping=service.release, quiet_loggers=("python_multipart.multipart",))
+    return QuietServer(app, on_stopping=service.release, quiet_loggers=("python_multipart.multipart",), ws=ws)
 
 
 def serve(host: str = "127.0.0.1", port: int = 8080, order: Order | None = None, *, pace: Pace | None = None) -> int:

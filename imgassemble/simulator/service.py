@@ -1,11 +1,7 @@
-"""The simulated services as a web application: routes, answers, and the requests that came.
+"""Answers the requests of the services that stream over HTTP, and keeps the requests that came.
 
 Must not know: how a stream is made (`answers`), the fields of a request (`request_parsing`), when a chunk is due
-(`delivery`), how the application is run (`server`).
-
-    POST /v1/responses, /v1/images/generations, /v1/images/edits, /v1/chat/completions
-    POST /api/v1/responses, /api/v1/images, /api/v1/chat/completions          the paths of OpenRouter
-    GET  /v1/responses/{id}[?stream=true[&starting_after=N]]                  and below /api
+(`delivery`), the paths (`application`).
 """
 
 from __future__ import annotations
@@ -13,44 +9,31 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
-from starlette.applications import Starlette
 from starlette.datastructures import Headers, UploadFile
-from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.requests import Request
+from starlette.responses import Response
 
 from ..errors import UsageError, quoted
 from .answers import Answer, Order, Pace, play, response_ids, resumed
-from .apis import APIS
+from .apis import write_response
 from .delivery import Clock, PacedResponse, Sleep
-from .framing import json_body
+from .framing import frame_events, json_body
 from .messages import Event
-from .request_parsing import RequestError, read_form_values, read_order
+from .request_parsing import read_form_values, read_order
+from .request_values import RequestError
 from .response_store import ResponseStore, StoredResponse
 from .scenarios import Api
 
 _MAX_REQUEST_BYTES = 64 * 2**20  # the services accept pictures of up to 50 MB
-_MAX_SENT = 32  # answers that are kept; each can have megabytes
-
-_ROUTES: dict[str, Api] = {
-    "/v1/responses": "responses",
-    "/v1/images/generations": "images",
-    "/v1/images/edits": "edits",
-    "/v1/chat/completions": "chat",
-    "/api/v1/responses": "responses",
-    "/api/v1/images": "router-images",
-    "/api/v1/chat/completions": "chat",
-}
+MAX_SENT = 32  # answers that are kept; each can have megabytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,49 +63,61 @@ class Service:
     sent: deque[Answer] = field(default_factory=lambda: deque(maxlen=0))
     store: ResponseStore = field(default_factory=ResponseStore)
     faulty_requests: int | None = None
-    _released: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: set[asyncio.Future[None]] = field(default_factory=set)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def release(self) -> None:
         """Cut every answer that is being sent, also those that hang. Call it in the loop of the server."""
-        self._released.set()
-        self._released = asyncio.Event()
+        self.released.set()
+        self.released = asyncio.Event()
+        for task in list(self._tasks):
+            task.cancel()
 
-    async def post(self, request: Request) -> Response:
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` beside the requests; `release` ends it."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def post(self, api: Api, request: Request) -> Response:
         """Answer a request for pictures."""
         path: str = request.scope["path"]
-        body, picture = await self._read(request)
+        body, picture = await self.read(request)
         # Paths below /api mean OpenRouter, unless a dialect other than the default was chosen.
-        is_router = path.startswith("/api/") and self.order.dialect == Order().dialect
-        order = self._next_order()
+        is_router = path.startswith("/api/v1/") and self.order.dialect == Order().dialect
+        order = self.next_order()
         default = replace(order, dialect="openrouter") if is_router else order
-        order = read_order(_ROUTES[path], body, request.headers, default=default, picture=picture)
+        is_streamed = path.endswith((":streamGenerateContent", "-stream"))
+        order = read_order(api, body, request.headers, default=default, picture=picture, is_streamed=is_streamed)
         # A request in the background is answered at once and stored as a stream, even if no stream was asked for.
         is_queued = order.is_background and not order.is_streamed
-        made = await self._play(replace(order, is_streamed=True) if is_queued else order)
-        if order.api != "responses" or made.status != 200:
-            return self._answer(made)
+        made = await self.play(replace(order, is_streamed=True) if is_queued else order)
+        if api == "gemini" and is_streamed and request.query_params.get("alt") != "sse":
+            made = _array_answer(made)
+        if api != "responses" or made.status != 200:
+            return self.answer(made)
         if body.get("store") is not False:
             self._store(order, made)
-        return self._answer(_queued_answer(made) if is_queued else made)
+        return self.answer(_queued_answer(made) if is_queued else made)
 
     async def get(self, request: Request) -> Response:
         """Answer with a response that was made before: whole, or streamed again after an event."""
-        self._record(request, None)
+        self.record(request, None)
         name, query = request.path_params["response_id"], request.query_params
         stored = self.store.get(name)
         if stored is None:
             raise RequestError(f"Response with id {quoted(name)} not found.", status=404)
-        stream = stored.stream or await self._play(replace(stored.order, is_streamed=True))
+        stream = stored.stream or await self.play(replace(stored.order, is_streamed=True))
         if query.get("stream", "false").lower() != "true":
             is_done = self.clock() >= stored.done_at
             events = resumed(stream, -inf, name).events
-            body = json_body(APIS["responses"].whole(events)) if is_done else _beginning(events, "in_progress")
+            body = json_body(write_response(events)) if is_done else _beginning(events, "in_progress")
             return Response(body, media_type="application/json")
         if not stored.order.is_background:
             raise RequestError("This response cannot be streamed because it was not created with background=true.")
-        return self._answer(resumed(stream, _starting_after(query.get("starting_after")), name))
+        return self.answer(resumed(stream, _starting_after(query.get("starting_after")), name))
 
-    def _next_order(self) -> Order:
+    def next_order(self) -> Order:
         """Return the order for the next request: without its faults if enough requests have had them."""
         left = self.faulty_requests
         if left is None:
@@ -130,29 +125,29 @@ class Service:
         self.faulty_requests = max(0, left - 1)
         return self.order if left else replace(self.order, faults=())
 
-    async def _read(self, request: Request) -> tuple[Any, bytes | None]:
+    async def read(self, request: Request) -> tuple[Any, bytes | None]:
         """Read the body of a request, and the picture in it."""
         data = await _read_body(request)
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
             body, shown, picture = await _parse_form(request.headers, data)
-            self._record(request, shown)
+            self.record(request, shown)
             return body, picture
         try:
             body = json.loads(data)
         except (ValueError, RecursionError) as cause:
-            self._record(request, None)
+            self.record(request, None)
             raise RequestError("We could not parse the JSON body of your request. Is it valid JSON?") from cause
-        self._record(request, body)
+        self.record(request, body)
         return body, None
 
-    def _record(self, request: Request, body: Any) -> None:
+    def record(self, request: Request, body: Any) -> None:
         query, headers = dict(request.query_params), dict(request.headers)
         asked = ReceivedRequest(
             method=request.method, path=request.scope["path"], json=body, query=query, headers=headers
         )
         self.requests.append(asked)
 
-    async def _play(self, order: Order) -> Answer:
+    async def play(self, order: Order) -> Answer:
         # In a thread, because drawing a large picture takes a second, and others are served meanwhile.
         try:
             return await asyncio.to_thread(play, order)
@@ -171,15 +166,19 @@ class Service:
             if order.is_background or not (before and before.order.is_background):
                 self.store.put(name, stored)
 
-    def _answer(self, made: Answer) -> Response:
+    def answer(self, made: Answer) -> Response:
         self.sent.append(made)
+        return self.respond(made)
+
+    def respond(self, made: Answer) -> Response:
+        """Return the response that sends an answer which `sent` has already."""
         return PacedResponse(
             made,
             pace=self.pace,
             seed=self.order.seed,
             clock=self.clock,
             sleep=self.sleep,
-            released=self._released,
+            released=self.released,
         )
 
 
@@ -201,6 +200,15 @@ def _beginning(events: Iterable[Event], status: str) -> bytes:
 def _queued_answer(made: Answer) -> Answer:
     headers = {**made.headers, "content-type": "application/json"}
     return replace(made, headers=headers, body=(_beginning(made.events, "queued"),), ending="closed")
+
+
+def _array_answer(made: Answer) -> Answer:
+    """Return a stream of Google as one JSON array, which it is without `alt=sse`."""
+    if not made.events:
+        return made
+    framing = replace(made.framing, container="array")
+    headers = {**made.headers, "content-type": "application/json; charset=UTF-8"}
+    return replace(made, headers=headers, body=frame_events(made.events, framing), framing=framing)
 
 
 async def _read_body(request: Request) -> bytes:
@@ -238,65 +246,3 @@ async def _parse_form(headers: Headers, data: bytes) -> tuple[dict[str, Any], di
     await form.close()
     fields = read_form_values(texts)
     return fields, fields | files, picture
-
-
-# ---- the application
-
-
-def create_server_app(
-    order: Order | None = None,
-    *,
-    pace: Pace | None = None,
-    clock: Clock = time.monotonic,
-    sleep: Sleep = asyncio.sleep,
-    keep_requests: int = 0,
-) -> Starlette:
-    """Return the simulated services as an ASGI application; its `state.service` is the Service.
-
-    Arguments: `order`: the defaults; a request changes them with its body and the `x-imgassemble-…` headers.
-    `pace`: of the answers. `clock` and `sleep`: seconds, as in `time.monotonic` and `asyncio.sleep`.
-    `keep_requests`: how many requests `state.service.requests` keeps.
-    """
-    service = Service(
-        order=order or Order(),
-        pace=pace or Pace(),
-        clock=clock,
-        sleep=sleep,
-        requests=deque(maxlen=keep_requests),
-        sent=deque(maxlen=min(keep_requests, _MAX_SENT)),
-    )
-    posts = [Route(path, service.post, methods=["POST"]) for path in _ROUTES]
-    gets = [Route(path + "/{response_id}", service.get, methods=["GET"]) for path in _ROUTES if "responses" in path]
-    app = Starlette(routes=[*posts, *gets], exception_handlers=_HANDLERS)
-    app.state.service = service
-    return app
-
-
-def _answer_refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)
-    return JSONResponse(error.body(request.scope["path"]), status_code=error.status)
-
-
-def _answer_unknown_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    request.app.state.service.requests.append(ReceivedRequest(method=request.method, path=request.scope["path"]))
-    asked = f"{request.method} {request.scope['path']}"
-    message = f"Invalid URL ({asked})" if error.status_code == 404 else f"{error.detail} ({asked})"
-    return _answer_refusal(request, RequestError(message, status=error.status_code))
-
-
-def _ignore_disconnect(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=400)  # the client has left and does not read it
-
-
-def _answer_crash(request: Request, _error: Exception) -> Response:
-    message = "The server had an error while processing your request. Sorry about that!"
-    return _answer_refusal(request, RequestError(message, status=500, kind="server_error"))
-
-
-_HANDLERS: Mapping[Any, Callable[[Request, Exception], Response]] = {
-    RequestError: _answer_refusal,
-    HTTPException: _answer_unknown_route,
-    ClientDisconnect: _ignore_disconnect,
-    Exception: _answer_crash,
-}

@@ -78,7 +78,7 @@ def opened(text: str) -> Image.Image:
 @pytest.mark.parametrize("api", list(APIS))
 @pytest.mark.parametrize("is_streamed", [True, False])
 def test_a_fault_is_the_same_each_time(name: str, api: Any, is_streamed: bool) -> None:
-    order = replace(PLAIN, api=api, is_streamed=is_streamed, faults=(asked(name),))
+    order = replace(PLAIN, api=api, is_streamed=is_streamed or not APIS[api].whole, faults=(asked(name),))
     assert play(order) == play(replace(order))
 
 

@@ -360,7 +360,7 @@ def test_the_differences_of_a_dialect_are_on_the_wire() -> None:
 @pytest.mark.parametrize("api", list(APIS))
 @pytest.mark.parametrize("is_streamed", [True, False])
 def test_an_order_is_answered_the_same_each_time(api: Any, is_streamed: bool) -> None:
-    order = replace(SMALL, api=api, is_streamed=is_streamed, partials=1)
+    order = replace(SMALL, api=api, is_streamed=is_streamed or not APIS[api].whole, partials=1)
     assert play(order) == play(replace(order))
     assert play(order).body != play(replace(order, seed=1)).body
 
