@@ -81,6 +81,8 @@ def simulate(options: argparse.Namespace) -> int:
     if options.serve:
         return _serve(options)
     made = replay(_read_file(options.replay, "recording")) if options.replay else play(_order_from(options))
+    if made.framing.container == "messages":
+        raise UsageError(f"the API {options.api!r} sends the messages of a websocket: use --serve")
     with _open_output(options.output) as file:
         _write(made, file, _pace_of(options, made), options.seed)
     return 0

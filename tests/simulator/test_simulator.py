@@ -652,6 +652,7 @@ def test_the_command_shows_a_picture_in_its_own_size(tmp_path: Path) -> None:
         (["--picture", "no such file"], "the picture 'no such file' cannot be read"),
         (["--replay", "no such file"], "the recording 'no such file' cannot be read"),
         (["--serve", "8000", "-o", "x"], "--serve makes its own streams"),
+        (["--api", "comfyui"], "the API 'comfyui' sends the messages of a websocket: use --serve"),
     ],
 )
 def test_the_command_reports_bad_input_in_one_line(arguments: list[str], sentence: str) -> None:

@@ -1,0 +1,319 @@
+"""The routes of Google, Seedream, NovelAI, ComfyUI and AUTOMATIC1111 over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette", reason="the server needs the extra web: pip install 'imgassemble[web]'")
+pytest.importorskip("uvicorn", reason="the server needs the extra web: pip install 'imgassemble[web]'")
+
+from imgassemble import assemble
+from imgassemble.simulator import Order, Pace, pictures_of, play
+from imgassemble.simulator.server import RunningServer, running_server
+from imgassemble.streams import comfyui_events, polled_events
+
+SMALL = Order(size=(48, 32), seed=7)
+GEMINI = "/v1beta/models/gemini-3-pro-image"
+ASKED: dict[str, Any] = {
+    "gemini": {"contents": [{"role": "user", "parts": [{"text": "an otter"}]}]},
+    "interactions": {"model": "gemini-3-pro-image", "input": "an otter", "stream": True},
+    "seedream": {"model": "seedream-5-0", "prompt": "an otter", "size": "48x32", "stream": True},
+    "novelai": {"input": "an otter", "parameters": {"width": 48, "height": 32, "n_samples": 1, "stream": "sse"}},
+}
+PATHS = {
+    "gemini": f"{GEMINI}:streamGenerateContent?alt=sse",
+    "interactions": "/v1beta/interactions",
+    "seedream": "/api/v3/images/generations",
+    "novelai": "/ai/generate-image-stream",
+}
+WORKFLOW = {
+    "3": {"class_type": "KSampler", "inputs": {"seed": 5, "steps": 20, "latent_image": ["5", 0]}},
+    "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 48, "height": 32, "batch_size": 1}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "an otter", "clip": ["4", 1]}},
+    "9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "ComfyUI", "images": ["8", 0]}},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(server: RunningServer, path: str, body: Any = None) -> Reply:
+    """Return the answer to a POST of `body` as JSON, or to a GET if it is None."""
+    connection = HTTPConnection(server.url.removeprefix("http://"), timeout=30)
+    try:
+        connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body))
+        with connection.getresponse() as response:
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(status=response.status, headers=headers, body=response.read())
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def _running() -> Iterator[RunningServer]:
+    with running_server(SMALL) as running:
+        yield running
+
+
+@pytest.fixture
+def server(_running: RunningServer) -> Iterator[RunningServer]:
+    _running.service.order, _running.service.pace = SMALL, Pace()
+    _running.service.requests.clear()
+    _running.service.sent.clear()
+    yield _running
+    _running.release()
+
+
+# ---- streams over HTTP
+
+
+@pytest.mark.parametrize("api", PATHS)
+def test_a_stream_has_the_bytes_of_the_answer(server: RunningServer, api: Any) -> None:
+    reply = ask(server, PATHS[api], ASKED[api])
+    assert reply.status == 200
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert reply.body == b"".join(play(replace(SMALL, api=api, prompt="an otter")).body)
+
+
+@pytest.mark.parametrize(
+    ("api", "path", "more"),
+    [
+        ("gemini", f"{GEMINI}:generateContent", {}),
+        ("interactions", PATHS["interactions"], {"stream": False}),
+        ("seedream", PATHS["seedream"], {"stream": False}),
+    ],
+)
+def test_an_answer_that_is_not_streamed_is_json(server: RunningServer, api: Any, path: str, more: Any) -> None:
+    reply = ask(server, path, ASKED[api] | more)
+    assert reply.headers["content-type"].startswith("application/json")
+    assert reply.body == b"".join(play(replace(SMALL, api=api, prompt="an otter", is_streamed=False)).body)
+
+
+def test_a_stream_of_gemini_is_one_array_without_alt_sse(server: RunningServer) -> None:
+    reply = ask(server, f"{GEMINI}:streamGenerateContent", ASKED["gemini"])
+    assert reply.headers["content-type"].startswith("application/json")
+    assert reply.json == list(play(replace(SMALL, api="gemini", prompt="an otter")).events)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        (PATHS["gemini"], {}, "error.status"),
+        (PATHS["interactions"], {}, "error.status"),
+        (PATHS["seedream"], {}, "error.code"),
+        (PATHS["novelai"], {"input": 5}, "statusCode"),
+        ("/prompt", {"prompt": []}, "error.details"),
+        ("/prompt", {"prompt": {"5": {"inputs": {"width": -1, "height": 5}}}}, "node_errors"),
+        ("/sdapi/v1/txt2img", {"prompt": ""}, "detail"),
+        ("/sdapi/v1/txt2img", {"prompt": "an otter", "width": 99_999, "height": 5}, "detail"),
+    ],
+)
+def test_a_bad_request_is_refused_in_the_form_of_the_service(
+    server: RunningServer, path: str, body: Any, place: str
+) -> None:
+    reply = ask(server, path, body)
+    assert reply.status == 400
+    value = reply.json
+    for name in place.split("."):
+        value = value[name]
+
+
+def test_seedream_makes_several_pictures_on_request(server: RunningServer) -> None:
+    more = {"sequential_image_generation_options": {"max_images": 3}, "size": "2K"}
+    reply = ask(server, PATHS["seedream"], ASKED["seedream"] | more)
+    assert reply.body.count(b"event: image_generation.partial_succeeded") == 3
+
+
+# ---- ComfyUI
+
+
+@contextmanager
+def socket_of(server: RunningServer, name: str = "otter") -> Iterator[Any]:
+    client: Any = pytest.importorskip("websockets.sync.client", reason="ComfyUI's socket needs: pip install websockets")
+    address = server.url.replace("http://", "ws://")
+    with client.connect(f"{address}/ws?clientId={name}", max_size=None, close_timeout=5) as socket:
+        yield socket
+
+
+def messages_until_idle(socket: Any) -> Iterator[str | bytes]:
+    """What a client reads until no prompt is left."""
+    has_begun = False
+    while True:
+        message = socket.recv(timeout=30)
+        yield message
+        if isinstance(message, str) and (said := json.loads(message))["type"] == "status":
+            if has_begun and said["data"]["status"]["exec_info"]["queue_remaining"] == 0:
+                return
+            has_begun = has_begun or said["data"]["status"]["exec_info"]["queue_remaining"] > 0
+
+
+@pytest.mark.parametrize("has_metadata", [True, False])
+def test_a_prompt_of_comfyui_is_reported_on_the_socket_and_its_picture_is_a_file(
+    server: RunningServer, has_metadata: bool
+) -> None:
+    with socket_of(server) as socket:
+        flags = {"type": "feature_flags", "data": {"supports_preview_metadata": has_metadata}}
+        socket.send(json.dumps(flags))
+        queued = ask(server, "/prompt", {"prompt": WORKFLOW, "client_id": "otter"})
+        messages = list(messages_until_idle(socket))
+    kinds = {int.from_bytes(message[:4], "big") for message in messages if isinstance(message, bytes)}
+    assert kinds == ({3, 4} if has_metadata else {1, 3})
+    result = assemble(comfyui_events(messages, f"{server.url}/view"))
+    (shot,) = pictures_of(replace(SMALL, api="comfyui", prompt="an otter"))
+    (item,) = result.items.values()
+    assert item.id == queued.json["prompt_id"]
+    assert [frame.data for frame in item.partials] == list(shot.partials)
+    assert item.url is not None
+    file = ask(server, item.url.removeprefix(server.url))
+    assert (file.status, file.headers["content-type"], file.body) == (200, "image/png", shot.result)
+    entry = ask(server, f"/history/{item.id}").json[item.id]
+    assert entry["outputs"]["9"]["images"][0]["filename"] in item.url
+    assert entry["status"]["completed"] is True
+
+
+def test_the_server_of_comfyui_answers_the_features_and_the_socket_stays_open(server: RunningServer) -> None:
+    with socket_of(server) as socket:
+        first = json.loads(socket.recv(timeout=30))
+        assert first["data"]["sid"] == "otter"
+        socket.send(json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}}))
+        assert json.loads(socket.recv(timeout=30))["type"] == "feature_flags"
+        for _ in range(2):
+            ask(server, "/prompt", {"prompt": WORKFLOW, "client_id": "otter"})
+            assert len(list(messages_until_idle(socket))) > 5
+
+
+def test_only_the_client_of_a_prompt_gets_its_messages(server: RunningServer) -> None:
+    with socket_of(server, "heron") as other:
+        other.recv(timeout=30)
+        with socket_of(server) as socket:
+            ask(server, "/prompt", {"prompt": WORKFLOW, "client_id": "otter"})
+            list(messages_until_idle(socket))
+        with pytest.raises(TimeoutError):
+            other.recv(timeout=0)
+
+
+def test_a_socket_of_comfyui_breaks_where_the_fault_says(server: RunningServer) -> None:
+    exceptions = pytest.importorskip("websockets.exceptions", reason="ComfyUI's socket needs: pip install websockets")
+    server.service.order = replace(SMALL, faults=("disconnect-after-event=6",))
+    with socket_of(server) as socket:
+        ask(server, "/prompt", {"prompt": WORKFLOW, "client_id": "otter"})
+        for _ in range(1 + 6):  # the first one is the server's own
+            socket.recv(timeout=30)
+        with pytest.raises(exceptions.ConnectionClosedError):
+            socket.recv(timeout=30)
+
+
+def test_a_file_that_comfyui_does_not_have_is_not_found(server: RunningServer) -> None:
+    assert ask(server, "/view?filename=../secret.png").status == 404
+
+
+def test_the_socket_is_refused_with_a_sentence_over_plain_http(server: RunningServer) -> None:
+    reply = ask(server, "/ws")
+    assert reply.status == 426
+    assert b"pip install websockets" in reply.body
+
+
+# ---- AUTOMATIC1111
+
+
+class Gate:
+    """A `sleep` for the server that ends only when the test lets it: one preview for one `open`."""
+
+    def __init__(self) -> None:
+        self._permits = threading.Semaphore(0)
+        self.waiting = threading.Semaphore(0)
+
+    async def sleep(self, _seconds: float) -> None:
+        self.waiting.release()
+        while not self._permits.acquire(blocking=False):
+            await asyncio.sleep(0.002)
+
+    def open(self) -> None:
+        self._permits.release()
+
+
+@contextmanager
+def job_of(order: Order, wish: Any) -> Iterator[tuple[RunningServer, Gate, list[Reply], threading.Thread]]:
+    """A server with a job that waits at its first step."""
+    gate, replies = Gate(), list[Reply]()
+    with running_server(order, sleep=gate.sleep) as server:
+        thread = threading.Thread(target=lambda: replies.append(ask(server, "/sdapi/v1/txt2img", wish)))
+        thread.start()
+        assert gate.waiting.acquire(timeout=30)
+        try:
+            yield server, gate, replies, thread
+        finally:
+            server.release()
+            thread.join(30)
+
+
+WISH = {"prompt": "an otter", "width": 48, "height": 32, "batch_size": 1, "force_task_id": "task(1)"}
+
+
+def test_the_progress_of_a1111_is_polled_while_the_request_lasts() -> None:
+    with job_of(SMALL, WISH) as (server, gate, replies, thread):
+        polls = 3
+
+        def answer() -> Any:
+            nonlocal polls
+            if not polls:
+                thread.join(30)
+                return replies[0].json
+            found = ask(server, "/sdapi/v1/progress").json
+            assert ask(server, "/sdapi/v1/progress?skip_current_image=true").json["current_image"] is None
+            polls -= 1
+            gate.open()
+            if polls:
+                assert gate.waiting.acquire(timeout=30)
+            return found
+
+        result = assemble(polled_events(answer, 0, sleep=lambda _: None))
+        idle = ask(server, "/sdapi/v1/progress").json
+    (shot,) = pictures_of(replace(SMALL, api="a1111", prompt="an otter"))
+    (item,) = result.items.values()
+    assert [frame.data for frame in item.partials] == list(shot.partials)
+    assert result.require_final().data == shot.result
+    assert (idle["progress"], idle["state"]["job"]) == (0.0, "")
+
+
+def test_the_page_of_a1111_gets_a_preview_only_if_it_is_new() -> None:
+    asked = {"id_task": "task(1)", "id_live_preview": -1, "live_preview": True}
+    with job_of(SMALL, WISH) as (server, gate, _, thread):
+        gate.open()
+        assert gate.waiting.acquire(timeout=30)
+        new = ask(server, "/internal/progress", asked).json
+        same = ask(server, "/internal/progress", asked | {"id_live_preview": new["id_live_preview"]}).json
+        other = ask(server, "/internal/progress", asked | {"id_task": "task(2)"}).json
+        gate.open()
+        gate.open()
+        thread.join(30)
+        over = ask(server, "/internal/progress", asked).json
+    assert new["live_preview"].startswith("data:image/jpeg;base64,/9j/")
+    assert (same["live_preview"], same["active"]) == (None, True)
+    assert (other["active"], other["completed"]) == (False, False)
+    assert (over["active"], over["completed"]) == (False, True)
+
+
+def test_a_job_of_a1111_that_fails_is_an_http_error() -> None:
+    with job_of(replace(SMALL, partials=0, faults=("response-failed",)), WISH) as (_, gate, replies, thread):
+        gate.open()
+        thread.join(30)
+        assert replies[0].status == 500
+        assert replies[0].json["error"] == "server_error"
