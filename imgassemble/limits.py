@@ -5,13 +5,16 @@ Must not know: the code that checks them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
+from .arguments import check_count, closest, shorten
 from .errors import UsageError
 
 Format = Literal["PNG", "JPEG", "WEBP", "GIF", "AVIF", "SVG"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+_KNOWN = ", ".join(FORMATS)
 
 # The pixels above which Pillow warns of a decompression bomb (PIL.Image.MAX_IMAGE_PIXELS: 256 MiB of RGB).
 _PILLOW_WARNS_ABOVE = 89_478_485
@@ -57,17 +60,21 @@ class Limits:
     An SVG is kept and saved as text, and never drawn here."""
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "formats", tuple(self.formats))
-        except TypeError:
-            raise UsageError(f"Limits.formats is a list of formats, not {self.formats!r}") from None
+        if isinstance(self.formats, str) or not isinstance(self.formats, Iterable):
+            raise UsageError(
+                f"Limits.formats is a list of formats, not {shorten(self.formats)}: formats=('PNG', 'WEBP')"
+            )
+        object.__setattr__(self, "formats", tuple(self.formats))
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name != "formats" and (type(value) is not int or value < 1):
-                raise UsageError(f"Limits.{field.name} is a whole number from 1, not {value!r}")
+            if field.name != "formats":
+                check_count(f"Limits.{field.name}", getattr(self, field.name))
         if self.max_frame_pixels > _PILLOW_WARNS_ABOVE:
             raise UsageError(
                 f"Limits.max_frame_pixels is at most {_PILLOW_WARNS_ABOVE:,}: beyond, Pillow warns of a bomb"
             )
+        if not self.formats:
+            raise UsageError(f"Limits.formats is empty, so every picture would be refused: name some of {_KNOWN}")
         if unknown := [form for form in self.formats if form not in FORMATS]:
-            raise UsageError(f"Limits.formats knows {', '.join(FORMATS)}, not {', '.join(map(repr, unknown))}")
+            raise UsageError(
+                f"Limits.formats knows {_KNOWN}, not {', '.join(map(shorten, unknown))}{closest(unknown[0], FORMATS)}"
+            )

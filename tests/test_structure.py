@@ -17,7 +17,7 @@ PUBLIC: list[str] = vars(imgassemble)["__all__"]  # type checkers see imports in
 
 # The way of the data. A module imports from earlier groups, from earlier members of its own group, and from its folder.
 GROUPS = (
-    ("readonly", "errors", "limits", "states", "files", "console", "serving"),
+    ("readonly", "errors", "arguments", "limits", "states", "files", "console", "serving"),
     ("frames",),
     ("wire",),
     ("assembly",),

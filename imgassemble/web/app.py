@@ -1,6 +1,6 @@
 """The live page as an application to be mounted in another: facts as server-sent events, frames as received.
 
-    GET /                          the page
+    GET /                          the page, with the title
     GET /static/{name}             its style and its scripts
     GET /events                    server-sent events: `hello`, then `stream`, `item` and `gone` for each change
     GET /frames/{key}/{name}       a frame, byte for byte as it was received
@@ -19,14 +19,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
+from html import escape
 from importlib.resources import files
 from inspect import isawaitable
 
-from ..errors import UsageError, quoted
+from ..arguments import check_count, check_function, check_seconds, check_text, shorten
+from ..errors import UsageError
 from .changes import RESET, PageChange
 from .gallery import Gallery
+from .server_stop import call_at_server_stop
 from .viewer import Viewer
 
 try:
@@ -50,11 +54,12 @@ _STATIC = {"page.css": "text/css", "icon.svg": "image/svg+xml"} | dict.fromkeys(
 _YEAR_S = 365 * 24 * 3600
 _REST_S = 0.02  # between two batches: too short to be seen, and long enough for a stream at full speed to be fed
 _PIECE_BYTES = 128 * 1024  # sent at a time: a frame takes a few pieces, and a slow viewer holds two of them in memory
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors {}"
+)
 SECURITY_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "content-security-policy": _POLICY.format("'none'"),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
@@ -62,29 +67,53 @@ SECURITY_HEADERS = {
 }
 # The bytes of a frame come from outside: opened as a document of its own, it may run nothing and load nothing.
 _FRAME_HEADERS = SECURITY_HEADERS | {"content-security-policy": "default-src 'none'; sandbox"}
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?", re.IGNORECASE)
 
 
 def create_app(
-    gallery: Gallery, *, authorize: Authorize, max_viewers: int = 1_000, keep_alive_s: float = _KEEP_ALIVE_S
+    gallery: Gallery,
+    *,
+    authorize: Authorize,
+    title: str = "imgassemble",
+    frame_ancestors: Sequence[str] = (),
+    max_viewers: int = 1_000,
+    keep_alive_s: float = _KEEP_ALIVE_S,
 ) -> Starlette:
     """Return the live page of `gallery` as an application, to be mounted in FastAPI or Starlette or served on its own.
 
     authorize: `authorize(request, stream)` returns whether the viewer may see a stream, for the stream and for each of
-        its frames; it may be a coroutine function. If it raises, the exception is logged and the answer is no. Asked:
+        its frames; it may be a coroutine function. An HTTPException of Starlette or FastAPI means no. Any other
+        exception withholds the stream, answers a frame with the status 500, and is logged once per type. Asked:
         (a) before changes of a shown stream are sent; (b) when a new or withheld stream changes;
         (c) every `keep_alive_s` for withheld streams.
         For one viewer, one question is asked at a time. So each of a thousand streams costs one question when a viewer
         connects, and one every `keep_alive_s` if it is withheld: cache answers that take long.
         `everyone` shows all streams.
-    max_viewers: a viewer beyond this number receives the status 503 and tries again later.
-    keep_alive_s: seconds without a change after which a comment is sent.
+    title: the heading of the page.
+    frame_ancestors: the origins whose pages may show this page in a frame, such as "https://app.example.com"; "self"
+        is the origin of the page itself. No page may by default.
+    max_viewers: a viewer beyond this number receives the status 503 and tries again later; from 1.
+    keep_alive_s: seconds without a change after which a comment is sent; above 0.
 
-    The application answers under any host name. The application around it restricts host names, with Starlette's
-    TrustedHostMiddleware, or the proxy does.
+    The event streams end when the server stops (uvicorn or hypercorn, in the main thread of a process), or with
+    `gallery.close()`. The application answers under any host name. The application around it restricts host names,
+    with Starlette's TrustedHostMiddleware, or the proxy does. Raises UsageError for an argument of a wrong type or
+    range.
 
         app.mount("/pictures", create_app(gallery, authorize=may_see))
     """
-    page = _Page(gallery, authorize, max_viewers, keep_alive_s)
+    if not callable(getattr(gallery, "watch", None)):
+        given = type(gallery).__name__
+        raise UsageError(f"create_app shows a Gallery, not {given}: create_app(Gallery(), authorize=…)")
+    if authorize is None:
+        raise UsageError("authorize=None allows no one: pass authorize=everyone to show all streams to every viewer")
+    check_function("authorize", authorize)
+    check_text("title", title)
+    check_count("max_viewers", max_viewers)
+    check_seconds("keep_alive_s", keep_alive_s)
+    if not keep_alive_s:
+        raise UsageError("keep_alive_s is the time between two comments: a number of seconds above 0")
+    page = _Page(gallery, authorize, max_viewers, keep_alive_s, _Document(title, _check_origins(frame_ancestors)))
     app = Starlette(
         routes=[
             Route("/", page.index),
@@ -98,28 +127,69 @@ def create_app(
     return app
 
 
+def _check_origins(given: Sequence[str]) -> list[str]:
+    """Return the sources of a `frame-ancestors` directive. Raises UsageError for an origin that is none."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise UsageError(f"frame_ancestors is a list of origins, not {shorten(given)}: ['https://app.example.com']")
+    sources = []
+    for origin in given:
+        if origin in ("self", "'self'"):
+            sources.append("'self'")
+        elif isinstance(origin, str) and _ORIGIN.fullmatch(origin):
+            sources.append(origin)
+        else:
+            advice = "scheme, host and port, such as 'https://app.example.com:8443', or 'self'"
+            raise UsageError(f"frame_ancestors has origins, and {shorten(origin)} is none: write {advice}")
+    return sources
+
+
 def everyone(_request: Request, _stream: str) -> bool:
     """Allow every stream to every viewer: for a page that only permitted viewers can reach."""
     return True
 
 
+class _Document:
+    """The HTML of the page with its title, and the pages that may frame it."""
+
+    def __init__(self, title: str, frame_ancestors: list[str]) -> None:
+        self.can_be_framed = bool(frame_ancestors)
+        self._html = _read_static("page.html").replace(b"{title}", escape(title).encode("utf-8", "replace"))
+        self._headers = SECURITY_HEADERS | {
+            "cache-control": "no-cache",
+            "content-security-policy": _POLICY.format(" ".join(frame_ancestors) or "'none'"),
+        }
+
+    def response(self) -> Response:
+        return Response(self._html, media_type="text/html", headers=self._headers)
+
+
 class _Page:
-    def __init__(self, gallery: Gallery, authorize: Authorize, max_viewers: int, keep_alive_s: float) -> None:
-        self._gallery, self._authorize = gallery, authorize
+    def __init__(
+        self, gallery: Gallery, authorize: Authorize, max_viewers: int, keep_alive_s: float, document: _Document
+    ) -> None:
+        self._gallery, self._authorize, self._document = gallery, authorize, document
+        self._logged: set[type[Exception]] = set()  # types of exceptions of `authorize`
         self._max_viewers, self._keep_alive_s = max_viewers, keep_alive_s
         self._change_signals: dict[asyncio.AbstractEventLoop, _ChangeSignal] = {}  # usually one
 
     async def index(self, request: Request) -> Response:
-        is_linked = request.headers.get("sec-fetch-dest") == "document"  # another site may link to the page
-        return (None if is_linked else _refuse_foreign(request)) or _static("page.html", "text/html", "no-cache")
+        # Another site may link to the page, and frame it if that is allowed.
+        destinations = ("document", "iframe", "frame") if self._document.can_be_framed else ("document",)
+        is_opened = request.headers.get("sec-fetch-dest") in destinations
+        return (None if is_opened else _refuse_foreign(request)) or self._document.response()
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["name"]
-        return _static(name, _STATIC[name], "no-cache") if name in _STATIC else _not_found()
+        if name not in _STATIC:
+            return _not_found()
+        headers = SECURITY_HEADERS | {"cache-control": "no-cache"}
+        return Response(_read_static(name), media_type=_STATIC[name], headers=headers)
 
     async def events(self, request: Request) -> Response:
         if refusal := _refuse_foreign(request):
             return refusal
+        if self._gallery.is_closed:
+            return PlainTextResponse("The gallery is closed.\n", 503, SECURITY_HEADERS)
         if sum(change_signal.viewers for change_signal in tuple(self._change_signals.values())) >= self._max_viewers:
             sentence = f"There are {self._max_viewers} viewers already, the maximum. Try again later.\n"
             return PlainTextResponse(sentence, 503, SECURITY_HEADERS | {"retry-after": "10"})
@@ -133,7 +203,12 @@ class _Page:
         if refusal := _refuse_foreign(request):
             return refusal
         found = self._gallery.frame(request.path_params["key"], request.path_params["name"])
-        if found is None or not await self._may_see(request, found[0]):
+        try:
+            is_allowed = found is not None and await self._ask(request, found[0])
+        except Exception as error:  # noqa: BLE001 - the application's own code can raise anything
+            self._log_failure(error)
+            return PlainTextResponse("The permission could not be checked.\n", 500, SECURITY_HEADERS)
+        if found is None or not is_allowed:
             return _not_found()
         frame = found[1]
         etag = f'"{frame.sha256}"'
@@ -145,13 +220,27 @@ class _Page:
             headers["content-disposition"] = 'attachment; filename="drawing.svg"'
         return _PictureResponse(frame.data, media_type=frame.mime_type, headers=headers)
 
-    async def _may_see(self, request: Request, stream: str) -> bool:
+    async def _ask(self, request: Request, stream: str) -> bool:
+        """Return the answer of `authorize`; an HTTPException that it raises means no."""
         try:
             answer = self._authorize(request, stream)
-            return bool(await answer) if isawaitable(answer) else bool(answer)
-        except Exception:  # noqa: BLE001 - the application's own code; its message may be secret, and other streams go on
-            _log.exception("authorize failed for stream %s, which is not shown to this viewer", quoted(stream))
+            return bool(await answer if isawaitable(answer) else answer)
+        except HTTPException:
             return False
+
+    async def _may_see(self, request: Request, stream: str) -> bool:
+        """Return whether the viewer may see a stream; no if that cannot be checked, so that other streams go on."""
+        try:
+            return await self._ask(request, stream)
+        except Exception as error:  # noqa: BLE001 - the application's own code can raise anything
+            self._log_failure(error)
+            return False
+
+    def _log_failure(self, error: Exception) -> None:
+        if type(error) not in self._logged:
+            self._logged.add(type(error))
+            name = type(error).__name__
+            _log.error("authorize raised %s: its streams are not shown (logged once per type)", name, exc_info=error)
 
     async def _events(self, request: Request, change_signal: _ChangeSignal) -> AsyncGenerator[bytes]:
         """Yield the server-sent events for one viewer, from its last version on.
@@ -179,6 +268,8 @@ class _Page:
                 alive_at = now() + self._keep_alive_s
                 viewer.ask_again()
                 yield b": still here\n\n"
+            if change_signal.is_last or self._gallery.is_closed:
+                return
             await asyncio.wait([has_news], timeout=0 if viewer.has_questions else alive_at - now())
 
     def _enter(self) -> _ChangeSignal:
@@ -221,14 +312,26 @@ class _PictureResponse(Response):
 
 
 class _ChangeSignal:
-    """Wakes all viewers of one event loop after the gallery has changed, at most once every _REST_S seconds."""
+    """Wakes all viewers of one event loop after the gallery has changed, at most once every _REST_S seconds.
+
+    is_last: whether the viewers are to leave, because their server stops.
+    """
 
     def __init__(self, gallery: Gallery, loop: asyncio.AbstractEventLoop) -> None:
         self.viewers = 0
         self.next: asyncio.Future[None] = loop.create_future()  # done at the next change
         self.loop = loop
+        self.is_last = False
         self._is_scheduled = False
-        self.stop = gallery.watch(self._schedule_wake)
+        self._unsubscribers = (gallery.watch(self._schedule_wake), call_at_server_stop(loop, self._end_viewers))
+
+    def stop(self) -> None:
+        for unsubscribe in self._unsubscribers:
+            unsubscribe()
+
+    def _end_viewers(self) -> None:
+        self.is_last = True
+        self._wake_viewers()
 
     def _schedule_wake(self) -> None:
         if not self._is_scheduled:  # called in any thread
@@ -262,9 +365,8 @@ def _encode(kind: str, event_id: str, facts: dict[str, object]) -> bytes:
     return f"id: {event_id}\nevent: {kind}\ndata: {json.dumps(facts)}\n\n".encode()
 
 
-def _static(name: str, media_type: str, cache: str) -> Response:
-    data = (files(__package__) / "static" / name).read_bytes()
-    return Response(data, media_type=media_type, headers=SECURITY_HEADERS | {"cache-control": cache})
+def _read_static(name: str) -> bytes:
+    return (files(__package__) / "static" / name).read_bytes()
 
 
 def _not_found() -> Response:

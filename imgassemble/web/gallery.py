@@ -7,6 +7,7 @@ Must not know: HTTP, event loops, which viewer may see a stream.
 
 from __future__ import annotations
 
+import os
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -14,10 +15,12 @@ from contextlib import suppress
 from secrets import token_urlsafe
 from threading import TIMEOUT_MAX, Lock, Timer
 
+from ..arguments import check_count, check_function, check_seconds, check_text
 from ..assembly.assembler import Assembler, updates_so_far
 from ..assembly.updates import Anomaly, FinalReady, FrameAdded, StreamEnded, Update
 from ..errors import UsageError, clean
 from ..frames.frame import Frame
+from ..screens.tiles import check_size
 from .changes import ChangeLog, PageChange
 from .shown_streams import ShownItem, ShownStream
 
@@ -28,11 +31,14 @@ class Gallery:
         gallery = Gallery()
         result = assemble(stream, on_update=gallery.add("an otter"))
 
-    keep_s: seconds for which a stream that has ended is kept.
-    max_bytes: all frames together. Above it the oldest previews are removed, but never the newest picture of an item;
-        if that is not enough, the streams that ended first are removed.
-    max_streams: above it the streams that ended first are removed.
+    keep_s: seconds for which a stream that has ended is kept, from 0; `float("inf")` keeps it until `remove()`.
+    max_bytes: all frames together, from 1. Above it the oldest previews are removed, but never the newest picture of an
+        item; if that is not enough, the streams that ended first are removed.
+    max_streams: from 1; above it the streams that ended first are removed.
     clock: returns seconds, as `time.monotonic` does.
+
+    A process that is forked has a copy of its own, with its own viewers: neither process sees the later streams of the
+    other. Raises UsageError for an argument of a wrong type or range.
     """
 
     def __init__(
@@ -43,7 +49,12 @@ class Gallery:
         max_streams: int = 1_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        check_seconds("keep_s", keep_s)
+        check_count("max_bytes", max_bytes)
+        check_count("max_streams", max_streams)
+        check_function("clock", clock)
         self.epoch = token_urlsafe(6)  # identifies this gallery: versions of another process mean nothing here
+        self.is_closed = False
         self._keep_s, self._max_bytes, self._max_streams, self._clock = keep_s, max_bytes, max_streams, clock
         self._lock = Lock()
         self._log = ChangeLog(max_streams)
@@ -56,22 +67,40 @@ class Gallery:
         self._watchers: dict[object, Callable[[], object]] = {}
         self._timers: list[Timer] = []  # at most one: for the stream that ended first
         weakref.finalize(self, _cancel, self._timers).atexit = False
+        with _FORKING:
+            _GALLERIES.add(self)
 
     def add(
-        self, name: str, assembler: Assembler | None = None, *, size: tuple[int, int] | None = None
+        self,
+        name: str,
+        assembler: Assembler | None = None,
+        *,
+        title: str | None = None,
+        size: tuple[int, int] | None = None,
     ) -> Callable[[Update], None]:
         """Show a stream under `name`, and return the listener for its updates.
 
+        name: identifies the stream here, and for `authorize`.
         assembler: the listener is subscribed to it, and the items that it holds already are shown at once, also if it
             is closed. Of a stream that had begun before, the page shows no seconds.
+        title: the words that the page shows for the stream; None shows the name.
         size: the requested (width, height) in pixels, so that a tile has its shape before the first frame.
-        Raises UsageError if a stream of this name is shown, or if max_streams are shown that have not ended.
+        Raises UsageError if a stream of this name is shown, if max_streams are shown that have not ended, after
+        `close()`, and for an argument of a wrong type.
         """
+        check_text("name", name)
+        if title is not None:
+            check_text("title", title)
+        if not isinstance(assembler, Assembler | None):
+            raise UsageError(f"assembler is an Assembler, not {type(assembler).__name__}: gallery.add(name, assembler)")
+        if size is not None:
+            check_size(size)
         for frame in _frames_of(assembler) if assembler else ():
             _ = frame.sha256  # computed before the lock is taken: it takes milliseconds
         with self._lock:
             self._check_room(name)
-            stream = ShownStream(name=name, number=self._n_added, began_at=self._clock(), size=size)
+            shown_title = name if title is None else title
+            stream = ShownStream(name=name, title=shown_title, number=self._n_added, began_at=self._clock(), size=size)
             self._n_added += 1
             self._streams[name] = stream
             self._log.add("stream", name, stream.facts())
@@ -87,6 +116,17 @@ class Gallery:
         """Remove a stream and its frames. Without a stream of this name, nothing happens."""
         with self._lock:
             self._remove(name)
+        self._call_watchers()
+
+    def close(self) -> None:
+        """End the event streams of all viewers, for a server in a thread, which hears no signal. Then nothing is added.
+
+        Call it before the server is told to stop. A server that uvicorn or hypercorn runs in the main thread of its
+        process needs no call: the event streams end when it stops.
+        """
+        with self._lock:
+            self.is_closed = True
+            _cancel(self._timers)
         self._call_watchers()
 
     @property
@@ -134,6 +174,8 @@ class Gallery:
     # ---- adding a stream
 
     def _check_room(self, name: str) -> None:
+        if self.is_closed:
+            raise UsageError("this gallery was closed: make a new Gallery")
         self._prune()
         if name in self._streams:
             raise UsageError(f"a stream {clean(name, 60)!r} is shown already: choose another name, or remove() it")
@@ -207,7 +249,7 @@ class Gallery:
                 break
             self._remove(name)
         self._prune_bytes()
-        if self._ended and not self._timers and self._keep_s < TIMEOUT_MAX:
+        if self._ended and not (self._timers or self.is_closed) and self._keep_s < TIMEOUT_MAX:
             self._wake_after(next(iter(self._ended.values())) + self._keep_s - now)
 
     def _prune_bytes(self) -> None:
@@ -248,6 +290,46 @@ class Gallery:
             self._timers.clear()
             self._prune()
         self._call_watchers()
+
+    def _begin_in_child(self) -> None:
+        """Begin again in a forked process, which has neither the timer nor the viewers of its parent."""
+        self._lock = Lock()
+        self.epoch = token_urlsafe(6)
+        self._timers.clear()
+        self._watchers.clear()
+        self._prune()
+
+
+# ---- after a fork
+
+_GALLERIES: weakref.WeakSet[Gallery] = weakref.WeakSet()
+_FORKING = Lock()
+_FORKED: list[Gallery] = []  # those whose lock is held during a fork, so that the child gets no half-made change
+
+
+def _before_fork() -> None:
+    _FORKING.acquire()
+    _FORKED[:] = _GALLERIES
+    for gallery in _FORKED:
+        gallery._lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    for gallery in _FORKED:
+        gallery._lock.release()
+    _FORKED.clear()
+    _FORKING.release()
+
+
+def _after_fork_in_child() -> None:
+    for gallery in _FORKED:
+        gallery._begin_in_child()
+    _FORKED.clear()
+    _FORKING.release()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def _cancel(timers: list[Timer]) -> None:

@@ -49,12 +49,14 @@ class ShownItem:
 class ShownStream:
     """One stream as viewers receive it.
 
+    title: the words that the page shows for it.
     began_at: when it was added, in seconds of the gallery's clock; None if it had begun before.
     size: the expected (width, height) in pixels, or None.
     key: a random part of the addresses of its frames, which cannot be guessed.
     """
 
     name: str
+    title: str
     number: int
     began_at: float | None
     size: tuple[int, int] | None
@@ -70,6 +72,7 @@ class ShownStream:
         """Return the facts of the stream, without those of its items."""
         return {
             "name": self.name,
+            "title": self.title,
             "number": self.number,
             "size": list(self.size) if self.size else None,
             "outcome": self.outcome,

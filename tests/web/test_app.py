@@ -17,12 +17,13 @@ from urllib.parse import unquote, urljoin
 import pytest
 import samples
 
-from imgassemble import Assembler, Limits
+from imgassemble import Assembler, Limits, UsageError
 from imgassemble.web import Gallery
 
 pytest.importorskip("starlette", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Mount
 
@@ -196,7 +197,62 @@ def address_in(gallery: Gallery, stream: str = "otter") -> str:
     raise AssertionError("no item of that stream")
 
 
+# ---- the arguments
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"authorize": None}, "pass authorize=everyone to show all streams to every viewer"),
+        ({"authorize": True}, "authorize is a function, and bool cannot be called"),
+        ({"title": 7}, "title is a str, not 7"),
+        ({"max_viewers": 0}, "max_viewers is a whole number from 1, not 0"),
+        ({"keep_alive_s": "15"}, "keep_alive_s is a number of seconds from 0, not '15'"),
+        ({"keep_alive_s": 0}, "a number of seconds above 0"),
+        ({"frame_ancestors": "https://app.example.com"}, r"a list of origins, not 'https://app.example.com': \['https"),
+        ({"frame_ancestors": ["app.example.com"]}, "write scheme, host and port, such as 'https://"),
+        ({"frame_ancestors": ["https://app.example.com/"]}, "'https://app.example.com/' is none"),
+        ({"frame_ancestors": ["https://a.example; script-src *"]}, "is none"),
+        ({"frame_ancestors": ["*"]}, r"'\*' is none"),
+        ({"frame_ancestors": [7]}, "7 is none"),
+        ({"frame_ancestors": None}, "a list of origins, not None"),
+    ],
+)
+def test_a_wrong_argument_is_a_usage_error_that_says_what_works(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        create_app(Gallery(), **({"authorize": everyone} | options))
+
+
+def test_something_else_than_a_gallery_is_a_usage_error() -> None:
+    other: Any = Starlette()
+    with pytest.raises(UsageError, match="create_app shows a Gallery, not Starlette"):
+        create_app(other, authorize=everyone)
+
+
 # ---- the page
+
+
+def test_the_title_is_text_on_the_page() -> None:
+    _, app = page_of(title="Otters & <script>alert(1)</script>")
+    body = ask(app, "/").body.decode()
+    assert body.count("Otters &amp; &lt;script&gt;alert(1)&lt;/script&gt;") == 2
+    assert "<script>alert" not in body
+    assert "<title>imgassemble</title>" in ask(page_of()[1], "/").body.decode()
+
+
+def test_the_origins_that_may_frame_the_page_are_in_its_policy() -> None:
+    _, app = page_of(frame_ancestors=["self", "https://app.example.com:8443", "http://[::1]:3000"])
+    policy = ask(app, "/").headers["content-security-policy"]
+    assert policy.endswith("; frame-ancestors 'self' https://app.example.com:8443 http://[::1]:3000")
+    framed = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"}
+    assert ask(app, "/", headers=framed).status == 200
+    assert ask(app, "/events", "HEAD", headers=framed).status == 403
+
+
+def test_no_origin_may_frame_the_page_by_default() -> None:
+    _, app = page_of()
+    assert ask(app, "/").headers["content-security-policy"].endswith("; frame-ancestors 'none'")
+    assert ask(app, "/", headers={"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"}).status == 403
 
 
 def test_the_page_and_all_files_that_it_names_are_served() -> None:
@@ -489,6 +545,24 @@ def test_a_quiet_connection_is_kept_alive_by_comments() -> None:
         async with viewing(app) as viewer:
             await viewer.until(":")
             await viewer.until(":")
+
+    run(scene())
+
+
+def test_viewers_leave_when_the_gallery_is_closed_and_receive_the_last_changes() -> None:
+    gallery, app = page_of()
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            await viewer.batch()
+            shown(gallery, name="last")
+            gallery.close()
+            assert [event.facts["stream"] for event in await viewer.batch()] == ["last"]
+            await asyncio.wait_for(viewer.connection.task, PATIENCE_S)
+            assert (await viewer.connection.message())["more_body"] is False
+        answer = await asked(app, "/events")
+        assert (answer.status, answer.body) == (503, b"The gallery is closed.\n")
+        assert not gallery._watchers
 
     run(scene())
 
@@ -914,7 +988,7 @@ def test_a_stream_that_was_removed_during_an_absence_disappears() -> None:
     run(scene())
 
 
-def test_an_exception_of_authorize_is_logged_and_means_no(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_of_authorize_is_logged_once_and_withholds_the_stream(caplog: pytest.LogCaptureFixture) -> None:
     def authorize(_request: Request, stream: str) -> bool:
         if stream == "broken":
             raise RuntimeError("the password of the database is 1234")
@@ -930,16 +1004,37 @@ def test_an_exception_of_authorize_is_logged_and_means_no(caplog: pytest.LogCapt
             assert {event.facts["stream"] for event in told} == {"whole"}
             shown(gallery, name="later")
             assert [event.facts["stream"] for event in await viewer.batch()] == ["later"]
-        answer = await asked(app, address_in(gallery, "broken"))
-        assert answer.status == 404
-        assert b"1234" not in answer.body
+        for _ in range(3):
+            answer = await asked(app, address_in(gallery, "broken"))
+            assert (answer.status, answer.body) == (500, b"The permission could not be checked.\n")
 
     with caplog.at_level(logging.ERROR):
         run(scene())
-    assert {record.getMessage() for record in caplog.records} == {
-        "authorize failed for stream 'broken', which is not shown to this viewer"
-    }
-    assert all(record.exc_info for record in caplog.records)
+    (record,) = caplog.records
+    assert record.getMessage() == "authorize raised RuntimeError: its streams are not shown (logged once per type)"
+    assert record.exc_info
+
+
+def test_each_type_of_exception_of_authorize_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    errors = iter([RuntimeError("a"), OSError("b"), RuntimeError("c"), OSError("d")])
+
+    async def authorize(_request: Request, _stream: str) -> bool:
+        raise next(errors)
+
+    gallery, app = page_of(samples.partial(), authorize=authorize)
+    with caplog.at_level(logging.ERROR):
+        assert {ask(app, address_in(gallery)).status for _ in range(4)} == {500}
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [RuntimeError, OSError]
+
+
+def test_an_http_exception_of_authorize_means_no_and_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def authorize(_request: Request, _stream: str) -> bool:
+        raise HTTPException(403, "not yours")
+
+    gallery, app = page_of(samples.partial(), authorize=authorize)
+    with caplog.at_level(logging.DEBUG):
+        assert ask(app, address_in(gallery)).status == 404
+    assert [record for record in caplog.records if record.name == "imgassemble"] == []
 
 
 @pytest.mark.parametrize("answer", [None, 0, "", []])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import gc
 import json
+import os
 import re
+import subprocess
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -927,3 +930,109 @@ def test_the_end_of_a_stream_may_arrive_twice() -> None:
     assert fresh(gallery).streams["otter"]["outcome"] == "completed"
     gallery.remove("otter")
     assert gallery.names == ()
+
+
+# ---- closing, forking, and wrong arguments
+
+
+def test_a_closed_gallery_keeps_what_it_has_and_takes_no_stream(alarms: list[Alarm]) -> None:
+    gallery = Gallery()
+    assembler = shown(gallery, samples.partial(), is_over=True)
+    gallery.close()
+    gallery.close()
+    assert alarms[0].is_cancelled
+    assert gallery.names == ("otter",)
+    assert gallery.is_closed
+    with pytest.raises(UsageError, match="this gallery was closed: make a new Gallery"):
+        gallery.add("another", assembler)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"keep_s": "x"}, "keep_s is a number of seconds from 0, not 'x'"),
+        ({"keep_s": -1}, "keep_s is a number of seconds from 0, not -1"),
+        ({"keep_s": float("nan")}, "keep_s is a number of seconds from 0, not nan"),
+        ({"keep_s": None}, "keep_s is a number of seconds from 0, not None"),
+        ({"max_bytes": 0}, "max_bytes is a whole number from 1, not 0"),
+        ({"max_bytes": 1e6}, "max_bytes is a whole number from 1, not 1000000.0"),
+        ({"max_streams": True}, "max_streams is a whole number from 1, not True"),
+        ({"clock": 5}, "clock is a function, and int cannot be called"),
+    ],
+)
+def test_a_gallery_with_a_wrong_argument_is_a_usage_error(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        Gallery(**options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "sentence"),
+    [
+        ((7,), {}, "name is a str, not 7"),
+        (("otter", (96, 64)), {}, r"assembler is an Assembler, not tuple: gallery.add\(name, assembler\)"),
+        (("otter",), {"title": 5}, "title is a str, not 5"),
+        (("otter",), {"size": 96}, r"size is \(width, height\) in pixels, each at least 1, not 96"),
+        (("otter",), {"size": "96x64"}, "size is"),
+    ],
+)
+def test_a_stream_with_a_wrong_argument_is_a_usage_error(
+    arguments: tuple[Any, ...], options: dict[str, Any], sentence: str
+) -> None:
+    gallery = Gallery()
+    with pytest.raises(UsageError, match=sentence):
+        gallery.add(*arguments, **options)
+    assert gallery.names == ()
+
+
+def test_a_title_is_shown_in_place_of_the_name() -> None:
+    gallery = Gallery()
+    gallery.add("job-1", title="an otter")
+    gallery.add("job-2")
+    assert [(change.facts["name"], change.facts["title"]) for change in gallery.changes(0)[1]] == [
+        ("job-1", "an otter"),
+        ("job-2", "job-2"),
+    ]
+
+
+IN_A_FORK = """
+import os, sys, threading
+import samples
+from imgassemble import Assembler
+from imgassemble.web import Gallery
+
+gallery, assembler = Gallery(keep_s=0.05), Assembler()
+listener = gallery.add("otter", assembler)
+assembler.feed(samples.partial())
+is_over = threading.Event()
+
+def feed(name):
+    while not is_over.is_set():
+        gallery.add(name)
+        gallery.remove(name)
+
+threads = [threading.Thread(target=feed, args=(name,)) for name in ("busy", "busier")]
+for thread in threads:
+    thread.start()
+epoch, failed = gallery.epoch, 0
+for _ in range(20):
+    child = os.fork()
+    if not child:  # works as a gallery of its own
+        has_gone = threading.Event()
+        gallery.watch(lambda: "otter" in gallery.names or has_gone.set())
+        assembler.close()
+        has_changed = gallery.epoch != epoch
+        os._exit(0 if has_changed and has_gone.wait(30) else 1)
+    failed += os.waitpid(child, 0)[1]
+is_over.set()
+for thread in threads:
+    thread.join()
+sys.exit(failed or gallery.epoch != epoch)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_has_a_working_gallery_of_its_own() -> None:
+    tests = Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", IN_A_FORK]  # of a fork with threads
+    assert subprocess.run(command, env=environment, timeout=120).returncode == 0
