@@ -55,6 +55,20 @@ def whole_number(text: str) -> int:
     return int(text[:15])
 
 
+_MOST_SECONDS = 1e6  # more than any stream lasts; `select` accepts them
+
+
+def seconds(text: str) -> float:
+    """Parse a number of seconds above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"a time is a number of seconds above 0, like 30 or 0.5, not {quoted(text)}")
+    return number
+
+
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _BYTE_COUNT = re.compile(r"([0-9]{1,15}) ?([a-z]*)", re.IGNORECASE)
 

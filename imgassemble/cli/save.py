@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..assembly.assembler import Assembler
@@ -19,8 +20,9 @@ from ..storage.item_folder import Existing
 from ..streams.drivers import assemble
 from ..streams.sources import open_chunks
 from .exit_codes import STORAGE
-from .options import KEY_BY, LIMITS, LOOKS, SOURCE, limits_from, option
+from .options import KEY_BY, LIMITS, LOOKS, SOURCE, limits_from, option, seconds
 from .output import ResultPrinter, call_each, open_screens, progress_on_stderr
+from .stdin import read_stdin
 from .tally import StreamTally
 from .tee import Tee, check_tee
 
@@ -53,6 +55,12 @@ OPTIONS = (
         type=Path,
         help="also copy the stream to FILE, which must be new; with --resume the copy is appended",
     ),
+    option(
+        "--silence-s",
+        metavar="N",
+        type=seconds,
+        help="with SOURCE -: end when nothing has come for N seconds (default: wait)",
+    ),
     option("--json", action="store_true", help="print every update as a line of JSON on standard output"),
     option("--show", action="store_true", help="also show the pictures on standard error, as watch does"),
     *LOOKS,
@@ -65,7 +73,7 @@ def save(options: argparse.Namespace) -> int:
     """Write the stream of `options.source` to the folder `options.output` and return the exit code."""
     limits = limits_from(options)
     assembler = Assembler(limits=limits, keep=options.keep, key_by=options.key_by)
-    chunks = open_chunks(options.source)
+    chunks = _chunks_of(options)
     check_tee(options.tee, options.source)
     tee, printer, tally = Tee(options.tee, is_resumed=options.resume), ResultPrinter(), StreamTally()
     sink = DirectorySink(options.output, existing=_existing(options), keep=options.keep)
@@ -85,6 +93,15 @@ def save(options: argparse.Namespace) -> int:
     if not options.json:
         _print_finals(sink, printer)
     return STORAGE if error or tee.error or printer.error else tally.exit_code(assembler.result)
+
+
+def _chunks_of(options: argparse.Namespace) -> Iterator[bytes]:
+    """Return the bytes of the source as they come."""
+    if options.source == "-":
+        return read_stdin(options.silence_s)
+    if options.silence_s is not None:
+        raise UsageError("--silence-s is for standard input: for a named pipe write - < PIPE; a file is never silent")
+    return open_chunks(options.source)
 
 
 def _existing(options: argparse.Namespace) -> Existing:

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -202,6 +203,56 @@ def test_an_interrupt_keeps_everything_received_so_far(saving: subprocess.Popen[
     facts = json.loads((tmp_path / "out" / "ig_1" / "item.json").read_text())
     assert (facts["state"], facts["final"]) == ("partial_image", None)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
+
+
+def test_a_command_without_data_says_what_it_waits_for(saving: subprocess.Popen[str]) -> None:
+    assert saving.stderr
+    began_at = time.monotonic()
+    assert saving.stderr.readline() == (
+        "imgassemble: waiting for a stream on standard input: pipe one in, name a file as SOURCE, or press Ctrl-C\n"
+    )
+    assert 4 < time.monotonic() - began_at < 15
+    saving.send_signal(signal.SIGINT)
+    assert saving.stderr.read() == "imgassemble: interrupted; everything received so far is kept\n"
+    assert saving.wait() == 130
+
+
+def silent(folder: Path, *events: samples.Wire) -> tuple[int, str]:
+    """Save a stream that is silent after `events`; return the exit code and the lines on standard error."""
+    command = command_line("save", "-", "-o", folder / "out", "--silence-s", "0.5")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, env=environment()) as process:  # type: ignore[call-overload]
+        for event in events:
+            send(process, event)
+        return process.wait(timeout=30), process.stderr.read()
+
+
+def test_a_silence_ends_the_command(tmp_path: Path) -> None:
+    code, said = silent(tmp_path, samples.partial(index=0))
+    assert code == 3
+    assert "imgassemble: nothing came on standard input for 0.5 seconds, so the stream ends here\n" in said
+    assert pictures_in(tmp_path / "out") == {"ig_1/partial-000.png": samples.shade(0)}
+
+
+def test_a_silence_from_the_beginning_is_no_image(tmp_path: Path) -> None:
+    code, said = silent(tmp_path)
+    assert code == 6
+    assert said.startswith("imgassemble: nothing came on standard input for 0.5 seconds, so the stream ends here\n")
+    assert "waiting" not in said
+
+
+def test_a_silence_of_a_file_is_wrong_use(tmp_path: Path) -> None:
+    ended = run("save", stream_file(tmp_path, WHOLE), "-o", tmp_path / "out", "--silence-s", "5")
+    assert ended.returncode == 2
+    assert "--silence-s is for standard input" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", "1e7"])
+def test_a_silence_is_a_number_of_seconds(text: str, tmp_path: Path) -> None:
+    ended = run("save", "-", "-o", tmp_path / "out", f"--silence-s={text}", stdin=subprocess.DEVNULL)
+    assert ended.returncode == 2
+    assert "a time is a number of seconds above 0" in ended.stderr
 
 
 def test_json_lines_are_printed_as_the_events_arrive(tmp_path: Path) -> None:
