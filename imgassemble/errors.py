@@ -23,7 +23,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeGuard
 
 from .readonly import plain
 
@@ -189,6 +189,11 @@ class ProviderError(ImgassembleError):
     def as_dict(self) -> dict[str, Any]:
         """Return the facts of the error for JSON; `message` is the service's."""
         return {**super().as_dict(), "message": self.message}
+
+
+def is_blocked(error: BaseException | None) -> TypeGuard[ProviderError]:
+    """Return whether `error` is a ProviderError that `is_blocked`: the previews of its image are then not shown."""
+    return isinstance(error, ProviderError) and error.is_blocked
 
 
 class IncompleteStreamError(ImgassembleError):

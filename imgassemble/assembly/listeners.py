@@ -26,6 +26,16 @@ def call_listener(callback: Listener, update: Update) -> None:
         log_failure(update)
 
 
+def call_each(*listeners: Listener) -> Callable[[Any], None]:
+    """Return a listener that calls `listeners` in this order."""
+
+    def call(update: Any) -> None:
+        for listener in listeners:
+            listener(update)
+
+    return call
+
+
 def check_listener(callback: object) -> None:
     """Raise UsageError if `callback` cannot be called."""
     if not callable(callback):

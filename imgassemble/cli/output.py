@@ -9,10 +9,11 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from ..assembly.listeners import call_each as call_each
 from ..assembly.updates import Update
 from ..console import say, write_line
 from ..screens.progress import Progress
@@ -44,16 +45,6 @@ class ResultPrinter:
             if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
                 self.error = error
                 say(f"the results cannot be written: {error.strerror}; redirect them to another place")
-
-
-def call_each(*listeners: Callable[[Update], None]) -> Callable[[Update], None]:
-    """Return a listener that calls `listeners` in this order."""
-
-    def call(update: Update) -> None:
-        for listener in listeners:
-            listener(update)
-
-    return call
 
 
 def progress_on_stderr(kinds: tuple[type, ...] | None = None) -> Progress:

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TextIO
 
 from ..errors import clean
@@ -34,12 +34,12 @@ from .graphics import (
     wrap_to_columns,
 )
 from .progress import shorten_id, size_text
-from .tiles import Kind, Tile
+from .tiles import WAITING_STREAM, Kind, Tile
 
 _LEAST_ROWS = 8  # of an item with its caption; if items had fewer rows, fewer items are shown
 _FREE_LINES = 3  # below the items: for the cursor, and later for an outcome and a prompt
 _MOST_CAPTION_LINES = 4  # of a caption that explains a failure
-_COLOURS = {Kind.FINAL: "\x1b[32m", Kind.DRAFT: "\x1b[33m", Kind.FAILED: "\x1b[31m"}
+_COLOURS = {Kind.FINAL: "\x1b[32m", Kind.DRAFT: "\x1b[33m", Kind.FAILED: "\x1b[31m", Kind.BLOCKED: "\x1b[31m"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +54,7 @@ class TimedPicture:
 
     @property
     def has_ended(self) -> bool:
-        return self.tile.kind in (Kind.FINAL, Kind.DRAFT, Kind.FAILED)
-
-    @property
-    def is_placeholder_of_stream(self) -> bool:
-        return not self.tile.item_id and self.tile.kind is Kind.WAITING
+        return not self.tile.kind.is_open
 
     @property
     def aspect(self) -> tuple[int, int]:
@@ -148,6 +144,9 @@ class Canvas(Protocol):
     def print(self, text: str) -> None:
         """Print a line above all pictures that may still change."""
 
+    def show_seconds(self, seconds: float) -> None:
+        """Show how long the unfinished items have been waited for."""
+
     def finish(self) -> None:
         """Remove the placeholders: no picture follows."""
 
@@ -165,6 +164,9 @@ class LineCanvas:
     def print(self, text: str) -> None:
         self._output.write(f"{text}\n")
 
+    def show_seconds(self, seconds: float) -> None:
+        pass
+
     def finish(self) -> None:
         pass
 
@@ -174,30 +176,36 @@ class PictureCanvas:
 
     def __init__(self, output: Output, graphics: Graphics, columns: int | None) -> None:
         self._output, self._graphics, self._most_columns = output, graphics, columns
-        self._pictures: dict[str, TimedPicture] = {}  # by item id, in the order of their first pictures
-        self._changed: list[str] = []  # item ids, the newest change last
+        self._pictures: dict[str, TimedPicture] = {}  # by place, in the order of their first pictures
+        self._changed: list[str] = []  # places, the newest change last
         self._blocks: list[Block] = []  # as drawn last
         self._ids: set[int] = set()  # of the pictures in the terminal
         self._size = (0, 0)  # of the terminal, at the last drawing
 
     def show(self, picture: TimedPicture) -> None:
-        item_id = picture.tile.item_id
-        others = [each for each in self._pictures.values() if each.tile.item_id != item_id]
+        place = picture.tile.place
+        others = [each for each in self._pictures.values() if each.tile.place != place]
         ended = [each for each in others if each.has_ended]
         for each in others:
-            if each.has_ended or each.is_placeholder_of_stream:
-                del self._pictures[each.tile.item_id]
-        self._pictures[item_id] = picture
-        self._changed = [each for each in self._changed if each in self._pictures and each != item_id] + [item_id]
+            if each.has_ended or each.tile.place == WAITING_STREAM:
+                del self._pictures[each.tile.place]
+        self._pictures[place] = picture
+        self._changed = [each for each in self._changed if each in self._pictures and each != place] + [place]
         self._draw(ended)
 
     def print(self, text: str) -> None:
         self._draw(above=[Block((text,))])
 
+    def show_seconds(self, seconds: float) -> None:
+        unfinished = {place: each for place, each in self._pictures.items() if not each.has_ended}
+        self._pictures |= {place: replace(each, seconds=seconds) for place, each in unfinished.items()}
+        if unfinished:
+            self._draw()
+
     def finish(self) -> None:
-        waiting = [item_id for item_id, picture in self._pictures.items() if picture.tile.kind is Kind.WAITING]
-        for item_id in waiting:
-            del self._pictures[item_id]
+        waiting = [place for place, picture in self._pictures.items() if picture.tile.kind is Kind.WAITING]
+        for place in waiting:
+            del self._pictures[place]
         if waiting:
             self._draw()
 
@@ -206,8 +214,8 @@ class PictureCanvas:
         if size != self._size:  # after a resize the old lines may have moved: leave them, and draw below
             self._size, self._blocks = size, []
         rows = max(1, size[1] - _FREE_LINES)
-        for item_id in self._changed[: -max(1, rows // _LEAST_ROWS)]:
-            self._pictures.pop(item_id, None)  # its next change shows it again
+        for place in self._changed[: -max(1, rows // _LEAST_ROWS)]:
+            self._pictures.pop(place, None)  # its next change shows it again
         each = rows // max(1, len(self._pictures))
         blocks = [self._block(picture, each) for picture in self._pictures.values()]
         over = [*above, *(self._block(picture, rows) for picture in ended)]
@@ -226,7 +234,7 @@ class PictureCanvas:
         columns = max(1, self._size[0] - 1)  # some terminals wrap a full line
         caption = _caption(picture, columns, min(_MOST_CAPTION_LINES, rows))
         room = min(columns, self._most_columns or columns), rows - len(caption)
-        if room[1] < 1 or (picture.tile.kind is Kind.FAILED and picture.tile.frame is None):
+        if room[1] < 1 or (picture.tile.kind.has_failed and picture.tile.frame is None):
             return Block(caption)
         cells = fit_cells(picture.aspect, room, self._output.cell_aspect())
         if self._graphics.startswith("blocks"):
@@ -245,7 +253,7 @@ def _caption(picture: TimedPicture, columns: int, most_lines: int) -> tuple[str,
     tile = picture.tile
     name, text = _name(tile), _describe(tile)
     seconds = "" if picture.seconds is None else f"{picture.seconds:.1f} s"
-    may_wrap = tile.kind in (Kind.FAILED, Kind.DRAFT) or picture.frame is not tile.frame
+    may_wrap = tile.kind in (Kind.FAILED, Kind.BLOCKED, Kind.DRAFT) or picture.frame is not tile.frame
     if not may_wrap and measure_columns("  ".join((name, text, seconds))) > columns:
         name = cut_to_columns(
             name, max(0, columns - measure_columns(f"  {text}  {seconds}"))

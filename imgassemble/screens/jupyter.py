@@ -23,8 +23,10 @@ from ..assembly.updates import StreamEnded, Update
 from ..errors import FrameDecodeError, UsageError, clean
 from .event_loop import running_loop
 from .refresher import Refresher
+from .stopwatch import Stopwatch
 from .tiles import (
     UNDECODABLE_NOTE,
+    WAITING_STREAM,
     Kind,
     Tile,
     Tiles,
@@ -40,14 +42,22 @@ _TIMEOUT_S = 10.0  # the time that `Refresher.close` waits for a call
 _LONGEST_PLACEHOLDER = 64  # pixels of its longer side; the browser enlarges it
 _QUALITY = 85  # of a JPEG: a sixth of the bytes of a PNG, and a photograph looks the same
 _ADVICE = "a JupyterScreen works in a notebook, and this is none: run it in a cell, or use TerminalScreen()"
-_COLOURS = {Kind.DRAFT: "color:#b35900", Kind.FAILED: "color:#c62828"}  # readable on white and on black
+_RED = "color:#c62828"
+_COLOURS = {Kind.DRAFT: "color:#b35900", Kind.FAILED: _RED, Kind.BLOCKED: _RED}  # readable on white and on black
 # `aspect-ratio` keeps the size of the box when a picture has another aspect.
 _FIGURE = """\
 <figure style="margin:0;width:{width}px;max-width:100%">\
 <img src="{source}" alt="{caption}" title="{item_id}" width="{width}" height="{height}" decoding="sync" \
 style="display:block;width:100%;height:auto;aspect-ratio:{width}/{height};object-fit:contain">\
-<figcaption style="overflow-wrap:anywhere;{colour}">{caption}</figcaption></figure>"""
+<figcaption style="overflow-wrap:anywhere;{colour}">{caption}{seconds}</figcaption></figure>"""
 _PAGE = '<div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
+# The browser counts the seconds: if the kernel did, it would send the pictures again each second. A day at most.
+_COUNTING = """\
+<style>@property --imgassemble-s{{syntax:"<integer>";inherits:false;initial-value:0}}\
+@keyframes imgassemble-s{{to{{--imgassemble-s:86400}}}}\
+.imgassemble-s{{animation:imgassemble-s 86400s steps(86400) -{seconds:.1f}s}}\
+.imgassemble-s::after{{counter-reset:s var(--imgassemble-s);content:counter(s) " s"}}</style>"""
+_SECONDS = '&ensp;<span class="imgassemble-s"></span>'
 
 
 class JupyterScreen:
@@ -81,7 +91,7 @@ class JupyterScreen:
             raise UsageError(f"width is a number of pixels, at least 1, or None for the full size, not {width!r}")
         self._shell = _shell_of_kernel()
         self._tiles = _NotebookTiles(size, width)
-        self._refresher = Refresher(self._show, min_interval_s=min_interval_s)
+        self._refresher = Refresher(self._show, note=self._tiles.note, min_interval_s=min_interval_s)
         self._opening = Lock()
         self._handle: Any = None
         self._cell: Context | None = None  # the context in which the output was made; an update finds its cell by it
@@ -93,7 +103,6 @@ class JupyterScreen:
         if self._is_closed:
             return
         self._open()
-        self._tiles.remember_picture(update)
         if not isinstance(update, StreamEnded):
             self._refresher(update)
             return
@@ -122,7 +131,8 @@ class JupyterScreen:
         await to_thread(self._close, kind)
 
     def _close(self, kind: type[BaseException] | None) -> None:
-        if self._refresher.close() and self._tiles.interrupt(kind):
+        self._refresher.close()
+        if self._tiles.interrupt(kind):
             self._publish()
 
     def _hold(self, wait: Callable[[float], object]) -> None:
@@ -166,49 +176,53 @@ class _NotebookTiles:
         empty = make_placeholder(fit_into(size, (_LONGEST_PLACEHOLDER, _LONGEST_PLACEHOLDER)))
         self._placeholder = _data_url(empty, "PNG")
         self._tiles = Tiles()
-        self._shown: dict[str, tuple[Tile, str]] = {"": (Tile(), self._placeholder)}  # each with the URL of its picture
+        self._stopwatch = Stopwatch()
+        self._stopwatch.start()
+        self._shown = {WAITING_STREAM: (Tile(), self._placeholder)}  # by place, each with the URL of its picture
 
-    def remember_picture(self, update: Any) -> None:
+    def note(self, update: Any) -> None:
         """Remember the picture of `update`, which may be skipped and needed later."""
-        self._tiles.remember_picture(update)
+        self._tiles.note(update)
+        self._stopwatch.note(update)
 
     def take(self, update: Any) -> bool:
         """Apply `update`. Return whether a tile has changed."""
         tile = self._tiles.take(update)
         if tile is None:
             return False
-        before, source = self._shown.get(tile.item_id, (Tile(), self._placeholder))
+        before, source = self._shown.get(tile.place, (Tile(), self._placeholder))
         try:
-            if tile.frame is not before.frame and tile.frame is not None:
-                source = self._source(tile)
+            if tile.frame is not before.frame:
+                source = self._source(tile) if tile.frame else self._placeholder
         except FrameDecodeError:  # the earlier picture stays
             tile = append_note(replace(tile, frame=before.frame), UNDECODABLE_NOTE)
-        if tile.item_id:
-            self._shown.pop("", None)
-        self._shown[tile.item_id] = tile, source
+        self._shown.pop(WAITING_STREAM, None)
+        self._shown[tile.place] = tile, source
         return True
 
     def interrupt(self, kind: type[BaseException] | None) -> bool:
         """Mark the unfinished items as interrupted. Return whether there were any."""
         caption = f"interrupted by {kind.__name__}" if kind else "interrupted: the end of the stream never came"
-        open_ends = [tile for tile, _ in self._shown.values() if tile.kind in (Kind.WAITING, Kind.PREVIEW)]
-        for tile in open_ends:
+        open_ends = {place: shown for place, shown in self._shown.items() if shown[0].kind.is_open}
+        for place, (tile, source) in open_ends.items():
             end = Kind.DRAFT if tile.frame else Kind.FAILED
-            source = self._shown[tile.item_id][1]
-            self._shown[tile.item_id] = replace(tile, kind=end, caption=f"{end}: {caption}"), source
+            self._shown[place] = replace(tile, kind=end, caption=f"{end}: {caption}"), source
         return bool(open_ends)
 
     def bundle(self) -> Mapping[str, str]:
         """Return the contents of the output by media type."""
         figures = "".join(self._figure(tile, source) for tile, source in self._shown.values())
         captions = "\n".join(tile.caption for tile, _ in self._shown.values())
-        return {"text/html": _PAGE.format(figures=figures), "text/plain": captions}
+        is_open = any(tile.kind.is_open for tile, _ in self._shown.values())
+        counting = _COUNTING.format(seconds=self._stopwatch.seconds) if is_open else ""
+        return {"text/html": counting + _PAGE.format(figures=figures), "text/plain": captions}
 
     def _figure(self, tile: Tile, source: str) -> str:
         return _FIGURE.format(
             source=source,
             caption=escape(tile.caption),
             item_id=escape(clean(tile.item_id)),
+            seconds=_SECONDS if tile.kind.is_open else "",
             colour=_COLOURS.get(tile.kind, ""),
             width=self._box[0],
             height=self._box[1],

@@ -15,13 +15,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import ref
 
+from ..assembly.listeners import call_each
 from ..assembly.updates import StreamEnded, Update
 from ..errors import UsageError
 from .refresher import Refresher
+from .stopwatch import Stopwatch
 from .tile_grid import COLOURS, GAP, assign_tile, check_tiles, count_rows_and_columns
 from .tiles import Painter, Shown, Tile, make_placeholder
 
@@ -90,36 +92,44 @@ class QtScreen(QWidget):
         self._grid.setAlignment(Qt.AlignmentFlag.AlignCenter)
         ratio = self.devicePixelRatioF()
         dense = round(size[0] * ratio), round(size[1] * ratio)
-        self._find_tile("").show_tile(Tile(), make_placeholder(dense))
+        self._find_tile(Tile()).show_tile(Tile(), make_placeholder(dense))
         self._calls = calls = _CallQueue()
-        self._painter = Painter(dense)
+        self._stopwatch, painter = Stopwatch(), Painter(dense)
         self._refresher = Refresher(
             _show_weakly(self, calls),
             min_interval_s=min_interval_s,
-            prepare=self._painter,
+            prepare=painter,
+            note=call_each(painter.note, self._stopwatch.note),
             dispatch=calls.put,
         )
+        self._stopwatch.start()
+        self.startTimer(1_000)
         self.destroyed.connect(partial(_disconnect, calls, self._refresher))
 
     def __call__(self, update: Update) -> None:
         """Show `update` soon; return at once. Any thread may call it. After the widget was deleted, do nothing."""
         if not self._calls.is_closed:
-            self._painter.note(update)
             self._refresher(update)
+
+    def timerEvent(self, _: object) -> None:  # noqa: N802 - as Qt calls it
+        """Show the seconds of waiting."""
+        if self._stopwatch.is_running:
+            for tile in self._tiles.values():
+                tile.show_seconds(self._stopwatch.seconds)
 
     def _show_update(self, update: Update, shown: Shown | None) -> None:
         if shown:
-            self._find_tile(shown.tile.item_id).show_tile(shown.tile, shown.image)
+            self._find_tile(shown.tile).show_tile(shown.tile, shown.image)
         if isinstance(update, StreamEnded):
             self.stream_ended.emit(update.outcome)
 
-    def _find_tile(self, item_id: str) -> _QtTile:
+    def _find_tile(self, shown: Tile) -> _QtTile:
         def make(number: int) -> _QtTile:
             tile = _QtTile(self._size)
             self._grid.addWidget(tile, *divmod(number, self._columns), Qt.AlignmentFlag.AlignTop)
             return tile
 
-        return assign_tile(self._tiles, item_id, self._rows * self._columns, make)
+        return assign_tile(self._tiles, shown.place, self._rows * self._columns, make)
 
 
 class _QtTile(QWidget):
@@ -143,8 +153,13 @@ class _QtTile(QWidget):
 
     def show_tile(self, tile: Tile, image: Image) -> None:
         self._picture.setPixmap(_pixmap(image, self._size))
-        self._caption.setText(self._breakable(tile.caption))
+        self._tile = tile
         self._caption.setStyleSheet(COLOURS[tile.kind] and f"color: {COLOURS[tile.kind]}")
+        self.show_seconds(0)
+
+    def show_seconds(self, seconds: float) -> None:
+        """Show the caption with the seconds of waiting."""
+        self._caption.setText(self._breakable(self._tile.caption_after(seconds)))
         # A window does not grow by itself for a caption of several lines, which would then cover the picture.
         self._caption.setMinimumHeight(self._caption.heightForWidth(self._caption.width()))
 
@@ -198,9 +213,7 @@ class _CallQueue(QObject):
 def _disconnect(calls: _CallQueue, refresher: Refresher, *_: object) -> None:
     """Close the queue and the Refresher of a widget that is destroyed; the stream goes on."""
     calls.close()
-    with suppress(RuntimeError):  # at its exit Python starts no more threads
-        # In a thread, because closing waits for a picture that is being decoded, and would block the window.
-        Thread(target=refresher.close, name="imgassemble-close", daemon=True).start()
+    refresher.abandon()
 
 
 def _show_weakly(screen: QtScreen, calls: _CallQueue) -> Callable[[Update, Shown | None], None]:

@@ -11,9 +11,12 @@ from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Self
 
+from ..assembly.listeners import call_each
 from ..assembly.updates import Outcome, StreamEnded, Update
 from ..errors import UsageError
+from .mailbox import Passing
 from .refresher import Refresher
+from .stopwatch import Stopwatch, Ticker
 from .tiles import Painter, Shown, Tile, make_placeholder
 
 _log = logging.getLogger("imgassemble")
@@ -47,10 +50,16 @@ class Screen:
         min_interval_s: float = 0.05,
         dispatch: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
-        self._painter, self._size, self._dispatch = Painter(size), size, dispatch
+        painter, self._size, self._dispatch = Painter(size), size, dispatch
+        self._stopwatch = Stopwatch()
         self._refresher = Refresher(
-            self._show_update, prepare=self._painter, min_interval_s=min_interval_s, dispatch=dispatch
+            self._show_update,
+            prepare=painter,
+            note=call_each(painter.note, self._stopwatch.note),
+            min_interval_s=min_interval_s,
+            dispatch=dispatch,
         )
+        self._ticker = Ticker(self._stopwatch, partial(self._refresher, Passing("")))
 
     def show(self, shown: Shown) -> object:
         """Show a picture: `shown.image` is a Pillow image, and `shown.tile` says which item it is, and its caption.
@@ -59,27 +68,33 @@ class Screen:
         """
         raise NotImplementedError("an own screen defines show(self, shown)")
 
+    def count_seconds(self, seconds: float) -> object:
+        """Show the seconds of waiting. Called about once a second until the stream ends. The default does nothing."""
+        return None
+
     def end(self, outcome: Outcome) -> object:
         """React to the end of a stream, after its last picture was shown. The default does nothing."""
         return None
 
     def __call__(self, update: Update) -> None:
         """Show `update` soon; return at once. Any thread may call it."""
-        self._painter.note(update)
         self._refresher(update)
 
     def close(self, timeout_s: float = 10.0) -> bool:
         """Wait until all is shown, as `Refresher.close` does. Return False if something was not shown."""
+        self._ticker.stop()
         return self._refresher.close(timeout_s)
 
     async def aclose(self, timeout_s: float = 10.0) -> bool:
         """Do the same as `close()` without blocking the event loop."""
+        self._ticker.stop()
         return await self._refresher.aclose(timeout_s)
 
     def __enter__(self) -> Self:
         if iscoroutinefunction(self.show):
             raise UsageError("the show of this screen is a coroutine function: use `async with`")
         self._dispatch_placeholder()
+        self._start_ticker()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,17 +102,22 @@ class Screen:
 
     async def __aenter__(self) -> Self:
         await self._refresher.__aenter__()
+        self._start_ticker()
         if self._dispatch and not iscoroutinefunction(self.show):
             self._dispatch_placeholder()
             return self
         try:
-            await _await_if_needed(self.show(self._placeholder()))
+            await await_if_needed(self.show(self._placeholder()))
         except Exception:  # noqa: BLE001 - show is the caller's code
             _log.exception(PLACEHOLDER_FAILED)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def _start_ticker(self) -> None:
+        if type(self).count_seconds is not Screen.count_seconds:
+            self._ticker.start()
 
     def _dispatch_placeholder(self) -> None:
         show = partial(_show_placeholder, self.show, self._placeholder())
@@ -109,7 +129,9 @@ class Screen:
     def _placeholder(self) -> Shown:
         return Shown(tile=Tile(), image=make_placeholder(self._size))
 
-    def _show_update(self, update: Update, shown: Shown | None) -> object:
+    def _show_update(self, update: Update | Passing, shown: Shown | None) -> object:
+        if isinstance(update, Passing):
+            return self.count_seconds(self._stopwatch.seconds)
         if not isinstance(update, StreamEnded):
             return self.show(shown) if shown else None
         if iscoroutinefunction(self.show) or iscoroutinefunction(self.end):
@@ -121,9 +143,9 @@ class Screen:
 
     async def _show_and_end_async(self, shown: Shown | None, outcome: Outcome) -> None:
         try:
-            await _await_if_needed(self.show(shown) if shown else None)
+            await await_if_needed(self.show(shown) if shown else None)
         finally:
-            await _await_if_needed(self.end(outcome))
+            await await_if_needed(self.end(outcome))
 
 
 PLACEHOLDER_FAILED = "a screen failed to show the placeholder; the stream goes on"
@@ -136,6 +158,7 @@ def _show_placeholder(show: Callable[[Shown], object], placeholder: Shown) -> No
         _log.exception(PLACEHOLDER_FAILED)
 
 
-async def _await_if_needed(answer: object) -> None:
+async def await_if_needed(answer: object) -> None:
+    """Await the answer of a function of the caller if it is an awaitable."""
     if isawaitable(answer):
         await answer

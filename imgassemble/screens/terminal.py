@@ -18,11 +18,12 @@ from typing import Any, TextIO, get_args
 
 from ..assembly.updates import FrameAdded, StateChanged, Update
 from ..errors import UsageError, clean
-from ..frames.frame import Frame
 from ..states import State
 from .canvas import Canvas, LineCanvas, Output, PictureCanvas, TimedPicture
 from .graphics import Graphics
+from .mailbox import Passing
 from .refresher import Refresher
+from .stopwatch import Stopwatch, Ticker
 from .tiles import Painter, Shown, Tile, Tiles, check_size, fit_into, is_count, make_placeholder
 
 # The largest (width, height) of painted pictures in pixels. Half blocks show few pixels; sent pictures should be sharp.
@@ -74,15 +75,16 @@ class TerminalScreen:
             LineCanvas(self._output) if is_text else PictureCanvas(self._output, self._graphics, columns)
         )
         self._placeholder = make_placeholder((1, 1) if is_text else fit_into(size, painted))
-        self._clock = clock
-        self._start_s: float | None = None  # None until the screen is entered
+        self._stopwatch = Stopwatch(clock)
         self._lock = RLock()  # the Refresher's thread draws, and so do threads that enter, print and leave
         self._refresher = Refresher(
             self._show,
             prepare=self._prepare,
+            note=self._note,
             policy="all" if is_text else "latest",
             min_interval_s=0 if is_text else min_interval_s,
         )
+        self._ticker = Ticker(self._stopwatch, self._show_seconds)
 
     @property
     def graphics(self) -> Graphics:
@@ -96,10 +98,9 @@ class TerminalScreen:
 
     def __call__(self, update: Update) -> None:
         """Show `update` soon; return at once."""
-        self._painter.note(update)
         if isinstance(update, StateChanged):
             if update.state in _STATES_BEFORE_PICTURES:
-                self._refresher(_StateFrame(update.item_id, _NO_FRAME, True, update.state))  # noqa: FBT003 - the fields of FrameAdded
+                self._refresher(_StateShown(update.item_id, update.state))
         elif not isinstance(update, FrameAdded) or update.is_latest:
             self._refresher(update)
 
@@ -111,12 +112,14 @@ class TerminalScreen:
 
     def close(self) -> None:
         """Wait until all is shown. Then remove the placeholders of items that got no picture."""
-        if self._refresher.close():
-            self._finish()
+        self._ticker.stop()
+        self._refresher.close()
+        self._finish()
 
     def __enter__(self) -> TerminalScreen:
-        self._elapsed_s()
+        self._stopwatch.start()
         if self._graphics != "text":
+            self._ticker.start()
             self._show(None, TimedPicture(tile=Tile(), image=self._placeholder, image_id=next(_image_ids)))
         return self
 
@@ -127,21 +130,20 @@ class TerminalScreen:
         return self.__enter__()
 
     async def __aexit__(self, *_: object) -> None:
-        if await self._refresher.aclose():
-            self._finish()
+        self._ticker.stop()
+        await self._refresher.aclose()
+        self._finish()
 
     def __repr__(self) -> str:
         return f"<TerminalScreen of {self._graphics}>"
 
-    def _elapsed_s(self) -> float:
-        now = self._clock()
-        if self._start_s is None:
-            self._start_s = now
-        return now - self._start_s
+    def _note(self, update: Any) -> None:
+        self._painter.note(update)
+        self._stopwatch.note(update)
 
     def _prepare(self, update: Any) -> TimedPicture | None:
-        seconds = self._elapsed_s()
-        if isinstance(update, _StateFrame):
+        seconds = self._stopwatch.seconds
+        if isinstance(update, _StateShown):
             tile = Tile(item_id=update.item_id, caption=update.state.replace("_", " "))
             return TimedPicture(tile=tile, image=self._placeholder, seconds=seconds, image_id=next(_image_ids))
         shown = self._painter(update)
@@ -155,6 +157,10 @@ class TerminalScreen:
         with self._lock:
             if picture:
                 self._canvas.show(picture)
+
+    def _show_seconds(self) -> None:
+        with self._lock:
+            self._canvas.show_seconds(self._stopwatch.seconds)
 
     def _finish(self) -> None:
         with self._lock:
@@ -200,13 +206,12 @@ def _check(size: object, graphics: object, columns: object, min_interval_s: obje
 
 
 @dataclass(frozen=True, slots=True)
-class _StateFrame(FrameAdded):
-    """A new state of an item without a picture, in the form of a preview, so that the first preview replaces it."""
+class _StateShown(Passing):
+    """A new state of an item without a picture. The first preview replaces it."""
 
     state: State
 
 
-_NO_FRAME = Frame(data=b"", format="PNG", size=(1, 1))
 _image_ids = count(secrets.randbits(30) + 1)  # of the kitty protocol; random: earlier runs left pictures
 
 
@@ -215,7 +220,7 @@ class _TextPainter:
 
     def __init__(self) -> None:
         self._tiles, self._no_image = Tiles(), make_placeholder((1, 1))
-        self.note = self._tiles.remember_picture
+        self.note = self._tiles.note
 
     def __call__(self, update: Any) -> Shown | None:
         tile = self._tiles.take(update)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..errors import UsageError
-from .tiles import LONGEST_CAPTION, Kind, check_size, is_count
+from .tiles import LONGEST_CAPTION, WAITING_STREAM, Kind, check_size, is_count
 
 GAP = 8  # pixels around a tile
 # Colours of captions, readable on light and on dark backgrounds; "" is the host's own colour.
@@ -19,6 +19,7 @@ COLOURS = {
     Kind.FINAL: "",
     Kind.DRAFT: "#b26a00",
     Kind.FAILED: "#d32f2f",
+    Kind.BLOCKED: "#d32f2f",
 }
 # Pixels. X11 allows 32,767 and ends a program whose Tk draws more. The difference is for the frame of the window.
 _LONGEST_SIDE = 32_000
@@ -27,16 +28,16 @@ _LETTER = 10, 20  # approximate (width, height) of a letter of a caption in pixe
 _Widget = TypeVar("_Widget")
 
 
-def assign_tile(tiles: dict[str, _Widget], item_id: str, most_tiles: int, make: Callable[[int], _Widget]) -> _Widget:
-    """Return the tile of an item that changes, and make it the last in `tiles`.
+def assign_tile(tiles: dict[str, _Widget], place: str, most_tiles: int, make: Callable[[int], _Widget]) -> _Widget:
+    """Return the widget for a place (`Tile.place`) that changes, and make it the last in `tiles`.
 
-    An item without a tile takes the tile of the waiting stream (item id ""), or else a new tile: `make` is called with
-    its position from 0. With `most_tiles` tiles already, the item takes the tile that changed longest ago.
+    A place without a widget takes that of the waiting stream, or else a new one: `make` is called with its position
+    from 0. With `most_tiles` widgets already, it takes the one that changed longest ago.
     """
-    tile = tiles.pop(item_id if item_id in tiles else "", None)
+    tile = tiles.pop(place if place in tiles else WAITING_STREAM, None)
     if tile is None and len(tiles) >= most_tiles:
         tile = tiles.pop(next(iter(tiles)))
-    tiles[item_id] = tile = make(len(tiles)) if tile is None else tile
+    tiles[place] = tile = make(len(tiles)) if tile is None else tile
     return tile
 
 

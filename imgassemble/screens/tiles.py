@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from threading import BoundedSemaphore, RLock
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
-from ..assembly.updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, StreamEnded
-from ..errors import FrameDecodeError, UsageError, clean, quoted
+from ..assembly.updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, Outcome, StreamEnded
+from ..errors import FrameDecodeError, ImgassembleError, ProviderError, UsageError, clean, is_blocked, quoted
 from ..frames.frame import Frame
 from ..states import State
 
@@ -26,13 +26,17 @@ _TOP, _BOTTOM = (0xE8, 0xE8, 0xE8), (0xD4, 0xD4, 0xD4)  # colours of a placehold
 _DECODING = BoundedSemaphore(max(1, (os.cpu_count() or 2) - 1))
 LONGEST_CAPTION = 200  # characters
 _ONLY_DRAFT = "; only a draft is left"
+_HIDDEN = "; its previews are hidden"
+# The places of the tiles of a stream itself. No item has these ids: those of items have no control characters.
+WAITING_STREAM, FAILED_STREAM = "", "\0"
 UNDECODABLE_NOTE = "; it cannot be decoded"
 DRAWING_NOTE = "; an SVG drawing is not shown here: save it and open it in a browser"
-# The beginning and the end of the error sentence of an incomplete item, which a tile does not repeat.
-_INCOMPLETE, _KEPT = "the image {} is incomplete: ", "; its previews are kept"
+# The beginnings and the end of error sentences, which a tile does not repeat.
+_INCOMPLETE, _KEPT, _NO_IMAGE = "the image {} is incomplete: ", "; its previews are kept", "there is no image: "
 # The memory for received frames: forty results of 1024x1024, more than are made at once. Each item counts for its
 # frames and for some objects, so that many small items are bounded too.
 _MOST_BYTES, _ITEM_BYTES = 64 * 2**20, 2_000
+_MOST_ENDS = 10_000  # items whose end without a final is remembered: more than a stream can have
 
 
 class Kind(StrEnum):
@@ -48,6 +52,18 @@ class Kind(StrEnum):
     """The last preview of an item that gets no result."""
     FAILED = "failed"
     """The item or the stream failed; the tile may hold the last preview."""
+    BLOCKED = "blocked"
+    """The service refused the picture. Its previews are hidden: the tile holds none."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the item goes on, so that a screen counts the seconds."""
+        return self in (Kind.WAITING, Kind.PREVIEW)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the tile shows a failure."""
+        return self in (Kind.FAILED, Kind.BLOCKED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +71,22 @@ class Tile:
     """The present picture and caption of one item."""
 
     item_id: str = ""
-    """The item's id; "" for a stream that has named no item yet."""
+    """The item's id; "" for the stream itself: it has named no item yet, or it has failed."""
     kind: Kind = Kind.WAITING
     """The kind of picture."""
     frame: Frame | None = None
     """The item's picture; None before the first one."""
     caption: str = "waiting for the first preview"
     """One line of at most 200 characters that says what the picture is, or what went wrong."""
+
+    @property
+    def place(self) -> str:
+        """The key of its place on a screen. The first item takes the place WAITING_STREAM."""
+        return self.item_id or (WAITING_STREAM if self.kind is Kind.WAITING else FAILED_STREAM)
+
+    def caption_after(self, seconds: float) -> str:
+        """Return the caption; while the item goes on, with the whole seconds that the screen has waited."""
+        return f"{self.caption}  {int(seconds)} s" if self.kind.is_open and seconds >= 1 else self.caption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +95,6 @@ class EarlierFrames:
 
     preview: Frame | None = None  # shown if a final is withdrawn or never arrives
     painted: Frame | None = None  # shown if a later frame cannot be decoded
-    end: tuple[str, str] | None = None  # the state and the reason of an end without a final
 
     @property
     def size_bytes(self) -> int:
@@ -78,91 +102,162 @@ class EarlierFrames:
         return _ITEM_BYTES + sum(buffers.values())
 
 
-class EarlierFramesOfItems:
-    """The earlier frames of the items that changed last, by item id. Any thread may use it.
+class _End(NamedTuple):
+    """The end of an item without a final: its name, the reason, and the end of the caption."""
 
-    Above 64 MiB, the items whose last change is the oldest are dropped. A dropped item that changes again starts empty.
+    name: str
+    reason: str
+    ending: str = ""
+
+    @property
+    def caption(self) -> str:
+        return _sentence(self.name, self.reason, self.ending)
+
+
+class ItemMemory:
+    """The earlier frames of the items that changed last, and the ends without a final. Any thread may use it.
+
+    Above 64 MiB, the frames of the items whose last change is the oldest are dropped; above 10,000, the oldest ends.
     """
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._by_item: dict[str, EarlierFrames] = {}  # the newest last
+        self._frames: dict[str, EarlierFrames] = {}  # by item id, the newest last
         self._bytes = 0
+        self._ends: dict[str, _End] = {}  # by item id, the newest last
 
-    def __getitem__(self, item_id: str) -> EarlierFrames:
+    def frames(self, item_id: str) -> EarlierFrames:
+        """Return the earlier frames of an item."""
         with self._lock:
-            return self._by_item.get(item_id) or EarlierFrames()
+            return self._frames.get(item_id) or EarlierFrames()
+
+    def end(self, item_id: str) -> _End | None:
+        """Return the end of an item without a final, or None."""
+        with self._lock:
+            return self._ends.get(item_id)
+
+    def is_blocked(self, item_id: str) -> bool:
+        """Return whether the service has refused the picture of this item."""
+        end = self.end(item_id)
+        return end is not None and end.name == Kind.BLOCKED
 
     def keep_preview(self, item_id: str, preview: Frame) -> None:
-        """Keep a preview, unless a later one is known."""
+        """Keep a preview, unless a later one is known or the item is blocked."""
         with self._lock:
-            known = self[item_id].preview
-            if known is None or (known.index or 0) <= (preview.index or 0):
+            known = self.frames(item_id).preview
+            if (known is None or (known.index or 0) <= (preview.index or 0)) and not self.is_blocked(item_id):
                 self.keep(item_id, preview=preview)
 
-    def keep(self, item_id: str, **fields: Any) -> None:
+    def keep(self, item_id: str, **fields: Frame | None) -> None:
         """Set these fields of an item's EarlierFrames."""
         with self._lock:
-            before = self._by_item.pop(item_id, None)
-            self._by_item[item_id] = known = replace(before or EarlierFrames(), **fields)
+            before = self._frames.pop(item_id, None)
+            self._frames[item_id] = known = replace(before or EarlierFrames(), **fields)
             self._bytes += known.size_bytes - (before.size_bytes if before else 0)
-            while self._bytes > _MOST_BYTES and len(self._by_item) > 1:
-                self._bytes -= self._by_item.pop(next(iter(self._by_item))).size_bytes
+            while self._bytes > _MOST_BYTES and len(self._frames) > 1:
+                self._bytes -= self._frames.pop(next(iter(self._frames))).size_bytes
+
+    def set_end(self, item_id: str, end: _End | None) -> None:
+        """Remember that an item has ended without a final; None: it goes on, or has one."""
+        with self._lock:
+            self._ends.pop(item_id, None)
+            if end is not None:
+                self._ends[item_id] = end
+            if len(self._ends) > _MOST_ENDS:
+                del self._ends[next(iter(self._ends))]
+
+    def block(self, item_id: str, error: ProviderError) -> None:
+        """Drop the frames of an item that the service has refused, so that none of them is shown again."""
+        with self._lock:
+            before = self.end(item_id)
+            has_hidden = self.frames(item_id).preview is not None or bool(before and before.ending == _HIDDEN)
+            self.set_end(item_id, _blocked_end(error, _HIDDEN if has_hidden else ""))
+            self.keep(item_id, preview=None, painted=None)
 
 
 class Tiles:
     """The tiles of a stream, computed from the updates that a Refresher passes on."""
 
-    def __init__(self, earlier: EarlierFramesOfItems | None = None) -> None:
-        self._earlier = earlier or EarlierFramesOfItems()
-        self._has_items = False
+    def __init__(self, memory: ItemMemory | None = None) -> None:
+        self._memory = memory or ItemMemory()
+        self._unfinished: dict[str, str] = {}  # the items of this stream that ended without a final, and the reasons
 
-    def remember_picture(self, update: Any) -> None:
-        """Remember the picture of `update`. A Refresher may skip the update, but its picture may be the last one."""
+    def note(self, update: Any) -> None:
+        """Remember the picture of `update`, and whether it blocks one. Call this with each update when it arrives.
+
+        A Refresher may skip the update, but its picture may be the last one. The previews that wait when an image is
+        blocked are not shown.
+        """
         match update:
             case FrameAdded(item_id=item_id, frame=frame):
-                self._earlier.keep_preview(item_id, frame)
+                self._memory.keep_preview(item_id, frame)
+            case FinalWithdrawn(item_id=item_id, error=error) | ItemEnded(item_id=item_id, error=error):
+                if is_blocked(error):
+                    self._memory.block(item_id, error)
 
     def take(self, update: Any) -> Tile | None:
         """Return the tile that `update` changed, or None if it changed no tile."""
-        tile = self._changed_tile(update)
-        self._has_items = self._has_items or tile is not None
-        return tile
-
-    def _changed_tile(self, update: Any) -> Tile | None:
+        self.note(update)
         match update:
-            case FrameAdded(is_latest=False):
-                self.remember_picture(update)
-            case FrameAdded(item_id=item_id, frame=frame):
-                self.remember_picture(update)
-                if end := self._earlier[item_id].end:  # a late preview does not reopen an item
-                    return self._tile_without_final(item_id, *end)
-                number = "" if frame.index is None else f" {frame.index + 1:g}"
-                return Tile(item_id=item_id, kind=Kind.PREVIEW, frame=frame, caption=f"preview{number}")
-            case FinalReady(item_id=item_id, frame=frame, is_provisional=False):
-                self._earlier.keep(item_id, end=None)
-                return Tile(item_id=item_id, kind=Kind.FINAL, frame=frame, caption="final")
-            case FinalReady(item_id=item_id, frame=frame):
-                self._earlier.keep(item_id, end=None)
-                caption = "draft: the last preview, because no final picture came"
-                return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=caption)
+            case FrameAdded(item_id=item_id, frame=frame, is_latest=True):
+                return self._tile_of_preview(item_id, frame)
+            case FinalReady(item_id=item_id, frame=frame, is_provisional=is_draft):
+                return self._tile_of_final(item_id, frame, is_draft=is_draft)
             case FinalWithdrawn(item_id=item_id, error=error):
-                return self._tile_without_final(item_id, "withdrawn", _reason(item_id, error))
+                return self._tile_of_end(item_id, _End("withdrawn", _reason(item_id, error)))
             case ItemEnded(item_id=item_id, state=State.FAILED | State.INCOMPLETE as state, error=error):
-                end = str(state), _reason(item_id, error)
-                self._earlier.keep(item_id, end=end)
-                return self._tile_without_final(item_id, *end)
-            case StreamEnded(outcome=outcome, error=error) if not self._has_items:
-                return Tile(kind=Kind.FAILED, caption=_sentence(str(outcome).replace("_", " "), error))
+                end = _End(str(state), _reason(item_id, error))
+                self._unfinished[item_id] = end.reason
+                if not self._memory.is_blocked(item_id):
+                    self._memory.set_end(item_id, end)
+                return self._tile_of_end(item_id, end)
+            case StreamEnded(outcome=outcome, error=error):
+                return self._tile_of_stream(outcome, error)
         return None
 
-    def _tile_without_final(self, item_id: str, end: str, reason: str) -> Tile:
-        """Return the tile of an item that ended without a final: its last preview, which is called a draft."""
-        frame = self._earlier[item_id].preview
-        if frame and end == State.INCOMPLETE:
-            return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=_sentence("draft", reason))
-        caption = _sentence(end, reason, _ONLY_DRAFT if frame else "")
+    def _tile_of_preview(self, item_id: str, frame: Frame) -> Tile | None:
+        if self._memory.is_blocked(item_id):
+            return None
+        if end := self._memory.end(item_id):  # a late preview does not reopen an item
+            return self._tile_of_end(item_id, end)
+        number = "" if frame.index is None else f" {frame.index + 1:g}"
+        return Tile(item_id=item_id, kind=Kind.PREVIEW, frame=frame, caption=f"preview{number}")
+
+    def _tile_of_final(self, item_id: str, frame: Frame, *, is_draft: bool) -> Tile:
+        self._memory.set_end(item_id, None)
+        self._unfinished.pop(item_id, None)
+        if not is_draft:
+            return Tile(item_id=item_id, kind=Kind.FINAL, frame=frame, caption="final")
+        caption = "draft: the last preview, because no final picture came"
+        return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=caption)
+
+    def _tile_of_end(self, item_id: str, end: _End) -> Tile:
+        """Return the tile of an item that ended without a final: its last preview, called a draft, unless blocked."""
+        known = self._memory.end(item_id)
+        if known and known.name == Kind.BLOCKED:
+            return Tile(item_id=item_id, kind=Kind.BLOCKED, caption=known.caption)
+        frame = self._memory.frames(item_id).preview
+        if frame and end.name == State.INCOMPLETE:
+            return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=_sentence("draft", end.reason))
+        caption = _sentence(end.name, end.reason, _ONLY_DRAFT if frame else "")
         return Tile(item_id=item_id, kind=Kind.FAILED, frame=frame, caption=caption)
+
+    def _tile_of_stream(self, outcome: Outcome, error: ImgassembleError | None) -> Tile | None:
+        """Return the tile of a stream that ended with an error, unless the tiles of its items show that error."""
+        unfinished, self._unfinished = self._unfinished, {}
+        sentence = str(error or "")
+        of_items = getattr(error, "item_ids", ())
+        is_shown = any(reason in sentence or item_id in of_items for item_id, reason in unfinished.items())
+        if outcome is Outcome.COMPLETED or is_shown:
+            return None
+        if is_blocked(error):
+            return Tile(kind=Kind.BLOCKED, caption=_blocked_end(error).caption)
+        name = str(outcome).replace("_", " ")
+        return Tile(kind=Kind.FAILED, caption=_sentence(name, sentence.removeprefix(_NO_IMAGE)))
+
+
+def _blocked_end(error: ProviderError, ending: str = "") -> _End:
+    return _End(Kind.BLOCKED, f"{error.message} ({error.code})" if error.code else error.message, ending)
 
 
 def _reason(item_id: str, error: Exception | None) -> str:
@@ -195,15 +290,16 @@ class Painter:
     def __init__(self, size: tuple[int, int]) -> None:
         check_size(size)
         self._size = size
-        self._earlier = EarlierFramesOfItems()
-        self._tiles = Tiles(self._earlier)
+        self._memory = ItemMemory()
+        self._tiles = Tiles(self._memory)
 
     def note(self, update: Any) -> None:
         """Remember the picture of `update`. Call this with each update when it arrives, from any thread.
 
-        A Refresher may skip the update, but its picture may be needed later.
+        A Refresher may skip the update, but its picture may be needed later. The previews that wait when the service
+        blocks their image are not shown.
         """
-        self._tiles.remember_picture(update)
+        self._tiles.note(update)
 
     def __call__(self, update: Any) -> Shown | None:
         """Return the painted tile, or None if `update` changes no tile.
@@ -217,14 +313,14 @@ class Painter:
         image, frame = self._paint(tile)
         if frame is not tile.frame:
             tile = append_note(tile, DRAWING_NOTE if is_drawing(tile.frame) else UNDECODABLE_NOTE)
-        self._earlier.keep(tile.item_id, painted=frame)
+        self._memory.keep(tile.item_id, painted=frame)
         return Shown(tile=tile, image=image, frame=frame)
 
     def _paint(self, tile: Tile) -> tuple[Image.Image, Frame | None]:
         """Return the picture of a tile and its frame, or an earlier frame of the item, or a placeholder."""
         if is_drawing(tile.frame):
             return make_placeholder(self._size), None
-        known = self._earlier[tile.item_id]
+        known = self._memory.frames(tile.item_id)
         for frame in (tile.frame, known.painted or known.preview):
             with suppress(FrameDecodeError), _DECODING:
                 return paint_tile(replace(tile, frame=frame), self._size), frame

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from ..assembly.updates import Outcome, StreamEnded, Update
 from ..errors import UsageError
 from .refresher import Refresher
+from .stopwatch import Stopwatch
 from .tile_grid import COLOURS, GAP, assign_tile, check_tiles, count_rows_and_columns
 from .tiles import Painter, Tile, make_placeholder
 
@@ -67,25 +67,25 @@ class TkScreen(ttk.Frame):
         **options: Any,
     ) -> None:
         check_tiles(size, columns)
+        self._painter, self._stopwatch = Painter(size), Stopwatch()
         self._refresher = Refresher(
-            self._show, min_interval_s=min_interval_s, prepare=self._prepare, dispatch=self._dispatch
+            self._show, min_interval_s=min_interval_s, prepare=self._prepare, note=self._note, dispatch=self._dispatch
         )
         self._is_destroyed = True  # if Tk refuses an option, the parent keeps the half-made child
         super().__init__(parent, **options)
         self._is_destroyed = False
         self._size = size
         self._rows, self._columns = count_rows_and_columns(size, columns)
-        self._painter = Painter(size)
         self._outcome: Outcome | None = None
         self._waiting: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._tiles: dict[str, _TkTile] = {}
-        self._find_tile("").show(Tile(), _encode_image(make_placeholder(size)))
+        self._find_tile(Tile()).show(Tile(), _encode_image(make_placeholder(size)))
+        self._stopwatch.start()
         self._next_poll = self.after(_POLL_MS, self._poll)
 
     def __call__(self, update: Update) -> None:
         """Show `update` soon; return at once. Any thread may call it. After the widget was destroyed, do nothing."""
         if not self._is_destroyed:
-            self._painter.note(update)
             self._refresher(update)
 
     @property
@@ -99,9 +99,7 @@ class TkScreen(ttk.Frame):
             return
         self._is_destroyed = True
         self.after_cancel(self._next_poll)
-        self._run_waiting()
-        # In a thread, because closing waits for a picture that is being decoded, and would block the window.
-        Thread(target=self._refresher.close, name="imgassemble-close", daemon=True).start()
+        self._refresher.abandon()
         self._tiles.clear()
         super().destroy()
         # The reading thread still refers to this listener. If that were the last reference to Tk, Tk would be freed in
@@ -118,6 +116,9 @@ class TkScreen(ttk.Frame):
             self.destroy()
             return
         self._run_waiting()
+        if self._stopwatch.is_running:
+            for tile in self._tiles.values():
+                tile.show_seconds(self._stopwatch.seconds)
         self._next_poll = self.after(_POLL_MS, self._poll)
 
     def _run_waiting(self) -> None:
@@ -126,30 +127,30 @@ class TkScreen(ttk.Frame):
 
     def _dispatch(self, function: Callable[[], object]) -> None:
         self._waiting.put(function)
-        if self._is_destroyed:  # no poll follows, and the call does nothing
-            self._run_waiting()
+
+    def _note(self, update: Update) -> None:
+        self._painter.note(update)
+        self._stopwatch.note(update)
 
     def _prepare(self, update: Update) -> tuple[Tile, bytes] | None:
         shown = None if self._is_destroyed else self._painter(update)
         return (shown.tile, _encode_image(shown.image)) if shown else None
 
     def _show(self, update: Update, painted: tuple[Tile, bytes] | None) -> None:
-        if self._is_destroyed:
-            return
         if painted:
-            self._find_tile(painted[0].item_id).show(*painted)
+            self._find_tile(painted[0]).show(*painted)
         if isinstance(update, StreamEnded):
             self._outcome = update.outcome
             self.event_generate("<<StreamEnded>>", when="tail")  # "tail": a handler may destroy the window
 
-    def _find_tile(self, item_id: str) -> _TkTile:
+    def _find_tile(self, shown: Tile) -> _TkTile:
         def make(number: int) -> _TkTile:
             tile = _TkTile(self, self._size)
             row, column = divmod(number, self._columns)
             tile.grid(row=row, column=column, padx=GAP, pady=GAP, sticky="n")
             return tile
 
-        return assign_tile(self._tiles, item_id, self._rows * self._columns, make)
+        return assign_tile(self._tiles, shown.place, self._rows * self._columns, make)
 
 
 class _TkTile(ttk.Frame):
@@ -168,7 +169,17 @@ class _TkTile(ttk.Frame):
         photo = tkinter.PhotoImage(master=self, data=data)
         self._picture.configure(image=photo)
         self._photo = photo  # the label does not keep a reference to it
-        self._caption.configure(text=tile.caption, foreground=COLOURS[tile.kind])
+        self._tile = tile
+        self._text = ""
+        self._caption.configure(foreground=COLOURS[tile.kind])
+        self.show_seconds(0)
+
+    def show_seconds(self, seconds: float) -> None:
+        """Show the caption with the seconds of waiting, if they have changed."""
+        text = self._tile.caption_after(seconds)
+        if text != self._text:
+            self._text = text
+            self._caption.configure(text=text)
 
     def destroy(self) -> None:
         super().destroy()

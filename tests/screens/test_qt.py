@@ -291,11 +291,22 @@ def test_a_window_has_as_many_tiles_as_x11_can_draw(window: Callable[..., Window
 
 def test_a_screen_shows_one_stream_after_the_other(window: Callable[..., Window]) -> None:
     shown = window()
-    shown.show([])
+    shown.show([samples.done(content=picture(RED))])
     shown.ended.clear()
     shown.show([samples.done(content=picture(GREEN))])
     assert shown.colour() == GREEN
     assert shown.ended == [Outcome.COMPLETED]
+
+
+def test_the_failure_of_a_stream_stays_when_another_stream_begins(window: Callable[..., Window]) -> None:
+    shown = window()
+    shown.show([samples.error("quota", "slow down")])
+    shown.ended.clear()
+    shown.show([samples.done(content=picture(GREEN))])
+    assert shown.captions() == [
+        ("failed: the service failed (quota): slow down", "#d32f2f"),
+        ("final", ""),
+    ]
 
 
 DENSE = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import queue
 import subprocess
 import sys
@@ -38,7 +39,8 @@ from imgassemble import (
     iter_updates,
 )
 from imgassemble.screens.mailbox import MOST_WAITING, Mailbox, Policy
-from imgassemble.screens.refresher import Refresher, _Phase
+from imgassemble.screens.refresher import Refresher
+from imgassemble.screens.showing import RefresherPhase
 
 PATIENCE_S = 30  # each wait takes milliseconds; a busy machine may need longer
 REQUIRED = (FinalReady, FinalWithdrawn, ItemEnded, StreamEnded)
@@ -94,7 +96,7 @@ class Play:
         self.policy = policy
         self.mailbox = Mailbox(policy, min_interval_s)
         self.put: list[Update] = []
-        self.taken: list[tuple[float, Update]] = []
+        self.taken: list[tuple[float, Any]] = []
         self.now = 0.0
 
     @property
@@ -497,7 +499,7 @@ def test_several_threads_may_feed_one_refresher(policy: Policy) -> None:
 
 
 def workers_of(refresher: Refresher) -> list[threading.Thread]:
-    return [refresher._thread] if refresher._thread else []
+    return [thread] if (thread := refresher._showing._thread) else []
 
 
 def test_one_refresher_serves_one_stream_after_another_and_its_thread_ends_between_them() -> None:
@@ -626,12 +628,16 @@ def test_a_dispatch_that_raises_is_logged_and_its_update_is_skipped(caplog: pyte
         function()
 
     screen = Screen()
-    with Refresher(screen, dispatch=dispatch, policy="all") as refresher:
-        assemble(EVENTS, on_update=refresher)
+    refresher = Refresher(screen, dispatch=dispatch, policy="all")
+    assemble(EVENTS, on_update=refresher)
+    assert not refresher.close()
     kept[0]()  # it was skipped: this does nothing
     assert screen.kinds == ["FrameAdded", *ENDS]
     assert (refresher.shown, refresher.skipped) == (4, 1)
-    assert lines(caplog) == ["a listener failed on FrameAdded; the stream goes on"]
+    assert lines(caplog) == [
+        "a listener failed on FrameAdded; the stream goes on",
+        "a Refresher was closed; updates that it did not show: 1",
+    ]
     assert "the window is gone" in caplog.text
 
 
@@ -663,7 +669,7 @@ def test_closing_in_the_thread_of_the_window_skips_previews_at_once(caplog: pyte
     assembler.feed(samples.partial("ig_2", 0))
     assert not refresher.close(timeout_s=1e6)
     assert (screen.kinds, refresher.skipped) == (["FrameAdded"], 1)
-    assert lines(caplog) == ["a Refresher was closed before all was shown: 1 updates are abandoned"]
+    assert lines(caplog) == ["a Refresher was closed; updates that it did not show: 1"]
 
 
 def test_a_callback_that_raises_is_logged_and_the_rest_is_shown(caplog: pytest.LogCaptureFixture) -> None:
@@ -709,7 +715,10 @@ def test_an_update_that_cannot_be_prepared_is_logged_and_skipped(caplog: pytest.
         assemble(EVENTS, on_update=refresher)
     assert screen.kinds == ["FrameAdded", "FrameAdded", "ItemEnded", "StreamEnded"]
     assert (refresher.shown, refresher.skipped) == (4, 1)
-    assert lines(caplog) == ["a listener failed on FinalReady; the stream goes on"]
+    assert lines(caplog) == [
+        "a listener failed on FinalReady; the stream goes on",
+        "a Refresher was closed; updates that it did not show: 1",
+    ]
 
 
 # Coroutine callbacks
@@ -859,9 +868,11 @@ def test_a_coroutine_callback_without_a_loop_is_refused() -> None:
 def test_an_awaitable_without_a_loop_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with Refresher(as_plain_function(AsyncScreen()), policy="all") as refresher:
         assemble(EVENTS, on_update=refresher)
+    assert not refresher.close()
     assert (refresher.shown, refresher.skipped) == (1, 4)
-    assert len(lines(caplog)) == 1
-    assert "make the Refresher inside a coroutine" in caplog.text
+    no_loop, lost = lines(caplog)
+    assert "make the Refresher inside a coroutine" in no_loop
+    assert lost == "a Refresher was closed; updates that it did not show: 5"
 
 
 def test_updates_after_the_end_of_the_loop_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -872,9 +883,11 @@ def test_updates_after_the_end_of_the_loop_are_logged_once(caplog: pytest.LogCap
 
     with asyncio.run(main()) as refresher:
         assemble(EVENTS, on_update=refresher)
+    assert not refresher.close()
     assert (refresher.shown, refresher.skipped) == (0, 5)
-    assert len(lines(caplog)) == 1
-    assert "event loop" in caplog.text
+    stopped, lost = lines(caplog)
+    assert "event loop" in stopped
+    assert lost == "a Refresher was closed; updates that it did not show: 5"
 
 
 def test_a_callback_that_is_cancelled_with_its_loop_is_the_last(caplog: pytest.LogCaptureFixture) -> None:
@@ -890,12 +903,12 @@ def test_a_callback_that_is_cancelled_with_its_loop_is_the_last(caplog: pytest.L
         await has_begun.wait()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:  # as asyncio.run does at its end
             task.cancel()
-        assert await refresher.aclose(PATIENCE_S)
+        assert not await refresher.aclose(PATIENCE_S)
         return refresher
 
     refresher = asyncio.run(main())
     assert (refresher.shown, refresher.skipped) == (1, 4)
-    assert len(lines(caplog)) == 1
+    assert len(lines(caplog)) == 2
 
 
 def test_closing_does_not_wait_for_a_stopped_loop(caplog: pytest.LogCaptureFixture) -> None:
@@ -918,12 +931,12 @@ def test_closing_does_not_wait_for_a_stopped_loop(caplog: pytest.LogCaptureFixtu
     loop = asyncio.new_event_loop()
     try:
         refresher = loop.run_until_complete(main())
-        assert refresher.close(PATIENCE_S)
+        assert not refresher.close(PATIENCE_S)
         loop.run_until_complete(tidy())
         loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()
-    assert len(lines(caplog)) == 1
+    assert len(lines(caplog)) == 2
 
 
 # Closing
@@ -952,7 +965,7 @@ def test_closing_abandons_a_long_call_with_one_warning(caplog: pytest.LogCapture
     (worker,) = workers_of(refresher)
     assert not refresher.close(timeout_s=0.01)
     assert not refresher.close()
-    assert lines(caplog) == ["a Refresher was closed before all was shown: 5 updates are abandoned"]
+    assert lines(caplog) == ["a Refresher was closed; updates that it did not show: 5"]
     screen.release()
     worker.join(PATIENCE_S)
     assert not worker.is_alive()
@@ -965,6 +978,7 @@ def test_updates_after_closing_are_skipped(caplog: pytest.LogCaptureFixture) -> 
     refresher = Refresher(screen)
     assert refresher.close(0)
     assemble(EVENTS, on_update=refresher)
+    assert not refresher.close(0)
     assert screen.shown == []
     assert refresher.skipped == 5
     assert not lines(caplog)
@@ -1082,7 +1096,7 @@ def test_after_the_timeout_previews_are_skipped_and_required_updates_are_shown(
     assert not close(refresher, 0.2)
     assert screen.kinds == ["FrameAdded", *ENDS]
     assert (refresher.shown, refresher.skipped) == (4, 99)
-    assert lines(caplog) == ["a Refresher was closed before all was shown: 99 updates are abandoned"]
+    assert lines(caplog) == ["a Refresher was closed; updates that it did not show: 99"]
 
 
 @closings
@@ -1091,7 +1105,9 @@ def test_a_slow_callback_is_waited_for_while_it_returns(close: Callable[[Refresh
 
     def show(update: Update) -> None:
         kinds.append(type(update).__name__)
-        while refresher._phase is _Phase.OPEN or (len(kinds) == 2 and not refresher.skipped):  # until the timeout
+        while refresher._showing.phase is RefresherPhase.OPEN or (
+            len(kinds) == 2 and not refresher.skipped
+        ):  # until the timeout
             threading.Event().wait(0.001)
 
     refresher = Refresher(show, policy="all")
@@ -1153,6 +1169,158 @@ def test_two_may_close_at_once() -> None:
     for closer in closers:
         closer.join(PATIENCE_S)
     assert answers == {True: 2}
+
+
+# Blocked images
+
+
+@pytest.mark.parametrize("policy", ["latest", "all"])
+def test_a_preview_that_waits_when_its_image_is_blocked_is_no_longer_shown(policy: Policy) -> None:
+    screen, assembler = Screen(is_held=True), Assembler()
+    refresher = Refresher(screen, policy=policy)
+    assembler.subscribe(refresher)
+    assembler.feed(samples.partial("ig_0"))
+    screen.wait()
+    for event in [*partials(3), samples.error("moderation_blocked", "not that")]:
+        assembler.feed(event)
+    screen.release()
+    assert refresher.close(PATIENCE_S)
+    assert [(type(each).__name__, each.item_id) for each in screen.shown] == [
+        ("FrameAdded", "ig_0"),
+        ("ItemEnded", "ig_0"),
+        ("ItemEnded", "ig_1"),
+    ]
+
+
+# A window that was closed
+
+
+def test_an_abandoned_refresher_shows_nothing_more_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    window: queue.Queue[Callable[[], None]] = queue.Queue()
+    screen = Screen()
+    refresher = Refresher(screen, dispatch=window.put)
+    assemble(EVENTS, on_update=refresher)
+    (worker,) = workers_of(refresher)
+    function = window.get(timeout=PATIENCE_S)
+    assert not refresher.abandon()
+    worker.join(PATIENCE_S)
+    function()
+    assert not refresher.close()
+    assert screen.shown == []
+    assert not lines(caplog)
+
+
+def test_abandoning_a_refresher_that_has_shown_all_is_no_loss() -> None:
+    refresher = Refresher(Screen())
+    assemble(EVENTS, on_update=refresher)
+    assert refresher.close(PATIENCE_S)
+    assert refresher.abandon()
+
+
+# Python's own warnings
+
+
+ENDED_LOOPS = """
+import asyncio, gc, logging, sys, threading
+from imgassemble import FinalReady, Outcome, Refresher, StreamEnded
+logging.disable()
+has_begun = threading.Event()
+
+async def show(update):
+    has_begun.set()
+    await asyncio.Event().wait()
+
+def show_later(update):
+    return show(update)
+
+def close_at_once(loop, callback):
+    "The loop ends while it awaits the callback, and its tasks are not cancelled."
+    async def main():
+        refresher = Refresher(callback)
+        refresher(StreamEnded(Outcome.NO_IMAGE, None))
+        await asyncio.to_thread(has_begun.wait, 30)
+        return refresher
+    refresher = loop.run_until_complete(main())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    return refresher
+
+def close_before_it_begins(loop, callback):
+    "The loop ends before it hears of the callback."
+    async def main():
+        refresher = Refresher(callback)
+        refresher(StreamEnded(Outcome.NO_IMAGE, None))
+        threading.Event().wait(0.05)  # the thread has called the callback, and the loop has had no turn
+        return refresher
+    return loop.run_until_complete(main())
+
+def run_as_usual(loop, callback):
+    async def main():
+        return close_at_once_inside(callback)
+    def close_at_once_inside(callback):
+        refresher = Refresher(callback)
+        refresher(StreamEnded(Outcome.NO_IMAGE, None))
+        return refresher
+    loop.close()
+    return asyncio.run(main())
+
+for play in (close_at_once, close_before_it_begins, run_as_usual):
+    for callback in (show, show_later):
+        for is_closed_first in (True, False):
+            has_begun.clear()
+            loop = asyncio.new_event_loop()
+            refresher = play(loop, callback)
+            if is_closed_first:
+                loop.close()
+            assert not refresher.close(5), (play, callback)
+            loop.close()
+            del loop, refresher
+            gc.collect()
+"""
+
+
+def test_a_loop_that_ends_makes_python_warn_of_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", ENDED_LOOPS],
+        env={**os.environ, "PYTHONASYNCIODEBUG": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+FORKED = """
+import os, sys, threading
+from imgassemble import Outcome, Refresher, StreamEnded, UsageError
+END = StreamEnded(Outcome.NO_IMAGE, None)
+is_busy, may_end = threading.Event(), threading.Event()
+def show(update):
+    is_busy.set()
+    may_end.wait()
+refresher = Refresher(show)
+refresher(END)
+is_busy.wait(30)
+child = os.fork()
+if not child:
+    for use in (lambda: refresher(END), refresher.close, refresher.__enter__, refresher.abandon):
+        try:
+            use()
+        except UsageError as error:
+            assert "forked" in str(error)
+        else:
+            os._exit(1)
+    with Refresher(print) as own:
+        own(END)
+    os._exit(0 if own.close() else 2)
+may_end.set()
+assert os.waitpid(child, 0)[1] == 0
+assert refresher.close(30)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_after_a_fork_a_refresher_raises_at_once_and_a_new_one_works() -> None:
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=60)
 
 
 # Programs and wrong use

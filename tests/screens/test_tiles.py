@@ -26,6 +26,7 @@ from imgassemble import (
     Update,
     iter_updates,
 )
+from imgassemble.errors import is_blocked
 from imgassemble.screens.tiles import (
     LONGEST_CAPTION,
     Kind,
@@ -85,10 +86,10 @@ def test_an_item_that_stays_incomplete_shows_its_last_preview_as_a_draft() -> No
     ("events", "caption"),
     [
         (
-            [samples.error("moderation_blocked", "not that")],
-            "failed: the service failed (moderation_blocked): not that; only a draft is left",
+            [samples.error("server_error", "not that")],
+            "failed: the service failed (server_error): not that; only a draft is left",
         ),
-        ([samples.error("moderation_blocked", "no" * 500)], "; only a draft is left"),
+        ([samples.error("server_error", "no" * 500)], "; only a draft is left"),
         ([samples.snapshot("incomplete", reason="content_filter")], "draft: content_filter"),
         (
             [
@@ -113,7 +114,7 @@ def test_without_a_picture_nothing_is_called_a_draft() -> None:
 
 
 def test_the_caption_of_a_failure_quotes_the_service() -> None:
-    *_, last = tiles_of([samples.partial(), samples.error("moderation_blocked", "not that\x1b[2J")])
+    *_, last = tiles_of([samples.partial(), samples.error("server_error", "not that\x1b[2J")])
     assert last.kind is Kind.FAILED
     assert last.caption.startswith("failed: ")
     assert "not that [2J" in last.caption
@@ -139,9 +140,11 @@ def test_a_stream_without_an_item_is_a_failed_tile_of_no_item(events: list[sampl
     assert tile.caption.startswith(words)
 
 
-def kind_of(item: Item) -> Kind:
+def kind_of(item: Item, *, was_blocked: bool) -> Kind:
     if item.final:
         return Kind.DRAFT if item.is_provisional else Kind.FINAL
+    if was_blocked:
+        return Kind.BLOCKED
     return Kind.DRAFT if item.state is State.INCOMPLETE and item.latest else Kind.FAILED
 
 
@@ -153,15 +156,101 @@ def test_the_last_tile_of_an_item_is_right_after_any_previews_were_skipped(
     updates: list[Update] = [each for event in stream for each in assembler.feed(event)]
     updates += assembler.close()
     ends = {each.item_id: at for at, each in enumerate(updates) if isinstance(each, OWED)}
+    blocked = {each.item_id for each in updates if isinstance(each, ItemEnded) and is_blocked(each.error)}
     for at, update in enumerate(updates):
-        tiles.remember_picture(update)
+        tiles.note(update)
         if isinstance(update, FrameAdded) and at < ends[update.item_id] and data.draw(st.booleans()):
             continue  # as a Refresher skips previews before the end of an item
         if tile := tiles.take(update):
             last[tile.item_id] = tile
-    for item in assembler.items.values():
-        tile = last[item.id]
-        assert (tile.kind, tile.frame) == (kind_of(item), item.latest)
+    for item in assembler.items.values() if "" not in assembler else ():  # "" is also the tile of the stream
+        tile, was_blocked = last[item.id], item.id in blocked
+        assert tile.kind is kind_of(item, was_blocked=was_blocked)
+        assert tile.frame == (None if tile.kind is Kind.BLOCKED else item.latest)
+
+
+BLOCKED = samples.error("moderation_blocked", "not that")
+
+
+def test_the_previews_of_a_blocked_image_are_hidden_and_the_caption_says_so() -> None:
+    first, last = tiles_of([samples.partial(), BLOCKED, samples.partial(index=1)])
+    assert (first.kind, last.kind, last.frame) == (Kind.PREVIEW, Kind.BLOCKED, None)
+    assert last.caption == "blocked: not that (moderation_blocked); its previews are hidden"
+
+
+def test_without_a_preview_none_is_called_hidden() -> None:
+    (tile,) = tiles_of([samples.added(), BLOCKED])
+    assert (tile.kind, tile.caption) == (Kind.BLOCKED, "blocked: not that (moderation_blocked)")
+
+
+def test_a_preview_that_waits_when_its_image_is_blocked_is_not_shown() -> None:
+    tiles, updates = Tiles(), list(iter_updates([samples.partial(), samples.partial(index=1), BLOCKED]))
+    for update in updates:
+        tiles.note(update)
+    assert [tile.kind for update in updates if (tile := tiles.take(update))] == [Kind.BLOCKED]
+
+
+def test_a_blocked_image_stays_hidden_after_many_others() -> None:
+    painter = Painter((10, 10))
+    assembler = Assembler(keep="latest")
+    assembler.subscribe(painter.note)
+    assembler.subscribe(painter)
+    blocked = samples.done("ig_bad", content=None, status="failed")
+    blocked["item"]["error"] = {"code": "moderation_blocked", "message": "not that"}
+    for event in (samples.partial("ig_bad"), blocked):
+        assembler.feed(event)
+    large = FINAL[:33] + samples.png_chunk(b"tEXt", bytes(1_000_000)) + FINAL[33:]
+    for at in range(70):
+        assembler.feed(samples.partial(f"ig_{at}", content=large + bytes([at])))
+    (late,) = (each for each in Assembler().feed(samples.partial("ig_bad", 5)) if isinstance(each, FrameAdded))
+    painter.note(late)
+    assert painter(late) is None
+
+
+def test_a_result_that_follows_a_block_is_shown() -> None:
+    ended = samples.snapshot("completed", [samples.member(content=FINAL)])
+    failed = samples.done(content=None, status="failed")
+    failed["item"]["error"] = {"code": "moderation_blocked", "message": "no"}
+    *_, last = tiles_of([samples.partial(), failed, ended])
+    assert last.kind is Kind.FINAL
+
+
+def test_a_stream_that_is_blocked_before_its_first_image_says_why() -> None:
+    (tile,) = tiles_of([BLOCKED])
+    assert (tile.item_id, tile.kind) == ("", Kind.BLOCKED)
+    assert tile.caption == "blocked: not that (moderation_blocked)"
+
+
+# ---- the end of a stream
+
+
+def test_the_sentence_of_an_exception_is_shown_if_no_item_shows_it() -> None:
+    tiles, assembler = Tiles(), Assembler()
+    shown = [tiles.take(update) for update in assembler.feed(samples.created())]
+    shown += [tiles.take(update) for update in assembler.close(TimeoutError("no answer for 30 s"))]
+    (tile,) = (each for each in shown if each)
+    assert (tile.item_id, tile.kind) == ("", Kind.FAILED)
+    assert tile.caption == "incomplete: the stream was cut: TimeoutError: no answer for 30 s; what came is kept"
+
+
+def test_an_error_that_a_tile_shows_is_not_shown_twice() -> None:
+    for event in (samples.error("server_error", "it broke"), BLOCKED):
+        assert [tile.item_id for tile in tiles_of([samples.partial(), event])] == ["ig_1", "ig_1"]
+    assert [tile.item_id for tile in tiles_of([samples.partial()])] == ["ig_1", "ig_1"]
+
+
+def test_the_failure_of_a_second_stream_is_shown() -> None:
+    tiles, shown = Tiles(), []
+    for events in ([samples.done(content=FINAL)], [samples.error("rate_limit_exceeded", "slow down")]):
+        shown += [tile for update in iter_updates(events) if (tile := tiles.take(update))]
+    assert [tile.kind for tile in shown] == [Kind.FINAL, Kind.FAILED]
+    assert shown[-1].caption == "failed: the service failed (rate_limit_exceeded): slow down"
+
+
+def test_a_failed_response_after_a_whole_image_is_shown() -> None:
+    whole = [samples.created("resp_1"), samples.done(content=FINAL), samples.snapshot("completed")]
+    final, failed = tiles_of([*whole, samples.created("resp_2"), samples.error("rate_limit_exceeded", "slow down")])
+    assert (final.kind, failed.kind, failed.item_id) == (Kind.FINAL, Kind.FAILED, "")
 
 
 @given(some.responses_streams())
@@ -169,7 +258,7 @@ def test_a_tile_never_shows_an_earlier_preview_again(stream: list[samples.Wire])
     shown: dict[str, float] = {}
     tiles = Tiles()
     for update in iter_updates(stream):
-        tiles.remember_picture(update)
+        tiles.note(update)
         tile = tiles.take(update)
         if tile and tile.kind is Kind.PREVIEW and tile.frame and tile.frame.index is not None:
             assert tile.frame.index >= shown.get(tile.item_id, 0)

@@ -282,11 +282,22 @@ print(len(screen.grid_slaves()))
 
 def test_a_screen_shows_one_stream_after_the_other(window: Callable[..., Window]) -> None:
     shown = window()
-    shown.show([])
+    shown.show([samples.done(content=picture(RED))])
     shown.ended.clear()
     shown.show([samples.done(content=picture(GREEN))])
     assert shown.colour() == GREEN
     assert shown.ended == [Outcome.COMPLETED]
+
+
+def test_the_failure_of_a_stream_stays_when_another_stream_begins(window: Callable[..., Window]) -> None:
+    shown = window()
+    shown.show([samples.error("quota", "slow down")])
+    shown.ended.clear()
+    shown.show([samples.done(content=picture(GREEN))])
+    assert shown.captions() == [
+        ("failed: the service failed (quota): slow down", "#d32f2f"),
+        ("final", ""),
+    ]
 
 
 def test_pictures_that_were_shown_are_not_kept(window: Callable[..., Window]) -> None:
