@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from starlette.requests import Request
@@ -23,16 +24,22 @@ from .messages import Event
 from .request_parsing import read_order
 from .service import Service
 
-_STEP_S = 0.2  # of a preview, if the pace has no delay: without any time there would be nothing to poll
+_LONGEST_S = 2.0  # of a preview that is not polled, if the pace has no delay
 
 
 @dataclass(slots=True, kw_only=True)
 class _Job:
-    """The job that runs: its polls, and the one that is shown now."""
+    """The job that runs: its polls, the one that is shown now, and whether somebody has polled it."""
 
     task_id: str
     polls: Sequence[Event]
     at: int = 0
+    is_seen: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def poll(self) -> Event:
+        """Return the answer to a poll."""
+        self.is_seen.set()
+        return self.polls[self.at]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,7 +78,7 @@ class A1111Routes:
         """Answer with the progress of the job, and its last preview."""
         self.service.record(request, None)
         job = self._job
-        shown = job.polls[job.at] if job else idle_progress()
+        shown = job.poll() if job else idle_progress()
         is_short = request.query_params.get("skip_current_image", "").lower() == "true"
         return JSONResponse(shown | {"current_image": None} if is_short else shown)
 
@@ -82,15 +89,20 @@ class A1111Routes:
         task_id, job = str(asked.get("id_task", "")), self._job
         if job is None or job.task_id != task_id:
             return JSONResponse(ended_progress(is_known=task_id in self._finished))
-        return JSONResponse(live_progress(job.polls[job.at], job.at, asked.get("id_live_preview", -1)))
+        return JSONResponse(live_progress(job.poll(), job.at, asked.get("id_live_preview", -1)))
 
     async def _run(self, job: _Job) -> None:
-        """Show each poll of the job for the time that the pace gives."""
+        """Show each poll of the job for the time that the pace gives; without a delay, until it has been polled."""
         self._job = job
         try:
             for at, wait_s in zip(range(len(job.polls)), self.service.pace.waits(), strict=False):
                 job.at = at
-                await self.service.sleep(wait_s or _STEP_S)
+                job.is_seen.clear()
+                if wait_s:
+                    await self.service.sleep(wait_s)
+                else:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(job.is_seen.wait(), _LONGEST_S)
         finally:
             self._job = None
 

@@ -3,7 +3,7 @@
     POST /v1/responses, /v1/images/generations, /v1/images/edits, /v1/chat/completions
     POST /api/v1/responses, /api/v1/images, /api/v1/chat/completions          the paths of OpenRouter
     GET  /v1/responses/{id}[?stream=true[&starting_after=N]]                  and below /api
-    POST /v1beta/models/{model}:generateContent, …:streamGenerateContent[?alt=sse], /v1beta/interactions       Google
+    POST /v1/models/{model}:generateContent, …:streamGenerateContent[?alt=sse], /v1/interactions       and below /v1beta
     POST /api/v3/images/generations                                           Seedream
     POST /ai/generate-image-stream                                            NovelAI
 
@@ -43,9 +43,9 @@ _POSTS: dict[str, Api] = {
     "/api/v1/responses": "responses",
     "/api/v1/images": "router-images",
     "/api/v1/chat/completions": "chat",
-    "/v1beta/models/{model}:generateContent": "gemini",
-    "/v1beta/models/{model}:streamGenerateContent": "gemini",
-    "/v1beta/interactions": "interactions",
+    "/{version}/models/{model}:generateContent": "gemini",
+    "/{version}/models/{model}:streamGenerateContent": "gemini",
+    "/{version}/interactions": "interactions",
     "/api/v3/images/generations": "seedream",
     "/ai/generate-image-stream": "novelai",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from .messages import BINARY_FIELD, Event, json_text, picture_bytes
 
@@ -34,6 +34,17 @@ def without_metadata(frame: bytes) -> bytes:
     end = 8 + int.from_bytes(frame[4:8], "big")
     about: dict[str, str] = json.loads(frame[8:end])
     return struct.pack(">II", _PREVIEW, _FORMATS[about["image_type"]]) + frame[end:]
+
+
+def socket_messages(frames: Iterable[bytes], *, has_metadata: bool = True) -> list[str | bytes]:
+    """Return the messages that a client of the websocket reads; `has_metadata`: whether it asked for metadata."""
+    sent = (frame if has_metadata else without_metadata(frame) for frame in frames)
+    return [frame if is_binary(frame) else frame.decode() for frame in sent]
+
+
+def plain_picture(picture: bytes) -> bytes:
+    """Return the frame with which a SaveImageWebsocket node sends its picture, a PNG."""
+    return struct.pack(">II", _PREVIEW, _FORMATS["image/png"]) + picture
 
 
 def _preview(event: Event) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -20,8 +20,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..errors import quoted
 from .answers import Answer
-from .comfyui_frames import is_binary, without_metadata
-from .framing import parse_object
+from .comfyui_frames import is_binary, plain_picture, without_metadata
+from .framing import json_body, parse_object
 from .messages import Event, json_text
 from .request_parsing import read_order
 from .request_values import RequestError
@@ -72,7 +72,7 @@ class ComfyUIRoutes:
         self.service.sent.append(made)
         name = next(event["data"]["prompt_id"] for event in made.events if "prompt_id" in event.get("data", {}))
         self._keep(made)
-        self.service.start(self._run(name, made, body, str(body.get("client_id", ""))))
+        self.service.start(self._run(name, _with_own_saver(made, body["prompt"]), body))
         return JSONResponse({"prompt_id": name, "number": len(self._history), "node_errors": {}})
 
     async def get_history(self, request: Request) -> Response:
@@ -130,9 +130,9 @@ class ComfyUIRoutes:
         except (WebSocketDisconnect, KeyError):  # a KeyError: the client sent bytes
             return
 
-    async def _run(self, name: str, made: Answer, body: Event, client_id: str) -> None:
+    async def _run(self, name: str, made: Answer, body: Event) -> None:
         """Send the messages of a prompt at the pace, then put it into the history."""
-        pace, seed = self.service.pace, self.service.order.seed
+        pace, seed, client_id = self.service.pace, self.service.order.seed, str(body.get("client_id", ""))
         for wait_s, frame in zip(pace.waits(seed=seed), made.body, strict=False):
             if wait_s:
                 await self.service.sleep(wait_s)
@@ -152,6 +152,20 @@ class ComfyUIRoutes:
         self._files |= made.files
         while len(self._files) > _MAX_PROMPTS:
             self._files.popitem(last=False)
+
+
+def _with_own_saver(made: Answer, workflow: Event) -> Answer:
+    """Send the pictures through the websocket, if the workflow has a SaveImageWebsocket node, and not as files."""
+    nodes = {name: node for name, node in workflow.items() if isinstance(node, dict)}
+    saver = next((name for name, node in nodes.items() if node.get("class_type") == "SaveImageWebsocket"), None)
+    executed = [at for at, event in enumerate(made.events) if event.get("type") == "executed"]
+    if saver is None or not executed or len(made.body) <= executed[0]:
+        return made
+    at, (head, tail) = executed[0], (made.body[: executed[0] - 1], made.body[executed[0] + 1 :])
+    executing = made.events[at - 1] | {"data": made.events[at - 1]["data"] | {"node": saver, "display_node": saver}}
+    own = (json_body(executing), *map(plain_picture, made.files.values()))
+    events = (*made.events[: at - 1], executing, *made.events[at + 1 :])
+    return replace(made, events=events, body=(*head, *own, *tail))
 
 
 async def _send_frames(client: _Client) -> None:

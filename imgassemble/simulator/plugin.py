@@ -42,6 +42,11 @@ class ImageServer:
         return f"{self._running.url}/api/v1"
 
     @property
+    def url(self) -> str:
+        """Return the address without a path: for google-genai, ComfyUI, AUTOMATIC1111 and other services."""
+        return self._running.url
+
+    @property
     def requests(self) -> tuple[ReceivedRequest, ...]:
         """Return the requests of this test, oldest first; each has `method`, `path`, `json`, `query` and `headers`."""
         return tuple(self._running.service.requests)

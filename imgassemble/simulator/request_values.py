@@ -35,6 +35,8 @@ _ERROR_BODIES: Mapping[str, Callable[[ServiceError], Event]] = {
     "/api/v3/": _refusal_body,
     "/api/": router_error_body,
     "/v1beta/": google_error_body,
+    "/v1/models/": google_error_body,
+    "/v1/interactions": google_error_body,
     "/ai/": novelai_error_body,
     "/prompt": comfyui_error_body,
     "/sdapi/": a1111_error_body,

@@ -21,6 +21,8 @@ from ..wire.values import read_number
 Event = dict[str, Any]
 Sleep = Callable[[float], object]
 
+# The engine is idle while the answer of POST /sdapi/v1/txt2img is on its way: so many idle answers end the job.
+_IDLE_ANSWERS = 20
 _ITEM = "image-0"  # the previews do not name their image; results are image-0, image-1, …
 
 
@@ -75,7 +77,8 @@ def polled_events(
     interval_s: the seconds between two calls, from 0.
     sleep: called with `interval_s`; time.sleep or asyncio.sleep if None.
 
-    The stream ends with None, with results, with an error, and with an answer that says that the job is over. Each new
+    The stream ends with None, with results, with an error, and with an answer that says that the job is over (20 idle
+    answers of /sdapi/v1/progress in a row: the results may still be on their way). Each new
     preview is a partial of "image-0"; the same preview twice is one. Further results are "image-1", "image-2", ….
     `item.settings` has "percent" (0 to 100) and "eta_s" (the seconds that are left, as the engine estimates).
 
@@ -102,6 +105,7 @@ class _JobReader:
         self.is_over = False
         self._has_begun = False
         self._has_run = False  # an answer showed that the engine works
+        self._n_idle = 0  # idle answers in a row, after the engine worked
         self._n_previews = 0
         self._last_preview: str | None = None
         self._n_results = 0
@@ -141,10 +145,12 @@ class _JobReader:
         state: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
         is_running = bool(state.get("job_count") or state.get("job") or facts.get("current_image"))
         if is_running:
-            self._has_run = True
+            self._has_run, self._n_idle = True, 0
             yield from self._step(facts.get("current_image"), facts.get("progress"), facts.get("eta_relative"))
         elif self._has_run:  # before that the job may still be about to begin
-            yield from self._end(is_incomplete=True, reason="interrupted" if state.get("interrupted") else None)
+            self._n_idle += 1
+            if state.get("interrupted") or self._n_idle == _IDLE_ANSWERS:
+                yield from self._end(is_incomplete=True, reason="interrupted" if state.get("interrupted") else None)
 
     def _internal_progress(self, facts: Mapping[str, Any]) -> Iterator[Event]:
         """POST /internal/progress."""

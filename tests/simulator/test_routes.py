@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection
@@ -16,7 +15,7 @@ import pytest
 pytest.importorskip("starlette", reason="the server needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("uvicorn", reason="the server needs the extra web: pip install 'imgassemble[web]'")
 
-from imgassemble import assemble
+from imgassemble import ProviderError, assemble
 from imgassemble.simulator import Order, Pace, pictures_of, play
 from imgassemble.simulator.server import RunningServer, running_server
 from imgassemble.streams import comfyui_events, polled_events
@@ -96,6 +95,7 @@ def test_a_stream_has_the_bytes_of_the_answer(server: RunningServer, api: Any) -
     ("api", "path", "more"),
     [
         ("gemini", f"{GEMINI}:generateContent", {}),
+        ("gemini", "/v1/models/gemini-3-pro-image:generateContent", {}),
         ("interactions", PATHS["interactions"], {"stream": False}),
         ("seedream", PATHS["seedream"], {"stream": False}),
     ],
@@ -188,6 +188,17 @@ def test_a_prompt_of_comfyui_is_reported_on_the_socket_and_its_picture_is_a_file
     assert entry["status"]["completed"] is True
 
 
+def test_a_workflow_with_a_websocket_saver_gets_its_picture_through_the_socket(server: RunningServer) -> None:
+    saver = {"class_type": "SaveImageWebsocket", "inputs": {"images": ["8", 0]}}
+    workflow = {name: node for name, node in WORKFLOW.items() if name != "9"} | {"12": saver}
+    with socket_of(server) as socket:
+        ask(server, "/prompt", {"prompt": workflow, "client_id": "otter"})
+        result = assemble(comfyui_events(messages_until_idle(socket)))
+    (shot,) = pictures_of(replace(SMALL, api="comfyui", prompt="an otter"))
+    assert result.require_final().data == shot.result
+    assert [frame.data for item in result.items.values() for frame in item.partials] == list(shot.partials)
+
+
 def test_the_server_of_comfyui_answers_the_features_and_the_socket_stays_open(server: RunningServer) -> None:
     with socket_of(server) as socket:
         first = json.loads(socket.recv(timeout=30))
@@ -232,88 +243,55 @@ def test_the_socket_is_refused_with_a_sentence_over_plain_http(server: RunningSe
 
 # ---- AUTOMATIC1111
 
-
-class Gate:
-    """A `sleep` for the server that ends only when the test lets it: one preview for one `open`."""
-
-    def __init__(self) -> None:
-        self._permits = threading.Semaphore(0)
-        self.waiting = threading.Semaphore(0)
-
-    async def sleep(self, _seconds: float) -> None:
-        self.waiting.release()
-        while not self._permits.acquire(blocking=False):
-            await asyncio.sleep(0.002)
-
-    def open(self) -> None:
-        self._permits.release()
-
-
-@contextmanager
-def job_of(order: Order, wish: Any) -> Iterator[tuple[RunningServer, Gate, list[Reply], threading.Thread]]:
-    """A server with a job that waits at its first step."""
-    gate, replies = Gate(), list[Reply]()
-    with running_server(order, sleep=gate.sleep) as server:
-        thread = threading.Thread(target=lambda: replies.append(ask(server, "/sdapi/v1/txt2img", wish)))
-        thread.start()
-        assert gate.waiting.acquire(timeout=30)
-        try:
-            yield server, gate, replies, thread
-        finally:
-            server.release()
-            thread.join(30)
-
-
 WISH = {"prompt": "an otter", "width": 48, "height": 32, "batch_size": 1, "force_task_id": "task(1)"}
 
 
-def test_the_progress_of_a1111_is_polled_while_the_request_lasts() -> None:
-    with job_of(SMALL, WISH) as (server, gate, replies, thread):
-        polls = 3
+def asking(server: RunningServer, job: Future[Reply]) -> Callable[[], Any]:
+    """A function that polls a job as the documentation of `polled_events` shows it."""
+    return lambda: job.result().json if job.done() else ask(server, "/sdapi/v1/progress").json
 
-        def answer() -> Any:
-            nonlocal polls
-            if not polls:
-                thread.join(30)
-                return replies[0].json
-            found = ask(server, "/sdapi/v1/progress").json
-            assert ask(server, "/sdapi/v1/progress?skip_current_image=true").json["current_image"] is None
-            polls -= 1
-            gate.open()
-            if polls:
-                assert gate.waiting.acquire(timeout=30)
-            return found
 
-        result = assemble(polled_events(answer, 0, sleep=lambda _: None))
-        idle = ask(server, "/sdapi/v1/progress").json
+def test_each_preview_of_a1111_waits_until_it_has_been_polled(server: RunningServer) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(ask, server, "/sdapi/v1/txt2img", WISH)
+        result = assemble(polled_events(asking(server, job), 0.01))
     (shot,) = pictures_of(replace(SMALL, api="a1111", prompt="an otter"))
     (item,) = result.items.values()
     assert [frame.data for frame in item.partials] == list(shot.partials)
     assert result.require_final().data == shot.result
+    idle = ask(server, "/sdapi/v1/progress").json
     assert (idle["progress"], idle["state"]["job"]) == (0.0, "")
 
 
-def test_the_page_of_a1111_gets_a_preview_only_if_it_is_new() -> None:
+def test_a_poll_can_leave_out_the_preview(server: RunningServer) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(ask, server, "/sdapi/v1/txt2img", WISH)
+        while not job.done():
+            assert ask(server, "/sdapi/v1/progress?skip_current_image=true").json["current_image"] is None
+
+
+def test_the_page_of_a1111_gets_a_preview_only_if_it_is_new(server: RunningServer) -> None:
     asked = {"id_task": "task(1)", "id_live_preview": -1, "live_preview": True}
-    with job_of(SMALL, WISH) as (server, gate, _, thread):
-        gate.open()
-        assert gate.waiting.acquire(timeout=30)
-        new = ask(server, "/internal/progress", asked).json
-        same = ask(server, "/internal/progress", asked | {"id_live_preview": new["id_live_preview"]}).json
-        other = ask(server, "/internal/progress", asked | {"id_task": "task(2)"}).json
-        gate.open()
-        gate.open()
-        thread.join(30)
-        over = ask(server, "/internal/progress", asked).json
-    assert new["live_preview"].startswith("data:image/jpeg;base64,/9j/")
-    assert (same["live_preview"], same["active"]) == (None, True)
-    assert (other["active"], other["completed"]) == (False, False)
-    assert (over["active"], over["completed"]) == (False, True)
+    previews, replies = list[str](), list[Any]()
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(ask, server, "/sdapi/v1/txt2img", WISH)
+        while not job.done():
+            reply = ask(server, "/internal/progress", asked).json
+            replies.append(reply)
+            previews += [reply["live_preview"]] if reply["live_preview"] else []
+            asked["id_live_preview"] = reply["id_live_preview"]
+    assert [preview[:27] for preview in previews] == ["data:image/jpeg;base64,/9j/"] * 2
+    assert len({*previews}) == 2
+    assert any(reply["active"] for reply in replies)
+    assert ask(server, "/internal/progress", asked).json["completed"] is True
+    assert ask(server, "/internal/progress", asked | {"id_task": "task(2)"}).json["completed"] is False
 
 
-def test_a_job_of_a1111_that_fails_is_an_http_error() -> None:
-    with job_of(replace(SMALL, partials=0, faults=("response-failed",)), WISH) as (_, gate, replies, thread):
-        gate.open()
-        thread.join(30)
-        assert replies[0].status == 500
-        assert replies[0].json["error"] == "server_error"
+def test_a_job_of_a1111_that_fails_is_an_http_error(server: RunningServer) -> None:
+    server.service.order = replace(SMALL, faults=("response-failed",))
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(ask, server, "/sdapi/v1/txt2img", WISH)
+        result = assemble(polled_events(asking(server, job), 0.01))
+    assert (job.result().status, job.result().json["error"]) == (500, "server_error")
+    assert isinstance(result.error, ProviderError)
+    assert "The server had an error" in str(result.error)

@@ -13,9 +13,8 @@ from shared import CASES, MISSING
 
 from imgassemble import Outcome, ProviderError, Result, State, UsageError, assemble
 from imgassemble.simulator import Order, pictures_of, play
-from imgassemble.simulator.answers import Answer
 from imgassemble.simulator.apis import APIS
-from imgassemble.simulator.comfyui_frames import is_binary, without_metadata
+from imgassemble.simulator.comfyui_frames import socket_messages
 from imgassemble.streams import comfyui_events, polled_events
 
 SMALL = Order(size=(48, 32), seed=7, partials=2)
@@ -152,23 +151,17 @@ def test_a_refused_request_has_the_form_of_the_service(api: Any, fault: str) -> 
 # ---- ComfyUI's frames
 
 
-def socket_messages(made: Answer, *, has_metadata: bool = True) -> list[str | bytes]:
-    """What a client reads from the socket."""
-    frames = [frame if has_metadata else without_metadata(frame) for frame in made.body]
-    return [frame if is_binary(frame) else frame.decode() for frame in frames]
-
-
 def test_the_frames_of_comfyui_have_big_endian_headers() -> None:
     made = play(replace(SMALL, api="comfyui"))
     (shot,) = pictures_of(replace(SMALL, api="comfyui"))
-    binary = [message for message in socket_messages(made) if isinstance(message, bytes)]
+    binary = [message for message in socket_messages(made.body) if isinstance(message, bytes)]
     assert binary[0] == b"\0\0\0\3" + b"\0\0\0\1" + b"3" + b"sampling"
     for message, draft in zip(binary[1:], shot.partials, strict=True):
         assert message[:4] == b"\0\0\0\4"
         end = 8 + int.from_bytes(message[4:8], "big")
         assert json.loads(message[8:end])["image_type"] == "image/jpeg"
         assert message[end:] == draft
-    plain = [message for message in socket_messages(made, has_metadata=False) if isinstance(message, bytes)]
+    plain = [message for message in socket_messages(made.body, has_metadata=False) if isinstance(message, bytes)]
     assert plain == [binary[0], *(b"\0\0\0\1\0\0\0\1" + draft for draft in shot.partials)]
 
 
@@ -176,7 +169,7 @@ def test_the_frames_of_comfyui_have_big_endian_headers() -> None:
 def test_the_messages_of_comfyui_give_the_previews_and_the_file(has_metadata: bool) -> None:
     made = play(replace(SMALL, api="comfyui"))
     (shot,) = pictures_of(replace(SMALL, api="comfyui"))
-    result = assemble(comfyui_events(socket_messages(made, has_metadata=has_metadata), VIEW))
+    result = assemble(comfyui_events(socket_messages(made.body, has_metadata=has_metadata), VIEW))
     (item,) = result.items.values()
     assert [frame.data for frame in item.partials] == list(shot.partials)
     ((name, data),) = made.files.items()
@@ -195,7 +188,7 @@ def test_the_messages_of_comfyui_give_the_previews_and_the_file(has_metadata: bo
 )
 def test_a_prompt_of_comfyui_that_fails_says_why(fault: str, outcome: Outcome, said: str) -> None:
     made = play(replace(SMALL, api="comfyui", faults=(fault,)))
-    result = assemble(comfyui_events(socket_messages(made), VIEW))
+    result = assemble(comfyui_events(socket_messages(made.body), VIEW))
     assert result.outcome is outcome
     assert said in str(result.error)
     assert made.files == {}

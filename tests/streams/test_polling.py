@@ -91,8 +91,15 @@ def test_the_pictures_of_the_last_answer_are_results() -> None:
 
 
 def test_an_engine_that_is_idle_before_the_job_is_asked_again() -> None:
-    result = polled(IDLE, IDLE, progress(0.5, shade(1)), IDLE)
+    result = polled(*[IDLE] * 30, progress(0.5, shade(1)), *[IDLE] * 20)
     assert (result.outcome, len(only(result).partials)) == (Outcome.INCOMPLETE, 1)
+
+
+def test_an_idle_engine_is_asked_until_the_results_arrive() -> None:
+    result = polled(progress(0.5, shade(1)), *[IDLE] * 19, {"images": [b64(shade(9))]})
+    assert result.require_final().data == shade(9)
+    ended = polled(progress(0.5, shade(1)), *[IDLE] * 20, {"images": [b64(shade(9))]})
+    assert ended.outcome is Outcome.INCOMPLETE
 
 
 def test_an_interrupted_job_gives_its_reason() -> None:
