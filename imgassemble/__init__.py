@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from .streams.drivers import assemble as assemble
     from .streams.drivers import iter_updates as iter_updates
     from .streams.patience import Patience as Patience
+    from .streams.picture_references import with_pictures as with_pictures
+    from .streams.picture_references import without_pictures as without_pictures
     from .streams.resume import aresuming as aresuming
     from .streams.resume import resuming as resuming
     from .streams.sources import open_events as open_events
@@ -94,6 +96,7 @@ else:
         "streams.drivers": ("aassemble", "aiter_updates", "assemble", "iter_updates"),
         "streams.patience": ("Patience",),
         "streams.resume": ("aresuming", "resuming"),
+        "streams.picture_references": ("with_pictures", "without_pictures"),
         "streams.sources": ("open_events",),
         "wire.events": ("parse_event",),
     }

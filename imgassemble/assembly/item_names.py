@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import EventError, LimitError, clean, quoted
+from ..frames.base64_json import Withheld
 from ..frames.frame import Frame
 from ..wire.dialects import Reading, Signal
 from .changes import Change
@@ -159,11 +160,23 @@ class ItemNames:
         It can be at another place: a snapshot may leave members out.
         """
         payload = picture_of(signal)
-        frame = frame_in(payload, self._rules.limits) if payload and payload.is_final else None
+        if payload is None or not payload.is_final:
+            return None
+        if isinstance(payload.base64, Withheld):
+            return self._item_with_withheld(payload.base64)
+        frame = frame_in(payload, self._rules.limits)
         if frame is None:
             return None
         data = frame.data
         return self._item_with(lambda other: data == other.data)
+
+    def _item_with_withheld(self, withheld: Withheld) -> str | None:
+        """Return the item of this response whose result was left out under the same reference."""
+        for name in self._record.items:
+            facts = self._change.facts.get(name) or self._held.facts.get(name)
+            if facts is not None and any(claim.withheld == withheld for claim in facts.claims.values()):
+                return name
+        return None
 
     def _item_with(self, is_equal: Callable[[Frame], bool]) -> str | None:
         for name in self._record.items:
@@ -207,7 +220,10 @@ class ItemNames:
 
     def _has_image_of(self, signal: Signal) -> bool:
         """Return whether the response already has the image of the signal."""
-        frame = frame_in(picture_of(signal), self._rules.limits)
+        payload = picture_of(signal)
+        if payload is not None and isinstance(payload.base64, Withheld):
+            return self._item_with_withheld(payload.base64) is not None
+        frame = frame_in(payload, self._rules.limits)
         return frame is not None and self._item_with(frame.has_same_image) is not None
 
     def _is_repeat_of(self, name: str, signal: Signal, position: int) -> bool:

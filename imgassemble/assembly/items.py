@@ -122,6 +122,11 @@ class Item:
                 f"the image {name} has no result, only a last preview: the service said completed and sent none; use "
                 "require_final(provisional=True) to accept the preview"
             )
+        elif self.state is State.COMPLETED:
+            sentence = (
+                f"the image {name} is complete, and its picture is not in the events: feed the rest of the stream, or "
+                "put pictures that were left out back with with_pictures"
+            )
         else:
             sentence = f"the image {name} has no final picture yet: feed the rest of the stream, then close it"
         return IncompleteStreamError(sentence, item_ids=[self.id])

@@ -31,7 +31,8 @@ class Facts(NamedTuple):
 
     partials: tuple[Frame, ...] = ()  # by index, one for each
     claims: Mapping[Witness, Claim] = NOTHING
-    words: frozenset[State] = frozenset()  # which of GENERATING, COMPLETED, INCOMPLETE were reported
+    # Which of GENERATING, COMPLETED, INCOMPLETE were reported; PARTIAL_IMAGE for a partial that was left out
+    words: frozenset[State] = frozenset()
     details: Mapping[str, ReportedValue] = NOTHING  # output_index, revised_prompt, usage, url, and the settings
     n_bytes: int = 0  # of its pictures; bytes that two of them share count once
 
@@ -76,6 +77,11 @@ class Facts(NamedTuple):
     def partial(self, index: float | None) -> Frame | None:
         at = bisect_left(self.partials, index, key=_index)
         return self.partials[at] if at < len(self.partials) and self.partials[at].index == index else None
+
+    @property
+    def has_partials(self) -> bool:
+        """Whether a usable partial came, also one that was left out of its event."""
+        return bool(self.partials) or State.PARTIAL_IMAGE in self.words
 
     def detail(self, name: str) -> Any:
         heard = self.details.get(name)
@@ -125,7 +131,8 @@ class EvidenceRow:
 
 def _claimed(facts: Facts) -> Verdict:
     claim = facts.claims[max(facts.claims)]
-    return Verdict(State.COMPLETED if claim.picture else State.FAILED, claim.picture, claim=claim)
+    has_picture = claim.picture or claim.withheld
+    return Verdict(State.COMPLETED if has_picture else State.FAILED, claim.picture, claim=claim)
 
 
 def _completed_in_words(facts: Facts) -> Verdict:
@@ -191,7 +198,7 @@ def _row(seen: Evidence) -> EvidenceRow:
 def judge(facts: Facts, response: ResponseFacts) -> Verdict:
     """Return the state and the final that the strongest evidence gives: the first row of TABLE that holds."""
     witness = max(facts.claims) if facts.claims else None
-    seen = Evidence(witness, facts.words, bool(facts.partials), response.endings, response.has_ended)
+    seen = Evidence(witness, facts.words, facts.has_partials, response.endings, response.has_ended)
     return _row(seen).verdict(facts)
 
 
@@ -205,7 +212,7 @@ def reason_of(verdict: Verdict, facts: Facts, response: ResponseFacts) -> str | 
         return CALLED_INCOMPLETE
     if facts.detail("url"):
         return URL_ALONE
-    return response.stop_reason or (CUT_AFTER_PARTIALS if facts.partials else CUT_WITHOUT_PICTURE)
+    return response.stop_reason or (CUT_AFTER_PARTIALS if facts.has_partials else CUT_WITHOUT_PICTURE)
 
 
 def error_of(item_id: str, verdict: Verdict, facts: Facts, response: ResponseFacts) -> ImgassembleError | None:
@@ -218,7 +225,7 @@ def error_of(item_id: str, verdict: Verdict, facts: Facts, response: ResponseFac
         return None
     if facts.detail("url"):
         advice = f"fetch the picture there: {facts.detail('url')}"
-    elif facts.partials:
+    elif facts.has_partials:
         advice = "its previews are kept, resume the stream for the result"
     elif facts.detail("refused"):
         advice = "the picture that came could not be used, see the anomalies of the item"

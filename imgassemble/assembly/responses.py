@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import ProviderError
+from ..frames.base64_json import Withheld
 from ..frames.frame import Frame
 from ..states import Ending
 
@@ -30,11 +31,12 @@ class ReportedValue(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The report of a witness about the end of an item: a picture, or a failure if `picture` is None."""
+    """The report of a witness about the end of an item: a picture, also one that was left out, or a failure."""
 
     picture: Frame | None = None
     error: ProviderError | None = None
     sequence_number: float | None = None
+    withheld: Withheld | None = None
 
 
 def is_newer(number: float | None, held: float | None) -> bool:

@@ -93,9 +93,9 @@ class Result:
                 f"{self._several()}: say which, as in result.items[…].require_final(), or use result.finals"
             )
         item = next(iter(self.items.values()), None)
-        final = item.final if item else None
-        if item is None or final is None:
+        if item is None or item.final is None:
             self.raise_for_outcome()
+        if item is None:
             sentence = "the stream has no image any more: all were discarded; keep the frames of FinalReady"
             raise IncompleteStreamError(sentence)
         return item.require_final(provisional=provisional)

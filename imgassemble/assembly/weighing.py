@@ -12,6 +12,7 @@ from math import floor
 from typing import Any
 
 from ..errors import FrameDecodeError, FrameEncodingError, FrameError, ImgassembleError, LimitError, quoted
+from ..frames.base64_json import Withheld
 from ..frames.frame import Frame, Payload, describe_payload, disagreements, read_frame
 from ..states import State
 from ..wire.dialects import GREATEST_NUMBER, Reading, Signal
@@ -102,7 +103,10 @@ class _ItemChanges:
             remember_dropped(before, facts, None, self._held, self._change)
         else:
             facts = facts.with_word(signal.word) if signal.word in _WORDS else facts
-            facts = self._with_picture(signal, signal.payload, item_id, facts) if signal.payload else facts
+            if signal.payload is not None and isinstance(signal.payload.base64, Withheld):
+                facts = self._with_withheld(signal, signal.payload, signal.payload.base64, item_id, facts)
+            elif signal.payload is not None:
+                facts = self._with_picture(signal, signal.payload, item_id, facts)
         self._change.facts[item_id] = facts
 
     def _is_usage_of_another(self, usage: Any, item_id: str) -> bool:
@@ -114,6 +118,15 @@ class _ItemChanges:
         if record.usage is None or record.usage[1] != usage:
             self._change.journal.set(record, "usage", (item_id, usage))
         return record.usage is not None and record.usage[0] != item_id
+
+    def _with_withheld(self, signal: Signal, payload: Payload, withheld: Withheld, item_id: str, facts: Facts) -> Facts:
+        """Return `facts` with a picture that was left out of the event: it counts for the state, and is no frame."""
+        if self._held.marks:
+            self._change.journal.put(self._held.dropped, hash_of_refused(payload), None)
+        if not signal.witness:
+            return facts.with_word(State.PARTIAL_IMAGE)
+        claim = Claim(withheld=withheld, sequence_number=self._reading.sequence_number)
+        return self._within_limits(item_id, facts, facts.with_claim(signal.witness, claim))
 
     def _with_picture(self, signal: Signal, payload: Payload, item_id: str, facts: Facts) -> Facts:
         """Return `facts` with the picture of the signal, or unchanged if the picture cannot be used."""

@@ -21,6 +21,7 @@ COMMANDS = {
     "save": "write every preview and every final picture to a folder, as they arrive",
     "watch": "show a stream in the terminal as it arrives: previews in place, states, seconds",
     "inspect": "report what a stream contains: images, states, frames, sizes, timings, anomalies",
+    "strip": "print the events without their pictures, for logs and bug reports",
     "view": "show a stream, or a folder that save writes, on a live page in the browser",
     "demo": "show simulated streams on a live page: no API key, no network",
     "simulate": "simulate a service: make a stream of previews and pictures, with the faults that you choose",

@@ -68,7 +68,9 @@ class StreamTally:
             return UNREADABLE
         if self.bad_pictures and not (self.pictures or has_frames):
             return UNREADABLE
-        if result.outcome is Outcome.COMPLETED and any(item.is_provisional for item in result.items.values()):
+        if result.outcome is Outcome.COMPLETED and any(
+            item.is_provisional or item.final is None for item in result.items.values()
+        ):
             return INCOMPLETE
         return _OF_OUTCOME[result.outcome]
 

@@ -8,9 +8,11 @@ Must not know: the meaning of a message, the form of a picture, the source of a 
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pybase64
@@ -42,6 +44,31 @@ class Decoded:
         """The text as it was sent, for a field that is no picture."""
         base64 = b64encode(self.data).decode("ascii")
         return f"{self.prefix},{base64}" if self.prefix else base64
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """The place of base64 that was taken out of a message. `sha256`: the SHA-256 of its bytes in hexadecimal."""
+
+    sha256: str
+
+
+_REFERENCE = re.compile("[0-9a-f]{64}")
+_REFERENCE_NAMES = {"sha256", "media_type"}
+
+
+def withheld_in(value: Any) -> Withheld | None:
+    """Return the reference in a member that has one in place of base64: {"sha256": 64 hexadecimal digits}."""
+    if not isinstance(value, dict) or not value.keys() <= _REFERENCE_NAMES:
+        return None
+    digest = value.get("sha256")
+    return Withheld(digest) if isinstance(digest, str) and _REFERENCE.fullmatch(digest) else None
+
+
+def withheld_in_url(url: str) -> Withheld | None:
+    """Return the reference in a data: URL that has one in place of base64: "data:image/png;sha256,…"."""
+    kind, _, digest = url.partition(";sha256,")
+    return Withheld(digest) if kind[:5].lower() == "data:" and _REFERENCE.fullmatch(digest) else None
 
 
 def load_json(data: str | bytes | bytearray | memoryview) -> Any:
@@ -136,21 +163,23 @@ def _put_back(value: Any, found: list[bytes]) -> Any:
     return value
 
 
-def url_prefix(text: str | Decoded) -> str:
+def url_prefix(text: str | Decoded | Withheld) -> str:
     """Return the part of a data: URL before its comma; "" for base64 alone."""
-    if isinstance(text, Decoded):
-        return text.prefix
+    if not isinstance(text, str):
+        return text.prefix if isinstance(text, Decoded) else ""
     if text[:5].lower() != "data:":
         return ""
     return text[:at] if (at := text.find(",")) >= 0 else text
 
 
-def decode_base64(text: str | Decoded) -> bytes:
+def decode_base64(text: str | Decoded | Withheld) -> bytes:
     """Return the bytes that `text` encodes, decoded now or before.
 
     Base64 is accepted in the standard and the URL-safe alphabet, with or without padding, white space or a data:
     prefix. Raises ValueError if it is not base64, or empty.
     """
+    if isinstance(text, Withheld):
+        raise ValueError("it was left out of the event")  # noqa: TRY004 - the type is allowed, and has no bytes
     prefix = url_prefix(text)
     if prefix and not prefix.lower().rstrip().endswith(";base64"):
         raise ValueError("it is a data: URL without base64")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from ..errors import FrameDecodeError, FrameEncodingError, LimitError, UsageError, clean, quoted
 from ..files import write_atomically
 from ..limits import Format, Limits
-from .base64_json import Decoded, decode_base64
+from .base64_json import Decoded, Withheld, decode_base64
 from .binary import HeaderError
 from .containers import Header, format_of, is_same_image, read_header
 from .pixels import decode_animation, decode_picture, encode_picture
@@ -247,7 +247,7 @@ def _reason(cause: Exception) -> str:
 class Payload:
     """A picture as a message carries it: its base64, and the claims of the message."""
 
-    base64: str | Decoded = field(repr=False)
+    base64: str | Decoded | Withheld = field(repr=False)
     event_type: str
     sequence_number: float | None = None
     index: float | None = None

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform
 
 from ..errors import printable
-from ..frames.base64_json import Decoded
+from ..frames.base64_json import Decoded, Withheld
 from .dialects import OTHER_NAMES, PICTURE_NAMES, Shape, Spelling
 from .members import has_members, member_of, members_of
 from .values import (
@@ -115,7 +115,7 @@ class ItemFields(Fields):
             return False
         return any(given is not None and (given or counts_empty) for given in _given_in(self))
 
-    def picture_and_link(self, *, is_partial: bool = False) -> tuple[str | Decoded | None, str | None]:
+    def picture_and_link(self, *, is_partial: bool = False) -> tuple[str | Decoded | Withheld | None, str | None]:
         """Return the base64 of the picture and its URL, None for each that is absent. Nothing is fetched."""
         if _PICTURES.isdisjoint(self.__dict__):  # nearly always
             return None, None
@@ -130,7 +130,7 @@ _PICTURES = frozenset(PICTURE_NAMES)
 _given_in: Callable[[ItemFields], tuple[Any, ...]] = attrgetter(*PICTURE_NAMES)
 
 
-def _is_link(text: str | Decoded) -> bool:
+def _is_link(text: str | Decoded | Withheld) -> bool:
     return isinstance(text, str) and text[:8].lower().startswith(("http://", "https://"))
 
 

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import EventError, ProviderError, printable
-from ..frames.base64_json import Decoded, url_prefix
+from ..frames.base64_json import Decoded, Withheld, url_prefix, withheld_in_url
 from ..frames.frame import Payload
 from ..states import Ending, State, Witness
 from .dialects import (
@@ -145,7 +145,7 @@ def signals_in_text(reading: Reading, pictures: Iterable[str], *, first: int | N
     for number, url in _numbered(first, pictures):
         is_data = url.startswith("data:")
         payload = Payload(
-            base64=url,
+            base64=withheld_in_url(url) or url,
             event_type=reading.event_type,
             sequence_number=reading.sequence_number,
             is_final=True,
@@ -362,7 +362,7 @@ def _signal(
 
 
 def _payload(
-    event: EventFields, row: EventRow, said: ItemFields, picture: str | Decoded | None, index: float | None
+    event: EventFields, row: EventRow, said: ItemFields, picture: str | Decoded | Withheld | None, index: float | None
 ) -> Payload:
     return Payload(
         base64=picture or "",
@@ -415,7 +415,7 @@ def _has_failed(said: ItemFields, row: EventRow) -> bool:
     return _word_of(said, row, has_failed=has_content(said.error) and not any(said.picture_and_link())) is State.FAILED
 
 
-def _media_type(picture: str | Decoded | None) -> str | None:
+def _media_type(picture: str | Decoded | Withheld | None) -> str | None:
     """Return the media type of an image in a data: URL."""
     prefix = url_prefix(picture) if picture else ""
     return prefix[5:].partition(";")[0] if prefix[:11].lower() == "data:image/" else None

@@ -21,6 +21,7 @@ _LINK = r"(?:[^\s()<>]|\([^\s()<>]{0,200}\))"
 _SOURCE = r"""[\s"'/]src\s{0,8}=\s{0,8}"""
 _PICTURE = re.compile(
     r"data:(?P<media_type>image/[^\s;,<>()\[\]\"'`]{1,60}+)[^,<>()\[\]\r\n`]{0,200}?;[ \t]{0,8}base64[ \t]{0,8},"
+    r"|(?P<reference>data:image/[\w.+-]{1,60};sha256,[0-9a-f]{64})"
     rf"|!\[{_ALT}\]\(\s{{0,8}}<?(?P<markdown>https?://{_LINK}{{1,8192}}+)[\s)>]"
     rf"|<img\b[^<>]{{0,500}}?{_SOURCE}(?:"
     r'"(?P<double>https?://[^\s"<>]{1,8192}+)"'
@@ -90,7 +91,7 @@ class Scanned(NamedTuple):
 
     state: TextState  # for the next piece
     words: str  # the piece, with "…" in the place of base64
-    pictures: tuple[str, ...] = ()  # whole data: URLs, and links
+    pictures: tuple[str, ...] = ()  # whole data: URLs, references in place of them, and links
     too_long: int = 0  # the bytes of a data: URL that was given up, beyond the limit
 
 
@@ -137,7 +138,9 @@ def scan(state: TextState, piece: str, *, max_bytes: int) -> Scanned:
             words.append(text[words_from:])
             return Scanned(TextState(_undecided(text, at)), "".join(words), tuple(pictures), too_long)
         at = found.end()
-        if media_type := found["media_type"]:
+        if found["reference"]:
+            pictures.append(found["reference"])
+        elif media_type := found["media_type"]:
             words += text[words_from:at], "…"
             url = OpenUrl(media_type.lower(), bytearray())
         else:

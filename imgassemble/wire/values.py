@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from ..errors import clean, shorten_base64
-from ..frames.base64_json import Decoded
+from ..frames.base64_json import Decoded, Withheld, withheld_in
 from ..readonly import read_only
 from .dialects import GREATEST_NUMBER
 
@@ -59,9 +59,11 @@ def read_identifier(value: Any) -> str | None:
     return text if text is not None and len(text) <= _LONGEST_ID else None
 
 
-def read_base64(value: Any) -> str | Decoded | None:
-    """Return base64 or a URL as it is: as text, or as bytes if it was decoded already."""
-    return value if isinstance(value, Decoded) else read_text(value)
+def read_base64(value: Any) -> str | Decoded | Withheld | None:
+    """Return base64 or a URL as it is: as text, as bytes if it was decoded already, or as a reference in its place."""
+    if isinstance(value, dict):
+        return withheld_in(value)
+    return value if isinstance(value, (Decoded, Withheld)) else read_text(value)
 
 
 def read_plain(value: Any) -> Any:
