@@ -73,6 +73,7 @@ ORDERS = {
         "items",
         "results",
         "stream_errors",
+        "stream_log",
         "turns",
         "assembler",
         "sink",

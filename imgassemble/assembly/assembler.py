@@ -28,13 +28,14 @@ from .changes import Change
 from .held import Held
 from .items import Cursor, Item, Pixels
 from .lifecycle import Facts, Verdict, error_of, judge, reason_of
-from .listeners import UPDATES, Listener, call_listener
+from .listeners import UPDATES, FailureLog, Listener
 from .listeners import check_listener as check_listener
 from .listeners import log_failure as log_failure
 from .options import Keep, KeyBy, Rules
 from .responses import ResponseFacts
 from .results import Result, result_of
 from .stream_errors import EndCause, end_cause, result_with_cause
+from .stream_log import StreamLog
 from .turns import StopSignal, Turn
 from .updates import (
     MOST_ANOMALIES,
@@ -79,6 +80,7 @@ class Assembler:
         self._newest: str | None = None
         self._result: Result | None = None
         self._listeners: dict[object, tuple[Listener, tuple[type, ...]]] = {}
+        self._log, self._failures = StreamLog(), FailureLog()
         self._turn = Turn()
         self._stop_signal = StopSignal()
         self._has_late_listeners = False  # a driver calls some listeners after `feed` has returned
@@ -124,6 +126,7 @@ class Assembler:
                 return ()
             updates, result = self._end(error)
             self._notify(updates)
+            self._log.add_end(result)
         finally:
             self._turn.release()
         if self._rules.strict and result.outcome is Outcome.INCOMPLETE:
@@ -338,6 +341,7 @@ class Assembler:
             _release(anomaly.error)
             kept = (*self._anomalies.get(anomaly.item_id, ()), _without_data(anomaly))
             self._anomalies[anomaly.item_id] = kept[-MOST_ANOMALIES:]
+            self._log.add_anomaly(anomaly)
         return updates + change.anomalies
 
     def _updates_of(self, item_id: str, added: Iterable[Frame]) -> list[Update]:
@@ -358,13 +362,16 @@ class Assembler:
         """Call the listeners. An interrupt in one of them is raised after the others have received the updates."""
         if not (updates or self._to_discard):
             return
+        self._log.add_updates(updates)
         interrupt: BaseException | None = None
         for update in updates:
             for callback, types in tuple(self._listeners.values()):
                 if not types or isinstance(update, types):
                     try:
-                        call_listener(callback, update)
-                    except BaseException as error:  # noqa: BLE001 - call_listener raises KeyboardInterrupt and the like
+                        callback(update)
+                    except Exception:  # noqa: BLE001 - a listener is code of the caller
+                        self._failures.add(callback, update)
+                    except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt and the like
                         interrupt = interrupt or error
         if not self._has_late_listeners:
             self._discard_pending()

@@ -6,6 +6,7 @@ Must not know: items, events, when updates are made.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -16,14 +17,6 @@ Listener = Callable[[Any], object]
 UPDATES: tuple[type, ...] = get_args(Update)
 
 _log = logging.getLogger("imgassemble")
-
-
-def call_listener(callback: Listener, update: Update) -> None:
-    """Call `callback`. An exception that it raises is logged."""
-    try:
-        callback(update)
-    except Exception:  # noqa: BLE001 - a listener is code of the caller
-        log_failure(update)
 
 
 def call_each(*listeners: Listener) -> Callable[[Any], None]:
@@ -40,6 +33,20 @@ def check_listener(callback: object) -> None:
     """Raise UsageError if `callback` cannot be called."""
     if not callable(callback):
         raise UsageError(f"a listener is called with each update, and {type(callback).__name__} cannot be called")
+
+
+class FailureLog:
+    """Logs the exceptions of listeners with their tracebacks, once for each listener and type of exception."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, type[BaseException] | None], object] = {}  # holds the listeners: their ids stay
+
+    def add(self, listener: object, update: Update) -> None:
+        """Log the current exception, which `listener` raised, unless one of its type was logged for this listener."""
+        key = id(listener), sys.exc_info()[0]
+        if key not in self._known:
+            self._known[key] = listener
+            log_failure(update)
 
 
 def log_failure(update: Update) -> None:

@@ -7,6 +7,7 @@ Must not know: the arguments of a command, and its work.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from importlib import import_module
 
@@ -34,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     chosen = next((word for word in words if not word.startswith("-")), "")
     options = _build_parser(chosen).parse_args(words)
+    logger = logging.getLogger("imgassemble")
+    logger.addFilter(_is_no_anomaly)
     try:
         return int(options.run(options))
     except UsageError as error:
@@ -45,6 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("interrupted; everything received so far is kept")
         return INTERRUPTED
+    finally:
+        logger.removeFilter(_is_no_anomaly)
+
+
+def _is_no_anomaly(record: logging.LogRecord) -> bool:
+    """Return False for the record of an anomaly, which the commands print themselves."""
+    return not hasattr(record, "anomaly_code")
 
 
 def _build_parser(chosen: str) -> argparse.ArgumentParser:

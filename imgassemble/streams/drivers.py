@@ -13,7 +13,8 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeVar
 
-from ..assembly.assembler import Assembler, check_listener, late_listeners, log_failure
+from ..assembly.assembler import Assembler, check_listener, late_listeners
+from ..assembly.listeners import FailureLog
 from ..assembly.results import Result
 from ..assembly.sink import ContinuingSink, Sink
 from ..assembly.updates import Update
@@ -105,6 +106,7 @@ async def aassemble(
     kept = _Sinks(sinks)
     updates = _aupdates(stream, assembler, kept.join)
     waiting: deque[Update] = deque()
+    failures = FailureLog()
     unsubscribe = assembler.subscribe(waiting.append)
 
     async def pass_on() -> None:
@@ -113,7 +115,7 @@ async def aassemble(
             if kept.sinks:
                 await _in_thread(partial(kept, update))
             if on_update:
-                await _call(on_update, update)
+                await _call(on_update, update, failures)
 
     try:
         await _in_thread(partial(kept.open, assembler))
@@ -219,13 +221,13 @@ async def _in_thread(work: Callable[[], _T]) -> _T:
     return task.result()
 
 
-async def _call(callback: Callable[[Update], object], update: Update) -> None:
+async def _call(callback: Callable[[Update], object], update: Update, failures: FailureLog) -> None:
     try:
         answer = callback(update)
         if isawaitable(answer):
             await answer
     except Exception:  # noqa: BLE001 - a listener can raise anything
-        log_failure(update)
+        failures.add(callback, update)
 
 
 class _Sinks:

@@ -16,6 +16,7 @@ import samples
 
 import imgassemble
 from cli.running import (
+    BAD_PICTURE,
     FINAL,
     JPEG,
     PROVISIONAL,
@@ -51,6 +52,12 @@ def test_save_prints_a_line_for_each_important_update_on_standard_error(tmp_path
         f"ig_1  final  PNG 5x4, {len(FINAL)} bytes",
         "completed",
     ]
+
+
+def test_an_anomaly_is_one_line_on_standard_error(tmp_path: Path) -> None:
+    told = run("save", stream_file(tmp_path, BAD_PICTURE), "-o", tmp_path / "out").stderr
+    assert told.count("base64") == 1
+    assert "logged once" not in told
 
 
 def test_without_a_result_no_final_is_written_or_printed(tmp_path: Path) -> None:

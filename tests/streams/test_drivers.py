@@ -398,7 +398,7 @@ def test_a_coroutine_function_that_was_refused_leaves_no_subscription_behind() -
 
 
 @both
-def test_a_callback_that_raises_is_logged_and_disturbs_nothing(
+def test_a_callback_that_raises_is_logged_once_and_disturbs_nothing(
     drain: Callable[..., Result], caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = Listening()
@@ -409,18 +409,17 @@ def test_a_callback_that_raises_is_logged_and_disturbs_nothing(
     result = drain(EVENTS, on_update=on_update, sinks=[sink])
     assert result.outcome is Outcome.COMPLETED
     assert sink.told == ["open", *_sync_updates(EVENTS), "close"]
-    updates = _sync_updates(EVENTS)
-    assert [record.name for record in caplog.records] == ["imgassemble"] * len(updates)
-    assert all(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
+    (record,) = caplog.records
+    assert (record.name, record.exc_info and record.exc_info[0]) == ("imgassemble", ZeroDivisionError)
     assert samples.b64(FINAL) not in caplog.text
 
 
-def test_a_coroutine_that_raises_is_logged_and_disturbs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_coroutine_that_raises_is_logged_once_and_disturbs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def on_update(update: Update) -> None:
         raise ZeroDivisionError
 
     assert _aassemble(EVENTS, on_update=on_update).outcome is Outcome.COMPLETED
-    assert len(caplog.records) == len(_sync_updates(EVENTS))
+    assert len(caplog.records) == 1
 
 
 @both
