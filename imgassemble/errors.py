@@ -36,7 +36,7 @@ _LONGEST_WORD = 120  # characters; a longer word is base64
 _BASE64 = re.compile(f"[A-Za-z0-9+/_=-]{{{_LONGEST_WORD + 1},}}")
 _LONGEST_TEXT = 1_000  # characters: a paragraph, which is enough for a log line
 _LONGEST_NAME = 100  # characters: real item ids have up to 83, and a sentence must stay short
-_ATTACHED = frozenset({"__notes__", "data"})  # attributes of an error that are no facts about it
+_ATTACHED = frozenset({"__notes__", "data", "result"})  # attributes of an error that are no facts about it
 
 _BLOCKING = re.compile("moderation|contentpolicy|contentfilter|safety|sensitivecontent|prohibitedcontent|blocklist")
 
@@ -205,7 +205,14 @@ class IncompleteStreamError(ImgassembleError):
 
 
 class SinkError(ImgassembleError, OSError):
-    """A file or folder cannot be written. `path`: its path, or None. Also an OSError, with the errno of its cause."""
+    """A file or folder cannot be written. Also an OSError, with the errno of its cause.
+
+    path: the path of the file or folder; None if the storage has no paths.
+    result: the Result of the stream, if a driver raises this error at the end; None otherwise. It takes no part in
+        comparisons, pickles and JSON.
+    """
+
+    result: Any = None
 
     def __init__(self, message: str, *, path: str | os.PathLike[str] | None, errno: int | None = None) -> None:
         super().__init__(message)

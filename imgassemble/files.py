@@ -1,4 +1,4 @@
-"""Writes files atomically.
+"""Writes files atomically, and makes them outlast a power cut.
 
 A process that is killed at any moment leaves the old file or the new file, and at most a hidden `.imgassemble-*.tmp`
 beside it. Must not know: the content of the files.
@@ -8,25 +8,38 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
+from errno import EINVAL, ENOTSUP
 from pathlib import Path
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from .errors import SinkError, quoted
 
+_NOT_SYNCED = (EINVAL, ENOTSUP)  # file systems in memory or on a network that have no sync
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
+
+def write_atomically(path: str | os.PathLike[str], data: bytes, *, is_synced: bool = False) -> Path:
     """Write `data` to `path` and return it as a Path. No reader ever sees half a file.
 
-    The file has the permissions of the user's umask. Raises SinkError with the path if writing fails; an existing file
-    then stays as it was.
+    The file has the permissions of the user's umask. A device, a pipe or a socket is never replaced.
+
+    is_synced: wait until the bytes are on the disk before the file gets its name. Its folder is not synced.
+
+    Raises SinkError with the path if writing fails; an existing file then stays as it was.
     """
     target = Path(path)
     try:
+        if _is_special(target):
+            raise OSError("it is a device, a pipe or a socket, and not a file")
         temporary = target.with_name(f".imgassemble-{secrets.token_hex(8)}.tmp")
         # O_EXCL and O_NOFOLLOW: an existing link under this name is refused, never followed.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         with open(os.open(temporary, flags, 0o666), "wb") as file:
             try:
                 file.write(data)
+                if is_synced:
+                    file.flush()
+                    _sync(file.fileno())
                 file.close()
                 temporary.replace(target)
             except BaseException:
@@ -35,6 +48,39 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     except (OSError, ValueError) as cause:
         raise sink_error(target, cause) from cause
     return target
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether `path` is, or leads to, anything but a file or a folder."""
+    with suppress(OSError):  # also a link that leads nowhere
+        mode = path.lstat().st_mode
+        mode = path.stat().st_mode if S_ISLNK(mode) else mode
+        return not (S_ISREG(mode) or S_ISDIR(mode))
+    return False
+
+
+def sync_path(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk. Raises OSError if the disk fails.
+
+    Does nothing if the system cannot do that: Windows opens no folders.
+    """
+    try:
+        # A link is not followed, and a pipe does not block.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return
+    try:
+        _sync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync(handle: int) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as cause:
+        if cause.errno not in _NOT_SYNCED:
+            raise
 
 
 def sink_error(path: str | os.PathLike[str], cause: Exception) -> SinkError:

@@ -138,6 +138,26 @@ def test_a_link_under_the_final_name_is_replaced_and_not_followed(tmp_path: Path
     assert secret.read_bytes() == b"secret"
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_special_file_is_never_replaced(is_link: bool, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    path = tmp_path / "pipe"
+    if is_link:
+        path = tmp_path / "link"
+        path.symlink_to("pipe")
+    before = _names(tmp_path)
+    with pytest.raises(SinkError, match="a device, a pipe or a socket") as caught:
+        write_atomically(path, b"x")
+    assert caught.value.path == str(path)
+    assert (_names(tmp_path), (tmp_path / "pipe").is_fifo(), path.is_symlink()) == (before, True, is_link)
+
+
+def test_the_null_device_is_never_replaced() -> None:
+    with pytest.raises(SinkError, match="a device, a pipe or a socket"):
+        write_atomically(os.devnull, b"x")
+    assert Path(os.devnull).is_char_device()
+
+
 @pytest.mark.parametrize("name", ["a" * 251 + ".png", "é" * 120 + ".png", "猫" * 80 + ".png", "a", ".hidden", "…"])
 def test_any_name_that_the_file_system_takes_can_be_written(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"")  # it does take it

@@ -9,17 +9,21 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..assembly.listeners import call_each as call_each
 from ..assembly.updates import Update
 from ..console import say, write_line
+from ..errors import SinkError, printable
 from ..screens.progress import Progress
 
 if TYPE_CHECKING:
     from ..screens.terminal import TerminalScreen
+    from ..storage.directory import DirectorySink
 
 
 class ResultPrinter:
@@ -45,6 +49,41 @@ class ResultPrinter:
             if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
                 self.error = error
                 say(f"the results cannot be written: {error.strerror}; redirect them to another place")
+
+
+def describe_files(sink: DirectorySink, directory: Path, error: SinkError | None) -> str:
+    """Return a line that says which files `sink` has written, which it found, and where they stand."""
+    found = set(sink.paths_found)
+    written = [path for path in sink.paths if path not in found]
+    parts = []
+    if _is_any_picture(written):
+        parts.append(f"saved {_count_pictures(written)} in {_place_of(written, directory)}")
+    if _is_any_picture(found):
+        parts.append(f"{_count_pictures(found)} stood in {_place_of(found, directory)} already, with the same bytes")
+    if error:
+        parts.append(f"not everything is saved: {error}")
+    return "; ".join(parts or ["no picture came; nothing is saved"])
+
+
+_KINDS = {"final": "final", "partial": "preview", "rejected": "refused picture"}  # the beginnings of file names
+
+
+def _is_any_picture(paths: Iterable[Path]) -> bool:
+    return any(path.name != "item.json" for path in paths)
+
+
+def _count_pictures(paths: Iterable[Path]) -> str:
+    """Return "1 final and 2 previews"."""
+    counts = Counter(_KINDS[path.stem.partition("-")[0]] for path in paths if path.name != "item.json")
+    texts = [f"{counts[kind]} {kind}{'s' if counts[kind] > 1 else ''}" for kind in _KINDS.values() if counts[kind]]
+    return " and ".join(texts)
+
+
+def _place_of(paths: Iterable[Path], directory: Path) -> str:
+    folders = {path.parent for path in paths}
+    return (
+        printable(str(min(folders))) if len(folders) == 1 else f"{len(folders)} folders of {printable(str(directory))}"
+    )
 
 
 def progress_on_stderr(kinds: tuple[type, ...] | None = None) -> Progress:

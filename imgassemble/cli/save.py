@@ -21,7 +21,7 @@ from ..streams.drivers import assemble
 from ..streams.sources import open_chunks
 from .exit_codes import STORAGE
 from .options import KEY_BY, LIMITS, LOOKS, SOURCE, limits_from, option, seconds
-from .output import ResultPrinter, call_each, open_screens, progress_on_stderr
+from .output import ResultPrinter, call_each, describe_files, open_screens, progress_on_stderr
 from .stdin import read_stdin
 from .tally import StreamTally
 from .tee import Tee, check_tee
@@ -42,7 +42,13 @@ OPTIONS = (
         default="all",
         help="which previews to keep: all, or only the latest of each image (default: all)",
     ),
-    option("--overwrite", action="store_true", help="replace the files that an earlier run wrote for the same image"),
+    option(
+        "--overwrite",
+        action="store_true",
+        help="replace the files that an earlier run wrote for the same image (default: other pictures get a folder "
+        "beside it, DIR/<item>-2, and the same pictures are not written again)",
+    ),
+    option("--refuse", action="store_true", help="stop if DIR holds files of an earlier run for the same image"),
     option(
         "--resume",
         action="store_true",
@@ -92,6 +98,8 @@ def save(options: argparse.Namespace) -> int:
         progress.end(assembler.result)
     if not options.json:
         _print_finals(sink, printer)
+    if assembler.result is not None and not options.json:
+        say(describe_files(sink, options.output, error))
     return STORAGE if error or tee.error or printer.error else tally.exit_code(assembler.result)
 
 
@@ -106,9 +114,15 @@ def _chunks_of(options: argparse.Namespace) -> Iterator[bytes]:
 
 def _existing(options: argparse.Namespace) -> Existing:
     """Return the value of `DirectorySink(existing=…)` for the options."""
-    if options.overwrite and options.resume:
-        raise UsageError("--overwrite replaces the files of an earlier run, --resume continues it: choose one")
-    return "replace" if options.overwrite else "continue" if options.resume else "refuse"
+    chosen = [name for name in _EXISTING if getattr(options, name)]
+    if len(chosen) > 1:
+        raise UsageError(
+            "--overwrite replaces the files of an earlier run, --resume continues it, --refuse stops: choose one"
+        )
+    return _EXISTING[chosen[0]] if chosen else "beside"
+
+
+_EXISTING: dict[str, Existing] = {"overwrite": "replace", "resume": "continue", "refuse": "refuse"}  # by option
 
 
 def _print_finals(sink: DirectorySink, printer: ResultPrinter) -> None:

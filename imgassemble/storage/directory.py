@@ -5,9 +5,10 @@ Must not know: events, base64, the loop that feeds the assembler.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,8 +29,11 @@ from ..assembly.updates import (
 from ..errors import SinkError, UsageError, quoted
 from ..files import sink_error
 from .earlier_run import EarlierRun
-from .item_folder import Existing, ItemFolder, KeepFiles, folder_name, temporary_files
+from .folder_names import folder_name
+from .item_folder import Existing, FolderOptions, ItemFolder, KeepFiles, temporary_files
+from .placing import folder_to_continue, newest_run
 from .saved import Event, read_items
+from .syncing import Syncing
 
 _log = logging.getLogger("imgassemble")
 
@@ -45,16 +49,27 @@ class DirectorySink:
     """Write each frame to a file as it arrives: DIR/<item>/partial-000.png, …, final.png, and item.json.
 
     directory: DIR; it is made if it is missing.
-    existing: the treatment of an item's folder that an earlier run left. "refuse" it with a SinkError; "replace" its
-        files; or "continue" the earlier run, which may have been killed at any moment: the stream may begin at its
-        start or at the place where it broke. DIR must hold one stream only. A stream that is known to be another one
-        is refused.
+    existing: the treatment of an item's folder that another run made.
+        "beside": no file of another run is changed. If all pictures of the item stand in that folder with the same
+        bytes, nothing is written, and that folder is used. Otherwise the item gets a folder of its own, <item>-2, ….
+        "refuse": a SinkError. "replace": its files are replaced.
+        "continue": goes on with the newest run in DIR, which may have been killed at any moment. The stream may begin
+        at its start or at the place where it broke. A stream that is known to be another one is refused.
     keep: the frames that stay: "all"; the "latest" partial of each item, and its result; or only the "final" result.
     keep_rejected: also write pictures that were refused, as rejected-000.bin, …; at most 32 for each item.
+    durable: sync each result, and item.json at an end, with their folders, before the other listeners receive the
+        update, so that they outlast a power cut. Previews are not synced. On the thread of an event loop nothing is
+        synced before `close()`, which leaves that to a thread; drivers never call a sink there.
+    facts: your own facts about the pictures, such as the prompt: a mapping that can be written as JSON. They stand
+        under "facts" in each item.json.
     clock: gives the time at which a frame arrived, for item.json.
 
     Files have the received bytes, and appear whole or not at all. `final.*` is a result, never a draft. A failed write
-    is logged, the other files are written, and `close()` raises the first SinkError.
+    is logged, the other files are written, and `close()` raises the first SinkError. On a full disk the previews of an
+    item are removed if its result then fits. A sink serves one live assembler: another one can be opened after
+    `close()`.
+
+    Raises UsageError if a value is wrong.
 
     Example: `assemble(stream, sinks=[DirectorySink("pictures", existing="continue")])`.
     """
@@ -63,17 +78,25 @@ class DirectorySink:
         self,
         directory: str | os.PathLike[str],
         *,
-        existing: Existing = "refuse",
+        existing: Existing = "beside",
         keep: KeepFiles = "all",
         keep_rejected: bool = True,
+        durable: bool = True,
+        facts: Mapping[str, Any] | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         for name, value, kind in (("existing", existing, Existing), ("keep", keep, KeepFiles)):
             if value not in get_args(kind):
                 raise UsageError(f"{name} is one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
         self._directory = Path(directory)
-        self._existing, self._keep, self._keep_rejected, self._clock = existing, keep, keep_rejected, clock
+        self._existing, self._keep, self._keep_rejected = existing, keep, keep_rejected
+        self._syncing = Syncing(is_on=durable)
+        self._options = FolderOptions(
+            existing=existing, keep=keep, facts=_checked_facts(facts), clock=clock, syncing=self._syncing
+        )
         self._assembler: Assembler | None = None
+        self._is_open = False
+        self._saved_folders: dict[str, Path] = {}  # of the run that is continued
         self._earlier_run: EarlierRun | None = None
         self._saved_events: Iterator[Event] = iter(())
         self._folders: dict[str, ItemFolder] = {}
@@ -84,23 +107,38 @@ class DirectorySink:
         self._left_over: list[Path] = []  # temporary files that were there when this run began
 
     def open(self, assembler: Assembler) -> None:
-        """Make DIR, and write the frames that `assembler` holds already. Raises SinkError if DIR cannot be made."""
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-        except (OSError, ValueError) as cause:
-            raise sink_error(self._directory, cause) from cause
+        """Make DIR, and write the frames that `assembler` holds already.
+
+        Raises SinkError if DIR cannot be made, and UsageError if the sink is open for another assembler.
+        """
+        if self._is_open and assembler is not self._assembler:
+            raise UsageError("a sink serves one live assembler: make a DirectorySink for each, or close it first")
+        self._make_directory()
         if assembler is not self._assembler:  # files of another stream do not belong to this one
             self._begin(assembler)
-        if self._existing != "refuse":
+        self._is_open = True
+        if self._existing in ("replace", "continue"):
             self._left_over = list(temporary_files(self._directory))
         for update in updates_so_far(assembler):
             self(update)
+
+    def _make_directory(self) -> None:
+        try:
+            folders = (self._directory, *self._directory.parents)
+            made = [folder for folder in folders if not folder.exists()]
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as cause:
+            raise sink_error(self._directory, cause) from cause
+        for folder in made:
+            self._syncing.note_new_folder(folder)
 
     def _begin(self, assembler: Assembler) -> None:
         self._assembler, self._folders, self._error, self._is_refused = assembler, {}, None, False
         self._rejected_bytes, self._earlier_run = 0, None
         if self._existing == "continue":
-            self._earlier_run = EarlierRun(read_items(self._directory), drops_partials=self._keep == "final")
+            items = newest_run(read_items(self._directory))
+            self._saved_folders = {item.id: item.folder for item in items}
+            self._earlier_run = EarlierRun(items, drops_partials=self._keep == "final")
             self._saved_events = self._earlier_run.events()
 
     def saved_events(self) -> Iterator[Event]:
@@ -145,7 +183,9 @@ class DirectorySink:
         if item_id not in self._folders:
             self._forget_discarded(assembler)
             path = self._directory / folder_name(item_id)
-            self._folders[item_id] = ItemFolder(path, existing=self._existing, keep=self._keep, clock=self._clock)
+            if self._existing == "continue":
+                path = self._saved_folders.get(item_id) or folder_to_continue(path)
+            self._folders[item_id] = ItemFolder(path, self._options)
         return self._folders[item_id]
 
     def _forget_discarded(self, assembler: Assembler) -> None:
@@ -160,7 +200,9 @@ class DirectorySink:
             if self._is_refused or self._assembler is None or item_id not in self._assembler:  # it may be discarded
                 continue
             self._try(folder, partial(folder.write_facts, self._assembler[item_id]))
+        self._is_open = False
         left_over = [] if self._is_refused else self._remove_left_over()
+        self._sync(self._syncing.finish)
         for error in (self._error, *left_over):
             if error:
                 raise error
@@ -182,6 +224,14 @@ class DirectorySink:
         """The files that stand now, item by item, without those of items that were discarded long ago."""
         return tuple(folder.path / name for folder in self._folders.values() for name in folder.file_names)
 
+    @property
+    def paths_found(self) -> tuple[Path, ...]:
+        """The files among `paths` that this run did not write, because they stood there with the same bytes."""
+        folders = self._folders.values()
+        return tuple(
+            folder.path / name for folder in folders for name in folder.file_names if name not in folder.written
+        )
+
     def _try(self, folder: ItemFolder, step: Callable[[], object]) -> None:
         try:
             step()
@@ -190,19 +240,27 @@ class DirectorySink:
             if folder.error is None:
                 folder.error = error
                 _log.warning("%s; the stream goes on", error)
+        self._sync(self._syncing.run)
+
+    def _sync(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except SinkError as error:
+            _log.warning("%s; the stream goes on", error)
+            self._error = self._error or error
 
     def _add_partial(self, folder: ItemFolder, update: FrameAdded, item: Item) -> None:
         is_highest = update.is_latest or update.frame in item.partials[-1:]
         if self._keep == "final" or (self._keep == "latest" and not is_highest):
             return
-        folder.write_frame(update.frame)
+        folder.write_frame(update.frame, item)
         # With more frames, item.json is written only at the end: a thousand previews would rewrite it a thousand times.
         if folder.n_frames <= _FEW:
             folder.write_facts(item)
 
     def _set_final(self, folder: ItemFolder, update: FinalReady, item: Item) -> None:
         if not update.is_provisional:
-            folder.write_frame(update.frame)
+            folder.write_frame(update.frame, item)
         self._end(folder, update, item)
 
     def _change_state(self, folder: ItemFolder, _update: StateChanged, item: Item) -> None:
@@ -215,12 +273,25 @@ class DirectorySink:
             folder.remove_result()
         folder.write_facts(item)
 
-    def _add_rejected(self, folder: ItemFolder, update: Anomaly, _item: Item) -> None:
+    def _add_rejected(self, folder: ItemFolder, update: Anomaly, item: Item) -> None:
         data = getattr(update.error, "data", None)
         if not (self._keep_rejected and isinstance(data, bytes) and data and self._assembler):
             return
         if self._rejected_bytes + len(data) <= self._assembler.limits.max_total_bytes:
-            self._rejected_bytes += folder.write_rejected(data)
+            self._rejected_bytes += folder.write_rejected(data, item)
+
+
+def _checked_facts(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a copy of the caller's facts in the form of JSON. Raises UsageError if they have no such form."""
+    if facts is None:
+        return None
+    if not isinstance(facts, Mapping) or not all(isinstance(name, str) for name in facts):
+        raise UsageError(f"facts is a mapping with names, like {{'prompt': 'an otter'}}, not {type(facts).__name__}")
+    try:
+        checked: dict[str, Any] = json.loads(json.dumps(dict(facts), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as cause:
+        raise UsageError(f"facts cannot be written as JSON: {cause}") from cause
+    return checked
 
 
 _STEPS: dict[type, Callable[[DirectorySink, ItemFolder, Any, Item], None]] = {

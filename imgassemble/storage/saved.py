@@ -13,7 +13,8 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +26,7 @@ from ..assembly.updates import MOST_ANOMALIES
 from ..frames.containers import format_of
 from ..states import Witness
 from ..wire.dialects import GREATEST_NUMBER, ROWS
+from .folder_names import folder_name
 
 MAX_FRAME_BYTES = 64 * 2**20  # larger than any frame that a sink writes
 _MAX_FACTS_BYTES = 4 * 2**20  # a thousand partials take 400 KB
@@ -84,6 +86,19 @@ class SavedItem:
         """The time at which the first frame arrived; "" if there is none."""
         return min((frame["received_at"] for frame in self.frames.values()), default="")
 
+    @property
+    def start(self) -> str:
+        """The time at which the first frame arrived; that of item.json if there is none, "" if that is gone."""
+        if not self.first_time:
+            with suppress(OSError):
+                return datetime.fromtimestamp((self.folder / "item.json").stat().st_mtime, UTC).isoformat()
+        return self.first_time
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the name of the folder is that of the id with a number: another run has the folder of the id."""
+        return re.fullmatch(re.escape(folder_name(self.id)) + "-[0-9]+", self.folder.name) is not None
+
 
 def number_in_id(item_id: str) -> int | None:
     """Return N for the id "image-N", which names the images that the service did not name; None for other ids."""
@@ -94,11 +109,12 @@ def number_in_id(item_id: str) -> int | None:
 def saved_events(directory: str | os.PathLike[str]) -> Iterator[Event]:
     """Yield the frames and the ends of the items in a folder that a DirectorySink wrote, as events.
 
-    directory: the folder that was given to the sink.
+    directory: the folder that was given to the sink. If it holds several runs, each folder of an item is an item of
+        its own, and the later ones have the names of their folders: "image-0", "image-0-2", ….
 
     Example: `assemble(saved_events("pictures"))` gives the items of the run again.
     """
-    return item_events(read_items(directory), {}, is_finished=True)
+    return item_events(with_own_names(read_items(directory)), {}, is_finished=True)
 
 
 def read_items(directory: str | os.PathLike[str]) -> list[SavedItem]:
@@ -112,6 +128,17 @@ def read_items(directory: str | os.PathLike[str]) -> list[SavedItem]:
     for item in items:
         starts[item.response_id] = min(item.first_time, starts.get(item.response_id, item.first_time))
     return sorted(items, key=lambda item: (starts[item.response_id], item.response_id or ""))
+
+
+def with_own_names(items: Iterable[SavedItem]) -> list[SavedItem]:
+    """Return `items` with a name for each folder. The later folders of an id have the names of their folders."""
+    named: dict[str, SavedItem] = {}
+    for item in items:
+        name = item.folder.name if item.is_beside or item.id in named else item.id
+        is_same = name == item.id
+        own = item if is_same else replace(item, facts={**item.facts, "id": name, "wire_id": name}, is_named=True)
+        named[name] = own
+    return list(named.values())
 
 
 def item_events(items: Iterable[SavedItem], seen: Seen, *, is_finished: bool) -> Iterator[Event]:

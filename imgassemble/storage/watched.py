@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from .saved import Event, SavedItem, Seen, item_events, read_items
+from .saved import Event, SavedItem, Seen, item_events, read_items, with_own_names
 
 _INTERVAL_S = 0.5  # between two looks: a preview every few seconds is usual
 
@@ -25,12 +25,12 @@ def watched_events(
     seen: Seen = {}
     while True:
         is_last = is_over()  # asked before the look, so that the look finds all that was written until then
-        yield from item_events(map(_on_its_own, read_items(folder)), seen, is_finished=True)
+        yield from item_events(map(_with_own_response, with_own_names(read_items(folder))), seen, is_finished=True)
         if is_last:
             return
         wait(_INTERVAL_S)
 
 
-def _on_its_own(item: SavedItem) -> SavedItem:
+def _with_own_response(item: SavedItem) -> SavedItem:
     """Return the item with a response of its own, because its real response may become known after its first frames."""
     return replace(item, facts={**item.facts, "wire_id": item.id, "response_id": f"of {item.id}"}, is_named=True)

@@ -247,7 +247,7 @@ class _Sinks:
         for sink in self.sinks:
             try:
                 sink.open(assembler)
-            except SinkError:
+            except (SinkError, UsageError):
                 raise
             except Exception as cause:
                 raise _sink_failure(sink, cause) from cause
@@ -293,6 +293,7 @@ def _sink_failure(sink: Sink, cause: Exception) -> SinkError:
 
 def _result_of(errors: list[SinkError], assembler: Assembler) -> Result:
     if errors:
+        errors[0].result = assembler.result
         raise errors[0]
     assert assembler.result is not None
     return assembler.result

@@ -51,6 +51,7 @@ def test_save_prints_a_line_for_each_important_update_on_standard_error(tmp_path
         f"ig_1  preview 2  PNG 1x1, {len(samples.shade(1))} bytes",
         f"ig_1  final  PNG 5x4, {len(FINAL)} bytes",
         "completed",
+        f"imgassemble: saved 1 final and 2 previews in {tmp_path / 'out' / 'ig_1'}",
     ]
 
 
@@ -96,13 +97,62 @@ def test_rotating_ids_are_joined_on_request(tmp_path: Path) -> None:
     assert main(["inspect", stream, "--key-by", "output_index"]) == 0
 
 
+def test_a_second_run_stands_beside_the_first_one(tmp_path: Path) -> None:
+    stream, out = stream_file(tmp_path, WHOLE), tmp_path / "out"
+    run("save", stream, "-o", out)
+    before = files_in(out)
+    other = stream_file(tmp_path, [samples.done(content=JPEG)], "other.sse")
+    ended = run("save", other, "-o", out)
+    assert (ended.returncode, ended.stdout) == (0, f"{out / 'ig_1-2' / 'final.jpg'}\n")
+    assert ended.stderr.splitlines()[-1] == f"imgassemble: saved 1 final in {out / 'ig_1-2'}"
+    after = files_in(out)
+    assert {name: after[name] for name in before} == before
+    assert pictures_in(out)["ig_1-2/final.jpg"] == JPEG
+
+
+def test_a_second_run_of_the_same_stream_says_that_its_pictures_stand_there_already(tmp_path: Path) -> None:
+    stream, out = stream_file(tmp_path, WHOLE), tmp_path / "out"
+    run("save", stream, "-o", out)
+    before = files_in(out)
+    ended = run("save", stream, "-o", out)
+    assert (ended.returncode, ended.stdout) == (0, f"{out / 'ig_1' / 'final.png'}\n")
+    said = "1 final and 2 previews stood in {} already, with the same bytes"
+    assert ended.stderr.splitlines()[-1] == f"imgassemble: {said.format(out / 'ig_1')}"
+    assert files_in(out) == before
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([samples.done("ig_1", FINAL), samples.done("ig_2", JPEG)], "saved 2 finals in 2 folders of {}"),
+        ([samples.added("ig_1"), samples.error()], "no picture came; nothing is saved"),
+        ([samples.partial("ig_1", 0), samples.partial("ig_1", 1, FINAL[:-9])],
+         "saved 1 preview and 1 refused picture in {}/ig_1"),
+    ],
+)  # fmt: skip
+def test_the_last_line_counts_what_was_saved(events: list[samples.Wire], said: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ended = run("save", stream_file(tmp_path, events), "-o", out)
+    assert ended.stderr.splitlines()[-1] == f"imgassemble: {said.format(out)}"
+
+
+def test_the_last_line_names_the_file_that_could_not_be_written(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "ig_1" / "final.png").mkdir(parents=True)
+    ended = run("save", stream_file(tmp_path, WHOLE), "-o", out, "--resume")
+    assert ended.returncode == 7
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(f"imgassemble: saved 2 previews in {out / 'ig_1'}; not everything is saved: ")
+    assert str(out / "ig_1" / "final.png") in last
+
+
 def test_existing_files_are_overwritten_only_on_request(tmp_path: Path) -> None:
     stream = stream_file(tmp_path, WHOLE)
     out = tmp_path / "out"
     assert main(["save", str(stream), "-o", str(out)]) == 0
     before = files_in(out)
     other = stream_file(tmp_path, [samples.done(content=JPEG)], "other.sse")
-    ended = run("save", other, "-o", out)
+    ended = run("save", other, "-o", out, "--refuse")
     assert ended.returncode == 7
     assert "is in the way" in ended.stderr
     assert files_in(out) == before

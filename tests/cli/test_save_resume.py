@@ -142,8 +142,9 @@ def test_a_temporary_file_that_cannot_be_removed_is_reported_at_the_end(tmp_path
     assert len(list(tmp_path.glob("*/final.png"))) == 3
 
 
-def test_resume_and_overwrite_exclude_each_other(tmp_path: Path) -> None:
-    run = save(BODY, tmp_path / "out", "--resume", "--overwrite")
+@pytest.mark.parametrize("flags", [["--resume", "--overwrite"], ["--refuse", "--overwrite"], ["--resume", "--refuse"]])
+def test_resume_overwrite_and_refuse_exclude_each_other(flags: list[str], tmp_path: Path) -> None:
+    run = save(BODY, tmp_path / "out", *flags)
     assert run.returncode == 2
     assert run.stderr.count(b"\n") == 1
 

@@ -17,7 +17,7 @@ import samples
 
 from hostile.texts import NAUGHTY
 from imgassemble import Assembler, DirectorySink, Item, Limits, ProviderError, Update, assemble
-from imgassemble.storage.item_folder import folder_name
+from imgassemble.storage.folder_names import folder_name
 from imgassemble.storage.saved import saved_events
 
 PICTURE = samples.png(3, 2)

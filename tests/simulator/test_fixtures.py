@@ -21,7 +21,7 @@ from imgassemble import (
 )
 from imgassemble.assembly import KeyBy
 from imgassemble.cli.main import main
-from imgassemble.storage.item_folder import folder_name
+from imgassemble.storage.folder_names import folder_name
 
 ROOT = Path(__file__).parents[2] / "fixtures"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((ROOT / "expected.json").read_text())

@@ -24,7 +24,7 @@ from samples import png_chunk
 
 from imgassemble import DirectorySink, assemble
 from imgassemble.storage.earlier_run import EarlierRun
-from imgassemble.storage.item_folder import folder_name
+from imgassemble.storage.folder_names import folder_name
 from imgassemble.storage.saved import read_items
 
 ITEMS, PARTIALS = 4, 40

@@ -34,7 +34,7 @@ from imgassemble import (
     UsageError,
     assemble,
 )
-from imgassemble.storage.item_folder import folder_name
+from imgassemble.storage.folder_names import folder_name
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FINAL = samples.png(5, 4)
@@ -449,7 +449,11 @@ def test_files_of_another_run_are_in_the_way(tmp_path: Path) -> None:
     _saved(tmp_path, _whole())
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(SinkError, match="is in the way") as caught:
-        _saved(tmp_path, [samples.partial(index=0, content=samples.png(9)), samples.done(content=samples.png(9, 9))])
+        _saved(
+            tmp_path,
+            [samples.partial(index=0, content=samples.png(9)), samples.done(content=samples.png(9, 9))],
+            existing="refuse",
+        )
     assert (caught.value.path, caught.value.errno) == (str(tmp_path / "ig_1"), EEXIST)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
@@ -485,7 +489,7 @@ def test_replace_leaves_files_of_the_user(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("existing", ["refuse", "replace"])
+@pytest.mark.parametrize("existing", ["beside", "refuse", "replace"])
 def test_a_file_at_the_path_of_an_item_folder_stays(existing: Any, tmp_path: Path) -> None:
     (tmp_path / "ig_1").write_bytes(b"mine")
     with pytest.raises(SinkError, match="is in the way") as caught:
@@ -494,7 +498,7 @@ def test_a_file_at_the_path_of_an_item_folder_stays(existing: Any, tmp_path: Pat
     assert (tmp_path / "ig_1").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("existing", ["refuse", "replace"])
+@pytest.mark.parametrize("existing", ["beside", "refuse", "replace"])
 @pytest.mark.parametrize("leads_to", ["folder", "nowhere", "file"])
 def test_a_link_at_the_path_of_an_item_folder_is_not_followed(existing: Any, leads_to: str, tmp_path: Path) -> None:
     outside, out = tmp_path / "outside", tmp_path / "out"
@@ -546,9 +550,10 @@ def test_a_link_at_the_path_of_a_frame_is_replaced_and_not_followed(tmp_path: Pa
     assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
 
 
-def test_an_empty_folder_is_not_in_the_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("existing", ["refuse", "replace", "continue"])
+def test_an_empty_folder_is_not_in_the_way(existing: Any, tmp_path: Path) -> None:
     (tmp_path / "ig_1").mkdir()
-    _saved(tmp_path, _whole())
+    _saved(tmp_path, _whole(), existing=existing)
     assert (tmp_path / "ig_1" / "final.png").read_bytes() == FINAL
 
 
@@ -562,9 +567,24 @@ def test_the_folder_itself_may_be_a_link_that_the_user_made(tmp_path: Path) -> N
 def test_a_sink_that_is_used_for_a_second_stream_keeps_the_files_of_the_first(tmp_path: Path) -> None:
     sink = DirectorySink(tmp_path)
     assemble([samples.image_partial(index=3), samples.image_completed(samples.png(1))], sinks=[sink])
-    with pytest.raises(SinkError, match="is in the way"):
-        assemble([samples.image_completed(samples.png(2))], sinks=[sink])
-    assert _files(tmp_path) == {"image-0/final.png": samples.png(1), "image-0/partial-003.png": samples.shade(3)}
+    assemble([samples.image_completed(samples.png(2))], sinks=[sink])
+    assert _files(tmp_path) == {
+        "image-0/final.png": samples.png(1),
+        "image-0/partial-003.png": samples.shade(3),
+        "image-0-2/final.png": samples.png(2),
+    }
+
+
+def test_a_sink_serves_one_live_assembler(tmp_path: Path) -> None:
+    sink, assembler = DirectorySink(tmp_path), Assembler()
+    sink.open(assembler)
+    with pytest.raises(UsageError, match="one live assembler"):
+        sink.open(Assembler())
+    with pytest.raises(UsageError, match="one live assembler"):
+        assemble(_whole(), sinks=[sink])
+    sink.close()
+    assemble(_whole(), sinks=[sink])
+    assert _files(tmp_path)["ig_1/final.png"] == FINAL
 
 
 # ---- opened late, opened again
@@ -704,7 +724,7 @@ def test_a_stream_without_images_leaves_an_empty_folder(tmp_path: Path) -> None:
 def test_folders_of_items_that_were_discarded_long_ago_are_forgotten_and_their_files_and_errors_stay(
     tmp_path: Path,
 ) -> None:
-    assembler, sink = Assembler(), DirectorySink(tmp_path)
+    assembler, sink = Assembler(), DirectorySink(tmp_path, durable=False)
     (tmp_path / "ig_0").write_bytes(b"mine")
     sink.open(assembler)
     assembler.subscribe(sink)
@@ -801,9 +821,10 @@ def test_a_folder_that_cannot_be_made_is_a_sink_error_before_the_stream_is_read(
     assert (tmp_path / "out").read_bytes() == b"mine"
 
 
-def test_a_folder_that_is_removed_during_the_run_does_not_end_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("existing", ["beside", "refuse", "replace", "continue"])
+def test_a_folder_that_is_removed_during_the_run_is_made_again_with_all_pictures(existing: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assembler, sink = Assembler(), DirectorySink(out)
+    assembler, sink = Assembler(), DirectorySink(out, existing=existing)
     sink.open(assembler)
     assembler.subscribe(sink)
     assembler.feed(samples.partial("ig_1", 0))
@@ -811,9 +832,13 @@ def test_a_folder_that_is_removed_during_the_run_does_not_end_it(tmp_path: Path)
     assembler.feed(samples.partial("ig_1", 1))
     assembler.feed(samples.done("ig_2", FINAL))
     assembler.close()
-    with pytest.raises(SinkError) as caught:
-        sink.close()
-    assert str(caught.value.path).startswith(str(out))
+    sink.close()
+    assert _files(out) == {
+        "ig_1/partial-000.png": samples.shade(0),
+        "ig_1/partial-001.png": samples.shade(1),
+        "ig_2/final.png": FINAL,
+    }
+    assert _listed(_facts(out)) == {"partial-000.png", "partial-001.png"}
 
 
 @contextmanager

@@ -110,14 +110,14 @@ def test_a_frame_that_was_changed_on_disk_is_written_again(tmp_path: Path) -> No
     assert files_in(tmp_path) == before
 
 
-def test_files_of_an_earlier_run_are_refused_by_default(tmp_path: Path) -> None:
+def test_files_of_an_earlier_run_are_refused_on_request(tmp_path: Path) -> None:
     killed_after(EVENTS["one item"], 8, tmp_path)
     with pytest.raises(SinkError, match="is in the way"):
-        saved(EVENTS["one item"], tmp_path)
+        saved(EVENTS["one item"], tmp_path, existing="refuse")
 
 
 def test_an_unknown_treatment_of_existing_files_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="'refuse', 'replace', 'continue'"):
+    with pytest.raises(UsageError, match="'beside', 'refuse', 'replace', 'continue'"):
         DirectorySink(tmp_path, existing="keep")  # type: ignore[arg-type]
 
 
@@ -266,13 +266,15 @@ def test_an_item_is_saved_beside_any_damaged_item_json(facts: dict[str, Any], tm
     assert written["final"]["file"] == "final.png"
 
 
-def test_a_pipe_with_the_name_of_a_frame_is_replaced(tmp_path: Path) -> None:
+def test_a_pipe_with_the_name_of_a_frame_is_never_replaced_and_reported(tmp_path: Path) -> None:
     saved(EVENTS["one item"], tmp_path)
     (final,) = tmp_path.glob("*/final.png")
     final.unlink()
     os.mkfifo(final)
-    continued_with(EVENTS["one item"], tmp_path)
-    assert final.is_file()
+    with pytest.raises(SinkError, match="a device, a pipe or a socket") as caught:
+        continued_with(EVENTS["one item"], tmp_path)
+    assert caught.value.path == str(final)
+    assert final.is_fifo()
 
 
 @pytest.mark.parametrize("existing", ["continue", "replace"])

@@ -264,8 +264,8 @@ def test_a_file_without_read_permission_is_skipped(tmp_path: Path) -> None:
     assert set(found_in(tmp_path).items) == {"ig_1"}
 
 
-def test_two_folders_of_one_id_are_one_item(tmp_path: Path) -> None:
+def test_two_folders_of_one_id_are_two_items(tmp_path: Path) -> None:
     for name in "ab":
         put(tmp_path / name / "item.json", facts={"id": "ig_1"})
         put(tmp_path / name / "final.png", samples.png())
-    assert set(found_in(tmp_path).items) == {"ig_1"}
+    assert set(found_in(tmp_path).items) == {"ig_1", "b"}

@@ -1,0 +1,122 @@
+"""Find the folder of an item beside the folders of other runs.
+
+A folder belongs to the run that made it. If all files of an item stand in the folder of another run, with the same
+bytes, the item uses that folder, and nothing is written.
+Must not know: updates, frames, the assembler.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from errno import ENOTDIR
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from stat import S_ISDIR
+
+from .folder_names import numbered_path
+from .saved import MAX_FRAME_BYTES, SavedItem, read_bounded, read_facts
+from .syncing import is_on_event_loop
+
+_PAUSE_S = 0.01  # between two looks at the folder of a run that is writing
+_SILENCE_S = 1.0  # a run that has written nothing for this time does not write the same picture at the same time
+_ENDS = ("completed", "failed", "incomplete")
+
+Digests = Mapping[str, str]
+"""Maps the name of a file to the SHA-256 of its bytes."""
+
+
+class FolderSearch:
+    """Finds the folder for the files of one item: `base`, "base-2", "base-3", …."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._known: dict[Path, tuple[tuple[int, ...], str]] = {}  # the stat and the digest of each file
+
+    def find(self, files: Digests) -> tuple[Path, bool]:
+        """Return a folder that has `files`, or a new one; and whether it is new.
+
+        Raises NotADirectoryError if a file or a link is in the way, and OSError if no folder can be made.
+        """
+        for number in count(1):
+            path = numbered_path(self._base, number)
+            if make_folder(path):
+                return path, True
+            if not is_folder(path):
+                raise NotADirectoryError(ENOTDIR, "it is a file or a link", str(path))
+            if self._will_hold(path, files):
+                return path, False
+        raise AssertionError("the numbers do not end")
+
+    def holds(self, folder: Path, files: Digests) -> bool:
+        """Return whether all `files` stand in `folder`, with the same bytes. A link is no folder."""
+        return is_folder(folder) and all(self.digest_of(folder / name) == digest for name, digest in files.items())
+
+    def digest_of(self, path: Path) -> str | None:
+        """Return the SHA-256 of a file, which is read once; None if there is no file."""
+        with suppress(OSError):
+            facts = path.lstat()
+            stat = (facts.st_size, facts.st_ino, facts.st_mtime_ns)
+            if path not in self._known or self._known[path][0] != stat:
+                self._known[path] = stat, sha256(read_bounded(path, MAX_FRAME_BYTES)).hexdigest()
+            return self._known[path][1]
+        return None
+
+    def _will_hold(self, folder: Path, files: Digests) -> bool:
+        """Return whether `files` stand in `folder`. Wait for those that are missing while another run is writing."""
+        while not self.holds(folder, files):
+            found = {name: self.digest_of(folder / name) for name in files}
+            differs = any(digest not in (None, files[name]) for name, digest in found.items())
+            if differs or is_on_event_loop() or not _is_being_written(folder):
+                return False
+            time.sleep(_PAUSE_S)
+        return True
+
+
+def make_folder(path: Path) -> bool:
+    """Make a folder, and the folders above it. Return False if something stands there."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return make_folder(path)
+    return True
+
+
+def _is_being_written(folder: Path) -> bool:
+    with suppress(OSError):
+        age_s = time.time() - folder.lstat().st_mtime
+        return 0 <= age_s < _SILENCE_S and read_facts(folder / "item.json").get("state") not in _ENDS
+    return False
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether `path` is a folder. A link is none."""
+    with suppress(OSError):
+        return S_ISDIR(path.lstat().st_mode)
+    return False
+
+
+def folder_to_continue(base: Path) -> Path:
+    """Return the first folder among `base`, "base-2", … that is no folder of a run with a written item.json.
+
+    A run that was killed may have left it without item.json.
+    """
+    paths = (numbered_path(base, number) for number in count(1))
+    return next(path for path in paths if not (is_folder(path) and "id" in read_facts(path / "item.json")))
+
+
+def newest_run(items: Iterable[SavedItem]) -> list[SavedItem]:
+    """Return the items of the newest run: the newest folder of each id.
+
+    Images without names have the same ids in each run. Those that are older than the first one of the newest run
+    belong to an earlier run.
+    """
+    newest = {item.id: item for item in sorted(items, key=lambda item: item.start)}
+    numbers = {item.number: item.start for item in newest.values() if item.number is not None}
+    start = numbers[min(numbers)] if numbers else ""
+    return [item for item in items if newest[item.id] is item and (item.number is None or item.start >= start)]
