@@ -184,9 +184,10 @@ def test_json_prints_every_update_as_a_line_without_base64(tmp_path: Path) -> No
 def test_save_with_show_prints_lines_on_standard_error_and_the_finals_on_standard_output(tmp_path: Path) -> None:
     ended = run("save", stream_file(tmp_path, WHOLE), "-o", "out", "--show", cwd=tmp_path)
     assert ended.stdout == "out/ig_1/final.png\n"
-    *told, outcome = ended.stderr.splitlines()
+    *told, outcome, saved = ended.stderr.splitlines()
     assert told == ["ig_1: generating", "ig_1: preview 1", "ig_1: preview 2", "ig_1: final 5x4 PNG"]
     assert outcome.endswith("s  completed")
+    assert saved == "imgassemble: saved 1 final and 2 previews in out/ig_1"
     assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
 
 
