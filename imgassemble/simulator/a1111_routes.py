@@ -70,7 +70,7 @@ class A1111Routes:
         self.service.sent.append(made)
         task_id = str(body.get("force_task_id") or "")
         async with self._is_busy:
-            await self._run(_Job(task_id=task_id, polls=made.events[:-1]))
+            await self._run(_Job(task_id=task_id, polls=made.events[:-1][: made.framing.last_event]))
         self._finished.append(task_id)
         return self.service.respond(_last_answer(made))
 

@@ -251,21 +251,22 @@ def _picture_seeds(order: Order, response: int) -> range:
 def _image_files(order: Order, row: Dialect, faults: ChosenFaults, response: int) -> Iterable[ImageFiles]:
     if order.format == "SVG":
         return
-    has_partials = _has_partials(order, row)
-    ends_with_result = has_partials and APIS[order.api].ends_with_result and row.ends_with_result
+    api, has_partials = APIS[order.api], _has_partials(order, row)
+    ends_with_result = has_partials and api.ends_with_result and row.ends_with_result
+    form = api.result_format or order.format
     for seed in _picture_seeds(order, response):
         plan = ImagePlan(
             prompt=_prompt(order),
             seed=seed,
-            format=order.format,
+            format=form,
             size=order.size,
-            frames=order.frames or (_GIF_FRAMES if order.format == "GIF" else 1),
+            frames=1 if api.result_format else order.frames or (_GIF_FRAMES if form == "GIF" else 1),
             drafts=order.partials if has_partials else 0,
             result_as_partial="one more" if ends_with_result else "no",
             source=order.picture,
             provenance=order.provenance,
             is_portable=order.is_portable,
-            partial_format=APIS[order.api].partial_format,
+            partial_format=api.partial_format,
         )
         yield make_image_files(faults.apply("pictures", plan))
 

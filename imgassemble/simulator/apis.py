@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from .a1111_messages import A1111_FRAMING, a1111_answer, a1111_stream
 from .chat_messages import CHAT_FRAMING, chat_answer, chat_stream
+from .comfy_api_messages import COMFY_API_FRAMING, comfy_api_files, comfy_api_stream
 from .comfyui_messages import COMFYUI_FRAMING, comfyui_files, comfyui_stream
 from .dialects import Dialect
 from .error_forms import (
@@ -66,6 +67,7 @@ class ApiMessages:
     whole: Callable[[Sequence[Event]], Event] | None = None
     has_partials: bool = True
     partial_format: Format | None = None  # None: that of the result
+    result_format: Format | None = None  # the service has only this one; None: as ordered
     has_svg: bool = False
     ends_with_result: bool = False  # the result may come as the last partial too; the dialect decides
     has_data: bool = False  # a whole answer has the pictures in `data`
@@ -329,6 +331,7 @@ APIS: Mapping[Api, ApiMessages] = MappingProxyType(
             stream=novelai_stream,
             has_own_errors=True,
             partial_format="JPEG",
+            result_format="PNG",
             error_body=novelai_error_body,
             framing=NOVELAI_FRAMING,
         ),
@@ -336,9 +339,18 @@ APIS: Mapping[Api, ApiMessages] = MappingProxyType(
             stream=comfyui_stream,
             has_own_errors=True,
             partial_format="JPEG",
+            result_format="PNG",
             error_body=comfyui_error_body,
             files=comfyui_files,
             framing=COMFYUI_FRAMING,
+        ),
+        "comfy-api": ApiMessages(
+            stream=comfy_api_stream,
+            has_own_errors=True,
+            partial_format="JPEG",
+            result_format="PNG",
+            files=comfy_api_files,
+            framing=COMFY_API_FRAMING,
         ),
         "a1111": ApiMessages(
             stream=a1111_stream,

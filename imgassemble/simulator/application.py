@@ -7,7 +7,7 @@
     POST /api/v3/images/generations                                           Seedream
     POST /ai/generate-image-stream                                            NovelAI
 
-`comfyui_routes` and `a1111_routes` have the routes of engines that do not stream over HTTP.
+`comfyui_routes`, `comfy_api_routes` and `a1111_routes` have the routes of the engines.
 Must not know: how a request is answered (`service`), how the application is run (`server`).
 """
 
@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from .a1111_routes import A1111Routes
 from .answers import Order, Pace
+from .comfy_api_routes import ComfyApiRoutes
 from .comfyui_routes import ComfyUIRoutes
 from .delivery import Clock, Sleep
 from .request_values import RequestError
@@ -75,8 +76,9 @@ def create_server_app(
     )
     posts = [Route(path, partial(service.post, api), methods=["POST"]) for path, api in _POSTS.items()]
     gets = [Route(path + "/{response_id}", service.get, methods=["GET"]) for path in _RESUMED]
-    engines = [*ComfyUIRoutes(service=service).routes(), *A1111Routes(service=service).routes()]
-    app = Starlette(routes=[*posts, *gets, *engines], exception_handlers=_HANDLERS)
+    engines = (ComfyUIRoutes(service=service), ComfyApiRoutes(service=service), A1111Routes(service=service))
+    own = [route for engine in engines for route in engine.routes()]
+    app = Starlette(routes=[*posts, *gets, *own], exception_handlers=_HANDLERS)
     app.state.service = service
     return app
 

@@ -69,10 +69,11 @@ class ComfyUIRoutes:
         made = await self.service.play(order)
         if made.status != 200:
             return self.service.answer(made)
+        made = _with_own_saver(made, body["prompt"])
         self.service.sent.append(made)
         name = next(event["data"]["prompt_id"] for event in made.events if "prompt_id" in event.get("data", {}))
         self._keep(made)
-        self.service.start(self._run(name, _with_own_saver(made, body["prompt"]), body))
+        self.service.start(self._run(name, made, body))
         return JSONResponse({"prompt_id": name, "number": len(self._history), "node_errors": {}})
 
     async def get_history(self, request: Request) -> Response:

@@ -19,6 +19,7 @@ Event = dict[str, Any]
 
 _CALL = "response.image_generation_call."
 ERROR_FIELD = "error:"  # the key of an event that is written as the field `error:`, not `data:`
+EVENT_FIELD = "event:"  # the key of an event with its name, which is only in the line `event:`
 BINARY_FIELD = "binary:"  # the key of an event that is a binary frame of a websocket, with the frame's kind
 
 MEDIA_TYPES = {
@@ -393,10 +394,11 @@ def sse(
     lines: list[str] = []
     for event in events:
         lines += [f": {comment}", ""] if comment else []
-        name = event.get("type") or event.get("event_type")
+        name = event.get(EVENT_FIELD) or event.get("type") or event.get("event_type")
+        data = {key: value for key, value in event.items() if key != EVENT_FIELD}
         lines += [f"event: {name}"] if event_lines and name else []
         lines += [
-            f"error: {json_text(event[ERROR_FIELD])}" if ERROR_FIELD in event else f"data: {json_text(event)}",
+            f"error: {json_text(event[ERROR_FIELD])}" if ERROR_FIELD in event else f"data: {json_text(data)}",
             "",
         ]
     lines += ["data: [DONE]", ""] if done else []

@@ -106,6 +106,11 @@ _FIELDS: dict[Api, tuple[_Field, ...]] = {
         _field("prompt", "size", read_workflow_size),
         _field("prompt", "items", read_workflow_count),
     ),
+    "comfy-api": (
+        _field("workflow", "prompt", read_workflow_text, is_required=True),
+        _field("workflow", "size", read_workflow_size),
+        _field("workflow", "items", read_workflow_count),
+    ),
     "a1111": (
         _field("prompt", "prompt", read_string, is_required=True),
         _field("", "size", read_sides),

@@ -13,6 +13,7 @@ from ..errors import quoted
 from .error_forms import (
     a1111_error_body,
     comfyui_error_body,
+    error_body,
     google_error_body,
     novelai_error_body,
     router_error_body,
@@ -33,6 +34,7 @@ def _refusal_body(error: ServiceError) -> Event:
 # The form of an error, by the beginning of the path; OpenAI's for all other paths.
 _ERROR_BODIES: Mapping[str, Callable[[ServiceError], Event]] = {
     "/api/v3/": _refusal_body,
+    "/api/v2/": error_body,
     "/api/": router_error_body,
     "/v1beta/": google_error_body,
     "/v1/models/": google_error_body,

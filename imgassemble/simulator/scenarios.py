@@ -22,6 +22,7 @@ Api = Literal[
     "seedream",
     "novelai",
     "comfyui",
+    "comfy-api",
     "a1111",
 ]
 # How far the images get. "partials": the last one only to its partials; "start": the first one only to its first

@@ -25,7 +25,9 @@ from urllib.request import urlopen
 import pytest
 
 from imgassemble import Assembler, Item, Outcome, ProviderError, Result, aassemble, assemble
-from imgassemble.simulator.answers import Api, Order, play
+from imgassemble.simulator.answers import Answer, Api, Order, pictures_of, play
+from imgassemble.simulator.comfyui_frames import socket_messages
+from imgassemble.streams import comfyui_events, polled_events
 
 PAGE = Path(__file__).parents[2] / "docs" / "clients.json"
 IS_MEASURING = "IMGASSEMBLE_MEASURE" in os.environ
@@ -38,13 +40,26 @@ CHAT: dict[str, Any] = {"model": "some-model", "messages": [{"role": "user", "co
 FAULTS = ("moderation-stream", "response-failed", "disconnect-after-event", "moderation-http")
 _DISAGREES = "wrong-format"  # what makes a claim of the service false, so that one sees whether the claim arrives
 _ROUNDS = 5
-_CUTS: dict[Api, int] = {"responses": 7, "images": 2, "edits": 2, "router-images": 2, "chat": 2}
+_CUTS: dict[Api, int] = {
+    "responses": 7,
+    "images": 2,
+    "edits": 2,
+    "router-images": 2,
+    "chat": 2,
+    "gemini": 2,
+    "interactions": 4,
+    "seedream": 1,
+    "novelai": 1,
+    "comfyui": 8,
+    "a1111": 2,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Where:
     """The addresses of a service, as `image_server` has them."""
 
+    url: str
     base_url: str
     openrouter_url: str
 
@@ -88,8 +103,25 @@ def run(route: Route, where: Any) -> Got:
 
 
 def raw_of(server: Any) -> Result:
-    """What the bytes of the last answer give."""
-    return assemble(server.sent[-1].body)
+    """What the last answer gives as it was sent."""
+    made = server.sent[-1]
+    return assemble(_READERS[made.framing.container](made))
+
+
+def _polls(made: Answer) -> Any:
+    answers = (json.loads(line) for line in b"".join(made.body).splitlines())
+    return polled_events(lambda: next(answers, None), 0, sleep=lambda _: None)
+
+
+def _socket(made: Answer) -> Any:
+    return comfyui_events(socket_messages(made.body))
+
+
+_READERS: dict[str, Callable[[Answer], Any]] = {
+    "sse": lambda made: made.body,
+    "lines": _polls,
+    "messages": _socket,
+}
 
 
 def pictures(result: Result | Assembler) -> dict[str, list[bytes]]:
@@ -107,10 +139,10 @@ def shown(items: Mapping[str, Item]) -> dict[str, Any]:
 
 def how_partials(got: Result, sent: Result) -> str:
     """How many of the partials that were sent are there, and under which index."""
-    came, whole = pictures(got), pictures(sent)
-    if not any(whole.values()):
+    came, whole = list(pictures(got).values()), list(pictures(sent).values())  # some clients rename the items
+    if not any(whole):
         return "none sent"
-    if not any(came.values()):
+    if not any(came):
         return "lost"
     if came != whole:
         return "without index; the result counts as one more"
@@ -214,6 +246,14 @@ class ClientLaws:
             came = [frame for item in got.result.items.values() for frame in (*item.partials, item.final) if frame]
             assert {frame.data for frame in came} <= there, route.name
 
+    def test_the_final_is_the_picture_that_was_drawn(self, image_server: Any) -> None:
+        for route in self.routes:
+            image_server.use(size=(64, 48), faults=[])
+            got = run(route, image_server)
+            assert got.error is None, route.name
+            (shot,) = pictures_of(Order(api=route.api, prompt=PROMPT, size=(64, 48)))
+            assert [frame.data for frame in got.result.finals] == [shot.result], route.name
+
     def test_what_came_before_the_connection_broke_stays(self, image_server: Any) -> None:
         for route in self.routes:
             image_server.use(size=(64, 48), faults=[])
@@ -226,7 +266,7 @@ class ClientLaws:
             for name, data in came.items():
                 assert data == there[name][: len(data)], route.name
             if is_lossless:  # all that was sent before the cut is there
-                assert came == pictures(assemble(image_server.sent[-1].body)), route.name
+                assert came == pictures(raw_of(image_server)), route.name
 
 
 # ---- the price
@@ -244,7 +284,7 @@ def replayed(api: Api, *, is_router: bool) -> Iterator[Where]:
             assert process.stdout is not None
             root = f"http://127.0.0.1:{int(process.stdout.readline())}"
             try:
-                yield Where(base_url=f"{root}/v1", openrouter_url=f"{root}/api/v1")
+                yield Where(url=root, base_url=f"{root}/v1", openrouter_url=f"{root}/api/v1")
             finally:
                 process.terminate()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from importlib.util import find_spec
+from itertools import count
 from typing import Any
 
 import pytest
@@ -34,6 +36,44 @@ class TestOpenAIAgents(ClientLaws):
     client = "openai-agents"
     packages = ("openai-agents", "openai")
     routes = (Route(name="Runner.run_streamed().stream_events()", open=over_agents),)
+
+
+async def over_chatkit(server: Any) -> AsyncIterator[Any]:
+    from agents import Agent, ImageGenerationTool, OpenAIResponsesModel, Runner, set_tracing_disabled
+    from chatkit.agents import AgentContext, stream_agent_response
+    from chatkit.types import ThreadMetadata
+    from openai import AsyncOpenAI
+
+    set_tracing_disabled(True)
+    async with AsyncOpenAI(base_url=server.base_url, api_key="-", max_retries=0) as client:
+        model = OpenAIResponsesModel(model="gpt-5", openai_client=client)
+        agent = Agent(name="painter", model=model, tools=[ImageGenerationTool(TOOL)])
+        thread = ThreadMetadata(id="thr_1", created_at=datetime.now(UTC))
+        context = AgentContext(thread=thread, store=ChatStore(), request_context=None)
+        async for event in stream_agent_response(context, Runner.run_streamed(agent, PROMPT)):
+            yield event
+
+
+class ChatStore:
+    """The part of ChatKit's store that a new thread needs."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    def generate_item_id(self, kind: str, *_: object) -> str:
+        return f"{kind}_{next(self._numbers)}"
+
+    async def load_thread_items(self, *_: object, **__: object) -> Any:
+        from chatkit.types import Page
+
+        return Page(data=[], has_more=False)
+
+
+@needs("chatkit", "openai-chatkit")
+class TestChatKit(ClientLaws):
+    client = "chatkit"
+    packages = ("openai-chatkit", "openai")
+    routes = (Route(name="stream_agent_response()", open=over_chatkit),)
 
 
 def litellm() -> Any:

@@ -40,8 +40,8 @@ def node(script: Path, *arguments: str, server: Any) -> subprocess.Popen[bytes]:
     )
 
 
-def route(name: str, api: Api = "responses", *, is_router: bool = False) -> Route:
-    package = "openrouter" if is_router else "openai"
+def route(name: str, api: Api = "responses", *, is_router: bool = False, package: str = "openai") -> Route:
+    package = "openrouter" if is_router else package
 
     def stream(server: Any) -> Iterator[bytes]:
         with node(HERE / "node" / "stream.mjs", f"{package} {name}", server=server) as process:
@@ -71,6 +71,15 @@ class TestOpenAI(ClientLaws):
 
     def installed(self) -> dict[str, str]:
         return installed("openai")
+
+
+class TestAISDK(ClientLaws):
+    client = "node-ai"
+    environment = "node"
+    routes = (route("streamText().toUIMessageStream", package="ai"),)
+
+    def installed(self) -> dict[str, str]:
+        return installed("ai") | installed("@ai-sdk/openai")
 
 
 class TestOpenRouter(ClientLaws):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import subprocess
@@ -12,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from clients.laws import IS_MEASURING
-from imgassemble import assemble
+from clients.laws import IS_MEASURING, raw_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 # One asks a server of another kind: tests/test_resume.py runs it.
@@ -26,13 +26,33 @@ IMPORTS = {
     "openai_agents": "agents",
     "langchain": "langchain_openai",
     "urllib": "urllib",
+    "google_genai": "google.genai",
+    "google_genai_interactions": "google.genai",
+    "seedream": "httpx",
+    "novelai": "httpx",
+    "comfyui": "websockets",
+    "a1111": "httpx",
 }
+# For the programs that read a workflow of ComfyUI.
+WORKFLOW = {
+    "3": {"class_type": "KSampler", "inputs": {"seed": 5, "steps": 20, "positive": ["6", 0]}},
+    "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 96, "height": 64, "batch_size": 1}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "An otter on a lake at dusk", "clip": ["4", 1]}},
+    "12": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["8", 0]}},
+}
+
+
+def has_package(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # the parent of a package is not there
+        return False
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
 def test_each_program_runs_and_keeps_the_result(image_server: Any, tmp_path: Path, program: Path) -> None:
     name = program.stem.removeprefix("with_")
-    if find_spec(IMPORTS.get(name, name)) is None:
+    if not has_package(IMPORTS.get(name, name)):
         pytest.skip(f"{name} is not installed here: .ci/clients makes an environment for each client")
     image_server.use(size=(96, 64))
     environment = {
@@ -43,12 +63,28 @@ def test_each_program_runs_and_keeps_the_result(image_server: Any, tmp_path: Pat
         "OPENROUTER_API_KEY": "-",
         "OPENAI_AGENTS_DISABLE_TRACING": "1",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "GOOGLE_GEMINI_BASE_URL": image_server.url,
+        "GEMINI_API_KEY": "-",
+        "ARK_BASE_URL": f"{image_server.url}/api/v3",
+        "ARK_API_KEY": "-",
+        "NOVELAI_BASE_URL": image_server.url,
+        "NOVELAI_API_KEY": "-",
+        "COMFYUI_HOST": image_server.url.removeprefix("http://"),
+        "COMFY_BASE_URL": image_server.url,
+        "A1111_URL": image_server.url,
     }
+    workflow = tmp_path / "workflow.json"
+    workflow.write_text(json.dumps(WORKFLOW))
     run = subprocess.run(
-        [sys.executable, str(program)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, str(program), str(workflow)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert run.returncode == 0, run.stderr
-    sent = assemble(image_server.sent[-1].body)
+    sent = raw_of(image_server)
     assert sent.final is not None
     assert (tmp_path / "otter.png").read_bytes() == sent.final.data
     shown = [line for line in run.stdout.splitlines() if line.startswith("<Frame ")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -239,6 +240,36 @@ def test_the_socket_is_refused_with_a_sentence_over_plain_http(server: RunningSe
     reply = ask(server, "/ws")
     assert reply.status == 426
     assert b"pip install websockets" in reply.body
+
+
+# ---- Comfy's API v2
+
+
+def test_a_job_of_comfys_api_has_events_outputs_and_assets(server: RunningServer) -> None:
+    posted = ask(server, "/api/v2/jobs", {"workflow": WORKFLOW})
+    assert posted.status == 201
+    job = posted.json
+    events = ask(server, job["urls"]["events"])
+    names = re.findall("^event: (.*)$", events.body.decode(), re.MULTILINE)
+    assert names == ["status", "status", *(["progress", "preview"] * 2), "progress", "status", "output"]
+    done = ask(server, job["urls"]["self"]).json
+    ((shot,), (output,)) = pictures_of(replace(SMALL, api="comfy-api", prompt="an otter")), done["outputs"]
+    assert (done["status"], output["job_id"]) == ("succeeded", job["id"])
+    assert ask(server, output["url"].removeprefix(server.url)).body == shot.result
+
+
+def test_a_job_of_comfys_api_runs_as_long_as_its_events_take() -> None:
+    now = [0.0]
+    with running_server(SMALL, pace=Pace(delay_s=5), clock=lambda: now[0]) as server:
+        name = ask(server, "/api/v2/jobs", {"workflow": WORKFLOW}).json["id"]
+        assert ask(server, f"/api/v2/jobs/{name}").json["status"] == "running"
+        now[0] = 100.0
+        assert ask(server, f"/api/v2/jobs/{name}").json["status"] == "succeeded"
+
+
+def test_a_job_that_is_not_there_is_not_found(server: RunningServer) -> None:
+    assert ask(server, "/api/v2/jobs/none").json["error"]["code"] == "not_found"
+    assert ask(server, "/api/v2/assets/none/content").status == 404
 
 
 # ---- AUTOMATIC1111

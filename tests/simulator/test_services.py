@@ -18,7 +18,7 @@ from imgassemble.simulator.comfyui_frames import socket_messages
 from imgassemble.streams import comfyui_events, polled_events
 
 SMALL = Order(size=(48, 32), seed=7, partials=2)
-OTHERS = ("gemini", "interactions", "seedream", "novelai", "comfyui", "a1111")
+OTHERS = ("gemini", "interactions", "seedream", "novelai", "comfyui", "comfy-api", "a1111")
 VIEW = "http://127.0.0.1:8188/view"
 
 
@@ -54,6 +54,7 @@ def recorded(name: str) -> list[Any]:
         ("seedream", "s-seedream-b64-two.sse"),
         ("novelai", "s-novelai.sse"),
         ("comfyui", "s-comfyui-text-frames.jsonl"),
+        ("comfy-api", "s-comfy-v2.sse"),
         ("a1111", "s-a1111-progress.jsonl"),
     ],
 )

@@ -14,7 +14,17 @@ const model = "gpt-5";
 const image = { model: "gpt-image-1", prompt, stream: true };
 const tools = [{ type: "image_generation", partial_images: 2 }];
 
+async function uiStream() {
+  const { streamText } = await import("ai");
+  const { createOpenAI } = await import("@ai-sdk/openai");
+  const provider = createOpenAI({ baseURL: process.env.OPENAI_BASE_URL, apiKey: "-" });
+  const image_generation = provider.tools.imageGeneration({ partialImages: 2 });
+  const run = streamText({ model: provider("gpt-5"), prompt, maxRetries: 0, tools: { image_generation }, onError: () => {} });
+  return run.toUIMessageStream();
+}
+
 const routes = {
+  "ai streamText().toUIMessageStream": uiStream,
   "openai responses.create": async () => (await openai()).responses.create({ model, input: prompt, stream: true, tools }),
   "openai responses.stream": async () => (await openai()).responses.stream({ model, input: prompt, tools }),
   "openai images.generate": async () => (await openai()).images.generate({ ...image, partial_images: 2 }),
