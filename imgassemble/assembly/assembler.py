@@ -20,7 +20,7 @@ from ..frames.base64_json import load_decoded
 from ..frames.frame import Frame
 from ..limits import Limits
 from ..readonly import ReadOnly
-from ..states import Ending
+from ..states import Ending, State
 from ..wire.dialects import SETTINGS
 from ..wire.reader import read_event
 from ..wire.signals import read
@@ -48,7 +48,7 @@ from .updates import (
     Update,
     updates_for,
 )
-from .weighing import weigh, weigh_open_texts
+from .weighing import weigh, weigh_fetched, weigh_open_texts
 
 _log = logging.getLogger("imgassemble")
 
@@ -85,6 +85,7 @@ class Assembler:
         self._stop_signal = StopSignal()
         self._has_late_listeners = False  # a driver calls some listeners after `feed` has returned
         self._to_discard: list[str] = []
+        self._links: tuple[tuple[str, str], ...] = ()  # of the last event: items whose result is at a URL
 
     def feed(self, event: object) -> tuple[Update, ...]:
         """Return the updates that `event` caused, in the order in which the listeners received them.
@@ -101,13 +102,17 @@ class Assembler:
                 raise UsageError("the stream was closed: make a new Assembler for another stream")
             change = self._weigh(event)
             del event  # it holds a picture: release it before the listeners are called
-            if self._rules.strict and change.anomalies:
-                change.journal.undo()
-                raise change.anomalies[0].error
-            updates = self._store(change)
-            self._notify(updates)
+            return self._apply(change)
         finally:
             self._turn.release()
+
+    def _apply(self, change: Change) -> tuple[Update, ...]:
+        """Store `change`, call the listeners, and return the updates. A strict assembler raises the first anomaly."""
+        if self._rules.strict and change.anomalies:
+            change.journal.undo()
+            raise change.anomalies[0].error
+        updates = self._store(change)
+        self._notify(updates)
         return tuple(updates)
 
     def close(self, error: BaseException | None = None) -> tuple[Update, ...]:
@@ -330,6 +335,7 @@ class Assembler:
                 *(name for record in change.ended for name in record.items if name not in change.facts),
             ]
         change.store(held)
+        self._links = change.links
         updates: list[Update] = []
         for item_id in moved:
             self._built.pop(item_id, None)  # it holds frames that may not be held any more
@@ -399,6 +405,32 @@ def late_listeners(assembler: Assembler) -> Iterator[Callable[[], None]]:
 def stop_signal(assembler: Assembler) -> StopSignal:
     """Return the signal that `assembler.stop()` sets, for the driver that reads the stream."""
     return assembler._stop_signal
+
+
+def links_of_last_event(assembler: Assembler) -> list[tuple[str, str]]:
+    """Return the items that still need a result, and that got a URL in its place by the last event, with their URLs."""
+    found = [(assembler[item_id], url) for item_id, url in assembler._links if item_id in assembler]
+    waiting = (each for each in found if each[0].final is None or each[0].is_provisional)
+    return [(item.id, url) for item, url in waiting if item.state is not State.FAILED]
+
+
+def put_fetched(assembler: Assembler, item_id: str, fetched: bytes | ImgassembleError) -> tuple[Update, ...]:
+    """Feed the picture at the URL of an item, or the error in its place, as `Assembler.feed` does.
+
+    The picture belongs to the item, also if its response has ended.
+    """
+    held, rules = assembler._held, assembler._rules
+    assembler._turn.take()
+    try:
+        if item_id not in held.facts:  # it was discarded in the meantime
+            return ()
+        if isinstance(fetched, bytes):
+            return assembler._apply(weigh_fetched(item_id, fetched, held, rules))
+        change = Change(held)
+        change.report(item_id, "over_limit" if isinstance(fetched, LimitError) else "not_fetched", fetched)
+        return assembler._apply(change)
+    finally:
+        assembler._turn.release()
 
 
 def updates_so_far(assembler: Assembler) -> Iterator[Update]:

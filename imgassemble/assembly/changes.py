@@ -58,14 +58,15 @@ class UndoLog:
 class Change:
     """The change that one event makes."""
 
-    __slots__ = ("added", "anomalies", "ended", "facts", "is_skipped", "journal", "new_marks", "number", "piece",
-                 "record", "skipped_type", "total_bytes", "unreadable")  # fmt: skip
+    __slots__ = ("added", "anomalies", "ended", "facts", "is_skipped", "journal", "links", "new_marks", "number",
+                 "piece", "record", "skipped_type", "total_bytes", "unreadable")  # fmt: skip
 
     def __init__(self, held: Held) -> None:
         self.journal = UndoLog()
         self.facts: dict[str, Facts] = {}  # of the items that the event names
         self.added: dict[str, list[Frame]] = {}  # new partials, by item
         self.anomalies: list[Anomaly] = []
+        self.links: tuple[tuple[str, str], ...] = ()  # the items whose result is at a URL, each with the URL
         self.record: ResponseRecord | None = None  # the response to which the event belongs
         self.ended: list[ResponseRecord] = []  # responses that got another ending
         self.number: float | None = None  # the sequence number of the event

@@ -185,7 +185,7 @@ TABLE: tuple[EvidenceRow, ...] = (
 
 
 CALLED_INCOMPLETE = "the service called it incomplete"
-URL_ALONE = "the service sent a URL in place of the picture, and nothing is fetched"
+URL_ALONE = "the service sent a URL in place of the picture"
 CUT_AFTER_PARTIALS = "the stream ended before its final picture"
 CUT_WITHOUT_PICTURE = "no usable picture came"
 

@@ -95,6 +95,7 @@ AnomalyCode = Literal[
     "over_limit",  # LimitError
     "false_claim",  # FrameError: the bytes have another format or size than their message says
     "conflicting_picture",  # FrameError: two different pictures for one place
+    "not_fetched",  # FrameError: the picture at a URL cannot be fetched
 ]
 
 

@@ -12,9 +12,9 @@ from math import floor
 from typing import Any
 
 from ..errors import FrameDecodeError, FrameEncodingError, FrameError, ImgassembleError, LimitError, quoted
-from ..frames.base64_json import Withheld
+from ..frames.base64_json import Decoded, Withheld
 from ..frames.frame import Frame, Payload, describe_payload, disagreements, read_frame
-from ..states import State
+from ..states import State, Witness
 from ..wire.dialects import GREATEST_NUMBER, Reading, Signal
 from .changes import Change
 from .held import Held, ResponseRecord, has_facts
@@ -27,6 +27,7 @@ from .response_lookup import find_response, weigh_response
 from .responses import Claim
 from .updates import AnomalyCode
 
+FETCHED = "picture.final"  # the type of the event that a fetched picture stands for
 _WORDS = frozenset({State.GENERATING, State.COMPLETED, State.INCOMPLETE})
 _CODES: dict[type[ImgassembleError], AnomalyCode] = {FrameEncodingError: "bad_base64", FrameDecodeError: "bad_picture"}
 
@@ -64,6 +65,20 @@ def _weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
         weigh_response(reading, record, held, change, has_items=bool(change.facts))
 
 
+def weigh_fetched(item_id: str, data: bytes, held: Held, rules: Rules) -> Change:
+    """Return the change that the picture at the URL of an item makes. It counts as the result of the item."""
+    change = Change(held)
+    payload = Payload(base64=Decoded(data), event_type=FETCHED, is_final=True)
+    signal = Signal({}, item_id, witness=Witness.DONE, payload=payload)
+    items = _ItemChanges(Reading(FETCHED), held.owners[item_id], held, rules, change)
+    try:
+        items.weigh(signal, item_id)
+    except BaseException:
+        change.journal.undo()
+        raise
+    return change
+
+
 def weigh_open_texts(held: Held, rules: Rules, change: Change) -> None:
     """Add to `change` the pictures that are complete because the stream has ended."""
     for record, reading in list(end_texts(held, rules.limits, change)):
@@ -95,6 +110,8 @@ class _ItemChanges:
         if signal.is_unnamed and "usage" in details and self._is_usage_of_another(details["usage"], item_id):
             details = {name: value for name, value in details.items() if name != "usage"}
         facts = before.with_details(details, number) if details else before
+        if "url" in details and signal.witness and signal.payload is None:
+            self._change.links += ((item_id, details["url"]),)
         if signal.word is State.FAILED and signal.witness:
             failed = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
             facts = self._within_limits(

@@ -760,7 +760,7 @@ def test_a_url_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (item.url, item.image, item.reason) == (
         LINK,
         None,
-        "the service sent a URL in place of the picture, and nothing is fetched",
+        "the service sent a URL in place of the picture",
     )
 
 
