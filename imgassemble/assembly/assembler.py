@@ -157,7 +157,7 @@ class Assembler:
             facts = record.facts
             if cause.provider_error is not None and facts.is_open:
                 facts = facts.with_ending(Ending.ERROR, error=cause.provider_error, reason=None, number=None)
-            stop_reason = None if facts.is_over else cause.stop_reason
+            stop_reason = None if facts.is_over else cause.item_reason
             change.journal.set(record, "facts", facts._replace(has_ended=True, stop_reason=stop_reason))
             change.ended.append(record)
         return change

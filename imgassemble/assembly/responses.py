@@ -88,7 +88,7 @@ class ResponseFacts(NamedTuple):
     is_lone_error: bool = False  # an error without a number that came before any response
     endings: frozenset[Ending] = frozenset()
     has_ended: bool = False  # the stream has ended
-    stop_reason: str | None = None  # the program stopped reading the stream before the response was over
+    stop_reason: str | None = None  # why the reading ended before the response was over
     errors: Mapping[Ending, ReportedValue] = NOTHING
     reasons: Mapping[Ending, ReportedValue] = NOTHING
     details: Mapping[str, ReportedValue] = NOTHING  # model, usage, image_usage, text

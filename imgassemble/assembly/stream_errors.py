@@ -30,6 +30,13 @@ class EndCause(NamedTuple):
     provider_error: ProviderError | None = None  # that the exception carries
     stop_reason: str | None = None  # the program ended the reading early
 
+    @property
+    def item_reason(self) -> str | None:
+        """Why the items that are not complete get no result; None if the stream ended by itself."""
+        if self.exception is None or self.provider_error is not None:
+            return self.stop_reason
+        return _cut_sentence(self.exception)
+
 
 def end_cause(error: BaseException | None, stop_reason: str | None) -> EndCause:
     """Return the cause for the exception that ended the reading, and for the reason given to `stop()`."""
@@ -77,10 +84,15 @@ def cut_error(error: BaseException, item_ids: tuple[str, ...]) -> IncompleteStre
     """Return the error of a stream that an exception ended. Its cause is a copy of the exception without traceback."""
     if isinstance(error, IncompleteStreamError):
         return error
-    why = f"{type(error).__name__}: {clean(str(error), 300)}"
-    cut = IncompleteStreamError(f"the stream was cut: {why}; what came is kept", item_ids=item_ids)
+    cut = IncompleteStreamError(f"{_cut_sentence(error)}; what came is kept", item_ids=item_ids)
     cut.__cause__ = _copy_of(error)
     return cut
+
+
+def _cut_sentence(error: BaseException) -> str:
+    if isinstance(error, IncompleteStreamError):
+        return str(error)
+    return f"the stream was cut: {type(error).__name__}: {clean(str(error), 300)}"
 
 
 def _copy_of(error: BaseException) -> BaseException | None:

@@ -233,6 +233,14 @@ def test_the_sentence_of_an_exception_is_shown_if_no_item_shows_it() -> None:
     assert tile.caption == "incomplete: the stream was cut: TimeoutError: no answer for 30 s; what came is kept"
 
 
+def test_a_draft_says_what_cut_the_stream() -> None:
+    tiles, assembler = Tiles(), Assembler()
+    updates = [*assembler.feed(samples.partial()), *assembler.close(TimeoutError("no answer for 30 s"))]
+    *_, last = (tile for update in updates if (tile := tiles.take(update)))
+    assert (last.item_id, last.kind) == ("ig_1", Kind.DRAFT)
+    assert last.caption == "draft: the stream was cut: TimeoutError: no answer for 30 s"
+
+
 def test_an_error_that_a_tile_shows_is_not_shown_twice() -> None:
     for event in (samples.error("server_error", "it broke"), BLOCKED):
         assert [tile.item_id for tile in tiles_of([samples.partial(), event])] == ["ig_1", "ig_1"]
