@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..errors import ImgassembleError, IncompleteStreamError, ProviderError, clean
+from ..wire.failures import error_of_body
 from .results import Result
 from .updates import Outcome
 
@@ -76,7 +77,8 @@ def service_error(error: BaseException | None) -> ProviderError | None:
     code = details.get("code") or getattr(error, "code", None)
     if not (details or isinstance(code, str)):
         return None
-    message = details.get("message") or getattr(error, "message", None) or str(error)
+    written = error_of_body(details, str(details.get("type") or "")) or {}  # as in FastAPI, and in problem details
+    message = details.get("message") or written.get("message") or getattr(error, "message", None) or str(error)
     return ProviderError(str(message), code=None if code is None else str(code), details=details)
 
 

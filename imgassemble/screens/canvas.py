@@ -243,9 +243,10 @@ class PictureCanvas:
         return Block((*[""] * cells[1], *caption), self._picture(picture, cells), cells)
 
     def _picture(self, picture: TimedPicture, cells: tuple[int, int]) -> str:
+        frame = None if picture.tile.kind is Kind.FAILED else picture.frame  # a failed one is painted without colours
         if self._graphics == "kitty":
-            return encode_kitty(encode_png(picture.frame, picture.image), cells, picture.image_id)
-        return encode_inline(picture.frame.data if picture.frame else encode_png(None, picture.image), cells)
+            return encode_kitty(encode_png(frame, picture.image), cells, picture.image_id)
+        return encode_inline(frame.data if frame else encode_png(None, picture.image), cells)
 
 
 def _caption(picture: TimedPicture, columns: int, most_lines: int) -> tuple[str, ...]:

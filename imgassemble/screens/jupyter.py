@@ -48,7 +48,7 @@ _COLOURS = {Kind.DRAFT: "color:#b35900", Kind.FAILED: _RED, Kind.BLOCKED: _RED} 
 _FIGURE = """\
 <figure style="margin:0;width:{width}px;max-width:100%">\
 <img src="{source}" alt="{caption}" title="{item_id}" width="{width}" height="{height}" decoding="sync" \
-style="display:block;width:100%;height:auto;aspect-ratio:{width}/{height};object-fit:contain">\
+style="display:block;width:100%;height:auto;aspect-ratio:{width}/{height};object-fit:contain{filter}">\
 <figcaption style="overflow-wrap:anywhere;{colour}">{caption}{seconds}</figcaption></figure>"""
 _PAGE = '<div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
 # The browser counts the seconds: if the kernel did, it would send the pictures again each second. A day at most.
@@ -222,6 +222,7 @@ class _NotebookTiles:
             source=source,
             caption=escape(tile.caption),
             item_id=escape(clean(tile.item_id)),
+            filter=";filter:grayscale(1)" if tile.kind is Kind.FAILED else "",
             seconds=_SECONDS if tile.kind.is_open else "",
             colour=_COLOURS.get(tile.kind, ""),
             width=self._box[0],

@@ -108,6 +108,7 @@ class _End(NamedTuple):
     name: str
     reason: str
     ending: str = ""
+    is_block: bool = False
 
     @property
     def caption(self) -> str:
@@ -139,7 +140,7 @@ class ItemMemory:
     def is_blocked(self, item_id: str) -> bool:
         """Return whether the service has refused the picture of this item."""
         end = self.end(item_id)
-        return end is not None and end.name == Kind.BLOCKED
+        return end is not None and end.is_block
 
     def keep_preview(self, item_id: str, preview: Frame) -> None:
         """Keep a preview, unless a later one is known or the item is blocked."""
@@ -234,7 +235,7 @@ class Tiles:
     def _tile_of_end(self, item_id: str, end: _End) -> Tile:
         """Return the tile of an item that ended without a final: its last preview, called a draft, unless blocked."""
         known = self._memory.end(item_id)
-        if known and known.name == Kind.BLOCKED:
+        if known and known.is_block:
             return Tile(item_id=item_id, kind=Kind.BLOCKED, caption=known.caption)
         frame = self._memory.frames(item_id).preview
         if frame and end.name == State.INCOMPLETE:
@@ -257,7 +258,7 @@ class Tiles:
 
 
 def _blocked_end(error: ProviderError, ending: str = "") -> _End:
-    return _End(Kind.BLOCKED, f"{error.message} ({error.code})" if error.code else error.message, ending)
+    return _End(f"{Kind.BLOCKED} ({error.code})" if error.code else Kind.BLOCKED, error.message, ending, is_block=True)
 
 
 def _reason(item_id: str, error: Exception | None) -> str:
@@ -340,11 +341,15 @@ def is_drawing(frame: Frame | None) -> bool:
 def paint_tile(tile: Tile, size: tuple[int, int]) -> Image.Image:
     """Return the picture of a tile, at most `size`; for a tile without a frame a placeholder of exactly that size.
 
+    The last preview of an item that failed has no colours.
+
     Raises FrameDecodeError if the frame cannot be decoded.
     """
     if tile.frame is None:
         return make_placeholder(size)
     image = tile.frame.thumbnail(size)
+    if tile.kind is Kind.FAILED:  # so that it is not taken for a result
+        return image.convert("LA").convert("RGBA") if image.has_transparency_data else image.convert("L").convert("RGB")
     return image if image.mode in ("RGB", "RGBA") else image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 

@@ -307,7 +307,7 @@ def test_drafts_and_failures_are_named_in_lines() -> None:
     *_, last = lines_of([samples.partial(), samples.error("server_error", "not that")])
     assert last.startswith("ig_1: failed: ")
     *_, last = lines_of([samples.partial(), samples.error("moderation_blocked", "not that")])
-    assert last == "ig_1: blocked: not that (moderation_blocked); its previews are hidden"
+    assert last == "ig_1: blocked (moderation_blocked): not that; its previews are hidden"
     assert "not that" in last
     *_, last = lines_of([samples.partial()])
     assert last.startswith("ig_1: draft: ")

@@ -175,12 +175,12 @@ BLOCKED = samples.error("moderation_blocked", "not that")
 def test_the_previews_of_a_blocked_image_are_hidden_and_the_caption_says_so() -> None:
     first, last = tiles_of([samples.partial(), BLOCKED, samples.partial(index=1)])
     assert (first.kind, last.kind, last.frame) == (Kind.PREVIEW, Kind.BLOCKED, None)
-    assert last.caption == "blocked: not that (moderation_blocked); its previews are hidden"
+    assert last.caption == "blocked (moderation_blocked): not that; its previews are hidden"
 
 
 def test_without_a_preview_none_is_called_hidden() -> None:
     (tile,) = tiles_of([samples.added(), BLOCKED])
-    assert (tile.kind, tile.caption) == (Kind.BLOCKED, "blocked: not that (moderation_blocked)")
+    assert (tile.kind, tile.caption) == (Kind.BLOCKED, "blocked (moderation_blocked): not that")
 
 
 def test_a_preview_that_waits_when_its_image_is_blocked_is_not_shown() -> None:
@@ -218,7 +218,13 @@ def test_a_result_that_follows_a_block_is_shown() -> None:
 def test_a_stream_that_is_blocked_before_its_first_image_says_why() -> None:
     (tile,) = tiles_of([BLOCKED])
     assert (tile.item_id, tile.kind) == ("", Kind.BLOCKED)
-    assert tile.caption == "blocked: not that (moderation_blocked)"
+    assert tile.caption == "blocked (moderation_blocked): not that"
+
+
+def test_the_last_preview_of_a_failed_image_has_no_colours() -> None:
+    *_, last = painted([samples.partial(content=samples.png(4, 4, (200, 0, 0))), samples.error("server_error", "no")])
+    assert last.tile.kind is Kind.FAILED
+    assert last.image.getcolors() == [(16, (60, 60, 60))]
 
 
 # ---- the end of a stream
