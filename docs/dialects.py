@@ -5,14 +5,17 @@ from pathlib import Path
 from imgassemble.states import Ending, Witness
 from imgassemble.wire.dialects import (
     ITEM_TYPES,
+    NAMED_EVENTS,
     OTHER_NAMES,
     PICTURE_NAMES,
     ROWS,
+    SHARED_TYPES,
     STATUSES,
     WITHOUT_TYPE,
     EventRow,
     Shape,
 )
+from imgassemble.wire.event_rows import Layout
 
 TEXT = """\
 # Dialects
@@ -22,7 +25,15 @@ draws it again and compares. Events of other types are counted (`Assembler.skipp
 
 {types}
 
-The type of a message without a `type` follows from another field: {without_type}.
+The type of a message without a `type` follows from another member, the first of these: {without_type}.
+A type that several services share depends on another member: {shared}. For some server-sent events their name
+decides, if their data has a member: {named}. A notification of JSON-RPC has its type in `method` and its message in
+`params`; an answer has its message in `result`.
+
+A way such as `candidates.*.content.parts.*` leads to each object that can hold a picture. If the field of the picture can
+also hold other things, it counts only if the message calls it an image, or if it begins like one. Services of this kind
+number neither their events nor their drafts: drafts count in the order of their arrival, and a picture whose image data
+its image already has is a repeat. A refusal, such as Gemini's `IMAGE_SAFETY`, fails a response that has no result.
 
 Members of `response.output` that are images: {item_types}. An item without an id is named by its place: `output-0`,
 `output-1`, …. Images without names are `image-0`, `image-1`, …; only the end of one begins
@@ -82,17 +93,28 @@ def page() -> str:
     names: list[tuple[str, ...]] = [("field", "other names")]
     names += [(f"`{name}`", ", ".join(f"`{_dotted(each)}`" for each in others)) for name, others in OTHER_NAMES.items()]
     types: list[tuple[str, ...]] = [("type", "sent by", "its images", "meaning")]
-    types += [(f"`{kind}`", row.sender, row.shape.value, _meaning(row)) for kind, row in ROWS.items()]
+    types += [(f"`{kind}`", row.sender, _places(row), _meaning(row)) for kind, row in ROWS.items()]
     return TEXT.format(
         types=_table(types),
-        without_type=", ".join(
-            f"`{name}`{f' = `{value}`' if value else ''} is `{kind}`" for name, value, kind in WITHOUT_TYPE
-        ),
+        without_type=", ".join(_mark(*each) for each in WITHOUT_TYPE),
+        shared=", ".join(f"`{name}` with {_mark(*mark)}" for name, mark in SHARED_TYPES.items()),
+        named=", ".join(f"`{name}` with {_mark(member, None, kind)}" for name, (member, kind) in NAMED_EVENTS.items()),
         item_types=", ".join(f"`{kind}`" for kind in sorted(ITEM_TYPES)),
         statuses=", ".join(f"`{word}` {state.name}" for word, state in STATUSES.items()),
         names=_table(names),
         pictures=", ".join(f"`{name}`" for name in PICTURE_NAMES),
     )
+
+
+def _places(row: EventRow) -> str:
+    if row.layout is None:
+        return row.shape.value
+    places = (f"`{place.at}`" if place.at else "the message itself" for place in row.layout.places)
+    return ", ".join(dict.fromkeys(places)) or "none"
+
+
+def _mark(way: str, value: str | None, kind: str) -> str:
+    return f"`{way}`{f' = `{value}`' if value else ''} is `{kind}`"
 
 
 def _meaning(row: EventRow) -> str:
@@ -104,8 +126,24 @@ def _meaning(row: EventRow) -> str:
         row.heeds_status and "the response's `status`",
         row.shape is Shape.ITEM and not row.witness and "`generating`, if its `status` is that",
         row.shape is Shape.RESPONSE and not row.witness and "the response's id",
+        *(_meaning_of_layout(row.layout) if row.layout else ()),
     ]
     return "; ".join(each for each in said if each)
+
+
+def _meaning_of_layout(layout: Layout) -> list[str]:
+    """Return what a layout adds to the meaning of a row."""
+    said = {
+        "a draft is a partial": any(place.is_draft or "is_draft" in place.fields for place in layout.places),
+        "the last one before the end of the stream is the result": layout.is_last_result,
+        "only of an item that is known": layout.is_of_known,
+        "the item, also without a picture": any(place.is_item for place in layout.places) and not layout.is_of_known,
+        "the response's id": "response_id" in layout.facts,
+        "the response's status": "status" in layout.facts,
+        "the answer in words": bool(layout.words),
+        "an error": "error" in layout.facts or "has_failed" in layout.facts,
+    }
+    return [words for words, holds in said.items() if holds]
 
 
 WITNESSES = {Witness.OWN: "the item's own event", Witness.DONE: "the done item", Witness.SNAPSHOT: "the snapshot"}
@@ -114,6 +152,7 @@ ENDINGS = {
     Ending.INCOMPLETE: "is incomplete",
     Ending.FAILED: "failed",
     Ending.ERROR: "failed",
+    Ending.REFUSED: "failed, if it has no result",
 }
 
 

@@ -42,4 +42,5 @@ class Ending(Enum):
     INCOMPLETE = "incomplete"
     FAILED = "failed"
     STRAY_ERROR = "stray_error"  # an `error` beside an unknown type: it fails a response that does not complete
+    REFUSED = "refused"  # the service gave no picture: it fails a response without a result
     ERROR = "error"  # an `error` event: it fails the response too, and response.failed may follow with better words

@@ -23,7 +23,7 @@ from ..readonly import ReadOnly
 from ..states import Ending, State
 from ..wire.dialects import SETTINGS
 from ..wire.reader import read_event
-from ..wire.signals import read
+from ..wire.readings import read
 from .changes import Change
 from .held import Held
 from .items import Cursor, Item, Pixels
@@ -48,7 +48,7 @@ from .updates import (
     Update,
     updates_for,
 )
-from .weighing import weigh, weigh_fetched, weigh_open_texts
+from .weighing import weigh, weigh_fetched, weigh_last_drafts, weigh_open_texts
 
 _log = logging.getLogger("imgassemble")
 
@@ -153,6 +153,8 @@ class Assembler:
         """Return the change that the end of the stream makes."""
         change = Change(self._held)
         weigh_open_texts(self._held, self._rules, change)
+        if cause == EndCause():
+            weigh_last_drafts(self._held, change)
         for record in self._held.responses.values():
             facts = record.facts
             if cause.provider_error is not None and facts.is_open:

@@ -16,15 +16,20 @@ from typing import Any
 from ..errors import EventError, LimitError, clean, quoted
 from ..frames.base64_json import Withheld
 from ..frames.frame import Frame
-from ..wire.dialects import Reading, Signal
+from ..wire.dialects import Naming, Reading, Signal
 from .changes import Change
 from .held import Held, ResponseRecord
+from .lifecycle import Facts
 from .options import Rules
 from .repeats import frame_in, picture_of, remember, repeat_key, repeated_item
 
 _MANY_CHANGES = 2  # of the id at one place: the third id
 _REPORTED = -float("inf")
 _UNNAMED = re.compile("image-(0|[1-9][0-9]{0,15})")
+
+
+def _is_repeat(frame: Frame, other: Frame) -> bool:
+    return (other.is_final or not frame.is_final) and frame.has_same_image(other)
 
 
 def image_number(item_id: str) -> int | None:
@@ -36,10 +41,11 @@ def image_number(item_id: str) -> int | None:
 class ItemNames:
     """The names of the items of one event. New names are put into `held` through the undo log of the change."""
 
-    __slots__ = ("_change", "_held", "_reading", "_record", "_rules")
+    __slots__ = ("_change", "_held", "_named", "_reading", "_record", "_rules")
 
     def __init__(self, reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
         self._reading, self._record, self._held, self._rules, self._change = reading, record, held, rules, change
+        self._named: list[Frame] = []  # pictures of this event whose items were counted
 
     def name_of(self, signal: Signal, position: int) -> str | None:
         """Return the name of the item; None if the signal is a repeat, concerns a discarded item, or names none.
@@ -66,11 +72,11 @@ class ItemNames:
         held, record = self._held, self._record
         name = record.names.get(item_id)
         if name is None:
-            if (record.number, item_id) in held.discarded:
+            if signal.naming is Naming.KNOWN or (record.number, item_id) in held.discarded:
                 return None
             name = self._of_place_without_id(item_id, place) or self._of_parallel_response(item_id)
             if name is None:
-                self._look_for_changing_ids(item_id, place, is_announced=signal.is_announced)
+                self._look_for_changing_ids(item_id, place, is_announced=signal.naming is Naming.ANNOUNCED)
                 name = self._new_name(item_id)
             if name is None:
                 return None
@@ -124,7 +130,7 @@ class ItemNames:
         record, journal = self._record, self._change.journal
         if place is None or (before := record.places.get(place)) is None:
             return
-        facts = self._change.facts.get(before) or self._held.facts.get(before)
+        facts = self._facts_of(before)
         changes = 0 if facts is None or facts.claims else record.id_changes.get(place, 0) + 1
         journal.put(record.id_changes, place, changes)
         if changes >= _MANY_CHANGES and not is_announced:
@@ -173,17 +179,20 @@ class ItemNames:
     def _item_with_withheld(self, withheld: Withheld) -> str | None:
         """Return the item of this response whose result was left out under the same reference."""
         for name in self._record.items:
-            facts = self._change.facts.get(name) or self._held.facts.get(name)
+            facts = self._facts_of(name)
             if facts is not None and any(claim.withheld == withheld for claim in facts.claims.values()):
                 return name
         return None
 
     def _item_with(self, is_equal: Callable[[Frame], bool]) -> str | None:
         for name in self._record.items:
-            facts = self._change.facts.get(name) or self._held.facts.get(name)
+            facts = self._facts_of(name)
             if facts is not None and any(is_equal(frame) for frame in facts.pictures()):
                 return name
         return None
+
+    def _facts_of(self, name: str) -> Facts | None:
+        return self._change.facts.get(name) or self._held.facts.get(name)
 
     def _report_missing_id(self, signal: Signal) -> None:
         key_by, kind = self._rules.key_by, self._reading.event_type
@@ -200,16 +209,18 @@ class ItemNames:
 
     def _by_arrival(self, signal: Signal, position: int) -> str | None:
         held, record, journal = self._held, self._record, self._change.journal
-        if signal.is_unnumbered and self._has_image_of(signal):
+        if signal.is_unnumbered and signal.number is None and self._has_image_of(signal):
             return None
         mark = repeat_key(self._reading, signal, position, record)
         if mark and repeated_item(mark, signal, held, self._rules.limits) is not None:
             return None
         number = record.images_done if signal.number is None else signal.number
-        if signal.witness is not None and number >= record.images_done:  # only the end of an image begins the next one
-            journal.set(record, "images_done", number + 1)
         base = f"image-{number}"
         name = record.names.get(base)
+        if name is None and signal.naming is Naming.KNOWN:
+            return None
+        if signal.witness is not None and number >= record.images_done:  # only the end of an image begins the next one
+            journal.set(record, "images_done", number + 1)
         if name is None:
             if (record.number, base) in held.discarded:
                 return None
@@ -219,12 +230,24 @@ class ItemNames:
         return name
 
     def _has_image_of(self, signal: Signal) -> bool:
-        """Return whether the response already has the image of the signal."""
+        """Return whether the response already has the image of the signal, or its URL.
+
+        A result can be equal to a draft, and is a result all the same.
+        """
         payload = picture_of(signal)
-        if payload is not None and isinstance(payload.base64, Withheld):
+        if payload is None:
+            url = signal.details.get("url")
+            known = (self._facts_of(name) for name in self._record.items)
+            return url is not None and any(facts.detail("url") == url for facts in known if facts)
+        if isinstance(payload.base64, Withheld):
             return self._item_with_withheld(payload.base64) is not None
         frame = frame_in(payload, self._rules.limits)
-        return frame is not None and self._item_with(frame.has_same_image) is not None
+        if frame is None:
+            return False
+        if any(_is_repeat(frame, other) for other in self._named):
+            return True
+        self._named.append(frame)
+        return self._item_with(lambda other: _is_repeat(frame, other)) is not None
 
     def _is_repeat_of(self, name: str, signal: Signal, position: int) -> bool:
         """Return whether a partial without an index came before."""

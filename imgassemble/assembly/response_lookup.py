@@ -11,7 +11,7 @@ Must not know: pictures, limits, listeners.
 from __future__ import annotations
 
 from ..states import Ending
-from ..wire.dialects import Reading
+from ..wire.dialects import Naming, Reading
 from .changes import Change
 from .held import Held, Lane, ResponseRecord
 from .responses import ResponseFacts
@@ -77,7 +77,8 @@ def _names_another_item(reading: Reading, ended: ResponseRecord, held: Held) -> 
     """
     if reading.sequence_number is not None and reading.sequence_number not in ended.numbers:
         return False
-    ids = [signal.item_id for signal in reading.signals if signal.item_id is not None]
+    signals = (signal for signal in reading.signals if signal.naming is not Naming.KNOWN)
+    ids = [signal.item_id for signal in signals if signal.item_id is not None]
     return bool(ids) and not any(each in ended.names or (ended.number, each) in held.discarded for each in ids)
 
 

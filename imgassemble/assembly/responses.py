@@ -17,7 +17,7 @@ from ..states import Ending
 
 MAX_TEXT_LENGTH = 4_096  # characters of an answer in words
 _FAILURES = frozenset({Ending.FAILED, Ending.ERROR})
-_NOT_THE_END = frozenset({Ending.ERROR, Ending.STRAY_ERROR})  # another ending may follow
+_NOT_THE_END = frozenset({Ending.ERROR, Ending.STRAY_ERROR, Ending.REFUSED})  # another ending may follow
 
 # Values that are created with every event are named tuples, here and in the modules that read and weigh an event:
 # frozen dataclasses take more than twice the time, which is a third of the cost of an event.
@@ -95,6 +95,7 @@ class ResponseFacts(NamedTuple):
 
     @property
     def has_failed(self) -> bool:
+        """Whether the response failed, apart from a refusal, which fails a response without a result."""
         return has_failed(self.endings, has_ended=self.has_ended)
 
     @property
@@ -138,7 +139,7 @@ class ResponseFacts(NamedTuple):
         return self._replace(endings=self.endings | {ending}, errors=errors, reasons=reasons)
 
 
-_BY_WORDS = (Ending.FAILED, Ending.ERROR, Ending.STRAY_ERROR)
+_BY_WORDS = (Ending.FAILED, Ending.ERROR, Ending.REFUSED, Ending.STRAY_ERROR)
 
 
 def has_failed(endings: frozenset[Ending], *, has_ended: bool) -> bool:

@@ -130,7 +130,7 @@ def _ended_how(
 ) -> tuple[Outcome, ImgassembleError | None]:
     """Return the outcome of the stream, and its error. lasts: the last response of each lane."""
     named = _by_state(items)
-    failed = next((record.facts for record in lasts if record.facts.has_failed), None)
+    failed = next((record.facts for record in lasts if _has_failed(record, items)), None)
     if failed or named[State.FAILED] or State.FAILED in held.gone:
         first = next((items[name].error for name in named[State.FAILED]), held.gone.get(State.FAILED))
         return Outcome.FAILED, (failed.error if failed else None) or first or ProviderError("")
@@ -163,9 +163,10 @@ def _summary(items: Mapping[str, Item], record: ResponseRecord) -> ResponseSumma
 def _response_ended_how(items: Mapping[str, Item], record: ResponseRecord) -> tuple[Outcome, ImgassembleError | None]:
     """Return the outcome of one response, as if it were the only response of the stream."""
     named, facts = _by_state(items), record.facts
-    if facts.has_failed or named[State.FAILED]:
+    has_failed = _has_failed(record, items)
+    if has_failed or named[State.FAILED]:
         first = next((items[name].error for name in named[State.FAILED]), None)
-        return Outcome.FAILED, (facts.error if facts.has_failed else None) or first or ProviderError("")
+        return Outcome.FAILED, (facts.error if has_failed else None) or first or ProviderError("")
     if named[State.INCOMPLETE]:
         return Outcome.INCOMPLETE, _incomplete(items, named[State.INCOMPLETE], facts.stop_reason)
     if Ending.INCOMPLETE in facts.endings or _is_cut(record):
@@ -181,6 +182,14 @@ def _by_state(items: Mapping[str, Item]) -> dict[State, list[str]]:
     for name in sorted(items, key=lambda name: (items[name].wire_id or "", name)):
         named[items[name].state].append(name)
     return named
+
+
+def _has_failed(record: ResponseRecord, items: Mapping[str, Item]) -> bool:
+    """Return whether a response failed, or was refused and has no result."""
+    if Ending.REFUSED not in record.facts.endings:
+        return record.facts.has_failed
+    own = (items[name] for name in record.items if name in items)
+    return record.facts.has_failed or not any(item.final and not item.is_provisional for item in own)
 
 
 def _is_cut(record: ResponseRecord) -> bool:

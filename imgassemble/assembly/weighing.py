@@ -95,6 +95,15 @@ def _weigh_items(reading: Reading, record: ResponseRecord, held: Held, rules: Ru
             items.weigh(signal, item_id)
 
 
+def weigh_last_drafts(held: Held, change: Change) -> None:
+    """Add to `change` the results that are known because the stream has ended: the last drafts of some services."""
+    for item_id, facts in held.facts.items():
+        is_open = facts.detail("is_last_result") and not facts.claims and not held.response_of(item_id).has_failed
+        if is_open and facts.partials:
+            result = replace(facts.partials[-1], index=None, is_final=True)
+            change.facts[item_id] = facts.with_claim(Witness.OWN, Claim(picture=result))
+
+
 class _ItemChanges:
     """Applies the signals of one event to its items."""
 
@@ -160,6 +169,8 @@ class _ItemChanges:
             change.report(item_id, _CODES.get(type(error), "over_limit"), error)
             is_empty = isinstance(error, FrameEncodingError) and not payload.base64
             return facts if is_empty else facts.with_details({"refused": True}, self._reading.sequence_number)
+        if signal.is_unnumbered and not frame.is_final and any(map(frame.has_same_image, facts.partials)):
+            return facts
         place = _place(frame, facts)
         is_news = frame not in place
         if is_news:

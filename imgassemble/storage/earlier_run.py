@@ -21,7 +21,7 @@ from ..limits import Limits
 from ..states import State
 from ..wire.dialects import ROWS, Reading, Shape, Signal
 from ..wire.reader import read_event
-from ..wire.signals import read
+from ..wire.readings import read
 from .saved import Event, SavedItem, item_events, number_in_id
 
 _REPEAT = {"type": "imgassemble.repeat"}  # replaces an event that an earlier run has read; the assembler skips it

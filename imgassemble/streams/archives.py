@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from ..errors import EventError
 from ..frames.base64_json import load_json
-from ..wire.dialects import ITEM_TYPES, ROWS, WITHOUT_TYPE, Shape
+from ..wire.dialects import ITEM_TYPES, NAMED_EVENTS, ROWS, TYPE_NAMES, Shape
+from ..wire.reader import type_of_members
 from .file_kinds import CASSETTE, error_of_kind
 
 Decode = Callable[[bytes], Iterator[Any]]  # the body of an answer to its events
@@ -35,10 +36,15 @@ def with_type_from_name(value: Any, name: str) -> Any:
     """
     if name and isinstance(value, str) and value != "[DONE]":
         return event_of_error_text(value, name) or value
-    if not (name and isinstance(value, dict)) or value.get("type") or value.get("Type"):
+    if not (name and isinstance(value, dict)):
         return value
-    known = [member for member, _, _ in WITHOUT_TYPE if _is_meant(member, value.get(member))]
-    if not known or (known == ["data"] and name in ROWS):
+    if name in NAMED_EVENTS and value.get(NAMED_EVENTS[name][0]) is not None:
+        value["type"] = NAMED_EVENTS[name][1]
+        return value
+    if any(value.get(member) for member in TYPE_NAMES):
+        return value
+    kind = type_of_members(value)
+    if kind in ("", "progress") or (kind == "images" and name in ROWS):
         value["type"] = name
     return value
 
@@ -48,10 +54,6 @@ def is_no_error(value: Any, depth: int = _DEEPEST) -> bool:
     if isinstance(value, Mapping) and depth:
         return all(is_no_error(each, depth - 1) for each in value.values())
     return not value
-
-
-def _is_meant(member: str, value: Any) -> bool:
-    return value is not None and not (member == "error" and is_no_error(value))
 
 
 def event_of_data(data: Any, name: str = "") -> Any:
@@ -152,8 +154,7 @@ def _is_known(event: Any) -> bool:
     if not isinstance(event, dict):
         return False
     row = ROWS.get(event["type"]) if isinstance(event.get("type"), str) else None
-    has_member = any(name != "error" and event.get(name) is not None for name, _, _ in WITHOUT_TYPE)
-    return has_member if row is None else row.shape is not Shape.ERROR
+    return type_of_members(event) not in ("", "error") if row is None else row.shape is not Shape.ERROR
 
 
 def _bodies_of(entry: dict[str, Any]) -> Iterator[tuple[bytes, bool]]:

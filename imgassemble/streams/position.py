@@ -16,7 +16,7 @@ from ..frames.base64_json import load_json
 from ..states import Witness
 from ..wire.dialects import Reading
 from ..wire.reader import read_event
-from ..wire.signals import read
+from ..wire.readings import read
 
 MOST_NUMBERS = 10_000  # of one response: a stream of images has a few hundred events
 MOST_IDS = 10_000  # of server-sent events

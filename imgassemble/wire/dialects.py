@@ -1,6 +1,7 @@
 """Tables of the dialects: the meaning of each wire type, and the names of fields.
 
-A service is added by adding rows to `ROWS`, names to `OTHER_NAMES`, and one stream to fixtures/.
+A service is added by adding rows to `ROWS`, names to `OTHER_NAMES`, and one stream to fixtures/. Services with messages
+of their own form are in `services`.
 Must not know: pydantic, bytes, items, listeners.
 Sources: the OpenAI API reference (Responses and Images streaming events), OpenRouter's SDK schemas, recorded streams.
 """
@@ -8,44 +9,17 @@ Sources: the OpenAI API reference (Responses and Images streaming events), OpenR
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import Enum
 from typing import Any, NamedTuple
 
 from ..errors import EventError, ProviderError
 from ..frames.frame import Payload
 from ..states import Ending, State, Witness
-
-
-class Shape(StrEnum):
-    """The place of the items in a message."""
-
-    CALL = "the message itself, by its `item_id`"
-    ITEM = "its `item`"
-    RESPONSE = "the members of `response.output`"
-    IMAGE = "the message itself: the current image, or that of its `image_index`"
-    IMAGES = "the members of `data`, one image after the other"
-    CHAT = "the images in `choices`, one after the other"
-    PART = "its `part`, if that is a picture or a call of the tool that makes pictures"
-    RUN = "the pictures in `result.response.parts`"
-    CONTENT = "the pictures in `content`"
-    ERROR = "none: it concerns all images"
-    TEXT = "none: it is a piece of the answer in words"
-
-
-class EventRow(NamedTuple):
-    """The meaning of one wire type."""
-
-    shape: Shape
-    sender: str
-    word: State | None = None  # the state that the type reports for its item; None: that of the item's own `status`
-    witness: Witness | None = None  # the rank of the event, if it can report how an item ended
-    is_partial: bool = False  # the event brings a partial
-    ending: Ending | None = None  # the end that the type reports for the response
-    heeds_status: bool = False  # the `status` of the response is more exact than `ending`
-    begins: bool = False  # the event begins a response, if it names an unknown one
-    is_numbered: bool = True  # False: neither its events nor its images have numbers
-    is_progress: bool = False  # the event reports settings without a picture: how far its item is
-
+from .event_rows import EventRow as EventRow
+from .event_rows import Shape as Shape
+from .services import NAMED_EVENTS as NAMED_EVENTS
+from .services import SERVICE_MARKS, SERVICE_ROWS
+from .services import SHARED_TYPES as SHARED_TYPES
 
 _RESPONSES, _IMAGES, _CHAT = "Responses API", "Images API", "chat completions"
 _DELTA = EventRow(Shape.RESPONSE, _RESPONSES)
@@ -54,6 +28,8 @@ _TEXT = EventRow(Shape.TEXT, _RESPONSES)
 _PARTIAL_IMAGE = EventRow(Shape.IMAGE, _IMAGES, is_partial=True)
 _COMPLETED_IMAGE = EventRow(Shape.IMAGE, _IMAGES, witness=Witness.OWN)
 _FAILED_IMAGE = EventRow(Shape.IMAGE, "grok2api", witness=Witness.OWN, word=State.FAILED)
+_SUCCEEDED_IMAGE = EventRow(Shape.IMAGE, "Seedream, MiniMax", witness=Witness.OWN)
+_UNMADE_IMAGE = EventRow(Shape.IMAGE, "Seedream, MiniMax", witness=Witness.OWN, word=State.FAILED)
 
 
 def _response(
@@ -94,10 +70,14 @@ ROWS: Mapping[str, EventRow] = {
     "image_generation.partial_image":               _PARTIAL_IMAGE,
     "image_generation.completed":                   _COMPLETED_IMAGE,
     "image_generation.failed":                      _FAILED_IMAGE,
+    "image_generation.partial_succeeded":           _SUCCEEDED_IMAGE,
+    "image_generation.partial_failed":              _UNMADE_IMAGE,
     "image_generation.text_chunk":                  EventRow(Shape.IMAGE, "OpenRouter (SVG)", word=State.GENERATING),
     "image_edit.partial_image":                     _PARTIAL_IMAGE,
     "image_edit.completed":                         _COMPLETED_IMAGE,
     "image_edit.failed":                            _FAILED_IMAGE,
+    "image_edit.partial_succeeded":                 _SUCCEEDED_IMAGE,
+    "image_edit.partial_failed":                    _UNMADE_IMAGE,
     "images":                                       EventRow(Shape.IMAGES, "Images API, not streamed",
                                                              witness=Witness.OWN),
     # Chat completions with images
@@ -122,6 +102,8 @@ ROWS: Mapping[str, EventRow] = {
     "picture.final":                                EventRow(Shape.CALL, "`Picture`", witness=Witness.DONE),
     "picture.progress":                             EventRow(Shape.CALL, "`polled_events`, `comfyui_events`",
                                                              word=State.GENERATING, is_progress=True),
+    # Services, engines and protocols with messages of their own form
+    **SERVICE_ROWS,
 }
 
 # The meaning of each kind of `part`. Drafts and the result have the same kind, and no number.
@@ -144,18 +126,23 @@ CARRIERS: Mapping[str | None, str] = {
 }
 CARRIER = "raw_representation"     # the same member in an object of any other type: agent-framework
 
-# The type of a message without a `type`, by the first field of this list that the message has:
-# (field, value or None for any value, type).
+# The type of a message without a `type`, by the first member of this list that the message has:
+# (the way to it, value or None for any value, type).
 WITHOUT_TYPE: tuple[tuple[str, str | None, str], ...] = (
     ("object", "response", "response"),
     ("object", "chat.completion.chunk", "chat.completion.chunk"),
     ("object", "chat.completion", "chat.completion"),
     ("error", None, "error"),
-    ("data", None, "images"),
     ("choices", None, "chat.completion.chunk"),
     ("contents", None, "contents"),  # agent-framework's own event, which carries none of the service
+    *SERVICE_MARKS,
+    ("data", None, "images"),
+    ("progress", None, "progress"),
 )
-TYPE_NAMES = ("type", "Type", "event_kind")  # the members that hold the type; the last is pydantic-ai's
+# The members that hold the type: all services; pydantic-ai; Interactions and NovelAI; xAI.
+TYPE_NAMES = ("type", "Type", "event_kind", "event_type", "__type")
+# JSON-RPC: the type and the message of a notification, and the message of an answer.
+METHOD, PARAMS, ANSWER, ANSWER_TYPE = "method", "params", "result", "a JSON-RPC answer"
 
 GREATEST_NUMBER = 2**53  # of an index or a sequence number; a larger JSON number is not exact
 
@@ -171,6 +158,7 @@ STATUSES: Mapping[str, State] = {
     "failed":      State.FAILED,
     "incomplete":  State.INCOMPLETE,
     "cancelled":   State.INCOMPLETE,
+    "canceled":    State.INCOMPLETE,
 }
 ENDINGS: Mapping[State, Ending] = {
     State.COMPLETED:  Ending.COMPLETED,
@@ -185,6 +173,7 @@ OTHER_NAMES: Mapping[str, tuple[Spelling, ...]] = {
     "item_id":             (("item", "id"),),                                    # relays that send the item itself
     "revised_prompt":      ("prompt",),                                          # xAI, OpenRouter
     "partial_image_index": ("partial_index", "index"),                           # exo; 9router, grok2api
+    "message":             ("error_text",),                                      # AI SDK
     "partial_image_b64":   (("delta", "partial_image_b64"), ("delta", "partialImageB64"),
                             ("partial_image", "b64_json")),                      # relays
     "b64_json":            (("data", "b64_json"), ("data", 0, "b64_json")),      # exo; relays
@@ -211,6 +200,14 @@ PICTURE_NAMES = (
 # fmt: on
 
 
+class Naming(Enum):
+    """How an event names its item."""
+
+    ANNOUNCED = "it announces the item, whose id may be new"
+    NAMED = "it concerns the item, known or new"
+    KNOWN = "it concerns the item only if an earlier event named it"
+
+
 class Signal(NamedTuple):
     """The meaning of an event for one item."""
 
@@ -224,7 +221,7 @@ class Signal(NamedTuple):
     payload: Payload | None = None
     error: ProviderError | None = None
     is_unnumbered: bool = False  # neither events nor images have numbers: equal image data means a repeat
-    is_announced: bool = False  # the event announces the item: its id may be new
+    naming: Naming = Naming.NAMED
 
 
 class AnswerPart(NamedTuple):

@@ -30,6 +30,8 @@ from .fields import (
     OutputItemFields,
     PartEventFields,
     PartFields,
+    PlacedEventFields,
+    PlacedPictureFields,
     ResponseEventFields,
     ResponseFields,
     RunEventFields,
@@ -130,6 +132,14 @@ class RunEvent(Event, RunEventFields):
 
 class ContentEvent(Event, ContentEventFields):
     """A message of LangChain, or a piece of it."""
+
+
+class PlacedPicture(_Model, PlacedPictureFields):
+    """One picture in a place that a layout names, or an item without a picture."""
+
+
+class PlacedEvent(Event, PlacedEventFields):
+    """A message of a service with a form of its own, such as a chunk of Gemini."""
 
 
 def _fields_of(model: type[_Model]) -> type[Fields]:

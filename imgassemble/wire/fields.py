@@ -17,8 +17,10 @@ from .dialects import OTHER_NAMES, PICTURE_NAMES, Shape, Spelling
 from .members import has_members, member_of, members_of
 from .values import (
     read_base64,
+    read_count,
     read_identifier,
     read_mapping,
+    read_name,
     read_number,
     read_plain,
     read_text,
@@ -271,6 +273,28 @@ class ContentEventFields(EventFields):
     content: Annotated[tuple[OutputItemFields | None, ...], _list_of(OutputItemFields, _MOST_PICTURES)] = ()
 
 
+class PlacedPictureFields(ItemFields):
+    """One picture in a place that a layout names, or an item without a picture."""
+
+    item_id: Annotated[str | None, ReadBy(read_name)] = None
+    number: Annotated[float | None, ReadBy(read_count)] = None  # of the image
+    partial_image_index: Annotated[float | None, ReadBy(read_count)] = None
+    is_draft: Flag = False
+    link: Base64 = None  # a URL, perhaps without the name of the server
+
+
+class PlacedEventFields(EventFields):
+    response_id: Annotated[str | None, ReadBy(read_name)] = None
+    pictures: Annotated[tuple[PlacedPictureFields | None, ...], _list_of(PlacedPictureFields, _MOST_ITEMS)] = ()
+    words: WholeText = None
+    status: Text = None
+    reason: Text = None
+    error: Anything = None
+    has_failed: Flag = False
+    model: Text = None
+    usage: PlainObject = None
+
+
 FIELDS_OF_SHAPES: dict[Shape, type[EventFields]] = {
     Shape.CALL: ImageCallFields,
     Shape.ITEM: OutputItemEventFields,
@@ -281,6 +305,7 @@ FIELDS_OF_SHAPES: dict[Shape, type[EventFields]] = {
     Shape.PART: PartEventFields,
     Shape.RUN: RunEventFields,
     Shape.CONTENT: ContentEventFields,
+    Shape.PLACED: PlacedEventFields,
     Shape.ERROR: ErrorEventFields,
     Shape.TEXT: TextEventFields,
 }
@@ -322,6 +347,15 @@ def read_fields(kind: type[_Kind], message: Any) -> _Kind:
         for (_, field, way), name in ranked:
             if field not in found and (value := _follow(members[name], way)) is not None:
                 found[field] = readers[field](value)
+    return fields
+
+
+def fields_of_values(kind: type[_Kind], values: Mapping[str, Any]) -> _Kind:
+    """Return the fields with these values, by their own names. A value that is null, or of a wrong type, is absent."""
+    readers = _table_of(kind).readers  # type: ignore[arg-type] # each type is hashable
+    fields = object.__new__(kind)
+    read = {name: readers[name](value) for name, value in values.items() if value is not None}
+    fields.__dict__.update((name, value) for name, value in read.items() if value is not None)
     return fields
 
 

@@ -1,40 +1,36 @@
-"""Turns an event into its meaning: a signal for each of its items, and its facts about the response.
+"""Finds the items in an event: a signal for each of them.
 
 The place of the items in each shape of message is written here, once.
-Must not know: pydantic, JSON, the facts that are stored of an item.
+Must not know: pydantic, JSON, the facts that are stored of an item, the facts of a response.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from ..errors import EventError, ProviderError, printable
-from ..frames.base64_json import Decoded, Withheld, url_prefix, withheld_in_url
+from ..errors import ProviderError, printable
+from ..frames.base64_json import Decoded, Withheld, url_prefix
 from ..frames.frame import Payload
-from ..states import Ending, State, Witness
+from ..states import State, Witness
 from .dialects import (
     CONTENT_TYPES,
-    ENDINGS,
     ITEM_TYPES,
     PARTS,
-    ROWS,
     SETTINGS,
     STATUSES,
-    UNKNOWN_ERRORS,
-    AnswerPart,
     EventRow,
+    Naming,
     Reading,
     Shape,
     Signal,
 )
-from .failures import has_content, names_error
+from .failures import has_content
 from .fields import (
-    ChatChoiceFields,
     ChatEventFields,
     ContentEventFields,
-    ErrorEventFields,
     EventFields,
     ImageCallFields,
     ImageDataFields,
@@ -44,159 +40,14 @@ from .fields import (
     OutputItemEventFields,
     PartEventFields,
     PartFields,
+    PlacedEventFields,
+    PlacedPictureFields,
     ResponseEventFields,
     RunEventFields,
-    TextEventFields,
     read_fields,
 )
 
 _T = TypeVar("_T")
-
-
-def read(event: EventFields) -> Reading:
-    """Return the meaning of `event` for its items and for its response."""
-    kind = event.type or ""
-    reader = _READERS.get(kind)
-    if reader is None:
-        if not isinstance(event, ErrorEventFields):
-            return Reading(
-                kind,
-                event.sequence_number,
-                event.response_id,
-                concerns_images=False,
-                lane=event.stream_id,
-                is_known=False,
-            )
-        reader = _reader_of(UNKNOWN_ERRORS[names_error(kind)])
-    row, signals_in, about_response, may_be_text = reader
-    signals = tuple(signals_in(event, row))
-    reading = Reading(
-        kind,
-        event.sequence_number,
-        event.response_id,
-        not may_be_text or bool(signals),
-        signals,
-        row.ending,
-        event.stream_id,
-        row.begins,
-    )
-    return about_response(reading, event, row) if about_response else reading
-
-
-def _with_error(reading: Reading, event: ErrorEventFields, _row: EventRow) -> Reading:
-    said = event.error
-    if not has_content(said):
-        said = {"code": event.code, "message": event.message, "param": event.param}
-    elif event.message and isinstance(said, dict) and not said.get("message"):
-        said = {**said, "message": event.message}
-    elif event.message and isinstance(said, str) and event.message != said:
-        said = {"message": f"{said}: {event.message}", "code": event.code}
-    return reading._replace(error=_provider_error(said), is_bare_body=event.is_bare_body)
-
-
-def _with_text(reading: Reading, event: TextEventFields, _row: EventRow) -> Reading:
-    return reading._replace(parts=(AnswerPart(event.delta, event.item_id),)) if event.delta else reading
-
-
-def _with_image_error(reading: Reading, event: ImageEventFields, _row: EventRow) -> Reading:
-    if reading.signals:
-        return reading
-    if has_content(event.error):
-        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), concerns_images=True)
-    return reading._replace(concerns_images=False)
-
-
-def _with_answer_error(reading: Reading, event: ImagesEventFields, _row: EventRow) -> Reading:
-    if has_content(event.error):
-        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), concerns_images=True)
-    if not reading.signals and not any(image and image.progress is not None for image in event.data):
-        return reading._replace(anomaly=_no_picture_in(event))
-    return reading
-
-
-def _with_chat(reading: Reading, event: ChatEventFields, _row: EventRow) -> Reading:
-    if has_content(event.error):
-        return reading._replace(ending=Ending.ERROR, error=_provider_error(event.error), concerns_images=True)
-    parts = tuple(part for choice in event.choices if choice for part in _parts_of(choice))
-    details = {name: value for name, value in (("model", event.model), ("usage", event.usage)) if value is not None}
-    if event.type == "chat.completion" and not (reading.signals or any(part.text for part in parts)):
-        reading = reading._replace(anomaly=_no_picture_in(event))
-    return reading._replace(parts=parts, details=details or None)
-
-
-def _parts_of(choice: ChatChoiceFields) -> Iterator[AnswerPart]:
-    """Yield the text of a choice: of its delta, and of its message."""
-    delta, message = choice.delta, choice.message
-    text = (delta.text or delta.refusal or "") if delta else ""
-    if delta and (text or choice.finish_reason):
-        # Some services report a reason with each piece, so only one without a text ends it.
-        yield AnswerPart(text, choice.index, is_last=not text, has_pictures=not delta.pictures())
-    if message and (text := message.text or message.refusal or ""):
-        yield AnswerPart(
-            text, choice.index, is_whole=True, is_quoted=delta is None, has_pictures=not message.pictures()
-        )
-
-
-def signals_in_text(reading: Reading, pictures: Iterable[str], *, first: int | None = None) -> Iterator[Signal]:
-    """Yield a signal for each picture in the text of an answer: a data: URL, or a link.
-
-    first: the number of the first picture; None if each is the next image.
-    """
-    for number, url in _numbered(first, pictures):
-        is_data = url.startswith("data:")
-        payload = Payload(
-            base64=withheld_in_url(url) or url,
-            event_type=reading.event_type,
-            sequence_number=reading.sequence_number,
-            is_final=True,
-            claimed_format=_media_type(url),
-        )
-        yield Signal(
-            {} if is_data else {"url": printable(url)},
-            is_unnamed=True,
-            number=number,
-            witness=Witness.OWN,
-            payload=payload if is_data else None,
-            is_unnumbered=True,
-        )
-
-
-def _with_response(reading: Reading, event: ResponseEventFields, row: EventRow) -> Reading:
-    response = event.response
-    if response is None:
-        return reading
-    if response.id is not None:
-        reading = reading._replace(response_id=response.id)
-    if not (row.witness or row.begins):
-        return reading
-    image_usage = (response.tool_usage or {}).get("image_gen")
-    text = "".join(item.text() for item in response.output if item) if row.witness else ""
-    reported = (
-        ("model", response.model),
-        ("usage", response.usage),
-        ("image_usage", image_usage),
-        ("text", text or None),
-    )
-    details = {name: value for name, value in reported if value is not None}
-    reading = reading._replace(details=details or None)
-    if not row.witness:
-        return reading
-    status = STATUSES.get(response.status or "") if row.heeds_status else None
-    error = _provider_error(response.error) if has_content(response.error) else None
-    reason = (response.incomplete_details or {}).get("reason") or (error and error.message)
-    reading = reading._replace(
-        ending=(ENDINGS.get(status) if status else None) or row.ending or (Ending.FAILED if error else None),
-        error=error,
-        reason=str(reason) if reason else None,
-    )
-    is_whole = event.type == "response" and reading.ending in (None, Ending.COMPLETED)
-    if is_whole and not (reading.signals or text):
-        return reading._replace(anomaly=_no_picture_in(event))
-    return reading
-
-
-def _no_picture_in(event: EventFields) -> EventError:
-    return EventError("the answer holds no picture; nothing in it can be used", event_type=event.type)
 
 
 def _call_signals(event: ImageCallFields, row: EventRow) -> Iterable[Signal]:
@@ -207,7 +58,7 @@ def _call_signals(event: ImageCallFields, row: EventRow) -> Iterable[Signal]:
 def _item_signals(event: OutputItemEventFields, row: EventRow) -> Iterable[Signal]:
     if event.item and event.item.type in ITEM_TYPES:
         signal = _signal(event, row, event.item, item_id=event.item.id, output_index=event.output_index)
-        yield signal if row.witness else signal._replace(is_announced=True)
+        yield signal if row.witness else signal._replace(naming=Naming.ANNOUNCED)
 
 
 def _response_signals(event: ResponseEventFields, row: EventRow) -> Iterable[Signal]:
@@ -287,7 +138,41 @@ def _content_signals(event: ContentEventFields, row: EventRow) -> Iterable[Signa
             yield _signal(event, row, block, item_id=block.id)
 
 
-_SIGNALS: dict[Shape, Callable[[Any, EventRow], Iterable[Signal]]] = {
+def _placed_signals(event: PlacedEventFields, row: EventRow) -> Iterable[Signal]:
+    draft = row._replace(is_partial=True, witness=None) if row.witness else row
+    for picture in filter(None, event.pictures):
+        yield _placed_signal(event, draft if picture.is_draft else row, picture)
+
+
+def _placed_signal(event: PlacedEventFields, row: EventRow, said: PlacedPictureFields) -> Signal:
+    layout = row.layout
+    assert layout is not None
+    picture, link = said.picture_and_link()
+    link = link or (printable(said.link) if isinstance(said.link, str) else None)
+    error = reported_error(said.error or layout.failure) if has_content(said.error or layout.failure) else None
+    details = _details_of(said, row, None, said.usage, link)
+    if layout.is_last_result:
+        details["is_last_result"] = True
+    payload = None
+    if picture and (row.is_partial or row.witness):
+        payload = _payload(event, row, said, picture, said.partial_image_index)
+        if not layout.has_true_claims:
+            payload = replace(payload, claimed_format=None)
+    return Signal(
+        details,
+        said.item_id,
+        said.item_id is None,
+        None if said.number is None else int(said.number),
+        _word_of(said, row, has_failed=error is not None and not (picture or link)),
+        row.witness,
+        payload,
+        error,
+        not row.is_numbered,
+        Naming.KNOWN if layout.is_of_known else Naming.ANNOUNCED if row.witness is None else Naming.NAMED,
+    )
+
+
+SIGNALS: dict[Shape, Callable[[Any, EventRow], Iterable[Signal]]] = {
     Shape.CALL: _call_signals,
     Shape.ITEM: _item_signals,
     Shape.RESPONSE: _response_signals,
@@ -297,34 +182,36 @@ _SIGNALS: dict[Shape, Callable[[Any, EventRow], Iterable[Signal]]] = {
     Shape.PART: _part_signals,
     Shape.RUN: _run_signals,
     Shape.CONTENT: _content_signals,
+    Shape.PLACED: _placed_signals,
     Shape.ERROR: lambda event, row: (),
     Shape.TEXT: lambda event, row: (),
 }
-_MAY_BE_TEXT = frozenset({Shape.TEXT, Shape.ITEM, Shape.CHAT, Shape.PART, Shape.CONTENT})
-_ABOUT_RESPONSE: dict[Shape, Callable[[Reading, Any, EventRow], Reading]] = {
-    Shape.ERROR: _with_error,
-    Shape.TEXT: _with_text,
-    Shape.IMAGE: _with_image_error,
-    Shape.IMAGES: _with_answer_error,
-    Shape.CHAT: _with_chat,
-    Shape.RESPONSE: _with_response,
-}
 
 
-class _Reader(NamedTuple):
-    """The functions that read the events of one row."""
+def signals_in_text(reading: Reading, pictures: Iterable[str], *, first: int | None = None) -> Iterator[Signal]:
+    """Yield a signal for each picture in the text of an answer: a data: URL, or a link.
 
-    row: EventRow
-    signals_in: Callable[[Any, EventRow], Iterable[Signal]]
-    about_response: Callable[[Reading, Any, EventRow], Reading] | None
-    may_be_text: bool
+    first: the number of the first picture; None if each is the next image.
+    """
+    for number, url in _numbered(first, pictures):
+        is_data = url.startswith("data:")
+        payload = Payload(
+            base64=withheld_in_url(url) or url,
+            event_type=reading.event_type,
+            sequence_number=reading.sequence_number,
+            is_final=True,
+            claimed_format=_media_type(url),
+        )
+        yield Signal(
+            {} if is_data else {"url": printable(url)},
+            is_unnamed=True,
+            number=number,
+            witness=Witness.OWN,
+            payload=payload if is_data else None,
+            is_unnumbered=True,
+        )
 
 
-def _reader_of(row: EventRow) -> _Reader:
-    return _Reader(row, _SIGNALS[row.shape], _ABOUT_RESPONSE.get(row.shape), row.shape in _MAY_BE_TEXT)
-
-
-_READERS = {kind: _reader_of(row) for kind, row in ROWS.items()}  # one look-up for each event
 _settings_in: Callable[[ItemFields], tuple[Any, ...]] = attrgetter(*SETTINGS)
 
 
@@ -340,7 +227,7 @@ def _signal(
     index: float | None = None,
     usage: Mapping[str, Any] | None = None,
 ) -> Signal:
-    error = _provider_error(said.error) if said.error is not None and has_content(said.error) else None
+    error = reported_error(said.error) if said.error is not None and has_content(said.error) else None
     picture, link = said.picture_and_link(is_partial=row.is_partial)
     word = _word_of(said, row, has_failed=error is not None and not (picture or link))
     payload = None
@@ -421,7 +308,8 @@ def _media_type(picture: str | Decoded | Withheld | None) -> str | None:
     return prefix[5:].partition(";")[0] if prefix[:11].lower() == "data:image/" else None
 
 
-def _provider_error(said: Any) -> ProviderError:
+def reported_error(said: Any) -> ProviderError:
+    """Return the error that a service reports, as an object or as a text."""
     details = said if isinstance(said, dict) else {"message": said}
     code = next((str(details[name]) for name in ("code", "type") if details.get(name) not in (None, "")), None)
     return ProviderError(str(details.get("message") or ""), code=code, details=details)

@@ -20,6 +20,7 @@ _LONGEST_ID = 4_096  # characters; real ids have up to 83. An id is never cut: t
 _LONGEST_WORDS = 32_768  # characters: the longest prompt that an image model takes
 _SHORT = 100  # characters: a text up to this length is not cut
 _DEEPEST = 6
+_MOST_DIGITS = 16  # of 2**53
 _MOST_BITS = 64  # a larger integer can be too long to print
 
 
@@ -30,6 +31,17 @@ def read_number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= GREATEST_NUMBER:
         return None  # NaN fails the comparison, too
     return int(value) if value == int(value) else float(value)
+
+
+def read_count(value: Any) -> float | None:
+    """Return a number as `read_number` does, also one that was sent as text: "0"."""
+    is_digits = type(value) is str and value.isdecimal() and len(value) <= _MOST_DIGITS
+    return read_number(int(value) if is_digits else value)
+
+
+def read_name(value: Any) -> str | None:
+    """Return an id as `read_identifier` does, also one that was sent as a number."""
+    return str(value) if type(value) is int and value.bit_length() <= _MOST_BITS else read_identifier(value)
 
 
 def read_text(value: Any) -> str | None:
@@ -60,9 +72,11 @@ def read_identifier(value: Any) -> str | None:
 
 
 def read_base64(value: Any) -> str | Decoded | Withheld | None:
-    """Return base64 or a URL as it is: as text, as bytes if it was decoded already, or as a reference in its place."""
+    """Return base64 or a URL as it is: as text, as bytes that were decoded already, or as a reference in its place."""
     if isinstance(value, dict):
         return withheld_in(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):  # google-genai
+        return Decoded(bytes(value)) if len(value) else ""
     return value if isinstance(value, (Decoded, Withheld)) else read_text(value)
 
 

@@ -1,0 +1,116 @@
+"""Reads the messages that have a layout: their pictures, words and facts, from the places that the layout names.
+
+Must not know: the services, pydantic, what the pictures mean for their items.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ..frames.base64_json import Decoded, decode_base64, url_prefix
+from ..frames.containers import format_of
+from .event_rows import Layout, Place, Ways, Words
+from .failures import has_content
+from .fields import PlacedEventFields, PlacedPictureFields, fields_of_values
+from .paths import Chain, ends_of, value_at
+from .values import read_text
+
+_START = 4 * 256  # characters of base64 that show the format of a picture
+_PICTURE_LINK = re.compile(r"https?://[^?#]+\.(png|jpe?g|webp|gif|avif|svg)([?#].*)?", re.IGNORECASE | re.DOTALL)
+
+
+def read_placed(layout: Layout, kind: str, message: Any) -> PlacedEventFields:
+    """Return the fields of a message of the type `kind`, which has this layout."""
+    words = "".join(_words_in(message, layout))
+    facts = {name: _first(ways, message, ()) for name, ways in layout.facts.items()}
+    fields = fields_of_values(PlacedEventFields, {"type": kind, "words": words or None, **facts})
+    pictures = (picture for place in layout.places for picture in _pictures_in(message, place))
+    vars(fields)["pictures"] = tuple(_with_own_names(pictures))
+    return fields
+
+
+def _pictures_in(message: Any, place: Place) -> Iterator[PlacedPictureFields]:
+    for position, holder in enumerate(ends_of(place.at, message)):
+        if not _is_one_of(place.where, message, holder):
+            continue
+        found = {
+            name: position if ways == "#" else _first(ways, message, holder) for name, ways in place.fields.items()
+        }
+        picture = fields_of_values(PlacedPictureFields, {"is_draft": place.is_draft or None, **_chosen(found)})
+        is_named = picture.item_id is not None or picture.number is not None
+        if _is_picture(picture, place) or (place.is_item and is_named):
+            yield picture
+
+
+def _with_own_names(pictures: Iterator[PlacedPictureFields]) -> Iterator[PlacedPictureFields]:
+    """Yield the pictures. The second one with the same item id in a message is another image, `ID-1`."""
+    seen: dict[str, int] = {}
+    for picture in pictures:
+        item_id = picture.item_id
+        if item_id is not None:
+            again = seen[item_id] = seen.get(item_id, -1) + 1
+            if again:
+                vars(picture)["item_id"] = f"{item_id}-{again}"
+        yield picture
+
+
+def _words_in(message: Any, layout: Layout) -> Iterator[str]:
+    for place in layout.words:
+        for holder in ends_of(place.at, message):
+            if _is_answer(place, message, holder):
+                yield read_text(value_at(place.text, message, holder)) or ""
+
+
+def _is_answer(place: Words, message: Any, holder: Chain) -> bool:
+    is_other = place.unless is not None and value_at(place.unless, message, holder) is True
+    return not is_other and _is_one_of(place.where, message, holder)
+
+
+def _is_one_of(where: tuple[str, ...], message: Any, holder: Chain) -> bool:
+    return not where or read_text(value_at(where[0], message, holder)) in where[1:]
+
+
+def _first(ways: Ways, message: Any, holder: Chain) -> Any:
+    """Return the first value that is found and not empty."""
+    found = None
+    for way in (ways,) if isinstance(ways, str) else ways:
+        found = value_at(way, message, holder)
+        if found not in (None, "", b""):
+            break
+    return found
+
+
+def _chosen(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of a picture. A text that can be a picture or a link becomes one of both."""
+    text = found.get("b64")
+    if text is None or text is not found.get("link"):
+        return found
+    return {**found, "link" if _begins_like_picture(text) else "b64": None}
+
+
+def _is_picture(picture: PlacedPictureFields, place: Place) -> bool:
+    text, media_type = picture.b64 or picture.link, picture.media_type
+    if media_type and not media_type.lower().startswith("image/"):
+        return False
+    if not text:
+        return has_content(picture.error)
+    return place.is_sure or bool(media_type) or _begins_like_picture(text)
+
+
+def _begins_like_picture(text: Any) -> bool:
+    """Return whether `text` is base64 that begins like a picture, a data: URL of one, or a link to one."""
+    if isinstance(text, Decoded):
+        return format_of(text.data) is not None
+    if not isinstance(text, str):  # a reference to a picture that was left out
+        return True
+    if prefix := url_prefix(text[:_START]):
+        return prefix[:11].lower() == "data:image/"
+    if _PICTURE_LINK.fullmatch(text):
+        return True
+    start = text[:_START]
+    try:
+        return format_of(decode_base64(start[: len(start) // 4 * 4])) is not None
+    except (ValueError, IndexError):
+        return False
