@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from ..errors import ProviderError, printable
-from ..frames.base64_json import Decoded, Withheld, url_prefix
+from ..frames.base64_json import Decoded, Withheld, url_prefix, withheld_in_url
 from ..frames.frame import Payload
 from ..states import State, Witness
 from .dialects import (
