@@ -7,26 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from .event_rows import Way
 from .members import has_members, member_of
 
 _MOST_MEMBERS = 1_000  # of one list; real lists are short
 _Step = str | int | tuple[str, str]  # "*", "^", a place in a list, or the spellings of a name
-Chain = tuple[Any, ...]  # the values on a way; the last one is its end. Lists are left out
 
 
-def ends_of(way: Way, message: Any, holder: Chain = ()) -> Iterator[Chain]:
-    """Yield the chain to each value at the end of `way` that is not null. holder: the chain of a picture's holder."""
-    chain = holder if way.startswith(".") else (message,)
-    return _follow(chain, _steps_of(way))
+class Chain(NamedTuple):
+    """The way that was followed."""
+
+    values: tuple[Any, ...]  # from the message to the end of the way, without lists
+    positions: tuple[int, ...] = ()  # in each list of a "*"
+
+    @property
+    def end(self) -> Any:
+        return self.values[-1]
 
 
-def value_at(way: Way, message: Any, holder: Chain = ()) -> Any:
+def ends_of(way: Way, start: Chain) -> Iterator[Chain]:
+    """Yield the chain to each value at the end of `way` that is not null.
+
+    start: a message, or the holder of a picture with the objects around it. A way without a dot at its beginning
+        begins at the first value of `start`.
+    """
+    values = start.values if way.startswith(".") else start.values[:1]
+    return _follow(values, start.positions, _steps_of(way))
+
+
+def value_at(way: Way, start: Chain) -> Any:
     """Return the first value at the end of `way`; None if there is none."""
-    chain = next(ends_of(way, message, holder), None)
-    return chain[-1] if chain else None
+    chain = next(ends_of(way, start), None)
+    return chain.end if chain else None
 
 
 def name_spellings(name: str) -> tuple[str, str]:
@@ -35,27 +49,27 @@ def name_spellings(name: str) -> tuple[str, str]:
     return name, first + "".join(map(str.capitalize, others))
 
 
-def _follow(chain: Chain, steps: tuple[_Step, ...]) -> Iterator[Chain]:
+def _follow(values: tuple[Any, ...], positions: tuple[int, ...], steps: tuple[_Step, ...]) -> Iterator[Chain]:
     for at, step in enumerate(steps):
-        value = chain[-1]
+        value = values[-1]
         if step == "^":
-            chain = chain[:-1]
+            values = values[:-1]
         elif step == "*":
-            for each in value[:_MOST_MEMBERS] if isinstance(value, (list, tuple)) else ():
-                yield from _follow((*chain[:-1], each), steps[at + 1 :])
+            for position, each in enumerate(value[:_MOST_MEMBERS] if isinstance(value, (list, tuple)) else ()):
+                yield from _follow((*values[:-1], each), (*positions, position), steps[at + 1 :])
             return
         elif isinstance(step, int):
             value = value[step] if isinstance(value, (list, tuple)) and len(value) > step else None
-            chain = (*chain[:-1], value)
+            values = (*values[:-1], value)
         elif isinstance(step, tuple):
-            chain = (*chain, _member(value, step))
-        if not chain or chain[-1] is None:
+            values = (*values, _member(value, step))
+        if not values or values[-1] is None:
             return
-    yield chain
+    yield Chain(values, positions)
 
 
 def _member(value: Any, names: tuple[str, ...]) -> Any:
-    if value is None or not has_members(value):
+    if not has_members(value):
         return None
     return next((found for name in names if (found := member_of(value, name)) is not None), None)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..frames.base64_json import Decoded, decode_base64, url_prefix
 from ..frames.containers import format_of
-from .event_rows import Layout, Place, Ways, Words
+from .event_rows import Layout, Place, Ways
 from .failures import has_content
 from .fields import PlacedEventFields, PlacedPictureFields, fields_of_values
 from .paths import Chain, ends_of, value_at
@@ -23,25 +23,27 @@ _PICTURE_LINK = re.compile(r"https?://[^?#]+\.(png|jpe?g|webp|gif|avif|svg)([?#]
 
 def read_placed(layout: Layout, kind: str, message: Any) -> PlacedEventFields:
     """Return the fields of a message of the type `kind`, which has this layout."""
-    words = "".join(_words_in(message, layout))
-    facts = {name: _first(ways, message, ()) for name, ways in layout.facts.items()}
+    start = Chain((message,))
+    facts = {name: _first(ways, start) for name, ways in layout.facts.items()}
+    words = "".join(_words_in(start, layout))
     fields = fields_of_values(PlacedEventFields, {"type": kind, "words": words or None, **facts})
-    pictures = (picture for place in layout.places for picture in _pictures_in(message, place))
-    vars(fields)["pictures"] = tuple(_with_own_names(pictures))
+    found = [each for place in layout.places for each in _pictures_in(start, place)]
+    if len(layout.places) > 1:
+        found.sort(key=lambda each: each[0])  # as they stand in the message
+    vars(fields)["pictures"] = tuple(_with_own_names(picture for _, picture in found))
     return fields
 
 
-def _pictures_in(message: Any, place: Place) -> Iterator[PlacedPictureFields]:
-    for position, holder in enumerate(ends_of(place.at, message)):
-        if not _is_one_of(place.where, message, holder):
+def _pictures_in(start: Chain, place: Place) -> Iterator[tuple[tuple[int, ...], PlacedPictureFields]]:
+    """Yield each picture with the positions of its holder."""
+    for holder in ends_of(place.at, start):
+        if not _is_one_of(place.where, holder):
             continue
-        found = {
-            name: position if ways == "#" else _first(ways, message, holder) for name, ways in place.fields.items()
-        }
+        found = {name: _first(ways, holder) for name, ways in place.fields.items()}
         picture = fields_of_values(PlacedPictureFields, {"is_draft": place.is_draft or None, **_chosen(found)})
         is_named = picture.item_id is not None or picture.number is not None
         if _is_picture(picture, place) or (place.is_item and is_named):
-            yield picture
+            yield holder.positions, picture
 
 
 def _with_own_names(pictures: Iterator[PlacedPictureFields]) -> Iterator[PlacedPictureFields]:
@@ -56,27 +58,25 @@ def _with_own_names(pictures: Iterator[PlacedPictureFields]) -> Iterator[PlacedP
         yield picture
 
 
-def _words_in(message: Any, layout: Layout) -> Iterator[str]:
+def _words_in(start: Chain, layout: Layout) -> Iterator[str]:
     for place in layout.words:
-        for holder in ends_of(place.at, message):
-            if _is_answer(place, message, holder):
-                yield read_text(value_at(place.text, message, holder)) or ""
+        for holder in ends_of(place.at, start):
+            is_other = place.unless is not None and value_at(place.unless, holder) is True
+            if not is_other and _is_one_of(place.where, holder):
+                yield read_text(value_at(place.text, holder)) or ""
 
 
-def _is_answer(place: Words, message: Any, holder: Chain) -> bool:
-    is_other = place.unless is not None and value_at(place.unless, message, holder) is True
-    return not is_other and _is_one_of(place.where, message, holder)
+def _is_one_of(where: tuple[str, ...], holder: Chain) -> bool:
+    return not where or read_text(value_at(where[0], holder)) in where[1:]
 
 
-def _is_one_of(where: tuple[str, ...], message: Any, holder: Chain) -> bool:
-    return not where or read_text(value_at(where[0], message, holder)) in where[1:]
-
-
-def _first(ways: Ways, message: Any, holder: Chain) -> Any:
+def _first(ways: Ways, holder: Chain) -> Any:
     """Return the first value that is found and not empty."""
+    if ways == "#":
+        return holder.positions[-1] if holder.positions else None
     found = None
     for way in (ways,) if isinstance(ways, str) else ways:
-        found = value_at(way, message, holder)
+        found = value_at(way, holder)
         if found not in (None, "", b""):
             break
     return found

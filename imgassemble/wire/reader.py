@@ -25,7 +25,7 @@ from .dialects import (
 from .failures import ERROR_NAMES, error_in, error_of_body, has_content
 from .fields import FIELDS_OF_SHAPES, ErrorEventFields, EventFields, read_fields
 from .members import has_members, member_of, members_of
-from .paths import name_spellings, value_at
+from .paths import Chain, name_spellings, value_at
 from .placed import read_placed
 from .values import read_text, read_words
 
@@ -135,7 +135,7 @@ def type_of_members(message: Any) -> str:
     for names, way, value, kind in _MARKS:
         if all(members.get(name) is None for name in names):
             continue
-        found = value_at(way, message)
+        found = value_at(way, Chain((message,)))
         if found is None or (kind == "error" and not has_content(found)):
             continue
         if value is None or read_text(found) == value:
@@ -146,7 +146,7 @@ def type_of_members(message: Any) -> str:
 def _own_type(message: Any, kind: str) -> str:
     """Return the type of a message whose `type` several services use."""
     way, value, own = SHARED_TYPES[kind]
-    found = value_at(way, message)
+    found = value_at(way, Chain((message,)))
     return own if found is not None and (value is None or found == value) else kind
 
 
