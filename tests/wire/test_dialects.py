@@ -76,8 +76,8 @@ def assembled(stream: Any, assembler: Assembler | None = None) -> Result:
     return assemble(stream, assembler=assembler)
 
 
-# The streams of local engines are no events: `comfyui_events` and `polled_events` read them.
-SERVICES = [api for api in APIS if api not in ("comfyui", "a1111")]
+# The streams of local engines are no events: `comfyui_events` and `polled_events` read them. Others give a URL.
+SERVICES = [api for api in APIS if not (APIS[api].files or api == "a1111")]
 every_api = pytest.mark.parametrize("api", SERVICES)
 every_whole_api = pytest.mark.parametrize("api", [api for api in SERVICES if APIS[api].whole])
 every_dialect = pytest.mark.parametrize("dialect", list(DIALECTS))
