@@ -5,10 +5,11 @@
     GET /events                    server-sent events: `hello`, then `stream`, `item` and `gone` for each change
     GET /frames/{key}/{name}       a frame, byte for byte as it was received
 
-`hello` with `is_new` says that the viewer must discard what it has: everything that is shown follows. It is sent again
-if the viewer was too slow, or if a removed stream has a name that the viewer may no longer receive. `seen` ends a
-batch of changes. Its id is the version from which the viewer continues when it connects again; the version is 0 if a
-stream is withheld from the viewer, because that may be allowed by then.
+`hello` has the present time of the gallery as `now_s`; a stream has the time of its beginning as `began_s`. `hello`
+with `is_new` says that the viewer must discard what it has: everything that is shown follows. It is sent again if the
+viewer was too slow, or if a removed stream has a name that the viewer may no longer receive. `seen` ends a batch of
+changes. Its id is the version from which the viewer continues when it connects again; the version is 0 if a stream is
+withheld from the viewer, because that may be allowed by then.
 
 It needs the extra `web`; without that, importing this module is a UsageError.
 Must not know: how the application is served, where streams come from.
@@ -250,12 +251,12 @@ class _Page:
         epoch, now = self._gallery.epoch, asyncio.get_running_loop().time
         seen = _last_seen(request.headers.get("last-event-id", ""), epoch)
         viewer = Viewer(self._gallery, partial(self._may_see, request), seen)
-        piece, sent, alive_at = bytearray(_hello(epoch, seen)), -1, now() + self._keep_alive_s
+        piece, sent, alive_at = bytearray(self._hello(seen)), -1, now() + self._keep_alive_s
         while True:
             has_news = change_signal.next
             changes = await viewer.next_changes(has_news)
             for change in changes:
-                piece += _hello(epoch, 0) if change is RESET else _encode_change(change)
+                piece += self._hello(0) if change is RESET else _encode_change(change)
                 if len(piece) >= _PIECE_BYTES:
                     yield bytes(piece)
                     piece.clear()
@@ -271,6 +272,10 @@ class _Page:
             if change_signal.is_last or self._gallery.is_closed:
                 return
             await asyncio.wait([has_news], timeout=0 if viewer.has_questions else alive_at - now())
+
+    def _hello(self, version: int) -> bytes:
+        facts = {"is_new": version == 0, "now_s": self._gallery.now_s}
+        return _encode("hello", f"{self._gallery.epoch}.{version}", facts)
 
     def _enter(self) -> _ChangeSignal:
         loop = asyncio.get_running_loop()
@@ -351,10 +356,6 @@ def _last_seen(last_event_id: str, epoch: str) -> int:
     """Return the version in an event id; 0 if the id is of another process, or invalid."""
     its_epoch, _, version = last_event_id.partition(".")
     return int(version) if its_epoch == epoch and version.isascii() and version.isdecimal() and len(version) < 16 else 0
-
-
-def _hello(epoch: str, version: int) -> bytes:
-    return _encode("hello", f"{epoch}.{version}", {"is_new": version == 0})
 
 
 def _encode_change(change: PageChange) -> bytes:

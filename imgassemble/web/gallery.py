@@ -56,6 +56,7 @@ class Gallery:
         self.epoch = token_urlsafe(6)  # identifies this gallery: versions of another process mean nothing here
         self.is_closed = False
         self._keep_s, self._max_bytes, self._max_streams, self._clock = keep_s, max_bytes, max_streams, clock
+        self._made_at = clock()
         self._lock = Lock()
         self._log = ChangeLog(max_streams)
         self._n_added = 0
@@ -100,7 +101,7 @@ class Gallery:
         with self._lock:
             self._check_room(name)
             shown_title = name if title is None else title
-            stream = ShownStream(name=name, title=shown_title, number=self._n_added, began_at=self._clock(), size=size)
+            stream = ShownStream(name=name, title=shown_title, number=self._n_added, began_s=self.now_s, size=size)
             self._n_added += 1
             self._streams[name] = stream
             self._log.add("stream", name, stream.facts())
@@ -135,6 +136,11 @@ class Gallery:
         with self._lock:
             self._prune()
             return tuple(self._streams)
+
+    @property
+    def now_s(self) -> float:
+        """The seconds since the gallery was made, by its clock."""
+        return round(self._clock() - self._made_at, 3)
 
     def changes(self, since: int) -> tuple[int, list[PageChange]]:
         """Return the present version, and the changes since another one (0: everything that is shown).
@@ -201,7 +207,7 @@ class Gallery:
         """Show the items that `assembler` holds. Applying an update twice is harmless, except for an anomaly."""
         updates = list(updates_so_far(assembler))
         if updates:
-            stream.began_at = None
+            stream.began_s = None
         stream.caught_up = tuple(update for update in updates if isinstance(update, Anomaly))
         for update in updates:
             self._take(stream, update)
@@ -217,7 +223,7 @@ class Gallery:
             self._log.add("stream", stream.name, stream.facts())
         else:
             item = stream.item(update.item_id or "")
-            self._set_frames(stream, item, stream.take_item_update(item, update, self._clock()))
+            self._set_frames(stream, item, stream.take_item_update(item, update, self.now_s))
             self._log.add("item", stream.name, stream.item_facts(item), item.id)
 
     def _set_frames(self, stream: ShownStream, item: ShownItem, frames: list[Frame]) -> None:

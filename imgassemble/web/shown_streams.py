@@ -24,7 +24,7 @@ from ..assembly.updates import (
 )
 from ..errors import ImgassembleError, clean
 from ..frames.frame import Frame
-from ..screens.tiles import Tile, Tiles
+from ..screens.tiles import Kind, Tile, Tiles
 from ..states import State
 
 _MAX_FRAMES = 32  # frames of an item that the page can show; the newest
@@ -50,7 +50,7 @@ class ShownStream:
     """One stream as viewers receive it.
 
     title: the words that the page shows for it.
-    began_at: when it was added, in seconds of the gallery's clock; None if it had begun before.
+    began_s: when it was added, in seconds since the gallery was made; None if it had begun before.
     size: the expected (width, height) in pixels, or None.
     key: a random part of the addresses of its frames, which cannot be guessed.
     """
@@ -58,13 +58,14 @@ class ShownStream:
     name: str
     title: str
     number: int
-    began_at: float | None
+    began_s: float | None
     size: tuple[int, int] | None
     key: str = field(default_factory=lambda: token_urlsafe(18))
     items: dict[str, ShownItem] = field(default_factory=dict)
     outcome: str | None = None
     error: dict[str, Any] | None = None
     anomalies: list[dict[str, Any]] = field(default_factory=list)
+    tile: Tile = field(default_factory=Tile)  # that of the stream itself: it waits for an item, or has failed
     tiles: Tiles = field(default_factory=Tiles)
     caught_up: tuple[Update, ...] = ()  # anomalies shown when it was added; its listener may receive them again
 
@@ -75,7 +76,10 @@ class ShownStream:
             "title": self.title,
             "number": self.number,
             "size": list(self.size) if self.size else None,
+            "began_s": self.began_s,
             "outcome": self.outcome,
+            "kind": str(self.tile.kind),
+            "caption": self.tile.caption,
             "error": self.error,
             "anomalies": self.anomalies,
         }
@@ -104,13 +108,17 @@ class ShownStream:
         """Take the facts of an update of the stream itself."""
         if isinstance(update, StreamEnded):
             self.outcome, self.error = str(update.outcome), _error_facts(update.error)
+            self.tile = self.tiles.take(update) or self.tile
         else:
             self.anomalies = _with_anomaly(self.anomalies, update)
 
     def take_item_update(self, item: ShownItem, update: Update, now_s: float) -> list[Frame]:
-        """Take the facts of an update of `item` and return the frames that the item then has."""
+        """Take the facts of an update of `item` and return the frames that the item then has.
+
+        The previews of a blocked item are hidden: it has no frames.
+        """
         facts, frames = item.facts, item.frames
-        seconds = None if self.began_at is None else round(now_s - self.began_at, 3)
+        seconds = None if self.began_s is None else round(now_s - self.began_s, 3)
         match update:
             case StateChanged(state=state):
                 facts |= {"state": str(state), "has_ended": state.is_end, "error": None}
@@ -130,7 +138,7 @@ class ShownStream:
                 facts["anomalies"] = _with_anomaly(facts["anomalies"], update)
         if tile := self._changed_tile(update):
             facts |= {"kind": str(tile.kind), "caption": tile.caption}
-        return frames
+        return [] if facts["kind"] == Kind.BLOCKED else frames
 
     def _changed_tile(self, update: Update) -> Tile | None:
         if isinstance(update, FrameAdded | FinalReady | FinalWithdrawn):

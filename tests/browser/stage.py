@@ -32,7 +32,7 @@ new PerformanceObserver((list) => {
 """
 # Whether the picture of this address is the only one of a tile, and its fade has ended.
 ON_TOP = """([at, url]) => {
-  const images = document.querySelectorAll(".tile")[at]?.querySelectorAll(".picture img") ?? [];
+  const images = [...document.querySelectorAll(".tile")].at(-1 - at)?.querySelectorAll(".picture img") ?? [];
   return images.length === 1 && images[0].getAttribute("src") === url && getComputedStyle(images[0]).opacity === "1";
 }"""
 
@@ -103,13 +103,20 @@ class Feeding:
         while self._rest:
             self.feed(self._rest.pop(0))
 
+    def fail(self, error: Exception) -> None:
+        """End the stream as a driver does if the client raises."""
+        self._assembler.close(error)
+
     def finish(self) -> None:
         self.play_on()
         self._assembler.close()
 
 
 class Viewer:
-    """A page in a browser. Its errors are recorded."""
+    """A page in a browser. Its errors are recorded.
+
+    at: the place of a tile, counted from the end of the page, where the first stream is.
+    """
 
     def __init__(self, context: Any, url: str) -> None:
         self.context, self.page = context, context.new_page()
@@ -133,13 +140,13 @@ class Viewer:
         assert [each for each in self.trouble if not self.allowed.search(each)] == []
 
     def tile(self, at: int = 0) -> Any:
-        return self.page.locator(".tile").nth(at)
+        return self.page.locator(".tile").nth(-1 - at)
 
     def wait_for(self, script: str, argument: Any = None) -> None:
         self.page.wait_for_function(script, arg=argument)
 
     def wait_for_text(self, selector: str, text: str, at: int = 0) -> None:
-        script = "([selector, text, at]) => document.querySelectorAll(selector)[at]?.textContent === text"
+        script = "([selector, text, at]) => [...document.querySelectorAll(selector)].at(-1 - at)?.textContent === text"
         self.wait_for(script, [selector, text, at])
 
     def wait_for_picture(self, url: str, at: int = 0) -> None:

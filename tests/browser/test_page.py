@@ -304,16 +304,94 @@ def test_a_failure_is_described_beside_the_last_preview(site: Site, view: View) 
 def test_a_failure_without_a_picture_is_described_in_its_place(site: Site, view: View) -> None:
     site.stream(Order(prompt="forbidden", size=SMALL, faults=("moderation-stream",))).finish()
     viewer = view()
-    viewer.wait_for_text(".badge", "Failed")
+    viewer.wait_for_text(".badge", "Blocked")
     assert "moderation_blocked" in viewer.text(".caption")
     assert not viewer.tile().locator(".save").is_visible()
+
+
+def test_the_previews_of_a_blocked_image_disappear(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    stream.step()
+    viewer.wait_for_picture(stream.shown)
+    stream.feed({"type": "error", "error": {"code": "moderation_blocked", "message": "It was rejected."}})
+    viewer.wait_for_text(".badge", "Blocked")
+    viewer.wait_for_text(".caption", "blocked: It was rejected. (moderation_blocked); its previews are hidden")
+    assert viewer.tile().locator("img").count() == 0
+    assert not viewer.tile().locator(".save").is_visible()
+    assert "so far" not in viewer.text(".times")
+
+
+class ClientError(Exception):
+    """An exception of a client, which carries the error of the service."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"Error code: {code}")
+        self.body = {"code": code, "message": "The service says no."}
+
+
+@pytest.mark.parametrize(
+    ("error", "badge", "caption"),
+    [
+        (ClientError("moderation_blocked"), "Blocked", "blocked: The service says no. (moderation_blocked)"),
+        (ClientError("rate_limit_exceeded"), "Failed", "failed: the service failed (rate_limit_exceeded): The service"),
+        (
+            OSError("reset by peer"),
+            "Failed",
+            "incomplete: the stream was cut: OSError: reset by peer; what came is kept",
+        ),
+    ],
+    ids=["400", "429", "cut"],
+)
+def test_a_stream_that_fails_before_its_first_event_stops_waiting(
+    site: Site, view: View, error: Exception, badge: str, caption: str
+) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    viewer.wait_for_text(".badge", "Waiting")
+    viewer.wait_for("() => document.querySelector('.times').textContent.endsWith('so far')")
+    stream.fail(error)
+    viewer.wait_for_text(".badge", badge)
+    assert viewer.text(".caption").startswith(caption)
+    assert viewer.text(".times") == ""
+    assert viewer.page.locator("#count").text_content() == "1 picture"
+
+
+def test_the_failure_of_a_stream_whose_items_are_whole_has_a_tile(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    stream.feed(samples.created())
+    stream.feed(samples.done(content=samples.png()))
+    stream.fail(ClientError("server_error"))
+    viewer.wait_for_tiles(2)
+    assert viewer.page.locator(".badge").all_text_contents() == ["Final", "Failed"]
+
+
+def test_a_picture_that_is_no_result_says_so_on_itself(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    stream.step()
+    stream.fail(ConnectionResetError("reset by peer"))
+    viewer.wait_for_text(".badge", "Draft")
+    viewer.wait_for_text(".caption", "draft: the stream ended before its final picture")
+    assert viewer.tile().locator(".caption").is_visible()
+    assert "saturate" in viewer.evaluate("getComputedStyle(document.querySelector('.picture')).filter")
+
+
+def test_the_seconds_are_counted_while_a_stream_goes_on(site: Site, view: View) -> None:
+    site.stream(OTTER)
+    viewer = view()
+    viewer.wait_for_tiles(1)
+    viewer.wait_for("() => /^[1-9]\\d*\\u00a0s so far$/.test(document.querySelector('.times').textContent)")
+
+
+def test_the_title_of_a_stream_is_shown_in_place_of_its_name(site: Site, view: View) -> None:
+    site.gallery.add("job-17", title="an otter <b>on</b> a lake")
+    viewer = view()
+    viewer.wait_for_text(".name", "an otter <b>on</b> a lake")
 
 
 def test_a_stream_that_ends_without_an_item_shows_its_outcome(site: Site, view: View) -> None:
     stream, viewer = site.stream(Order(prompt="a refusal", size=SMALL, faults=("refusal",))), view()
     viewer.wait_for_tiles(1)
     stream.finish()
-    viewer.wait_for("() => document.querySelector('.caption').textContent.startsWith('ended without a picture')")
+    viewer.wait_for("() => document.querySelector('.caption').textContent.startsWith('no image: the service answered')")
 
 
 def test_anomalies_are_shown_as_notes(site: Site, view: View) -> None:
@@ -475,7 +553,7 @@ def test_thirty_items_at_once_get_their_finals_in_order(site: Site, view: View) 
         stream.finish()
     for at, stream in enumerate(streams):
         viewer.wait_for_picture(stream.shown, at)
-    assert viewer.page.locator(".name").all_text_contents() == [f"picture {at}" for at in range(30)]
+    assert viewer.page.locator(".name").all_text_contents() == [f"picture {at}" for at in reversed(range(30))]
     assert viewer.evaluate("window.moved") < 0.01
     assert viewer.page.locator("#count").text_content() == "30 pictures"
 
@@ -485,9 +563,9 @@ def test_the_items_of_a_stream_are_side_by_side(site: Site, view: View) -> None:
     site.stream(OTTER).finish()
     viewer = view()
     viewer.wait_for_tiles(3)
-    assert [viewer.text(".name", at) for at in range(3)] == ["two islands", "two islands", "an otter"]
-    assert [viewer.text(".place", at) for at in range(3)] == ["1 of 2", "2 of 2", ""]
-    assert viewer.tile(1).locator(".save").get_attribute("download") == "two-islands-2-final.png"
+    assert viewer.page.locator(".name").all_text_contents() == ["an otter", "two islands", "two islands"]
+    assert viewer.page.locator(".place").all_text_contents() == ["", "1 of 2", "2 of 2"]
+    assert viewer.tile(0).locator(".save").get_attribute("download") == "two-islands-2-final.png"
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
@@ -589,8 +667,9 @@ def test_hostile_ids_and_errors_are_shown_as_text(site: Site, view: View) -> Non
         item = {"type": "image_generation_call", "id": f"{text}{at}", "status": "failed", "error": {"message": text}}
         stream.feed({"type": "response.output_item.done", "output_index": at, "sequence_number": at, "item": item})
     viewer.wait_for_tiles(len(HOSTILE))
-    assert viewer.text(".id") == f"{HOSTILE[0]}0"
-    assert "<img src=x" in viewer.text(".caption")
+    first = len(HOSTILE) - 1
+    assert viewer.text(".id", first) == f"{HOSTILE[0]}0"
+    assert "<img src=x" in viewer.text(".caption", first)
     assert "<img src=x" in str(viewer.page.locator("#announcer").text_content())
     assert viewer.page.title() == "imgassemble"
     assert viewer.page.locator("#tiles script, #tiles img, #announcer *").count() == 0

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import images_streams, responses_streams
 
-from imgassemble import Assembler, Frame, FrameAdded, ItemEnded, State, StreamEnded, UsageError
+from imgassemble import Assembler, Frame, FrameAdded, ItemEnded, ProviderError, State, StreamEnded, UsageError
 from imgassemble.assembly.updates import Outcome
 from imgassemble.web import Gallery
 from imgassemble.web import gallery as gallery_module
@@ -510,11 +510,13 @@ def without_seconds(gallery: Gallery) -> tuple[object, ...]:
     shown = [now.items[key] for key in sorted(now.items)]
     secret = {"preview_s", "final_s", "shown", "partials", "final"}
     secret |= {"caption", "error"}  # they depend on the item at its end
+    of_streams = {"began_s", "kind", "caption"}  # whether an item shows the error of the stream depends on them
     items = [{name: fact for name, fact in facts.items() if name not in secret} for facts in shown]
     frames = [
         [lasting_facts(each) | {"name": each["url"].rpartition("/")[2]} for each in frames_of(facts)] for facts in shown
     ]
-    return items, frames, now.streams
+    streams = [{name: fact for name, fact in facts.items() if name not in of_streams} for facts in now.streams.values()]
+    return items, frames, streams
 
 
 @given(STREAMS, st.booleans(), st.integers(0, 12))
@@ -930,6 +932,58 @@ def test_the_end_of_a_stream_may_arrive_twice() -> None:
     assert fresh(gallery).streams["otter"]["outcome"] == "completed"
     gallery.remove("otter")
     assert gallery.names == ()
+
+
+# ---- failures
+
+
+BLOCKED = {"code": "moderation_blocked", "message": "Your request was rejected by the safety system."}
+
+
+def test_the_previews_of_a_blocked_image_have_no_address() -> None:
+    gallery, assembler = Gallery(), Assembler()
+    gallery.add("otter", assembler)
+    assembler.feed(samples.created())
+    assembler.feed(samples.partial(index=0, content=samples.shade(0)))
+    (preview,) = frames_of(the_item(gallery))
+    assembler.feed({"type": "error", "error": BLOCKED})
+    assembler.feed(samples.partial(index=1, content=samples.shade(1)))
+    assembler.close()
+    item = the_item(gallery)
+    assert (item["kind"], item["partials"], item["shown"], item["has_ended"]) == ("blocked", [], None, True)
+    assert item["caption"] == f"blocked: {BLOCKED['message']} (moderation_blocked); its previews are hidden"
+    assert frame_at(gallery, preview["url"]) is None
+    assert gallery._frames == {}
+    assert len(assembler["ig_1"].partials) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "caption"),
+    [
+        (ProviderError("slow down", code="rate_limit_exceeded"), "failed", "failed: the service failed (rate_limit_ex"),
+        (ProviderError("no", code="moderation_blocked"), "blocked", "blocked: no (moderation_blocked)"),
+        (ConnectionResetError("gone"), "failed", "incomplete: the stream was cut: ConnectionResetError: gone"),
+    ],
+)
+def test_a_stream_that_raises_before_its_first_event_has_failed(error: Exception, kind: str, caption: str) -> None:
+    gallery, assembler = Gallery(), Assembler()
+    gallery.add("otter", assembler)
+    ((_, before),) = fresh(gallery).streams.items()
+    assert (before["kind"], before["caption"]) == ("waiting", "waiting for the first preview")
+    assembler.close(error)
+    ((_, facts),) = fresh(gallery).streams.items()
+    assert facts["kind"] == kind
+    assert facts["caption"].startswith(caption)
+
+
+def test_the_beginning_of_a_stream_and_the_present_are_seconds_of_the_gallery() -> None:
+    clock = Clock()
+    clock.now = 1_000
+    gallery = Gallery(clock=clock)
+    clock.now = 1_002.5
+    shown(gallery)
+    clock.now = 1_010
+    assert (gallery.changes(0)[1][0].facts["began_s"], gallery.now_s) == (2.5, 10)
 
 
 # ---- closing, forking, and wrong arguments

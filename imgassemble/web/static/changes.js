@@ -5,7 +5,8 @@
 const RETRY_MS = 2_000; // a browser stops trying after any answer that is not an event stream; then this file tries
 const LONGEST_RETRY_MS = 30_000;
 
-/** Listens until the page is closed. `onBatch({isNew, gone, streams, items})`: with `isNew`, discard earlier batches. */
+/** Listens until the page is closed. `onBatch({isNew, gone, streams, items})`: with `isNew`, discard earlier batches.
+ *  `onOpen(nowS)`: the present time of the server, by which streams have their beginnings. */
 export function listen(address, { onBatch, onOpen, onLost }) {
   let batch = emptyBatch(false);
   let retryMs = RETRY_MS;
@@ -19,10 +20,10 @@ export function listen(address, { onBatch, onOpen, onLost }) {
   function connect() {
     const source = new EventSource(address);
     const on = (kind, take) => source.addEventListener(kind, (event) => take(JSON.parse(event.data)));
-    on("hello", ({ is_new }) => {
+    on("hello", ({ is_new, now_s }) => {
       batch = emptyBatch(is_new);
       retryMs = RETRY_MS;
-      onOpen();
+      onOpen(now_s);
     });
     on("gone", (facts) => batch.gone.push(facts));
     on("stream", (facts) => batch.streams.push(facts));

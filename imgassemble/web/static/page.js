@@ -16,8 +16,9 @@ const tiles = new Tiles(byId("tiles"), ({ n_items, n_unfinished, announcements }
 
 listen("events", {
   onBatch: (batch) => tiles.take(batch),
-  onOpen: () => {
+  onOpen: (nowS) => {
     byId("connection").textContent = "";
+    tiles.setClock(nowS);
     tiles.refresh(); // pictures that failed to load meanwhile are requested again
   },
   onLost: () => {

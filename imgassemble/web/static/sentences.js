@@ -3,14 +3,8 @@
 // Text from outside loses its invisible characters here. The tiles put it on the page as text, never as HTML.
 // Must not know: elements.
 
-const BADGES = { waiting: "Waiting", preview: "Preview", final: "Final", draft: "Draft", failed: "Failed" };
-const REASONS = { draft: "Why this is a draft", failed: "What went wrong" };
-const OUTCOMES = {
-  completed: "ended without a picture",
-  failed: "failed",
-  incomplete: "ended before a picture arrived",
-  no_image: "ended without a picture",
-};
+const BADGES = { waiting: "Waiting", preview: "Preview", final: "Final", draft: "Draft", failed: "Failed", blocked: "Blocked" };
+const REASONS = { draft: "Why this is a draft", failed: "What went wrong", blocked: "What went wrong" };
 const LONGEST_NAME = 60; // letters of a file name, without the kind of picture and the suffix
 
 /** The text without invisible characters and without those that change the direction of the text around it. */
@@ -48,11 +42,12 @@ export function altText(item, frame, title) {
   return `${name === "final" ? "final picture" : name} of ${quoted(title)}`;
 }
 
-/** The seconds until the first preview and until the final, if they are known. */
-export function times(item) {
+/** The seconds until the first preview and until the final, if they are known; before the end, those until now. */
+export function times(item, elapsedS) {
   const parts = [];
   if (item.preview_s !== null && item.preview_s !== item.final_s) parts.push(`first preview ${seconds(item.preview_s)}`);
   if (item.final_s !== null) parts.push(`final ${seconds(item.final_s)}`);
+  else if (!item.has_ended && elapsedS !== null) parts.push(`${Math.floor(elapsedS)}\u00a0s so far`);
   return parts.join(" · ");
 }
 
@@ -106,16 +101,14 @@ function sentence({ code, message }) {
   return code ? `${message} (${code})` : message;
 }
 
-/** A stream without items, in the form of an item that waits or has failed. */
+/** A stream that has no items yet, or the failure of a stream, in the form of an item. */
 export function itemOf(stream) {
-  const words = OUTCOMES[stream.outcome] ?? plain(stream.outcome);
-  const ended = stream.error ? `${words}: ${sentence(stream.error)}` : words;
   return {
     id: "",
     number: 0,
     state: stream.outcome === null ? "in_progress" : "failed",
-    kind: stream.outcome === null ? "waiting" : "failed",
-    caption: stream.outcome === null ? "waiting for the first preview" : ended,
+    kind: stream.kind,
+    caption: stream.caption,
     size: stream.size,
     shown: null,
     partials: [],
@@ -132,7 +125,7 @@ export function itemOf(stream) {
 export function announcement(item, title) {
   if (item.kind === "final") return `The final picture of ${quoted(title)} has arrived.`;
   if (item.kind === "draft") return `Only a draft of ${quoted(title)} arrived.`;
-  if (item.kind === "failed") return `${quoted(title)}: ${plain(item.caption)}.`;
+  if (item.kind === "failed" || item.kind === "blocked") return `${quoted(title)}: ${plain(item.caption)}.`;
   return "";
 }
 

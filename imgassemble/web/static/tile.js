@@ -39,15 +39,20 @@ export class Tile {
     this.#showCaption();
   }
 
+  /** Show the seconds of the item. `elapsedS`: since the stream began; null if that is not known. */
+  showSeconds(elapsedS) {
+    const { times } = this.#parts;
+    write(times, sentences.times(this.#item, elapsedS));
+    times.title = times.textContent; // a tooltip, because a narrow tile cuts the line
+  }
+
   #label() {
-    const { name, badge, place, id, times } = this.#parts;
+    const { name, badge, place, id } = this.#parts;
     const text = sentences.plain(this.#title.name);
     write(name, text);
     name.title = text;
     write(place, sentences.numbered(this.#title));
     write(badge, sentences.badge(this.#item));
-    write(times, sentences.times(this.#item));
-    times.title = times.textContent; // a tooltip, because a narrow tile cuts the line
     write(id, this.#title.of > 1 ? sentences.plain(this.#item.id) : "");
     id.title = id.textContent;
   }
@@ -129,12 +134,13 @@ export class Tile {
     list.replaceChildren(...lines.map(listItem));
   }
 
-  /** Show the caption in place of the picture while there is none. */
+  /** Show the caption in place of the picture while there is none, and on a picture that is no result. */
   #showCaption() {
     if (!this.#item) return;
-    const { caption, shown } = this.#item;
+    const { caption, shown, kind } = this.#item;
     const isBroken = shown !== null && this.#crossfade.isBroken;
-    const text = isBroken ? "This browser cannot show this picture." : shown === null ? sentences.plain(caption) : "";
+    const hasCaption = shown === null || kind === "draft" || kind === "failed";
+    const text = isBroken ? "This browser cannot show this picture." : hasCaption ? sentences.plain(caption) : "";
     write(this.#parts.caption.firstElementChild, text);
     this.#parts.mat.classList.toggle("has-picture", !this.#crossfade.isEmpty);
   }

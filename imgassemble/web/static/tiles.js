@@ -1,4 +1,4 @@
-// All tiles, in the order of the streams and of their items.
+// All tiles: the newest stream first, its items in their order.
 //
 // Must not know: the contents of a tile, the connection.
 
@@ -6,19 +6,29 @@ import { Tile } from "./tile.js";
 import * as sentences from "./sentences.js";
 
 const NO_ITEM = Symbol("no item yet"); // in place of an item id, which may be any text
+const STREAM_END = Symbol("the failure of the stream");
+const TICK_MS = 1_000;
 
 export class Tiles {
   #list;
   #onChange;
   #streams = new Map(); // name -> {facts, items: Map of id -> facts, tiles: Map of id -> Tile}
+  #shown = []; // {tile, facts, stream, title, isFirst} in the order of the page
   #isDue = false;
   #kinds = new Map(); // tile -> kind of its item, so that an end is announced once
+  #clockZeroMs = 0; // the time of this page at which the clock of the server was zero
   #isQuiet = false; // whether the next changes are not announced, because they are not new
 
   /** `onChange({n_items, n_unfinished, announcements})` is called after each change. Screen readers read these. */
   constructor(list, onChange) {
     this.#list = list;
     this.#onChange = onChange;
+    setInterval(() => this.#showSeconds(), TICK_MS);
+  }
+
+  /** `nowS`: the present seconds by the clock of the server. */
+  setClock(nowS) {
+    this.#clockZeroMs = performance.now() - 1_000 * nowS;
   }
 
   /** Take the changes of a batch, or with `isNew` everything that is shown: removed names, then streams, then items. */
@@ -54,14 +64,24 @@ export class Tiles {
   }
 
   #render() {
-    const shown = [...this.#streams.values()].sort((a, b) => a.facts.number - b.facts.number).flatMap(tilesOf);
+    const shown = [...this.#streams.values()].sort((a, b) => b.facts.number - a.facts.number).flatMap(tilesOf);
+    this.#shown = shown;
     for (const { tile, facts, stream, title, isFirst } of shown) tile.update(facts, stream, title, isFirst);
+    this.#showSeconds();
     this.#place(shown.map(({ tile }) => tile.element));
     this.#onChange({
       n_items: shown.length,
       n_unfinished: shown.filter(({ facts }) => !facts.has_ended).length,
       announcements: this.#announcements(shown),
     });
+  }
+
+  /** Show on each tile the seconds since its stream began, if they are known. */
+  #showSeconds() {
+    const nowS = (performance.now() - this.#clockZeroMs) / 1_000;
+    for (const { tile, stream } of this.#shown) {
+      tile.showSeconds(stream.began_s === null ? null : Math.max(0, nowS - stream.began_s));
+    }
   }
 
   /** Move only the tiles whose place has changed: the others keep their focus and their fade. */
@@ -84,23 +104,27 @@ export class Tiles {
   }
 }
 
-/** The items of a stream with their tiles. A stream without items has a tile, too. */
+/** The items of a stream with their tiles. A stream without items has a tile, too, and so has its failure. */
 function tilesOf(stream) {
   const items = [...stream.items.values()].sort((a, b) => a.number - b.number);
-  if (!items.length) items.push(sentences.itemOf(stream.facts));
-  return items.map((facts, at) => ({
-    tile: tileOf(stream, stream.items.size ? facts.id : NO_ITEM),
+  const { title: name } = stream.facts;
+  const shown = items.map((facts, at) => ({
+    tile: tileOf(stream, facts.id),
     facts,
     stream: stream.facts,
-    title: { name: stream.facts.name, nth: at + 1, of: items.length },
+    title: { name, nth: at + 1, of: items.length },
     isFirst: at === 0,
   }));
+  if (items.length && stream.facts.kind === "waiting") return shown;
+  const tile = tileOf(stream, items.length ? STREAM_END : NO_ITEM);
+  const facts = sentences.itemOf(stream.facts);
+  return [...shown, { tile, facts, stream: stream.facts, title: { name, nth: 1, of: 1 }, isFirst: !items.length }];
 }
 
 /** The tile of an item. The first item takes over the tile of the stream without items. */
 function tileOf({ tiles }, id) {
   if (!tiles.has(id)) {
-    tiles.set(id, tiles.get(NO_ITEM) ?? new Tile());
+    tiles.set(id, (id !== STREAM_END && tiles.get(NO_ITEM)) || new Tile());
     if (id !== NO_ITEM) tiles.delete(NO_ITEM);
   }
   return tiles.get(id);
