@@ -21,7 +21,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from html import escape
 from importlib.resources import files
@@ -362,7 +362,7 @@ def _encode_change(change: PageChange) -> bytes:
     return f"event: {change.kind}\ndata: {change.json}\n\n".encode()
 
 
-def _encode(kind: str, event_id: str, facts: dict[str, object]) -> bytes:
+def _encode(kind: str, event_id: str, facts: Mapping[str, object]) -> bytes:
     return f"id: {event_id}\nevent: {kind}\ndata: {json.dumps(facts)}\n\n".encode()
 
 
