@@ -315,7 +315,7 @@ def test_the_previews_of_a_blocked_image_disappear(site: Site, view: View) -> No
     viewer.wait_for_picture(stream.shown)
     stream.feed({"type": "error", "error": {"code": "moderation_blocked", "message": "It was rejected."}})
     viewer.wait_for_text(".badge", "Blocked")
-    viewer.wait_for_text(".caption", "blocked: It was rejected. (moderation_blocked); its previews are hidden")
+    assert "its previews are hidden" in viewer.text(".caption")
     assert viewer.tile().locator("img").count() == 0
     assert not viewer.tile().locator(".save").is_visible()
     assert "so far" not in viewer.text(".times")
@@ -332,7 +332,7 @@ class ClientError(Exception):
 @pytest.mark.parametrize(
     ("error", "badge", "caption"),
     [
-        (ClientError("moderation_blocked"), "Blocked", "blocked: The service says no. (moderation_blocked)"),
+        (ClientError("moderation_blocked"), "Blocked", "blocked (moderation_blocked): The service says no."),
         (ClientError("rate_limit_exceeded"), "Failed", "failed: the service failed (rate_limit_exceeded): The service"),
         (
             OSError("reset by peer"),

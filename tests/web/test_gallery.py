@@ -951,7 +951,8 @@ def test_the_previews_of_a_blocked_image_have_no_address() -> None:
     assembler.close()
     item = the_item(gallery)
     assert (item["kind"], item["partials"], item["shown"], item["has_ended"]) == ("blocked", [], None, True)
-    assert item["caption"] == f"blocked: {BLOCKED['message']} (moderation_blocked); its previews are hidden"
+    for words in ("blocked", BLOCKED["message"], "moderation_blocked", "its previews are hidden"):
+        assert words in item["caption"]
     assert frame_at(gallery, preview["url"]) is None
     assert gallery._frames == {}
     assert len(assembler["ig_1"].partials) == 2
@@ -961,7 +962,7 @@ def test_the_previews_of_a_blocked_image_have_no_address() -> None:
     ("error", "kind", "caption"),
     [
         (ProviderError("slow down", code="rate_limit_exceeded"), "failed", "failed: the service failed (rate_limit_ex"),
-        (ProviderError("no", code="moderation_blocked"), "blocked", "blocked: no (moderation_blocked)"),
+        (ProviderError("no", code="moderation_blocked"), "blocked", "blocked (moderation_blocked): no"),
         (ConnectionResetError("gone"), "failed", "incomplete: the stream was cut: ConnectionResetError: gone"),
     ],
 )
