@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterable, AsyncIterator, Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from io import TextIOBase
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -232,3 +233,13 @@ def open_events(source: str | os.PathLike[str] | BinaryIO, limits: Limits | None
 def looks_like_lines(text: str) -> bool:
     """Return whether `text` is a line of an event stream, and not an event."""
     return _SSE_TEXT.match(text) is not None
+
+
+def holds_events(text: str) -> bool:
+    """Return whether `text` is the content of a stream, and not a path or other words."""
+    start = text.lstrip("\ufeff \t\r\n")
+    if start.startswith(("{", "[")) or looks_like_lines(start):
+        return True
+    reader = StreamReader()
+    boxes = chain(reader.take(text.encode("utf-8", "surrogatepass")), reader.finish())
+    return any(isinstance(box[0], Mapping) for box in boxes)

@@ -1,0 +1,177 @@
+"""Runs an async stream through an assembler.
+
+Must not know: the meaning of an event, how a stream is opened and read.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError, Task, create_task
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import Any, Self
+
+from ..assembly.assembler import Assembler, late_listeners, stop_signal
+from ..assembly.listeners import Listener
+from ..assembly.updates import Update
+from ..errors import UsageError
+from ..frames.base64_json import load_decoded
+from .delivery import Delivery, in_thread, uninterrupted
+from .ends import end_stream, leave_stream
+from .open_sinks import OpenSinks
+from .openings import AsyncOpening, StreamStoppedError
+from .pump import END, Pump
+from .sources import StreamReader
+
+_closing: set[Task[None]] = set()  # a loop alone does not keep its tasks
+
+
+class AsyncRun:
+    """Reads an async stream, and feeds one event for each call of `advance`."""
+
+    def __init__(self, opening: AsyncOpening, assembler: Assembler, *, keep_open: bool, kept: OpenSinks) -> None:
+        self.assembler = assembler
+        self.kept = kept
+        self._opening, self._keep_open = opening, keep_open
+        self._pump: Pump | None = None
+        self._reader = StreamReader(assembler.limits, load=load_decoded)
+        self._boxes: Iterator[list[Any]] = iter(())  # the events that were read and not yet fed
+        self._is_read = self._is_over = False  # the stream has ended; its last updates were returned
+        self._error: Exception | None = None  # raised after them
+        self._registered = ExitStack()
+
+    async def advance(self) -> Iterable[Update] | None:
+        """Feed the next event and return its updates, or those of the end. Return None after the end.
+
+        A cancelled call loses nothing. Raises the exception of the stream after its end.
+        """
+        if self._is_over:
+            error, self._error = self._error, None
+            if error is not None:
+                raise error
+            return None
+        try:
+            box = await self._next_box()
+            if box is not None and not self.assembler.is_stopped:
+                return self.assembler.feed(self.kept.join(box.pop()))
+        except StreamStoppedError:
+            pass
+        except Exception as error:  # noqa: BLE001 - it is raised by a later call
+            self._error = error
+        self._boxes, self._is_read = iter(()), True
+        await self.aclose()
+        self._is_over = True
+        self._registered.close()
+        updates, self._error = end_stream(self.assembler, self._error, keep_open=self._keep_open)
+        return updates
+
+    async def _next_box(self) -> list[Any] | None:
+        """Return the next event in a list of one; None after the last."""
+        if self._pump is None:
+            self._pump = Pump(self._opening)
+            self._registered.enter_context(stop_signal(self.assembler).interrupting(self._pump.interrupt))
+        while (box := next(self._boxes, None)) is None and not self._is_read:
+            try:
+                element = await self._pump.next()
+            except Exception as error:  # noqa: BLE001 - as above
+                self._boxes, self._is_read, self._error = self._reader.finish(is_cut=True), True, error
+                continue
+            self._is_read = element is END
+            self._boxes = iter(self._reader.finish() if self._is_read else self._reader.take(element))
+            del element
+        return box
+
+    def leave(self, error: BaseException) -> None:
+        """End the reading early, and close the assembler, unless it is kept open."""
+        if self._is_over:
+            return
+        self._is_over = self._is_read = True
+        self._registered.close()
+        if self._pump is not None:
+            self._pump.interrupt()
+        leave_stream(self.assembler, error, keep_open=self._keep_open)
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await (self._opening if self._pump is None else self._pump).aclose()
+
+    def abandon(self) -> None:
+        """End the reading early, and close the stream as soon as its loop can do it."""
+        self.leave(GeneratorExit())
+        if self._pump is None:
+            with suppress(RuntimeError):  # no loop is running: nothing of the stream was opened here
+                task = create_task(self._opening.aclose())
+                _closing.add(task)
+                task.add_done_callback(_closing.discard)
+
+
+class AsyncUpdates(AsyncIterator[Update]):
+    """The updates of a stream: an async iterator, and an async context manager that closes the stream."""
+
+    def __init__(self, run: AsyncRun) -> None:
+        self._run = run
+        self._waiting: deque[Update] = deque()
+        self._is_asked = False
+
+    async def __anext__(self) -> Update:
+        """Return the next update. If it is cancelled, the next call returns the same update."""
+        if self._is_asked:
+            raise UsageError("two tasks read one stream at the same moment: give each task its own stream")
+        self._is_asked = True
+        try:
+            while not self._waiting:
+                if (updates := await self._run.advance()) is None:
+                    raise StopAsyncIteration
+                self._waiting.extend(updates)
+        finally:
+            self._is_asked = False
+        return self._waiting.popleft()
+
+    async def aclose(self) -> None:
+        """End the reading, and close the stream. The assembler is closed unless it is kept open."""
+        self._waiting.clear()
+        self._run.leave(GeneratorExit())
+        await self._run.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the iterator."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the stream."""
+        await self.aclose()
+
+    def __del__(self) -> None:
+        self._run.abandon()
+
+
+async def _deliver_all(run: AsyncRun, delivery: Delivery) -> None:
+    """Run a stream to its end, and deliver each update."""
+    unsubscribe = run.assembler.subscribe(delivery.add)
+    try:
+        with late_listeners(run.assembler) as discard_pending:
+            try:
+                if run.kept.continuing:
+                    await in_thread(partial(run.kept.continue_run, run.assembler))
+                    await delivery.deliver()
+                    discard_pending()
+                while await run.advance() is not None:
+                    await delivery.deliver()
+                    discard_pending()
+            except BaseException as error:
+                run.leave(error)
+                await delivery.deliver_end(is_cancelled=not isinstance(error, Exception))
+                raise
+    finally:
+        unsubscribe()
+
+
+async def drain(run: AsyncRun, listeners: list[Listener]) -> None:
+    """Open the sinks, run a stream to its end, and call sinks and listeners with each update. Close the stream."""
+    try:
+        await in_thread(partial(run.kept.open, run.assembler))
+        await _deliver_all(run, Delivery(run.kept, listeners))
+    finally:
+        with suppress(CancelledError):
+            await uninterrupted(run.aclose())
