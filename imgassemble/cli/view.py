@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,7 @@ def view(options: argparse.Namespace) -> int:
     stream = _open(options.source)
     gallery.add("standard input" if options.source == "-" else str(options.source), assembler)
 
-    def feed() -> None:
-        try:
-            assemble(stream, assembler=assembler)
-        finally:
-            assembler.close()  # if reading fails, the page shows that nothing more arrives
-
-    return serve_page(gallery, [feed], options)
+    return serve_page(gallery, [partial(assemble, stream, assembler=assembler)], options)
 
 
 def _open(source: str) -> Iterator[Any]:

@@ -254,7 +254,7 @@ def test_a_stream_whose_reading_fails_is_reported_and_ends(tmp_path: Path) -> No
     with showing("view", source, before=before) as running:
         _, port = running.address()
         with events(port) as told:
-            first(told, stream=str(source), outcome="no_image")
+            first(told, stream=str(source), outcome="incomplete")
         running.line("reading the stream failed: the disk is gone")
         assert get(port, "/")[0] == 200
 

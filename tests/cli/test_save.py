@@ -259,7 +259,7 @@ def test_an_interrupt_keeps_everything_received_so_far(saving: subprocess.Popen[
     assert "Traceback" not in rest
     assert pictures_in(tmp_path / "out") == {"ig_1/partial-000.png": samples.shade(0)}
     facts = json.loads((tmp_path / "out" / "ig_1" / "item.json").read_text())
-    assert (facts["state"], facts["final"]) == ("partial_image", None)
+    assert (facts["state"], facts["final"]) == ("incomplete", None)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
 
 

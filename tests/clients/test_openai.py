@@ -115,7 +115,8 @@ def test_a_stream_that_broke_is_gone_on_with_by_retrieve(image_server: Any) -> N
     assembler = Assembler()
     with client(image_server) as made:
         with pytest.raises(Exception, match=r"peer closed|incomplete|[Cc]onnection"):
-            assemble(made.responses.create(**RESPONSE, stream=True, background=True), assembler=assembler)
+            stream = made.responses.create(**RESPONSE, stream=True, background=True)
+            assemble(stream, assembler=assembler, keep_open=True)
         whole = assemble([{**event} for event in image_server.sent[-1].events])
         at = assembler.cursor
         rest = made.responses.retrieve(at.response_id, stream=True, starting_after=at.sequence_number)
