@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from .states import State as State
     from .storage.directory import DirectorySink as DirectorySink
     from .storage.saved import saved_events as saved_events
-    from .streams.drivers import aassemble as aassemble
-    from .streams.drivers import aiter_updates as aiter_updates
+    from .streams.async_drivers import aassemble as aassemble
+    from .streams.async_drivers import aiter_updates as aiter_updates
     from .streams.drivers import assemble as assemble
     from .streams.drivers import iter_updates as iter_updates
     from .streams.patience import Patience as Patience
@@ -93,7 +93,8 @@ else:
         "states": ("State",),
         "storage.directory": ("DirectorySink",),
         "storage.saved": ("saved_events",),
-        "streams.drivers": ("aassemble", "aiter_updates", "assemble", "iter_updates"),
+        "streams.async_drivers": ("aassemble", "aiter_updates"),
+        "streams.drivers": ("assemble", "iter_updates"),
         "streams.patience": ("Patience",),
         "streams.resume": ("aresuming", "resuming"),
         "streams.picture_references": ("with_pictures", "without_pictures"),

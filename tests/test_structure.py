@@ -257,20 +257,18 @@ def test_what_the_first_events_need_is_there_before_them() -> None:
     """An import during the first event would hold the event loop that feeds it."""
     stream = Path(__file__).parents[1] / "fixtures" / "openai-2025-10-png.sse"
     code = f"""
-import sys
+import asyncio, sys
 from imgassemble import Assembler, aiter_updates
 
 async def main():
     async def chunks():
         yield open({str(stream)!r}, "rb").read()
-    return [update async for update in aiter_updates(chunks())]
+    before = set(sys.modules)
+    updates = [update async for update in aiter_updates(chunks())]
+    print("updates:", len(updates) > 5)
+    print("imported:", *set(sys.modules) - before)
 
-before = set(sys.modules)
-try:
-    main().send(None)
-except StopIteration as done:
-    print("updates:", len(done.value) > 5)
-print("imported:", *set(sys.modules) - before)
+asyncio.run(main())
 """
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split("\n") == ["updates: True", "imported:", ""]

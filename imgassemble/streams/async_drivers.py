@@ -1,4 +1,4 @@
-"""Runs an async stream through an assembler.
+"""Runs an async stream through an assembler, as `drivers` does with sync ones.
 
 Must not know: the meaning of an event, how a stream is opened and read.
 """
@@ -14,15 +14,62 @@ from typing import Any, Self
 
 from ..assembly.assembler import Assembler, late_listeners, stop_signal
 from ..assembly.listeners import Listener
+from ..assembly.results import Result
+from ..assembly.sink import Sink
 from ..assembly.updates import Update
 from ..errors import UsageError
 from ..frames.base64_json import load_decoded
 from .delivery import Delivery, in_thread, uninterrupted
+from .driver_arguments import checked_assembler, checked_listeners
 from .ends import end_stream, leave_stream
 from .open_sinks import OpenSinks
 from .openings import AsyncOpening, StreamStoppedError
 from .pump import END, Pump
 from .sources import StreamReader
+
+
+def aiter_updates(stream: Any, assembler: Assembler | None = None, *, keep_open: bool = False) -> AsyncUpdates:
+    """Return an async iterator of the same updates as `iter_updates`. It is also an async context manager.
+
+    stream: as for `iter_updates`, but async: an async iterable or response (httpx, aiohttp), or an awaitable of one.
+        A list, a path and a whole answer are accepted, too.
+
+    `asyncio.wait_for(anext(updates), t)` loses nothing if it times out.
+
+        async with aiter_updates(client.images.generate(..., stream=True)) as updates:
+            async for update in updates:
+                print(update)
+    """
+    return AsyncUpdates(
+        AsyncRun(AsyncOpening(stream), checked_assembler(assembler), keep_open=keep_open, kept=OpenSinks(()))
+    )
+
+
+async def aassemble(
+    stream: Any,
+    *,
+    on_update: Listener | Iterable[Listener] | None = None,
+    sinks: Iterable[Sink] = (),
+    assembler: Assembler | None = None,
+    keep_open: bool = False,
+) -> Result:
+    """Do the same as `assemble`, async.
+
+    stream: as for `aiter_updates`.
+    on_update: may be a coroutine function, or a list with some. Sinks run in a thread, in order.
+
+    If the task is cancelled, sinks and listeners receive the end of the stream first, within one second; coroutine
+    functions have 0.25 seconds for it, all together.
+    """
+    kept, listeners = OpenSinks(sinks), checked_listeners(on_update)
+    run = AsyncRun(AsyncOpening(stream), checked_assembler(assembler), keep_open=keep_open, kept=kept)
+    try:
+        await _drain(run, listeners)
+    except BaseException as error:
+        await in_thread(partial(kept.close_after, error))
+        raise
+    return await in_thread(partial(kept.finish, run.assembler))
+
 
 _closing: set[Task[None]] = set()  # a loop alone does not keep its tasks
 
@@ -167,7 +214,7 @@ async def _deliver_all(run: AsyncRun, delivery: Delivery) -> None:
         unsubscribe()
 
 
-async def drain(run: AsyncRun, listeners: list[Listener]) -> None:
+async def _drain(run: AsyncRun, listeners: list[Listener]) -> None:
     """Open the sinks, run a stream to its end, and call sinks and listeners with each update. Close the stream."""
     try:
         await in_thread(partial(run.kept.open, run.assembler))

@@ -1,4 +1,4 @@
-"""Runs a stream through an assembler, sync and async, from the first event to the end, and serves listeners and sinks.
+"""Runs a stream through an assembler, from the first event to the end, and serves listeners and sinks.
 
 If the program ends the reading early, the stream is closed, so that the service stops sending.
 Must not know: the meaning of an event, how a stream is opened and read.
@@ -8,24 +8,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from functools import partial
 from inspect import GEN_RUNNING, getgeneratorstate
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 from ..assembly.assembler import Assembler, stop_signal
-from ..assembly.listeners import Listener, check_listener
+from ..assembly.listeners import Listener
 from ..assembly.results import Result
 from ..assembly.sink import Sink
 from ..assembly.updates import Update
-from ..errors import SinkError, UsageError
 from ..frames.base64_json import load_decoded
+from .driver_arguments import checked_assembler, checked_listeners
 from .ends import end_stream, leave_stream
 from .open_sinks import OpenSinks
-from .openings import AsyncOpening, Opening, StreamStoppedError
+from .openings import Opening, StreamStoppedError
 from .sources import StreamReader, read_events
-
-if TYPE_CHECKING:
-    from .async_drivers import AsyncUpdates  # it imports asyncio, which programs without an event loop do not need
 
 
 def iter_updates(stream: Any, assembler: Assembler | None = None, *, keep_open: bool = False) -> Updates:
@@ -45,25 +41,8 @@ def iter_updates(stream: Any, assembler: Assembler | None = None, *, keep_open: 
             for update in updates:
                 print(update)
     """
-    opening, assembler = Opening(stream), _checked(assembler)
+    opening, assembler = Opening(stream), checked_assembler(assembler)
     return Updates(opening, assembler, keep_open=keep_open)
-
-
-def aiter_updates(stream: Any, assembler: Assembler | None = None, *, keep_open: bool = False) -> AsyncUpdates:
-    """Return an async iterator of the same updates as `iter_updates`. It is also an async context manager.
-
-    stream: as for `iter_updates`, but async: an async iterable or response (httpx, aiohttp), or an awaitable of one.
-        A list, a path and a whole answer are accepted, too.
-
-    `asyncio.wait_for(anext(updates), t)` loses nothing if it times out.
-
-        async with aiter_updates(client.images.generate(..., stream=True)) as updates:
-            async for update in updates:
-                print(update)
-    """
-    from .async_drivers import AsyncRun, AsyncUpdates
-
-    return AsyncUpdates(AsyncRun(AsyncOpening(stream), _checked(assembler), keep_open=keep_open, kept=OpenSinks(())))
 
 
 def assemble(
@@ -87,8 +66,8 @@ def assemble(
 
         result = assemble(Path("otter.sse"), sinks=[DirectorySink("otter")])
     """
-    kept, listeners = OpenSinks(sinks), _listeners(on_update)
-    opening, assembler = Opening(stream), _checked(assembler)
+    kept, listeners = OpenSinks(sinks), checked_listeners(on_update)
+    opening, assembler = Opening(stream), checked_assembler(assembler)
     subscriptions: list[Callable[[], None]] = []
     try:
         subscriptions.append(assembler.subscribe(kept))  # first, so that a callback finds its frame on disk
@@ -102,36 +81,7 @@ def assemble(
         opening.close()
         for unsubscribe in subscriptions:
             unsubscribe()
-    return _result_of(kept.close(), assembler)
-
-
-async def aassemble(
-    stream: Any,
-    *,
-    on_update: Listener | Iterable[Listener] | None = None,
-    sinks: Iterable[Sink] = (),
-    assembler: Assembler | None = None,
-    keep_open: bool = False,
-) -> Result:
-    """Do the same as `assemble`, async.
-
-    stream: as for `aiter_updates`.
-    on_update: may be a coroutine function, or a list with some. Sinks run in a thread, in order.
-
-    If the task is cancelled, sinks and listeners receive the end of the stream first, within one second; coroutine
-    functions have 0.25 seconds for it, all together.
-    """
-    from .async_drivers import AsyncRun, drain
-    from .delivery import in_thread
-
-    kept, listeners = OpenSinks(sinks), _listeners(on_update)
-    run = AsyncRun(AsyncOpening(stream), _checked(assembler), keep_open=keep_open, kept=kept)
-    try:
-        await drain(run, listeners)
-    except BaseException as error:
-        await in_thread(partial(kept.close_after, error))
-        raise
-    return _result_of(await in_thread(kept.close), run.assembler)
+    return kept.finish(assembler)
 
 
 class Updates(Iterator[Update]):
@@ -168,27 +118,6 @@ class Updates(Iterator[Update]):
         self.close()
 
 
-def _checked(assembler: Assembler | None) -> Assembler:
-    """Return the assembler to feed. Raises UsageError if it is none, or was closed."""
-    if assembler is None:
-        return Assembler()
-    if not isinstance(assembler, Assembler):
-        raise UsageError(f"assembler is an Assembler, not {type(assembler).__name__}")
-    if assembler.result is not None:
-        raise UsageError("the stream was closed: make a new Assembler for another stream")
-    return assembler
-
-
-def _listeners(on_update: Listener | Iterable[Listener] | None) -> list[Listener]:
-    """Return the listeners in `on_update`, one or several."""
-    if on_update is None:
-        return []
-    listeners: list[Any] = list(on_update) if isinstance(on_update, (list, tuple)) else [on_update]
-    for listener in listeners:
-        check_listener(listener)
-    return listeners
-
-
 def _updates(opening: Opening, assembler: Assembler, *, keep_open: bool, kept: OpenSinks) -> Generator[Update | None]:
     """Yield None, and then the updates of a stream and of its end."""
     error: Exception | None = None
@@ -216,11 +145,3 @@ def _updates(opening: Opening, assembler: Assembler, *, keep_open: bool, kept: O
             raise error
         finally:
             del error  # its traceback has this frame
-
-
-def _result_of(errors: list[SinkError], assembler: Assembler) -> Result:
-    assert assembler.result is not None
-    if errors:
-        errors[0].result = assembler.result
-        raise errors[0]
-    return assembler.result

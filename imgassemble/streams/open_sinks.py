@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from ..assembly.assembler import Assembler
+from ..assembly.results import Result
 from ..assembly.sink import ContinuingSink, Sink
 from ..assembly.updates import Update
 from ..errors import SinkError, UsageError
@@ -66,6 +67,14 @@ class OpenSinks:
             sink = self._opened.pop(0)
             self._try(sink, sink.close)
         return self._errors
+
+    def finish(self, assembler: Assembler) -> Result:
+        """Close the sinks, and return the result of the stream. Raises the first SinkError, which has the result."""
+        assert assembler.result is not None
+        if errors := self.close():
+            errors[0].result = assembler.result
+            raise errors[0]
+        return assembler.result
 
     def close_after(self, error: BaseException) -> None:
         """Close the sinks, and name those that failed in the notes of the exception that ends the stream."""

@@ -29,7 +29,7 @@ class StreamStoppedError(Exception):
     """The reading of a stream was ended by `interrupt`."""
 
 
-class StreamKind(NamedTuple):
+class AcceptedStream(NamedTuple):
     """One kind of stream, and how each driver reads it. None: this driver does not accept it.
 
     `sync` and `asynchronous` return the elements; if `leads_on`, they return the stream to open next.
@@ -130,7 +130,7 @@ class AsyncOpening:
             await self._closers.pop()()
 
 
-def _kind_of(stream: Any, *, is_async: bool) -> StreamKind:
+def _kind_of(stream: Any, *, is_async: bool) -> AcceptedStream:
     """Return the kind of a stream that a driver accepts. Raises UsageError that names the right call."""
     is_refused = False
     for kind in KINDS:
@@ -213,21 +213,21 @@ def _read_in_thread(source: Any) -> AsyncIterator[bytes]:
     return _each_in_thread(open_chunks(source))
 
 
-KINDS: tuple[StreamKind, ...] = (
-    StreamKind(lambda stream: isinstance(stream, str) and holds_events(stream), _content, _content),
-    StreamKind(_is_answer, _one, _one),
-    StreamKind(lambda stream: isinstance(stream, os.PathLike), open_chunks, _read_in_thread),
-    StreamKind(isawaitable, None, _itself, leads_on=True),
-    StreamKind(is_sync_response, read_body, None),
-    StreamKind(is_async_response, None, aread_body),
-    StreamKind(_is_seekable_file, open_chunks, _read_in_thread),
-    StreamKind(_is_file, open_chunks, None),  # a pipe can make its reader wait
-    StreamKind(_are_events, _itself, _itself),
-    StreamKind(_is_iterable, _itself, None),  # can wait for the network
-    StreamKind(lambda stream: isinstance(stream, AsyncIterable), None, _itself),
-    StreamKind(_is_manager, _enter, None, leads_on=True),
-    StreamKind(_is_async_manager, None, _aenter, leads_on=True),
-    StreamKind(_is_opener, _call, _call, leads_on=True),
+KINDS: tuple[AcceptedStream, ...] = (
+    AcceptedStream(lambda stream: isinstance(stream, str) and holds_events(stream), _content, _content),
+    AcceptedStream(_is_answer, _one, _one),
+    AcceptedStream(lambda stream: isinstance(stream, os.PathLike), open_chunks, _read_in_thread),
+    AcceptedStream(isawaitable, None, _itself, leads_on=True),
+    AcceptedStream(is_sync_response, read_body, None),
+    AcceptedStream(is_async_response, None, aread_body),
+    AcceptedStream(_is_seekable_file, open_chunks, _read_in_thread),
+    AcceptedStream(_is_file, open_chunks, None),  # a pipe can make its reader wait
+    AcceptedStream(_are_events, _itself, _itself),
+    AcceptedStream(_is_iterable, _itself, None),  # can wait for the network
+    AcceptedStream(lambda stream: isinstance(stream, AsyncIterable), None, _itself),
+    AcceptedStream(_is_manager, _enter, None, leads_on=True),
+    AcceptedStream(_is_async_manager, None, _aenter, leads_on=True),
+    AcceptedStream(_is_opener, _call, _call, leads_on=True),
 )
 
 

@@ -573,7 +573,7 @@ def test_listeners_and_sinks_receive_the_end_of_a_stream_that_raises(
     with pytest.raises(LostError):
         drain(_broken(EVENTS[:5]), on_update=told.append, sinks=[sink], assembler=Assembler() if is_given else None)
     assert sink.told == ["open", *told, "close"]
-    assert told[:-1] == _sync_updates(EVENTS[:5])[:-1]
+    assert [type(update) for update in told] == [type(update) for update in _sync_updates(EVENTS[:5])]
     assert isinstance(told[-1], StreamEnded)
     assert told[-1].outcome is Outcome.INCOMPLETE
     assert "LostError" in str(told[-1].error)
