@@ -644,7 +644,7 @@ def test_a_final_that_is_withdrawn_while_the_sink_is_closed_is_removed(tmp_path:
     assembler, sink = Assembler(), DirectorySink(tmp_path)
     told = [samples.partial(index=0, seq=1), samples.done(content=FINAL, seq=2)]
     with pytest.raises(ConnectionError):
-        assemble(samples.cut_off(told), sinks=[sink], assembler=assembler)
+        assemble(samples.cut_off(told), sinks=[sink], assembler=assembler, keep_open=True)
     assert sorted(_files(tmp_path)) == ["ig_1/final.png", "ig_1/partial-000.png"]
     assembler.feed(_REFUSED)
     assemble([], sinks=[sink], assembler=assembler)
