@@ -56,6 +56,7 @@ ORDERS = {
         "values",
         "failures",
         "fields",
+        "message_types",
         "placed",
         "reader",
         "events",

@@ -10,33 +10,17 @@ from typing import Any
 
 from ..errors import EventError, clean
 from ..frames.base64_json import Load
-from .dialects import (
-    ANSWER,
-    ANSWER_TYPE,
-    CARRIER,
-    CARRIERS,
-    METHOD,
-    PARAMS,
-    ROWS,
-    SHARED_TYPES,
-    TYPE_NAMES,
-    WITHOUT_TYPE,
-)
-from .failures import ERROR_NAMES, error_in, error_of_body, has_content
+from .dialects import CARRIER, ROWS
+from .failures import ERROR_NAMES, error_in, error_of_body
 from .fields import FIELDS_OF_SHAPES, ErrorEventFields, EventFields, read_fields
-from .members import has_members, member_of, members_of
-from .paths import Chain, name_spellings, value_at
+from .members import has_members, members_of
+from .message_types import TYPE_MEMBERS, message_and_type
 from .placed import read_placed
-from .values import read_text, read_words
+from .values import read_words
 
-_MOST_LAYERS = 6  # of objects that carry an event; real ones have two
 _TEXTS = (str, bytes, bytearray, memoryview)
-_TYPES = frozenset((*TYPE_NAMES, CARRIER))
-_ENVELOPES = frozenset((METHOD, PARAMS, ANSWER, "id", "jsonrpc"))
 _KEPT = ("sequence_number", "response_id", "stream_id", "message")  # of a message that becomes an error event
 _FAILURE_NAMES = ERROR_NAMES | {*_KEPT}
-_MARKS = tuple((name_spellings(way.partition(".")[0]), way, value, kind) for way, value, kind in WITHOUT_TYPE)
-_MARK_NAMES = frozenset((*(name for names, *_ in _MARKS for name in names), "object"))
 _MOST_NAMED = 5  # members of an unknown message that its error names
 
 
@@ -66,11 +50,11 @@ def _message_in(event: Any, load: Load) -> Any:
 
 
 def _read(message: Any) -> EventFields:
-    members = message if type(message) is dict else members_of(message, _TYPES)
+    members = message if type(message) is dict else members_of(message, TYPE_MEMBERS)
     kind = members.get("type")
     row = ROWS.get(kind) if type(kind) is str else None
     if row is None or members.get(CARRIER) is not None:
-        message, kind = _message_and_type(message)
+        message, kind = message_and_type(message)
         row = ROWS.get(kind)
     if row is None:
         if isinstance(message, EventFields):
@@ -90,64 +74,6 @@ def _read(message: Any) -> EventFields:
     if fields.type != kind and (row or not fields.type):
         vars(fields)["type"] = read_words(kind)
     return fields
-
-
-def _message_and_type(message: Any) -> tuple[Any, str]:
-    """Return the service's own message, taken out of objects that only carry it, and its type."""
-    for _ in range(_MOST_LAYERS):
-        members = members_of(message, _TYPES)
-        kind = next((kind for name in TYPE_NAMES if (kind := read_text(members.get(name)))), None)
-        carrier = CARRIERS.get(kind, CARRIER)
-        carried = members.get(carrier) if carrier == CARRIER else member_of(message, carrier)
-        if carried is None or not has_members(carried):
-            break
-        message = carried
-    kind = _type_of(message)
-    return (message, kind) if kind else _out_of_envelope(message)
-
-
-def _out_of_envelope(message: Any) -> tuple[Any, str]:
-    """Return the message in a notification or an answer of JSON-RPC, and its type; "" for any other message."""
-    members = members_of(message, _ENVELOPES)
-    params, answer = members.get(PARAMS), members.get(ANSWER)
-    method = read_text(members.get(METHOD))
-    if method and params is not None and has_members(params):
-        return params, method
-    if answer is not None and has_members(answer) and ("id" in members or "jsonrpc" in members):
-        return answer, _type_of(answer) or ANSWER_TYPE
-    return message, ""
-
-
-def _type_of(message: Any) -> str:
-    members = members_of(message, _TYPES)
-    for name in TYPE_NAMES:
-        if kind := read_text(members.get(name)):
-            return _own_type(message, kind) if kind in SHARED_TYPES else kind
-    return type_of_members(message)
-
-
-def type_of_members(message: Any) -> str:
-    """Return the type of a message without a `type`: that of the first member that only one kind has, else "".
-
-    message: a mapping, or an SDK's own object.
-    """
-    members = members_of(message, _MARK_NAMES)
-    for names, way, value, kind in _MARKS:
-        if all(members.get(name) is None for name in names):
-            continue
-        found = value_at(way, Chain((message,)))
-        if found is None or (kind == "error" and not has_content(found)):
-            continue
-        if value is None or read_text(found) == value:
-            return kind
-    return read_text(members.get("object")) or ""
-
-
-def _own_type(message: Any, kind: str) -> str:
-    """Return the type of a message whose `type` several services use."""
-    way, value, own = SHARED_TYPES[kind]
-    found = value_at(way, Chain((message,)))
-    return own if found is not None and (value is None or found == value) else kind
 
 
 def _named(message: Any) -> str:
