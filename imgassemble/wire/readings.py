@@ -86,7 +86,9 @@ def _with_image_error(reading: Reading, event: ImageEventFields, _row: EventRow)
         return reading
     if has_content(event.error):
         return reading._replace(ending=Ending.ERROR, error=reported_error(event.error), concerns_images=True)
-    return reading._replace(concerns_images=False)
+    if event.usage is None:
+        return reading._replace(concerns_images=False, is_known=False)
+    return reading._replace(concerns_images=False, details={"image_usage": event.usage})  # the sum of Seedream
 
 
 def _with_answer_error(reading: Reading, event: ImagesEventFields, _row: EventRow) -> Reading:

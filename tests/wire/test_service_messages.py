@@ -969,6 +969,11 @@ def test_a_stream_of_a_service_that_comes_twice_gives_the_same_images(stream: St
     assert kept == {name: item.final and item.final.data for name, item in result.items.items()}
 
 
+def test_the_sum_of_seedream_is_the_usage_of_the_response() -> None:
+    (summary,) = assemble([STREAMS["Seedream, two images in the order of completion"].body()]).responses
+    assert summary.image_usage == {"total_tokens": 9}
+
+
 def test_a_draft_is_no_result_if_the_stream_raised() -> None:
     assembler = Assembler()
     assembler.feed(fal(A))
