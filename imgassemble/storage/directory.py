@@ -124,12 +124,11 @@ class DirectorySink:
 
     def _make_directory(self) -> None:
         try:
-            folders = (self._directory, *self._directory.parents)
-            made = [folder for folder in folders if not folder.exists()]
+            made = [folder for folder in self._directory.parents if not folder.exists()]
             self._directory.mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as cause:
             raise sink_error(self._directory, cause) from cause
-        for folder in made:
+        for folder in (self._directory, *made):  # another run may have made DIR a moment ago
             self._syncing.note_new_folder(folder)
 
     def _begin(self, assembler: Assembler) -> None:

@@ -220,7 +220,9 @@ class ItemFolder:
 
         is_lasting: the file must outlast a power cut, and is worth more than the previews.
         """
-        if not self._is_shared({name: digest}, item):
+        syncing = self._options.syncing
+        is_shared = self._is_shared({name: digest}, item)
+        if not is_shared:
             self._claim(item)
             try:
                 self._store(name, data, is_lasting=is_lasting)
@@ -228,8 +230,10 @@ class ItemFolder:
                 if not (is_lasting and self._make_room(error, len(data))):
                     raise
                 self._store(name, data, is_lasting=is_lasting)
-        if is_lasting:
-            self._options.syncing.add(self.path / name, self.path)
+        if is_lasting and is_shared:
+            syncing.add(self.path / name, self.path, self.path.parent)
+        elif is_lasting:
+            syncing.add(*([] if syncing.is_possible else [self.path / name]), self.path)
 
     def _store(self, name: str, data: bytes, *, is_lasting: bool) -> None:
         write_atomically(self.path / name, data, is_synced=is_lasting and self._options.syncing.is_possible)

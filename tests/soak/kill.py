@@ -1,6 +1,6 @@
 """Kill `imgassemble save` at random moments: `PYTHONPATH=tests python -m soak.kill 300`.
 
-No half-written picture or JSON may have its final name, and a run with `--resume` must end with the files of a run that
+The streams of the Responses API and of the Images API take turns. No half-written picture or JSON may have its final name, and a run with `--resume` must end with the files of a run that
 was not killed. The process is killed after a random byte of its stream, while it still works through the bytes in the
 pipe. So the moment is random, and the test does not sleep.
 """
@@ -49,7 +49,8 @@ def picture(item: int, index: int) -> bytes:
     return small[:-12] + png_chunk(b"teSt", noise) + small[-12:]
 
 
-def stream() -> bytes:
+def responses_stream() -> bytes:
+    """Return a stream whose images are made side by side, and have ids."""
     partials = [
         samples.partial(f"ig_{item}", at, picture(item, at), output_index=item)
         for at in range(PARTIALS)
@@ -59,23 +60,41 @@ def stream() -> bytes:
     return samples.sse([*partials, *results])
 
 
+def images_stream() -> bytes:
+    """Return a stream whose images are made one after the other, and have no ids."""
+    events = []
+    for item in range(ITEMS):
+        events += [samples.image_partial(at, picture(item, at)) for at in range(PARTIALS)]
+        events.append(samples.image_completed(picture(item, PARTIALS)))
+    return samples.sse(events)
+
+
+STREAMS = {"ig": responses_stream, "image": images_stream}  # by the beginning of the item ids
+SEPARATORS = {"ig": "_", "image": "-"}
+
+
 def kill_often(times: int, *, seed: int = 0) -> Figures:
     """Run and kill the command so many times; return the sums."""
-    figures, chance, body = Figures(), Random(seed), stream()
-    with tempfile.TemporaryDirectory() as folder:
-        _go_on(body, Path(folder))
-        whole = _files(Path(folder))
-    for _ in range(times):
+    figures, chance = Figures(), Random(seed)
+    bodies = {name: stream() for name, stream in STREAMS.items()}
+    wholes = {}
+    for name, body in bodies.items():
+        with tempfile.TemporaryDirectory() as folder:
+            _go_on(body, Path(folder))
+            wholes[name] = _files(Path(folder))
+    for number in range(times):
+        name = list(STREAMS)[number % len(STREAMS)]
+        body, whole = bodies[name], wholes[name]
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "out"
             figures.runs += 1
             figures.killed += _killed(body, chance.randint(0, len(body)), out)
-            _look(out, figures)
+            _look(out, name, figures)
             _go_on(body, out)
             found = _files(out)
-            unlike = [name for name in sorted(found | whole) if found.get(name) != whole.get(name)]
+            unlike = [file for file in sorted(found | whole) if found.get(file) != whole.get(file)]
             figures.halves += [
-                f"{name}: after --resume not equal to that of a run that was not killed" for name in unlike
+                f"{file}: after --resume not equal to that of a run that was not killed" for file in unlike
             ]
     return figures
 
@@ -110,16 +129,17 @@ def _killed(body: bytes, at: int, out: Path) -> bool:
         return run.wait() == -9
 
 
-def _look(out: Path, figures: Figures) -> None:
+def _look(out: Path, name: str, figures: Figures) -> None:
     if not out.exists():
         return
     for item in range(ITEMS):
-        folder = out / folder_name(f"ig_{item}")
+        item_id = f"{name}{SEPARATORS[name]}{item}"
+        folder = out / folder_name(item_id)
         for path in sorted(folder.iterdir()) if folder.exists() else ():
             figures.files += 1
             if path.name.startswith(".imgassemble-"):
                 figures.temporary += 1
-            elif not _is_whole(path, item):
+            elif not _is_whole(path, item, item_id):
                 figures.halves.append(f"{path.relative_to(out)}: {path.stat().st_size} bytes")
     # And the files can be continued.
     result = assemble(EarlierRun(read_items(out), drops_partials=False).events())
@@ -127,11 +147,11 @@ def _look(out: Path, figures: Figures) -> None:
     assert not [anomaly for each in result.items.values() for anomaly in each.anomalies]
 
 
-def _is_whole(path: Path, item: int) -> bool:
+def _is_whole(path: Path, item: int, item_id: str) -> bool:
     if path.name == "item.json":
         facts = json.loads(path.read_bytes())
         frames = [*facts["partials"], *filter(None, [facts["final"]])]
-        return facts["id"] == f"ig_{item}" and all(
+        return facts["id"] == item_id and all(
             sha256((path.parent / frame["file"]).read_bytes()).hexdigest() == frame["sha256"] for frame in frames
         )
     index = PARTIALS if path.stem == "final" else int(path.stem.removeprefix("partial-"))
