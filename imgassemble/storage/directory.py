@@ -32,7 +32,7 @@ from .earlier_run import EarlierRun
 from .folder_names import folder_name
 from .item_folder import Existing, FolderOptions, ItemFolder, KeepFiles, temporary_files
 from .placing import folder_to_continue, newest_run
-from .saved import Event, read_items
+from .saved import Event, SavedItem, read_items
 from .syncing import Syncing
 
 _log = logging.getLogger("imgassemble")
@@ -96,7 +96,7 @@ class DirectorySink:
         )
         self._assembler: Assembler | None = None
         self._is_open = False
-        self._saved_folders: dict[str, Path] = {}  # of the run that is continued
+        self._saved_items: list[SavedItem] = []  # of the run that is continued
         self._earlier_run: EarlierRun | None = None
         self._saved_events: Iterator[Event] = iter(())
         self._folders: dict[str, ItemFolder] = {}
@@ -135,9 +135,8 @@ class DirectorySink:
         self._assembler, self._folders, self._error, self._is_refused = assembler, {}, None, False
         self._rejected_bytes, self._earlier_run = 0, None
         if self._existing == "continue":
-            items = newest_run(read_items(self._directory))
-            self._saved_folders = {item.id: item.folder for item in items}
-            self._earlier_run = EarlierRun(items, drops_partials=self._keep == "final")
+            self._saved_items = newest_run(read_items(self._directory))
+            self._earlier_run = EarlierRun(self._saved_items, drops_partials=self._keep == "final")
             self._saved_events = self._earlier_run.events()
 
     def saved_events(self) -> Iterator[Event]:
@@ -183,7 +182,7 @@ class DirectorySink:
             self._forget_discarded(assembler)
             path = self._directory / folder_name(item_id)
             if self._existing == "continue":
-                path = self._saved_folders.get(item_id) or folder_to_continue(path)
+                path = folder_to_continue(path, assembler[item_id], self._saved_items)
             self._folders[item_id] = ItemFolder(path, self._options)
         return self._folders[item_id]
 

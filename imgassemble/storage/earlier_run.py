@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from ..assembly.assembler import Assembler
@@ -40,7 +41,7 @@ class EarlierRun:
         self._items = items
         self._drops_partials = drops_partials
         self._same_stream = _SameStreamCheck(items)
-        self._responses = _CurrentResponses(items)
+        self._responses: _CurrentResponses | None = None
         self._counter: _ImageCounter | None = None
 
     @property
@@ -51,7 +52,7 @@ class EarlierRun:
     @property
     def is_joined(self) -> bool:
         """Whether the rest of the stream needs no change."""
-        return self._is_settled and not self._responses.are_saved
+        return self._is_settled and self._responses is not None and not self._responses.are_saved
 
     @property
     def _is_settled(self) -> bool:
@@ -66,19 +67,18 @@ class EarlierRun:
 
         Raises nothing: an event that cannot be read is returned unchanged.
         """
-        if self._counter is None:
+        if self._counter is None or self._responses is None:
+            self._responses = _CurrentResponses(self._items, assembler.limits)
             self._counter = _ImageCounter(self._items, assembler, drops_partials=self._drops_partials)
         if isinstance(event, ImgassembleError) or self.is_joined:
             return event
-        if self._is_settled and not isinstance(event, _TEXT):
-            return self._responses.name_in(event)
         try:
             reading = read(read_event(event, load_decoded))
             loaded = load_decoded(event) if isinstance(event, _TEXT) else event
         except ImgassembleError:
             return event
         self._same_stream.check(reading, loaded)
-        return self._responses.name_in(self._counter.with_number(loaded, reading))
+        return self._responses.name_in(self._counter.with_number(loaded, reading), reading, assembler)
 
 
 class _SameStreamCheck:
@@ -99,6 +99,8 @@ class _SameStreamCheck:
         elif reading.response_id is not None:
             is_beginning = reading.begins or reading.event_type in _RESPONSE_BEGINNINGS
             self._check_response(reading.response_id, event, is_beginning=is_beginning)
+        elif reading.event_type.startswith("response.") and self._unsaved_response_id is None:
+            self.is_settled = True  # the stream continues in the middle of a response
         has_picture = any(signal.payload for signal in reading.signals)
         if has_picture and self._unsaved_response_id is not None and not self.is_settled:
             saved = ", ".join(quoted(str(each)) for each in sorted(map(str, self._response_ids))[:3])
@@ -130,34 +132,71 @@ def _member(value: object, name: str) -> Any:
 class _CurrentResponses:
     """Adds the response id to events that have none.
 
-    The saved events leave the last response open. Without this class, an event without a response id would go to that
-    response. A stream that begins at its start brings earlier responses first, and another response can follow.
+    The saved events leave responses open. Without this class, an event without a response id would go to the last one
+    of them. A stream that begins at its start brings earlier responses first, another response can follow, and the
+    next response can use an item id again.
     """
 
-    def __init__(self, items: Sequence[SavedItem]) -> None:
+    def __init__(self, items: Sequence[SavedItem], limits: Limits) -> None:
+        self._limits = limits
         self._last = items[-1].response_id if items else None
-        self._last_items = {
-            item.wire_id for item in items if item.response_id == self._last and item.wire_id is not None
+        self._items: dict[tuple[str, str], SavedItem] = {  # by response id and the id of the service
+            (item.response_id, item.wire_id): item for item in items if item.response_id and item.wire_id
         }
         self._current: dict[object, str] = {}  # by lane
         self.are_saved = self._last is not None
 
-    def name_in(self, event: object) -> object:
-        kind = _member(event, "type")
+    def name_in(self, event: object, reading: Reading, assembler: Assembler) -> object:
+        kind, lane = _member(event, "type"), reading.lane
         if not self.are_saved or not isinstance(kind, str) or not kind.startswith("response."):
             return event
-        lane = _member(event, "stream_id")
-        if kind in ("response.created", "response.queued"):
-            response_id = _member(_member(event, "response"), "id")
-            if isinstance(response_id, str):
-                self._current[lane] = response_id
+        if kind in _RESPONSE_BEGINNINGS:
+            if reading.response_id is not None:
+                self._current[lane] = reading.response_id
+                self._begin(reading.response_id, assembler)
             return event
-        current = self._current.get(lane)
-        if (_member(event, "item_id") or _member(_member(event, "item"), "id")) in self._last_items:
-            return event  # the open response that has the item is the saved one
-        if current in (None, self._last) or _member(event, "response_id") or _member(event, "response"):
+        if _member(event, "response_id") or _member(event, "response"):
             return event
-        return _with_members(event, response_id=current)
+        response_id = self._response_of(reading, assembler)
+        return event if response_id is None else _with_members(event, response_id=response_id)
+
+    def _response_of(self, reading: Reading, assembler: Assembler) -> str | None:
+        """Return the id of the response that has the event; None if the assembler finds it itself."""
+        current = self._current.get(reading.lane)
+        item_id = next((signal.item_id for signal in reading.signals if signal.item_id is not None), None)
+        owners = [response_id for response_id, wire_id in self._items if wire_id == item_id]
+        if current is None and len(owners) == 1 and reading.lane is not None:
+            self._current[reading.lane] = owners[0]  # the saved events have no lanes
+            return owners[0]
+        if current is None:
+            if self._last in owners and self._is_of_another_response(str(item_id), reading):
+                self._leave_last(assembler)
+            return None
+        if current == self._last:
+            return None if reading.lane is None else current
+        is_open = self._last in owners and not self._items[str(self._last), str(item_id)].has_ended
+        return None if is_open and current not in owners else current
+
+    def _is_of_another_response(self, item_id: str, reading: Reading) -> bool:
+        """Return whether the event brings a picture that contradicts the saved item, which has its result."""
+        item = self._items[str(self._last), item_id]
+        if not item.has_ended or item.drops_partials:
+            return False
+        pictures = (_data_of(signal.payload, self._limits) for signal in reading.signals if signal.payload)
+        saved = {frame["sha256"] for frame in item.frames.values()}
+        return any(data is not None and sha256(data).hexdigest() not in saved for data in pictures)
+
+    def _begin(self, response_id: str, assembler: Assembler) -> None:
+        """Begin a response whose `response.created` was lost: otherwise its id is another name of the last one."""
+        are_over = all(item.has_ended for (owner, _), item in self._items.items() if owner == self._last)
+        if are_over and response_id not in {owner for owner, _ in self._items}:
+            assembler.feed({"type": "response.created", "response": {"id": response_id}})
+
+    def _leave_last(self, assembler: Assembler) -> None:
+        """End the last saved response: the next one has begun, and its first events were lost."""
+        assembler.feed({"type": "response.completed", "response": {"id": self._last}})
+        assembler.feed({"type": "response.created", "response": {}})
+        self.are_saved = False
 
 
 class _RepeatPhase(Enum):

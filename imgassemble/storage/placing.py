@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from stat import S_ISDIR
 
+from ..assembly.items import Item
 from .folder_names import numbered_path
 from .saved import MAX_FRAME_BYTES, SavedItem, read_bounded, read_facts
 from .syncing import is_on_event_loop
@@ -101,11 +102,16 @@ def is_folder(path: Path) -> bool:
     return False
 
 
-def folder_to_continue(base: Path) -> Path:
-    """Return the first folder among `base`, "base-2", … that is no folder of a run with a written item.json.
+def folder_to_continue(base: Path, item: Item, saved: Iterable[SavedItem]) -> Path:
+    """Return the folder of `item` among the `saved` items; for a new item the first one that belongs to no other item.
 
-    A run that was killed may have left it without item.json.
+    A run that was killed may have left a folder without item.json: `base`, "base-2", ….
     """
+    for each in saved:
+        if each.response_id == item.response_id and each.wire_id is not None and each.wire_id == item.wire_id:
+            return each.folder
+        if each.id == item.id and (None in (each.response_id, item.response_id) or each.wire_id is None):
+            return each.folder
     paths = (numbered_path(base, number) for number in count(1))
     return next(path for path in paths if not (is_folder(path) and "id" in read_facts(path / "item.json")))
 

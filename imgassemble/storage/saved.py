@@ -61,7 +61,9 @@ class SavedItem:
 
     @property
     def wire_id(self) -> str | None:
-        """The id that the service gave the item; None if it gave none."""
+        """The id that the service gave the item; None if it gave none, or gave it only after the first events."""
+        if self._short_id == f"output-{self.facts.get('output_index')}":  # the place named the item
+            return None
         wire_id = self.facts.get("wire_id", self._short_id)
         return wire_id if isinstance(wire_id, str) else None
 
@@ -95,6 +97,18 @@ class SavedItem:
         return self.first_time
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the item has its result, or failed."""
+        has_result = any(frame["is_final"] for frame in self.frames.values())
+        return self.facts.get("state") == "failed" or (self.facts.get("state") == "completed" and has_result)
+
+    @property
+    def drops_partials(self) -> bool:
+        """Whether earlier partials than the first saved one can be missing."""
+        indices = sorted(frame["index"] for frame in self.frames.values() if not frame["is_final"])
+        return indices[:1] != [0]
+
+    @property
     def is_beside(self) -> bool:
         """Whether the name of the folder is that of the id with a number: another run has the folder of the id."""
         return re.fullmatch(re.escape(folder_name(self.id)) + "-[0-9]+", self.folder.name) is not None
@@ -126,7 +140,7 @@ def read_items(directory: str | os.PathLike[str]) -> list[SavedItem]:
             items.append(SavedItem(folder=path.parent, facts=facts, frames=described_frames(facts)))
     starts: dict[str | None, str] = {}
     for item in items:
-        starts[item.response_id] = min(item.first_time, starts.get(item.response_id, item.first_time))
+        starts[item.response_id] = min(item.start, starts.get(item.response_id, item.start))
     return sorted(items, key=lambda item: (starts[item.response_id], item.response_id or ""))
 
 
@@ -146,13 +160,14 @@ def item_events(items: Iterable[SavedItem], seen: Seen, *, is_finished: bool) ->
 
     items: in the order of `read_items`.
     seen: the versions that were given before; they are not given again, and new ones are added.
-    is_finished: False if the stream will be continued. Its last response is then open: an item of it that was
-        incomplete can still be completed.
+    is_finished: False if the stream will be continued. Its last response is then open, and each one with an item that
+        can still be completed.
     """
     groups = [(response_id, list(group)) for response_id, group in groupby(items, key=lambda item: item.response_id)]
     for at, (response_id, group) in enumerate(groups):
         is_last = at == len(groups) - 1
-        yield from _response_events(response_id, group, seen, is_open=is_last and not is_finished, is_last=is_last)
+        is_over = is_finished or (not is_last and all(item.has_ended for item in group))
+        yield from _response_events(response_id, group, seen, is_open=not is_over, is_last=is_last)
 
 
 def _response_events(

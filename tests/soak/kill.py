@@ -1,8 +1,9 @@
 """Kill `imgassemble save` at random moments: `PYTHONPATH=tests python -m soak.kill 300`.
 
-The streams of the Responses API and of the Images API take turns. No half-written picture or JSON may have its final name, and a run with `--resume` must end with the files of a run that
-was not killed. The process is killed after a random byte of its stream, while it still works through the bytes in the
-pipe. So the moment is random, and the test does not sleep.
+The streams of the Responses API and of the Images API take turns. No half-written picture or JSON may have its final
+name, and a run with `--resume` must end with the files of a run that was not killed. The process is killed after a
+random byte of its stream, while it still works through the bytes in the pipe. So the moment is random, and the test
+does not sleep.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,52 @@ def test_files_of_an_earlier_run_are_refused_on_request(tmp_path: Path) -> None:
 def test_an_unknown_treatment_of_existing_files_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'beside', 'refuse', 'replace', 'continue'"):
         DirectorySink(tmp_path, existing="keep")  # type: ignore[arg-type]
+
+
+HARD = {
+    name: list(open_events(Path("fixtures", name)))
+    for name in ("reused-item-ids.sse", "late-ids.sse", "lanes.jsonl", "agent-turns.sse", "retry.sse")
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_replay_of_several_responses_continues_a_run_that_was_killed_after_any_event(
+    name: str, tmp_path: Path
+) -> None:
+    saved(HARD[name], tmp_path / "whole", durable=False)
+    for count in range(len(HARD[name]) + 1):
+        folder = tmp_path / str(count)
+        killed_after(HARD[name], count, folder)
+        continued_with(HARD[name], folder)
+        assert files_in(folder) == files_in(tmp_path / "whole"), count
+
+
+def test_the_next_response_never_replaces_the_pictures_of_an_item_with_the_same_id(tmp_path: Path) -> None:
+    events = HARD["reused-item-ids.sse"]
+    saved(events, tmp_path / "whole")
+    pictures = sorted(path.read_bytes() for path in (tmp_path / "whole").rglob("*.png"))
+    for count in range(len(events) + 1):
+        folder = tmp_path / str(count)
+        killed_after(events, count, folder)
+        before = {path: path.read_bytes() for path in folder.rglob("*.png")}
+        continued_with(events[count:], folder)
+        assert {path: path.read_bytes() for path in before} == before, count
+        assert sorted(path.read_bytes() for path in folder.rglob("*.png")) == pictures, count
+
+
+@pytest.mark.parametrize("api", ["images", "responses"])
+def test_the_newest_of_several_runs_is_continued(api: Any, tmp_path: Path) -> None:
+    order = Order(api=api, size=(24, 16), items=2)
+    first, second = (list(open_events(BytesIO(b"".join(play(replace(order, seed=at)).body)))) for at in (1, 2))
+    for events in (first, second):
+        saved(events, tmp_path / "whole")
+    begun = next(at for at, event in enumerate(second) if "partial_image" in str(event)[:99]) + 1
+    for count in range(begun, len(second) + 1):
+        folder = tmp_path / str(count)
+        saved(first, folder, durable=False)
+        killed_after(second, count, folder)
+        continued_with(second, folder)
+        assert files_in(folder) == files_in(tmp_path / "whole"), count
 
 
 UNNAMED = {
