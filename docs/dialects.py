@@ -50,8 +50,8 @@ another name; `null` counts as absent.
 {names}
 
 A picture can stand in any of these fields, as base64 or as a `data:` URL: {pictures}. The first that is not empty counts;
-`partial_image_b64` counts for a partial only. A field with an `http(s)` URL in place of a picture gives `item.url`; nothing is
-fetched. If a service repeats the `usage` of a request with each of its images, the first image gets it.
+`partial_image_b64` counts for a partial only. A field with an `http(s)` URL in place of a picture gives `item.url`; it is
+fetched only if a driver has `fetch`. A reference of `without_pictures` counts for the state, and gives no frame. If a service repeats the `usage` of a request with each of its images, the first image gets it.
 
 ## SVG
 

@@ -16,8 +16,6 @@ from imgassemble.cli.main import main
 EXPECTED: dict[str, dict[str, Any]] = json.loads((CASES / "expected.json").read_text()) if CASES.is_dir() else {}
 TRUTH = sorted(name for name in EXPECTED if not name.startswith("s-") or name.startswith("s-openai-"))
 
-LATER = {"--fetch"}  # words that name what the command cannot do yet
-
 pytestmark = pytest.mark.skipif(not EXPECTED, reason=MISSING)
 
 
@@ -29,7 +27,7 @@ def test_the_command_gives_the_expected_result(name: str, tmp_path: Path, capsys
     assert code == expected.get("exit", code)
     finals = list((tmp_path / "out").glob("*/final.*"))
     assert len(finals) == expected.get("finals", len(finals))
-    assert not [words for words in expected.get("says", ()) if words not in said and words not in LATER]
+    assert not [words for words in expected.get("says", ()) if words not in said]
     assert not [words for words in expected.get("does_not_say", ()) if words in said]
     assert "Traceback" not in said
 

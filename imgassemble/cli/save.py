@@ -67,6 +67,11 @@ OPTIONS = (
         type=seconds,
         help="with SOURCE -: end when nothing has come for N seconds (default: wait)",
     ),
+    option(
+        "--fetch",
+        action="store_true",
+        help="fetch the pictures that the service sent as URLs: over https, from public hosts only",
+    ),
     option("--json", action="store_true", help="print every update as a line of JSON on standard output"),
     option("--show", action="store_true", help="also show the pictures on standard error, as watch does"),
     *LOOKS,
@@ -89,7 +94,7 @@ def save(options: argparse.Namespace) -> int:
         with open_screens(options, sys.stderr if options.show else None) as screens:
             listener = call_each(tally, printer.print_update if options.json else progress, *screens)
             events = tally.read_events(tee.copy(chunks), limits)
-            assemble(events, on_update=listener, sinks=[sink], assembler=assembler)
+            assemble(events, on_update=listener, sinks=[sink], assembler=assembler, fetch=_fetch(options))
     except SinkError as failed:
         error = failed
         if assembler.result is None:  # DIR cannot be made; any later failure was reported at once
@@ -98,9 +103,27 @@ def save(options: argparse.Namespace) -> int:
         progress.end(assembler.result)
     if not options.json:
         _print_finals(sink, printer)
+    if assembler.result is not None and not options.fetch:
+        _say_links(assembler)
     if assembler.result is not None and not options.json:
         say(describe_files(sink, options.output, error))
     return STORAGE if error or tee.error or printer.error else tally.exit_code(assembler.result)
+
+
+def _fetch(options: argparse.Namespace) -> Callable[[str], bytes] | None:
+    """Return the function that fetches pictures at URLs, within the limits; None without --fetch."""
+    if not options.fetch:
+        return None
+    from ..streams.fetching import fetch_https  # it imports ssl
+
+    return partial(fetch_https, max_bytes=limits_from(options).max_frame_bytes)
+
+
+def _say_links(assembler: Assembler) -> None:
+    """Say how to get the pictures of which only a URL came."""
+    items = assembler.items.values()
+    if count := sum(item.url is not None and item.final is None and item.state is State.INCOMPLETE for item in items):
+        say(f"{count} of the pictures came as URLs: add --fetch to fetch them, soon, because such URLs expire")
 
 
 def _chunks_of(options: argparse.Namespace) -> Iterator[bytes]:

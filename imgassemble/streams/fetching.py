@@ -49,7 +49,7 @@ def fetch_https(url: str, *, max_bytes: int = Limits().max_frame_bytes, timeout_
 
     The URL comes from outside. So it must be https on port 443, without a user name. The connection goes to a checked
     address: no private, loopback, link-local, multicast or IPv4-mapped one. Each redirect (at most 5) is checked again.
-    No credentials, cookies or proxy are used. The bytes must be a picture, whatever the Content-Type says.
+    No credentials, cookies or proxy are used. The bytes must be a picture; the Content-Type does not count.
 
     Raises FrameError if the picture cannot be fetched, or is none; LimitError if it is larger than `max_bytes`;
     UsageError if `url` is no text. It blocks; an async driver runs it in a thread.

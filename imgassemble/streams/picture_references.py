@@ -72,7 +72,7 @@ def with_pictures(
     events: those of `without_pictures`; for an async iterable the result is an async iterator.
     directory: the folder that was given to a DirectorySink, or any folder with the pictures.
 
-    A file counts by the SHA-256 of its bytes, whatever its name; links are not followed. A reference without a file
+    A file counts by the SHA-256 of its bytes, and not by its name; links are not followed. A reference without a file
     stays as it is. Raises UsageError if `directory` is no folder.
 
         events = open_events("otter.jsonl")

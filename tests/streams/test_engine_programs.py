@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from shared import ROOT
 
-from imgassemble import assemble
+from imgassemble import Assembler, ItemEnded, assemble
+from imgassemble.streams import comfyui_events
 
 PROGRAMS = ROOT / "docs" / "engines"
 PAGE = (ROOT / "docs" / "engines.md").read_text()
@@ -88,6 +89,44 @@ def test_a_program_asks_automatic1111(image_server: Any, tmp_path: Path) -> None
     (folder,) = (tmp_path / "pictures").iterdir()
     assert (tmp_path / "otter.png").read_bytes() == (folder / "final.png").read_bytes()
     assert list(folder.glob("partial-*"))
+
+
+# The parts of a workflow that the simulator reads.
+WORKFLOW = {
+    "3": {"class_type": "KSampler", "inputs": {"steps": 20}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "An otter"}},
+    "9": {"class_type": "SaveImage", "inputs": {}},
+}
+
+
+def test_a_program_reads_the_websocket_of_comfyui(image_server: Any, tmp_path: Path) -> None:
+    needs("httpx", "websockets")
+    image_server.use(size=(96, 64))
+    shown = run("with_comfyui.py", tmp_path, ENGINE_URL=image_server.url, WORKFLOW=json.dumps(WORKFLOW)).split()
+    assert shown.count("FrameAdded") == 2
+    assert shown[-2:] == ["FinalReady", "ItemEnded"]
+
+
+@pytest.mark.parametrize("has_metadata", [True, False])
+def test_a_saving_node_sends_its_result_through_the_real_websocket(image_server: Any, *, has_metadata: bool) -> None:
+    needs("httpx", "websockets")
+    import httpx
+    from websockets.sync.client import connect
+
+    image_server.use(size=(96, 64))
+    workflow = {**WORKFLOW, "9": {"class_type": "SaveImageWebsocket", "inputs": {}}}
+    address = image_server.url.replace("http", "ws", 1)
+    with connect(f"{address}/ws?clientId=otter", max_size=None) as websocket:
+        if has_metadata:
+            websocket.send('{"type": "feature_flags", "data": {"supports_preview_metadata": true}}')
+        httpx.post(f"{image_server.url}/prompt", json={"prompt": workflow, "client_id": "otter"}).raise_for_status()
+        assembler = Assembler()
+        for event in comfyui_events(websocket):
+            if any(isinstance(update, ItemEnded) for update in assembler.feed(event)):
+                break
+    (item,) = assembler.items.values()
+    assert (len(item.partials), item.anomalies, assembler.anomalies) == (2, (), ())
+    assert item.require_final().data in image_server.sent[-1].files.values()
 
 
 def block_with(words: str) -> str:

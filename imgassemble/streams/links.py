@@ -1,0 +1,95 @@
+"""Gets the results that a service sent as URLs, and feeds them to the assembler of the stream.
+
+Must not know: how a URL is fetched, how a stream is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, NamedTuple
+
+from ..assembly.assembler import Assembler, links_of_last_event, put_fetched
+from ..assembly.updates import Update
+from ..errors import FrameError, ImgassembleError, UsageError, clean, quoted
+
+Fetch = Callable[[str], Any]
+"""Returns the bytes of the picture at a URL; for the async drivers it may be async."""
+
+
+class Link(NamedTuple):
+    """An item, and the URL of its result."""
+
+    item_id: str
+    url: str
+
+
+class LinkFetcher:
+    """Gets the results of one stream that are at URLs, each URL of an item once. Without `fetch` it finds none."""
+
+    def __init__(self, assembler: Assembler, fetch: Fetch | None) -> None:
+        if fetch is not None and not callable(fetch):
+            raise UsageError(f"fetch is a function that returns the bytes at a URL, not {type(fetch).__name__}")
+        self._assembler, self._fetch = assembler, fetch
+        self._tried: set[Link] = set()
+
+    @property
+    def is_async(self) -> bool:
+        """Return whether `fetch` is an async function."""
+        return iscoroutinefunction(self._fetch) or iscoroutinefunction(getattr(type(self._fetch), "__call__", None))
+
+    def found(self) -> list[Link]:
+        """Return the links of the last event that were not tried before."""
+        if self._fetch is None or len(self._tried) >= self._assembler.limits.max_items:
+            return []
+        links = [Link(*link) for link in links_of_last_event(self._assembler)]
+        return [link for link in dict.fromkeys(links) if link not in self._tried]
+
+    def get(self, link: Link) -> tuple[Update, ...]:
+        """Fetch the picture of a link, feed it, and return the updates."""
+        assert self._fetch is not None
+        fetched: Any
+        try:
+            fetched = self._fetch(link.url)
+        except Exception as error:  # noqa: BLE001 - the caller's function can raise anything
+            fetched = error
+        return self.put(link, fetched)
+
+    async def fetched(self, link: Link) -> Any:
+        """Return the picture of a link, or the exception in its place.
+
+        A function that is not async runs in a thread.
+        """
+        fetch = self._fetch
+        assert fetch is not None
+        try:
+            answer = fetch(link.url) if self.is_async else await asyncio.to_thread(fetch, link.url)
+            return await answer if isawaitable(answer) else answer
+        except Exception as error:  # noqa: BLE001 - as above
+            return error
+
+    def put(self, link: Link, fetched: Any) -> tuple[Update, ...]:
+        """Feed the picture of a link, or the exception in its place, and return the updates."""
+        self._tried.add(link)
+        if isinstance(fetched, (bytes, bytearray, memoryview)):
+            return put_fetched(self._assembler, link.item_id, bytes(fetched))
+        return put_fetched(self._assembler, link.item_id, _failure(link, fetched))
+
+
+def _failure(link: Link, answer: Any) -> ImgassembleError:
+    """Return the error for an answer that is no picture: an exception, or a value of another type."""
+    if isinstance(answer, ImgassembleError):
+        return answer
+    if isinstance(answer, Exception):
+        words = f": {clean(str(answer), 200)}" if str(answer) else ""
+        reason = f"{type(answer).__name__}{words}"
+    else:
+        if isawaitable(answer) and hasattr(answer, "close"):
+            answer.close()  # it is never awaited
+        reason = f"fetch returned {type(answer).__name__}, not bytes"
+    shown = clean(link.url.partition("?")[0], 200)
+    sentence = f"the picture of {quoted(link.item_id)} at '{shown}' cannot be fetched: {reason}; its URL is kept"
+    error = FrameError(sentence, item_id=link.item_id)
+    error.__cause__ = answer if isinstance(answer, Exception) else None
+    return error
