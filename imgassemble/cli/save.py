@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ..assembly.assembler import Assembler
 from ..assembly.updates import Anomaly
 from ..console import say
 from ..errors import SinkError, UsageError, printable
+from ..states import State
 from ..storage.directory import DirectorySink
 from ..storage.item_folder import Existing
 from ..streams.drivers import assemble

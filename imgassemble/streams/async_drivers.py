@@ -19,20 +19,25 @@ from ..assembly.sink import Sink
 from ..assembly.updates import Update
 from ..errors import UsageError
 from ..frames.base64_json import load_decoded
+from .async_links import AsyncLinks
 from .delivery import Delivery, in_thread, uninterrupted
 from .driver_arguments import checked_assembler, checked_listeners
 from .ends import end_stream, leave_stream
+from .links import Fetch
 from .open_sinks import OpenSinks
 from .openings import AsyncOpening, StreamStoppedError
 from .pump import END, Pump
 from .sources import StreamReader
 
 
-def aiter_updates(stream: Any, assembler: Assembler | None = None, *, keep_open: bool = False) -> AsyncUpdates:
+def aiter_updates(
+    stream: Any, assembler: Assembler | None = None, *, fetch: Fetch | None = None, keep_open: bool = False
+) -> AsyncUpdates:
     """Return an async iterator of the same updates as `iter_updates`. It is also an async context manager.
 
     stream: as for `iter_updates`, but async: an async iterable or response (httpx, aiohttp), or an awaitable of one.
         A list, a path and a whole answer are accepted, too.
+    fetch: as for `iter_updates`; it may be async. Another function runs in a thread.
 
     `asyncio.wait_for(anext(updates), t)` loses nothing if it times out.
 
@@ -40,8 +45,9 @@ def aiter_updates(stream: Any, assembler: Assembler | None = None, *, keep_open:
             async for update in updates:
                 print(update)
     """
+    kept = OpenSinks(())
     return AsyncUpdates(
-        AsyncRun(AsyncOpening(stream), checked_assembler(assembler), keep_open=keep_open, kept=OpenSinks(()))
+        AsyncRun(AsyncOpening(stream), checked_assembler(assembler), fetch, keep_open=keep_open, kept=kept)
     )
 
 
@@ -51,18 +57,19 @@ async def aassemble(
     on_update: Listener | Iterable[Listener] | None = None,
     sinks: Iterable[Sink] = (),
     assembler: Assembler | None = None,
+    fetch: Fetch | None = None,
     keep_open: bool = False,
 ) -> Result:
     """Do the same as `assemble`, async.
 
-    stream: as for `aiter_updates`.
+    stream, fetch: as for `aiter_updates`.
     on_update: may be a coroutine function, or a list with some. Sinks run in a thread, in order.
 
     If the task is cancelled, sinks and listeners receive the end of the stream first, within one second; coroutine
     functions have 0.25 seconds for it, all together.
     """
     kept, listeners = OpenSinks(sinks), checked_listeners(on_update)
-    run = AsyncRun(AsyncOpening(stream), checked_assembler(assembler), keep_open=keep_open, kept=kept)
+    run = AsyncRun(AsyncOpening(stream), checked_assembler(assembler), fetch, keep_open=keep_open, kept=kept)
     try:
         await _drain(run, listeners)
     except BaseException as error:
@@ -77,9 +84,12 @@ _closing: set[Task[None]] = set()  # a loop alone does not keep its tasks
 class AsyncRun:
     """Reads an async stream, and feeds one event for each call of `advance`."""
 
-    def __init__(self, opening: AsyncOpening, assembler: Assembler, *, keep_open: bool, kept: OpenSinks) -> None:
+    def __init__(
+        self, opening: AsyncOpening, assembler: Assembler, fetch: Fetch | None, *, keep_open: bool, kept: OpenSinks
+    ) -> None:
         self.assembler = assembler
         self.kept = kept
+        self._links = AsyncLinks(assembler, fetch)
         self._opening, self._keep_open = opening, keep_open
         self._pump: Pump | None = None
         self._reader = StreamReader(assembler.limits, load=load_decoded)
@@ -99,9 +109,11 @@ class AsyncRun:
                 raise error
             return None
         try:
+            if self._links.are_waiting:
+                return await self._links.next_updates()
             box = await self._next_box()
             if box is not None and not self.assembler.is_stopped:
-                return self.assembler.feed(self.kept.join(box.pop()))
+                return self._feed(box.pop())
         except StreamStoppedError:
             pass
         except Exception as error:  # noqa: BLE001 - it is raised by a later call
@@ -111,6 +123,11 @@ class AsyncRun:
         self._is_over = True
         self._registered.close()
         updates, self._error = end_stream(self.assembler, self._error, keep_open=self._keep_open)
+        return updates
+
+    def _feed(self, event: Any) -> Iterable[Update]:
+        updates = self.assembler.feed(self.kept.join(event))
+        self._links.find()
         return updates
 
     async def _next_box(self) -> list[Any] | None:
@@ -135,6 +152,7 @@ class AsyncRun:
             return
         self._is_over = self._is_read = True
         self._registered.close()
+        self._links.cancel()
         if self._pump is not None:
             self._pump.interrupt()
         leave_stream(self.assembler, error, keep_open=self._keep_open)

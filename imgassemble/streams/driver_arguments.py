@@ -11,6 +11,7 @@ from typing import Any
 from ..assembly.assembler import Assembler
 from ..assembly.listeners import Listener, check_listener
 from ..errors import UsageError
+from .links import Fetch, is_async_function
 
 
 def checked_assembler(assembler: Assembler | None) -> Assembler:
@@ -22,6 +23,13 @@ def checked_assembler(assembler: Assembler | None) -> Assembler:
     if assembler.result is not None:
         raise UsageError("the stream was closed: make a new Assembler for another stream")
     return assembler
+
+
+def checked_sync_fetch(fetch: Fetch | None) -> Fetch | None:
+    """Return the function that fetches a URL for a sync driver. Raises UsageError if it is async."""
+    if is_async_function(fetch):
+        raise UsageError("fetch is an async function: use aassemble or aiter_updates")
+    return fetch
 
 
 def checked_listeners(on_update: Listener | Iterable[Listener] | None) -> list[Listener]:

@@ -17,20 +17,26 @@ from ..assembly.results import Result
 from ..assembly.sink import Sink
 from ..assembly.updates import Update
 from ..frames.base64_json import load_decoded
-from .driver_arguments import checked_assembler, checked_listeners
+from .driver_arguments import checked_assembler, checked_listeners, checked_sync_fetch
 from .ends import end_stream, leave_stream
+from .links import Fetch, LinkFetcher
 from .open_sinks import OpenSinks
 from .openings import Opening, StreamStoppedError
 from .sources import StreamReader, read_events
 
 
-def iter_updates(stream: Any, assembler: Assembler | None = None, *, keep_open: bool = False) -> Updates:
+def iter_updates(
+    stream: Any, assembler: Assembler | None = None, *, fetch: Fetch | None = None, keep_open: bool = False
+) -> Updates:
     """Return an iterator of the updates of a stream as they come, and of its end. It is also a context manager.
 
     stream: an iterable of events or of chunks of bytes, the stream of an SDK, the streamed response of an HTTP client
         (httpx, requests, urllib), a context manager of such a response, a Path, one whole answer (a mapping, a model,
         text or bytes), or a function that opens any of these. In an iterable a str is one event. A server-sent event
         that a client has split already, as an object or a mapping with `event` and `data`, counts as the event in it.
+    fetch: called with the URL that a service sent in place of a result; it returns the bytes, or raises an exception,
+        which becomes an anomaly of the item. The stream waits while it runs. Without it a URL is kept in `item.url`.
+        `imgassemble.streams.fetch_https` is one for URLs of the public internet.
     keep_open: leave the assembler open if the stream raises or is left early, so that another stream can continue it.
 
     When the block ends, the stream is closed, so that the service stops sending; files that you opened stay open. An
@@ -42,7 +48,8 @@ def iter_updates(stream: Any, assembler: Assembler | None = None, *, keep_open: 
                 print(update)
     """
     opening, assembler = Opening(stream), checked_assembler(assembler)
-    return Updates(opening, assembler, keep_open=keep_open)
+    links = LinkFetcher(assembler, checked_sync_fetch(fetch))
+    return Updates(opening, assembler, links, keep_open=keep_open)
 
 
 def assemble(
@@ -51,11 +58,12 @@ def assemble(
     on_update: Listener | Iterable[Listener] | None = None,
     sinks: Iterable[Sink] = (),
     assembler: Assembler | None = None,
+    fetch: Fetch | None = None,
     keep_open: bool = False,
 ) -> Result:
     """Read a stream to its end and return its result; call `on_update` and store frames in `sinks` as they come.
 
-    stream, keep_open: as for `iter_updates`. A function or a path is opened after the sinks.
+    stream, fetch, keep_open: as for `iter_updates`. A function or a path is opened after the sinks.
     on_update: one callable or a list, called with each update, after the sinks. The stream waits while it runs. If it
         raises, that is logged, and the stream goes on.
 
@@ -68,12 +76,13 @@ def assemble(
     """
     kept, listeners = OpenSinks(sinks), checked_listeners(on_update)
     opening, assembler = Opening(stream), checked_assembler(assembler)
+    links = LinkFetcher(assembler, checked_sync_fetch(fetch))
     subscriptions: list[Callable[[], None]] = []
     try:
         subscriptions.append(assembler.subscribe(kept))  # first, so that a callback finds its frame on disk
         subscriptions += map(assembler.subscribe, listeners)
         kept.open(assembler)
-        deque(_updates(opening, assembler, keep_open=keep_open, kept=kept), maxlen=0)
+        deque(_updates(opening, assembler, links, keep_open=keep_open, kept=kept), maxlen=0)
     except BaseException as error:
         kept.close_after(error)
         raise
@@ -90,9 +99,9 @@ class Updates(Iterator[Update]):
     A loop that is left with `break` closes the stream too, unless a variable holds this object.
     """
 
-    def __init__(self, opening: Opening, assembler: Assembler, *, keep_open: bool) -> None:
+    def __init__(self, opening: Opening, assembler: Assembler, links: LinkFetcher, *, keep_open: bool) -> None:
         self._assembler = assembler
-        self._run = _updates(opening, assembler, keep_open=keep_open, kept=OpenSinks(()))
+        self._run = _updates(opening, assembler, links, keep_open=keep_open, kept=OpenSinks(()))
         next(self._run)  # to its beginning, from where `close` runs to its end
 
     def __next__(self) -> Update:
@@ -118,7 +127,9 @@ class Updates(Iterator[Update]):
         self.close()
 
 
-def _updates(opening: Opening, assembler: Assembler, *, keep_open: bool, kept: OpenSinks) -> Generator[Update | None]:
+def _updates(
+    opening: Opening, assembler: Assembler, links: LinkFetcher, *, keep_open: bool, kept: OpenSinks
+) -> Generator[Update | None]:
     """Yield None, and then the updates of a stream and of its end."""
     error: Exception | None = None
     try:
@@ -127,6 +138,9 @@ def _updates(opening: Opening, assembler: Assembler, *, keep_open: bool, kept: O
             kept.continue_run(assembler)
             for box in read_events(opening, StreamReader(assembler.limits, load=load_decoded)):
                 yield from assembler.feed(kept.join(box.pop()))
+                for link in links.found():
+                    if not assembler.is_stopped:
+                        yield from links.get(link)
                 if assembler.is_stopped:
                     break
     except StreamStoppedError:

@@ -5,7 +5,6 @@ Must not know: how a URL is fetched, how a stream is read.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, NamedTuple
@@ -16,6 +15,11 @@ from ..errors import FrameError, ImgassembleError, UsageError, clean, quoted
 
 Fetch = Callable[[str], Any]
 """Returns the bytes of the picture at a URL; for the async drivers it may be async."""
+
+
+def is_async_function(function: Any) -> bool:
+    """Return whether a call of `function` must be awaited, as far as its type shows it."""
+    return iscoroutinefunction(function) or (callable(function) and iscoroutinefunction(type(function).__call__))
 
 
 class Link(NamedTuple):
@@ -37,7 +41,7 @@ class LinkFetcher:
     @property
     def is_async(self) -> bool:
         """Return whether `fetch` is an async function."""
-        return iscoroutinefunction(self._fetch) or iscoroutinefunction(getattr(type(self._fetch), "__call__", None))
+        return is_async_function(self._fetch)
 
     def found(self) -> list[Link]:
         """Return the links of the last event that were not tried before."""
@@ -48,26 +52,17 @@ class LinkFetcher:
 
     def get(self, link: Link) -> tuple[Update, ...]:
         """Fetch the picture of a link, feed it, and return the updates."""
-        assert self._fetch is not None
         fetched: Any
         try:
-            fetched = self._fetch(link.url)
+            fetched = self.ask(link)
         except Exception as error:  # noqa: BLE001 - the caller's function can raise anything
             fetched = error
         return self.put(link, fetched)
 
-    async def fetched(self, link: Link) -> Any:
-        """Return the picture of a link, or the exception in its place.
-
-        A function that is not async runs in a thread.
-        """
-        fetch = self._fetch
-        assert fetch is not None
-        try:
-            answer = fetch(link.url) if self.is_async else await asyncio.to_thread(fetch, link.url)
-            return await answer if isawaitable(answer) else answer
-        except Exception as error:  # noqa: BLE001 - as above
-            return error
+    def ask(self, link: Link) -> Any:
+        """Return the answer of `fetch` for a link."""
+        assert self._fetch is not None
+        return self._fetch(link.url)
 
     def put(self, link: Link, fetched: Any) -> tuple[Update, ...]:
         """Feed the picture of a link, or the exception in its place, and return the updates."""

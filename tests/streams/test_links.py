@@ -39,7 +39,7 @@ Wire = dict[str, Any]
 def done(item_id: str = "ig_1", url: str = URL, **more: Any) -> Wire:
     return {
         "type": "response.output_item.done",
-        "item": {"type": "image_generation_call", "id": item_id, "status": "completed", "result": url},
+        "item": {"type": "image_generation_call", "id": item_id, "result": url},
         **more,
     }
 
@@ -243,7 +243,8 @@ def test_stopping_ends_a_fetch_at_once() -> None:
             return await aassemble(arriving([done(), samples.done("ig_2", PICTURE)]), fetch=fetch, assembler=assembler)
 
     result = asyncio.run(read())
-    assert (list(result.items), result.items["ig_1"].reason) == (["ig_1"], "the service sent a URL in place of the picture")
+    assert list(result.items) == ["ig_1"]
+    assert result.items["ig_1"].reason == "the service sent a URL in place of the picture"
 
 
 def test_a_cancelled_reader_cancels_the_fetch() -> None:
