@@ -8,8 +8,7 @@ URL = os.environ.get("EVENTS_URL", "https://images.example.com/jobs/otter/events
 
 def open_stream(cursor):
     headers = {"Last-Event-ID": cursor.last_event_id} if cursor.last_event_id else {}
-    with urlopen(Request(URL, headers=headers)) as body:
-        yield from iter(lambda: body.read1(65_536), b"")
+    return urlopen(Request(URL, headers=headers))
 
 
 def show(update):

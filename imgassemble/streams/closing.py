@@ -95,7 +95,7 @@ class BlockingCalls(Interruptible):
                 return
             values = list(frame.f_locals.values())
             owner = frame.f_locals.get("self")
-            if isinstance(owner, Interruptible):
+            if isinstance(owner, Interruptible) and owner is not self:
                 owner.interrupt()
                 return
             values += getattr(owner, "__dict__", {}).values()

@@ -67,8 +67,15 @@ class Pump:
             self._loop.call_soon_threadsafe(self._task.cancel)
 
     async def aclose(self) -> None:
-        """End the reading, and close the stream. It takes at most `_CLOSING_S`."""
+        """End the reading, and close the stream. It takes at most `_CLOSING_S`, also if the caller is cancelled."""
         self._task.cancel()
-        await asyncio.wait([self._task], timeout=_CLOSING_S)
+        ends_at, cancelled = self._loop.time() + _CLOSING_S, None
+        while not self._task.done() and (left_s := ends_at - self._loop.time()) > 0:
+            try:
+                await asyncio.wait([self._task], timeout=left_s)
+            except asyncio.CancelledError as error:
+                cancelled = error
         if self._task.done():
             await self._opening.aclose()  # a task that was cancelled before its first step has closed nothing
+        if cancelled:
+            raise cancelled

@@ -10,30 +10,32 @@ import logging
 import random
 import sys
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
-from inspect import isasyncgenfunction, isawaitable, iscoroutinefunction
-from queue import Empty, Full, Queue
-from threading import TIMEOUT_MAX, Event, Thread
-from typing import Any
+from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction
+from queue import Empty, SimpleQueue
+from threading import TIMEOUT_MAX, Semaphore, Thread
+from typing import Any, NamedTuple
 
 from ..assembly.items import Cursor
 from ..errors import UsageError
 from ..limits import Limits
-from .closing import BlockingCalls, Interruptible, aclose_stream, close_stream
+from .closing import Interruptible
+from .openings import AsyncOpening, Opening
 from .patience import Patience, Retries, SilenceError, is_temporary
 from .position import Arrival, Phase, StreamPosition
+from .pump import END, Pump
 from .sources import StreamReader
 
 _log = logging.getLogger("imgassemble")
 
 _USUAL = Patience()
-_CLOSING_S = (0.1, 1.0)  # for a stream to close: the least, so that it can begin, and the most
+_CLOSING_S = 0.1  # for the thread of a connection to end; one that waits for its socket needs a millisecond
 _LONGEST_WAIT_S = 0.2 if sys.platform == "win32" else TIMEOUT_MAX  # there, Ctrl-C does not end the wait for a queue
 
-OpenStream = Callable[[Cursor], Iterable[Any]]
-AsyncOpenStream = Callable[[Cursor], "AsyncIterable[Any] | Awaitable[AsyncIterable[Any]]"]
+OpenStream = Callable[[Cursor], Any]  # opens any stream that the drivers accept
 
 
 def resuming(
@@ -49,11 +51,12 @@ def resuming(
 ) -> Iterator[Any]:
     """Return an iterator of the events of a stream over cuts, for `assemble` as if the stream had never been cut.
 
-    open_stream: called with a Cursor, it opens the stream after that event and returns events or bytes, as a client
-        does. The first cursor is `since`, or empty: it asks for the image. Later cursors have the `response_id` of the
-        response that came last, the `sequence_number` up to which nothing of it is missing, and the `last_event_id` of
-        server-sent events that have one. If the service sends more than that, even from the start, events that came
-        before are dropped as far as their ids or numbers tell; the assembler drops other repeats.
+    open_stream: called with a Cursor, it opens the stream after that event and returns it, in any form that `assemble`
+        accepts: the client's stream or response, a context manager of one, a generator of events or bytes. The first
+        cursor is `since`, or empty: it asks for the image. Later cursors have the `response_id` of the response that
+        came last, the `sequence_number` up to which nothing of it is missing, and the `last_event_id` of server-sent
+        events that have one. If the service sends more than that, even from the start, events that came before are
+        dropped as far as their ids or numbers tell; the assembler drops other repeats.
     since: the position at which another reader of the stream stopped, its `assembler.cursor`.
     limits: for the events that are read from bytes, as for `open_events`.
     may_retry: returns whether an exception of the client is temporary. The default accepts a broken connection, and
@@ -79,7 +82,7 @@ def resuming(
 
 
 def aresuming(
-    open_stream: AsyncOpenStream,
+    open_stream: OpenStream,
     *,
     since: Cursor | None = None,
     patience: Patience = _USUAL,
@@ -123,7 +126,7 @@ def _resume(
         pieces = _ThreadedReader(open_stream, position.cursor)
         try:
             pieces.start()
-            while (piece := waits.next_piece(pieces, retries.time_left_s())) is not _END:
+            while (piece := waits.next_piece(pieces, retries.time_left_s())) is not END:
                 yield from _new_events(reader.take(piece), reader, position, retries)
             position.end_if(is_done=reader.is_done)
             yield from _new_events(reader.finish(is_cut=position.can_go_on), reader, position, retries)
@@ -142,7 +145,7 @@ def _resume(
 
 
 async def _aresume(
-    open_stream: AsyncOpenStream,
+    open_stream: OpenStream,
     since: Cursor | None,
     retries: Retries,
     limits: Limits | None,
@@ -157,11 +160,9 @@ async def _aresume(
         position.reopen()
         cut: Exception | None = None
         reader = StreamReader(limits)
-        stream: Any = None
+        pump = Pump(AsyncOpening(partial(open_stream, position.cursor)))
         try:
-            stream = await _in_time(retries.time_left_s(), _opened(open_stream, position.cursor))
-            pieces = aiter(stream)
-            while (piece := await _next(pieces, retries.time_left_s())) is not _END:
+            while (piece := await _next(pump, retries.time_left_s())) is not END:
                 for event in _new_events(reader.take(piece), reader, position, retries):
                     yield event
             position.end_if(is_done=reader.is_done)
@@ -170,7 +171,7 @@ async def _aresume(
         except Exception as error:  # noqa: BLE001 - as above
             cut = error
         finally:
-            await aclose_stream(stream, _closing_s(retries.time_left_s()))
+            await pump.aclose()
         if _is_whole(position, cut):
             return
         try:
@@ -203,120 +204,107 @@ def _is_whole(position: StreamPosition, cut: Exception | None) -> bool:
     return cut is None and (position.may_end_here or not position.can_go_on)
 
 
-_END = object()
+class _Piece(NamedTuple):
+    """What a thread has read: an element of a stream, or the end; or the exception that ended it."""
+
+    element: Any
+    error: BaseException | None = None
 
 
 class _Waits(Interruptible):
-    """The waits of one `resuming`: for a piece, and between two connections. None waits after `interrupt`."""
+    """The waits of one `resuming`: for a piece, and between two connections. None waits after `interrupt`.
+
+    A handler of a signal can interrupt the wait of its own thread: to put into a SimpleQueue needs no lock.
+    """
 
     def __init__(self) -> None:
-        self._is_over = Event()
-        self._queue: Queue[tuple[Any, BaseException | None]] | None = None
-
-    @property
-    def are_over(self) -> bool:
-        return self._is_over.is_set()
+        self.are_over = False
+        self._pieces: SimpleQueue[_Piece] = SimpleQueue()
 
     def pause(self, seconds: float) -> None:
-        self._is_over.wait(seconds)
+        """Wait for so many seconds."""
+        self._pieces = SimpleQueue()
+        with suppress(SilenceError):
+            self._get(seconds)
 
     def next_piece(self, reader: _ThreadedReader, seconds: float | None) -> Any:
-        """Return the next piece, or `_END`. Raises SilenceError if none comes in time."""
+        """Return the next piece, or `END`. Raises SilenceError if none comes in time."""
         if seconds == 0:  # the time is over, even if a piece is available
             raise SilenceError
-        ends_at = time.monotonic() + (TIMEOUT_MAX if seconds is None else seconds)
-        self._queue = reader.queue
+        self._pieces = reader.pieces
+        reader.ask()
+        piece, error = self._get(TIMEOUT_MAX if seconds is None else seconds)
+        if error is not None:
+            raise error
+        return piece
+
+    def _get(self, seconds: float) -> _Piece:
+        ends_at = time.monotonic() + seconds
         while not self.are_over:
+            left_s = ends_at - time.monotonic()
             try:
-                piece, error = reader.queue.get(timeout=max(0.0, min(ends_at - time.monotonic(), _LONGEST_WAIT_S)))
+                return self._pieces.get(timeout=max(0.0, min(left_s, _LONGEST_WAIT_S)))
             except Empty:
-                if time.monotonic() >= ends_at:
+                if left_s <= _LONGEST_WAIT_S:
                     raise SilenceError from None
-                continue
-            if error is not None:
-                raise error
-            return piece
-        return _END
+        return _Piece(END)
 
     def interrupt(self) -> None:
-        self._is_over.set()
-        if self._queue is not None:
-            with suppress(Full):  # then no thread waits for it
-                self._queue.put_nowait((_END, None))
+        self.are_over = True
+        self._pieces.put(_Piece(END))
 
 
 class _ThreadedReader:
     """Reads one connection in a thread of its own, so that waiting for its next piece can have a limit.
 
     The thread opens, reads and closes the stream: most clients cannot be closed by one thread while another one reads.
+    It reads a piece when it is asked for one.
     """
 
     def __init__(self, open_stream: OpenStream, cursor: Cursor) -> None:
-        self.queue: Queue[tuple[Any, BaseException | None]] = Queue(maxsize=1)
-        self._open_stream, self._cursor = open_stream, cursor
-        self._stream: Any = None
+        self.pieces: SimpleQueue[_Piece] = SimpleQueue()
+        self._opening = Opening(partial(open_stream, cursor))
+        self._questions = Semaphore(0)
         self._is_closed = False
-        self._calls = BlockingCalls()
-        self._thread = Thread(target=copy_context().run, args=(self._work,), name="imgassemble-resume", daemon=True)
+        self._thread = Thread(target=copy_context().run, args=(self._read,), name="imgassemble-resume", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
+    def ask(self) -> None:
+        """Let the thread read a piece, and put it into `pieces`."""
+        self._questions.release()
+
     def close(self) -> None:
         """End the reading, and wait a moment for the thread. A client that waits for no socket is closed beside it."""
         self._is_closed = True
-        with suppress(Empty):
-            self.queue.get_nowait()  # the thread can pass on its last piece, and ends
-        self._calls.interrupt()
+        self.ask()
+        self._opening.interrupt()
         if self._thread.is_alive():
-            self._thread.join(_CLOSING_S[0])
-        if self._thread.is_alive() and self._stream is not None:
-            Thread(target=close_stream, args=(self._stream,), name="imgassemble-close", daemon=True).start()
-
-    def _work(self) -> None:
-        error: BaseException | None = None
-        try:
-            self._calls.run(self._read)
-        except BaseException as raised:  # noqa: BLE001 - it is raised where the stream is read
-            error = raised
-        if not self._is_closed:
-            self.queue.put((_END, error))
-        close_stream(self._stream)
+            self._thread.join(_CLOSING_S)
+        if self._thread.is_alive():
+            Thread(target=self._opening.close, name="imgassemble-close", daemon=True).start()
 
     def _read(self) -> None:
-        self._stream = self._open_stream(self._cursor)
-        if not self._is_closed:
-            for piece in self._stream:
-                self.queue.put((piece, None))
-                del piece
-                if self._is_closed:
-                    return
+        try:
+            while self._questions.acquire() and not self._is_closed:
+                self.pieces.put(_Piece(next(self._opening, END)))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the stream is read
+            self.pieces.put(_Piece(END, error))
+        finally:
+            self._opening.close()
 
 
-async def _opened(open_stream: AsyncOpenStream, cursor: Cursor) -> Any:
-    stream = open_stream(cursor)
-    return await stream if isawaitable(stream) else stream
-
-
-async def _next(pieces: AsyncIterator[Any], seconds: float | None) -> Any:
-    if seconds == 0:  # a stream that never waits lets no timeout fire
-        raise SilenceError
-    return await _in_time(seconds, anext(pieces, _END))
-
-
-async def _in_time(seconds: float | None, awaitable: Awaitable[Any]) -> Any:
+async def _next(pump: Pump, seconds: float | None) -> Any:
+    """Return the next piece, or `END`. Raises SilenceError if none comes in time."""
     import asyncio
 
+    if seconds == 0:  # a stream that never waits lets no timeout fire
+        raise SilenceError
     try:
         async with asyncio.timeout(seconds) as limit:
-            return await awaitable
+            return await pump.next()
     except TimeoutError:
         if limit.expired():
             raise SilenceError from None
         raise
-
-
-def _closing_s(left_s: float | None) -> float:
-    """Return the seconds that an async stream has to close."""
-    least_s, most_s = _CLOSING_S
-    return max(least_s, min(most_s if left_s is None else left_s, most_s))

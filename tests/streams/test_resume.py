@@ -697,7 +697,7 @@ def test_the_deadline_of_the_whole_is_told() -> None:
     patience = Patience(deadline_s=120, silence_s=None)
     with pytest.raises(IncompleteStreamError, match="it was not whole within 120 seconds"):
         list(resuming(service, patience=patience, clock=lambda: now[0], sleep=sleep))
-    assert len(service.asked) == 4
+    assert len(service.asked) == 3
 
 
 def test_no_wait_goes_beyond_half_of_what_is_left() -> None:
@@ -932,7 +932,7 @@ def test_wrong_arguments_are_refused_by_the_call(call: Any, arguments: Any, sent
 
 def test_an_async_function_is_refused_by_resuming() -> None:
     with pytest.raises(UsageError, match="use aresuming"):
-        resuming(endless)  # type: ignore[arg-type]
+        resuming(endless)
 
 
 # ---- another reader's stream

@@ -9,18 +9,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial as partial_of
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from samples import created, sse
+from samples import created, partial, sse
 from silent_server import AT_ONCE_S, silent_server
 from stream_clients import CLIENTS, warm_up
 
-from imgassemble import Cursor, IncompleteStreamError, Patience, resuming
+from imgassemble import Assembler, Cursor, IncompleteStreamError, Patience, assemble, iter_updates, resuming
 from imgassemble.streams.closing import BlockingCalls
 
 BODY = sse([created(seq=0)])
@@ -46,7 +48,10 @@ def leaving_nothing_behind() -> Iterator[None]:
             thread.join(AT_ONCE_S)
             assert not thread.is_alive(), thread.name
     gc.collect()
-    assert sockets() <= before
+    ends_at = time.monotonic() + AT_ONCE_S
+    while not sockets() <= before:  # the server closes its side a moment later, in this process
+        assert time.monotonic() < ends_at, sockets() - before
+        threading.Event().wait(0.01)
 
 
 @needs_proc
@@ -145,6 +150,67 @@ def test_a_reader_that_waits_to_open_the_stream_again_is_stopped_at_once() -> No
     calls.interrupt()
     thread.join(AT_ONCE_S)
     assert not thread.is_alive()
+
+
+@needs_proc
+def test_stopping_the_assembler_ends_a_silent_stream_at_once() -> None:
+    assembler = Assembler()
+    with silent_server(BODY) as server, leaving_nothing_behind():
+        thread = threading.Thread(
+            target=assemble, args=(resuming(lambda _: urlopen(server.url)),), kwargs={"assembler": assembler}
+        )
+        thread.start()
+        assert server.wait_for(came=1, timeout_s=10)
+        assembler.stop("the window was closed")
+        thread.join(AT_ONCE_S)
+        assert not thread.is_alive()
+        assert server.wait_for(left=1, timeout_s=AT_ONCE_S)
+    assert assembler.result
+
+
+@needs_proc
+def test_leaving_the_updates_closes_the_connection() -> None:
+    with silent_server(sse([created(seq=0), partial(seq=1)])) as server, leaving_nothing_behind():
+        with iter_updates(resuming(lambda _: urlopen(server.url))) as updates:
+            next(updates)
+        assert server.wait_for(left=1, timeout_s=AT_ONCE_S)
+
+
+def read_on(url: str) -> None:
+    with suppress(IncompleteRead):
+        urlopen(url).read()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer that sends a signal")
+@pytest.mark.parametrize("read", [read_on, lambda url: list(resuming(lambda _: urlopen(url)))])
+def test_a_handler_of_a_signal_can_end_the_wait_of_its_own_thread(read: Callable[[str], object]) -> None:
+    calls = BlockingCalls()
+    with silent_server(BODY) as server:
+        handler = signal.signal(signal.SIGALRM, lambda *_: calls.interrupt())
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        try:
+            calls.run(read, server.url)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, handler)
+        assert server.wait_for(came=1, left=1, timeout_s=AT_ONCE_S)
+
+
+FORMS: dict[str, Callable[[str], Any]] = {
+    "a response": urlopen,
+    "a context manager": lambda url: closing(urlopen(url)),
+    "a function": lambda url: partial_of(urlopen, url),
+}
+
+
+@needs_proc
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_stream_is_opened_in_any_form_that_assemble_accepts(form: Callable[[str], Any]) -> None:
+    with silent_server(BODY) as server, leaving_nothing_behind():
+        events = resuming(lambda _: form(server.url))
+        assert next(events)["type"] == "response.created"
+        events.close()  # type: ignore[attr-defined]
+        assert server.wait_for(left=1, timeout_s=AT_ONCE_S)
 
 
 @needs_proc
