@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import imgassemble
+import imgassemble.streams
 
 PACKAGE = Path(imgassemble.__file__).parent
 PUBLIC: list[str] = vars(imgassemble)["__all__"]  # type checkers see imports in its place
@@ -219,6 +220,14 @@ def test_what_is_exported_is_there_typed_and_documented() -> None:
     for name in PUBLIC:
         thing = getattr(imgassemble, name)
         assert name == "Update" or inspect.getdoc(thing), name
+
+
+def test_the_sources_of_streams_are_there_and_documented() -> None:
+    assert dir(imgassemble.streams) == ["comfyui_events", "fetch_https", "polled_events"]
+    for name in dir(imgassemble.streams):
+        assert inspect.getdoc(getattr(imgassemble.streams, name)), name
+    with pytest.raises(AttributeError):
+        _ = imgassemble.streams.otter
 
 
 def test_public_methods_are_documented() -> None:

@@ -12,27 +12,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from ipaddress import ip_address, ip_network
 from threading import Thread
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin
 
 from ..errors import FrameError, LimitError, UsageError, clean
 from ..frames.containers import format_of
 from ..limits import Limits
 from .file_kinds import START_BYTES, kind_of_file
+from .url_checks import HTTPS_PORT, CheckedUrl, checked_url, is_public
 
-_PORT = 443
-_LONGEST_URL = 8_192  # characters, the most that servers take
 _MOST_REDIRECTS = 5  # storage services use one or two
 _CHUNK_BYTES = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({401, 403, 404, 410})  # an expired signature is 403 or 401 at S3, Azure and Google
-# Public addresses of IPv6 begin with 001. The others, also mapped and translated ones of IPv4, lead elsewhere.
-_PUBLIC_IPV6 = ip_network("2000::/3")
-_NOT_PUBLIC = tuple(
-    map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
-)
 _HEADERS = {
     "User-Agent": "imgassemble",
     "Accept": "image/*",
@@ -67,12 +60,12 @@ class Network:
 
     def resolve(self, host: str) -> list[str]:
         """Return the addresses of a host. Raises OSError."""
-        found = socket.getaddrinfo(host, _PORT, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, HTTPS_PORT, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
     def connect(self, address: str, timeout_s: float) -> socket.socket:
         """Return a connection to port 443 of an address. Raises OSError."""
-        return socket.create_connection((address, _PORT), timeout_s)
+        return socket.create_connection((address, HTTPS_PORT), timeout_s)
 
 
 def fetch_through(network: Network, url: str, *, max_bytes: int, timeout_s: float) -> bytes:
@@ -81,7 +74,7 @@ def fetch_through(network: Network, url: str, *, max_bytes: int, timeout_s: floa
         raise UsageError(f"a URL is a text, not {type(url).__name__}")
     deadline = _Deadline(timeout_s)
     for _ in range(_MOST_REDIRECTS + 1):
-        target = _target_of(url)
+        target = checked_url(url)
         try:
             data = _get(network, target, deadline, max_bytes)
         except ssl.SSLError as cause:
@@ -100,48 +93,6 @@ def fetch_through(network: Network, url: str, *, max_bytes: int, timeout_s: floa
     raise _failure(target, f"it has more than {_MOST_REDIRECTS} redirects")
 
 
-@dataclass(frozen=True)
-class _Target:
-    """A URL after the check of its parts."""
-
-    url: str
-    host: str
-    path: str  # with the query
-
-    @property
-    def name(self) -> str:
-        """The URL without its query, which can hold a signature."""
-        return f"'{clean(self.url.partition('?')[0], 200)}'"
-
-
-def _target_of(url: str) -> _Target:
-    """Return the parts of a URL. Raises FrameError if it is not accepted."""
-    shown = clean(url.partition("?")[0], 200)
-
-    def refuse(reason: str) -> FrameError:
-        return FrameError(f"the picture at '{shown}' is not fetched: {reason}; the URL is kept")
-
-    if len(url) > _LONGEST_URL or any(letter <= " " or letter in '\\\x7f"<>' for letter in url):
-        raise refuse("the URL is too long, or has white space or control characters")
-    try:
-        parts = urlsplit(url)
-        port, host = parts.port, parts.hostname or ""
-        host = host if ":" in host else host.encode("idna").decode("ascii")
-    except ValueError as cause:
-        raise refuse("the URL is malformed") from cause
-    if parts.scheme != "https":
-        raise refuse("only https is fetched")
-    if "@" in parts.netloc:
-        raise refuse("the URL has a user name")
-    if port not in (None, _PORT):
-        raise refuse(f"only port {_PORT} is fetched")
-    if not host or "%" in host:
-        raise refuse("the URL names no host")
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
-    query = f"?{quote(parts.query, safe='/%:@!$&()*+,;=~-._?')}" if parts.query else ""
-    return _Target(url, host, path + query)
-
-
 class _Deadline:
     """The time at which everything must be done."""
 
@@ -156,7 +107,7 @@ class _Deadline:
         return left
 
 
-def _get(network: Network, target: _Target, deadline: _Deadline, max_bytes: int) -> bytes | str:
+def _get(network: Network, target: CheckedUrl, deadline: _Deadline, max_bytes: int) -> bytes | str:
     """Return the body of the answer, or the URL of a redirect."""
     with _connected(network, target, deadline) as tls:
         connection = HTTPConnection(f"[{target.host}]" if ":" in target.host else target.host)
@@ -174,7 +125,7 @@ def _get(network: Network, target: _Target, deadline: _Deadline, max_bytes: int)
         return _body(response, target, max_bytes)
 
 
-def _connected(network: Network, target: _Target, deadline: _Deadline) -> ssl.SSLSocket:
+def _connected(network: Network, target: CheckedUrl, deadline: _Deadline) -> ssl.SSLSocket:
     """Return a connection to a public address of the host, after the handshake."""
     addresses = [address for address in _resolved(network, target.host, deadline) if is_public(address)]
     if not addresses:
@@ -220,18 +171,6 @@ def _first_connection(network: Network, addresses: list[str], deadline: _Deadlin
     raise failed
 
 
-def is_public(address: str) -> bool:
-    """Return whether an IP address belongs to the public internet."""
-    try:
-        ip = ip_address(address)
-    except ValueError:  # it has a zone, so it is link-local
-        return False
-    if ip.version == 6 and ip not in _PUBLIC_IPV6:
-        return False
-    is_special = ip.is_multicast or ip.is_reserved or not ip.is_global
-    return not is_special and not any(ip in network for network in _NOT_PUBLIC if network.version == ip.version)
-
-
 class _Timed:
     """A socket for http.client. Each of its waits ends at the deadline, so that single bytes cannot prolong it."""
 
@@ -261,7 +200,7 @@ class _TimedReader(io.RawIOBase):
         return self._tls.recv_into(buffer)
 
 
-def _body(response: HTTPResponse, target: _Target, max_bytes: int) -> bytes:
+def _body(response: HTTPResponse, target: CheckedUrl, max_bytes: int) -> bytes:
     promised = response.length  # None if the server does not say
     if promised is not None and promised > max_bytes:
         raise _too_large(target, promised, max_bytes)
@@ -282,19 +221,19 @@ def _pieces(response: HTTPResponse) -> Iterator[bytes]:
         yield piece
 
 
-def _checked(data: bytes, target: _Target) -> bytes:
+def _checked(data: bytes, target: CheckedUrl) -> bytes:
     if format_of(data) is None:
         kind = kind_of_file(data[:START_BYTES])
         raise _failure(target, f"the server sent {kind.name}" if kind else "the bytes are no picture")
     return data
 
 
-def _too_large(target: _Target, size: int, max_bytes: int) -> LimitError:
+def _too_large(target: CheckedUrl, size: int, max_bytes: int) -> LimitError:
     sentence = (
         f"the picture at {target.name} has {size:,} bytes or more, and {max_bytes:,} are allowed; the URL is kept"
     )
     return LimitError(sentence, limit="max_frame_bytes", actual=size)
 
 
-def _failure(target: _Target, reason: str) -> FrameError:
+def _failure(target: CheckedUrl, reason: str) -> FrameError:
     return FrameError(f"the picture at {target.name} cannot be fetched: {reason}; the URL is kept")
