@@ -416,6 +416,13 @@ def links_of_last_event(assembler: Assembler) -> list[tuple[str, str]]:
     return [(item.id, url) for item, url in waiting if item.state is not State.FAILED]
 
 
+def links_at_end(assembler: Assembler) -> list[tuple[str, str]]:
+    """Return the items whose last picture is the result, and that got only URLs, with the last URL of each."""
+    facts_of = assembler._held.facts
+    found = ((name, facts.detail("url")) for name, facts in facts_of.items() if facts.detail("is_last_result"))
+    return [(name, url) for name, url in found if url is not None and not facts_of[name].pictures()]
+
+
 def put_fetched(assembler: Assembler, item_id: str, fetched: bytes | ImgassembleError) -> tuple[Update, ...]:
     """Feed the picture at the URL of an item, or the error in its place, as `Assembler.feed` does.
 

@@ -28,6 +28,7 @@ from .responses import Claim
 from .updates import AnomalyCode
 
 FETCHED = "picture.final"  # the type of the event that a fetched picture stands for
+_LAST_RESULT = "is_last_result"  # a detail: the last draft of the item is its result
 _WORDS = frozenset({State.GENERATING, State.COMPLETED, State.INCOMPLETE})
 _CODES: dict[type[ImgassembleError], AnomalyCode] = {FrameEncodingError: "bad_base64", FrameDecodeError: "bad_picture"}
 
@@ -98,10 +99,14 @@ def _weigh_items(reading: Reading, record: ResponseRecord, held: Held, rules: Ru
 def weigh_last_drafts(held: Held, change: Change) -> None:
     """Add to `change` the results that are known because the stream has ended: the last drafts of some services."""
     for item_id, facts in held.facts.items():
-        is_open = facts.detail("is_last_result") and not facts.claims and not held.response_of(item_id).has_failed
-        if is_open and facts.partials:
-            result = replace(facts.partials[-1], index=None, is_final=True)
-            change.facts[item_id] = facts.with_claim(Witness.OWN, Claim(picture=result))
+        last = facts.detail(_LAST_RESULT)
+        if not last or facts.claims or held.response_of(item_id).has_failed:
+            continue
+        if facts.partials:
+            picture = replace(facts.partials[-1], index=None, is_final=True)
+            change.facts[item_id] = facts.with_claim(Witness.OWN, Claim(picture=picture))
+        elif isinstance(last, Withheld):
+            change.facts[item_id] = facts.with_claim(Witness.OWN, Claim(withheld=last))
 
 
 class _ItemChanges:
@@ -150,6 +155,8 @@ class _ItemChanges:
         if self._held.marks:
             self._change.journal.put(self._held.dropped, hash_of_refused(payload), None)
         if not signal.witness:
+            if _LAST_RESULT in signal.details:
+                facts = facts.with_details({_LAST_RESULT: withheld}, self._reading.sequence_number)
             return facts.with_word(State.PARTIAL_IMAGE)
         claim = Claim(withheld=withheld, sequence_number=self._reading.sequence_number)
         return self._within_limits(item_id, facts, facts.with_claim(signal.witness, claim))

@@ -114,6 +114,10 @@ class AsyncRun:
             box = await self._next_box()
             if box is not None and not self.assembler.is_stopped:
                 return self._feed(box.pop())
+            if self._error is None and not self.assembler.is_stopped:
+                self._links.find_last()
+            if self._links.are_waiting:
+                return await self._links.next_updates()
         except StreamStoppedError:
             pass
         except Exception as error:  # noqa: BLE001 - it is raised by a later call

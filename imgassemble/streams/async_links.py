@@ -29,6 +29,10 @@ class AsyncLinks:
         """Add the links of the last event."""
         self._waiting.extend(self._fetcher.found())
 
+    def find_last(self) -> None:
+        """Add the links that are those of results because the stream has ended."""
+        self._waiting.extend(self._fetcher.found_at_end())
+
     @property
     def are_waiting(self) -> bool:
         """Return whether a link waits for its picture."""

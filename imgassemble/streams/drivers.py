@@ -143,6 +143,9 @@ def _updates(
                         yield from links.get(link)
                 if assembler.is_stopped:
                     break
+            for link in links.found_at_end():
+                if not assembler.is_stopped:
+                    yield from links.get(link)
     except StreamStoppedError:
         pass
     except Exception as raised:  # noqa: BLE001 - it is raised below, after the end of the stream

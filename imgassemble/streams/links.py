@@ -9,7 +9,7 @@ from collections.abc import Callable
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, NamedTuple
 
-from ..assembly.assembler import Assembler, links_of_last_event, put_fetched
+from ..assembly.assembler import Assembler, links_at_end, links_of_last_event, put_fetched
 from ..assembly.updates import Update
 from ..errors import FrameError, ImgassembleError, UsageError, clean, quoted
 
@@ -45,9 +45,16 @@ class LinkFetcher:
 
     def found(self) -> list[Link]:
         """Return the links of the last event that were not tried before."""
+        return self._new(links_of_last_event)
+
+    def found_at_end(self) -> list[Link]:
+        """Return the links that are those of results because the stream has ended."""
+        return self._new(links_at_end)
+
+    def _new(self, links_of: Callable[[Assembler], list[tuple[str, str]]]) -> list[Link]:
         if self._fetch is None or len(self._tried) >= self._assembler.limits.max_items:
             return []
-        links = [Link(*link) for link in links_of_last_event(self._assembler)]
+        links = [Link(*link) for link in links_of(self._assembler)]
         return [link for link in dict.fromkeys(links) if link not in self._tried]
 
     def get(self, link: Link) -> tuple[Update, ...]:

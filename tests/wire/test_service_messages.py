@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from samples import Wire, b64, picture, png, png_chunk
 
-from imgassemble import Assembler, ImgassembleError, Item, Result, assemble, open_events, parse_event
+from imgassemble import Assembler, ImgassembleError, Item, Result, aassemble, assemble, open_events, parse_event
 from imgassemble.wire.services import SERVICE_ROWS
 
 A, B, C, D = png(2, 1), png(3, 1), png(4, 1), png(5, 1)
@@ -980,6 +981,21 @@ def test_a_draft_is_no_result_if_the_stream_raised() -> None:
     assembler.close(ConnectionError("reset"))
     assert made_of(assembler["image-0"]).final is None
     assert assembler.outcome == "incomplete"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_last_url_is_fetched_at_the_end_of_the_stream(is_async: bool) -> None:
+    asked: list[str] = []
+
+    def fetch(url: str) -> bytes:
+        asked.append(url)
+        return A
+
+    sent = [fal(OTHER_LINK), fal(LINK)]
+    result = asyncio.run(aassemble(sent, fetch=fetch)) if is_async else assemble(sent, fetch=fetch)
+    assert asked == [LINK]
+    assert made_of(result.items["image-0"]) == Made(final=A, url=LINK)
+    assert result.outcome == "completed"
 
 
 def test_every_row_of_a_service_has_a_stream_here() -> None:
