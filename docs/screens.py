@@ -80,7 +80,8 @@ NOTES = {
     "of a window, or make it a coroutine function and enter the screen with `async with`. Define `end(self, outcome)` to learn "
     "that all of a stream was shown.",
     "with_fastapi.py": "The events of the page hold no pixels: about 500 bytes for an item and 400 for each of its frames. "
-    "A slow browser delays nothing: it loads the newest picture that it knows of, and cancels an older one.",
+    "A slow browser delays nothing: it loads the newest picture that it knows of, and cancels an older one. "
+    "[In a web back end](web_back_end.md) shows an own event stream, users, time-outs and storage.",
     "with_streamlit.py": "Streamlit sends the newest picture of a place to the browser, and drops those before it. "
     "It would encode bytes as JPEG; a URL stays unchanged.",
     "with_gradio.py": "Gradio encodes the shown pictures again: save the received bytes with `result.final.save`.",

@@ -1,14 +1,19 @@
-import asyncio, base64, json, logging, os
+import asyncio
+import base64
+import json
+import logging
+import os
 from contextlib import asynccontextmanager
+from pathlib import Path
 from secrets import token_urlsafe
 from typing import Annotated
 
+from archive import Archive
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from openai import AsyncOpenAI, OpenAIError
 from starlette.middleware.sessions import SessionMiddleware
 
-from archive import Archive
 from imgassemble import Assembler, FinalReady, FrameAdded, Outcome, ProviderError, aiter_updates
 
 SILENCE_S = float(os.environ.get("SILENCE_S", "120"))  # the longest wait for one update
@@ -37,7 +42,7 @@ User = Annotated[str, Depends(user_of)]
 
 @app.get("/")
 async def page(user: User):
-    return FileResponse(os.path.join(os.path.dirname(__file__), "page.html"))
+    return FileResponse(Path(__file__).with_name("page.html"))
 
 
 @app.get("/draw")

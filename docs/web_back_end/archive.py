@@ -11,7 +11,9 @@ class Archive:
     def __init__(self, path):
         self._path = path
         with closing(self._connect()) as database, database:
-            database.execute("CREATE TABLE IF NOT EXISTS pictures (key PRIMARY KEY, user, prompt, mime_type, sha256, data)")
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS pictures (key PRIMARY KEY, user, prompt, mime_type, sha256, data)"
+            )
 
     def sink(self, user, prompt):
         return ArchiveSink(self, user, prompt)
