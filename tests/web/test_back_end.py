@@ -45,7 +45,7 @@ class Browser:
     def __init__(self, url: str) -> None:
         self._address = urlsplit(url).netloc
         self._cookie = ""
-        assert self.get("/").startswith(b"<!doctype html>")
+        assert self.get("/") == (PROGRAMS / "page.html").read_bytes()
 
     def open(self, path: str) -> HTTPResponse:
         connection = HTTPConnection(self._address, timeout=PATIENCE_S)
