@@ -90,7 +90,7 @@ class Assembler:
     def feed(self, event: object) -> tuple[Update, ...]:
         """Return the updates that `event` caused, in the order in which the listeners received them.
 
-        event: a mapping, JSON text or bytes, or an SDK's own object. A source gives an
+        event: a mapping, JSON text or bytes, an SDK's own object, or a Picture. A source gives an
             ImgassembleError in place of an event that it cannot read: it is reported as an anomaly.
 
         Raises UsageError after `close()`, inside a listener, and while another thread feeds. With strict=True it also

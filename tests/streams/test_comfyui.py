@@ -9,6 +9,8 @@ from struct import pack
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from samples import picture, png, shade
 from shared import CASES, MISSING
 
@@ -203,6 +205,31 @@ def test_unusual_messages_are_no_pictures(message: str) -> None:
 
 def test_a_socket_without_a_prompt_is_named() -> None:
     assert "comfyui.status" in str(result_of([text("status", status={})]).error)
+
+
+MEMBERS = ("prompt_id", "node", "nodes", "output", "images", "filename", "type", "value", "max", "state", "node_id")
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["p1", "p2", "temp", "running", "3"]),
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.sampled_from(MEMBERS), each, max_size=4),
+    max_leaves=12,
+)
+TEXTS = st.builds(
+    lambda kind, data: json.dumps({"type": kind, "data": data}),
+    st.sampled_from(["executing", "progress", "progress_state", "executed", "execution_success", "execution_error"]),
+    st.dictionaries(st.sampled_from(MEMBERS), VALUES, max_size=5),
+)
+FRAMES = st.builds(
+    lambda kind, facts, tail: pack(">II", kind, len(facts)) + facts + tail,
+    st.sampled_from([1, 3, 4, 5]),
+    VALUES.map(lambda facts: json.dumps(facts).encode()),
+    st.binary(max_size=9) | st.just(shade(1)),
+)
+
+
+@given(st.lists(TEXTS | FRAMES | st.binary(max_size=12) | st.text(max_size=9), max_size=6))
+def test_any_messages_give_events(messages: list[Any]) -> None:
+    for view_url in (None, VIEW):
+        assert result_of(messages, view_url).outcome
 
 
 def test_an_async_socket_gives_the_same() -> None:
