@@ -219,8 +219,8 @@ def _result_events(item: SavedItem, seen: Seen, *, only_pictures: bool) -> Itera
 
 
 def _end_event(item: SavedItem, state: str, error: Any) -> Event:
-    if isinstance(error, dict):
-        error = error.get("details") or error  # the error as the service sent it, if it sent one
+    if isinstance(error, dict):  # the error as the service sent it, if it sent one
+        error = error.get("details") or {name: error[name] for name in ("code", "message") if name in error}
     if state == "failed" and item.number is not None:
         return {"type": f"{_kind(item)}.failed", **_name(item), "error": error}
     return _done(item, status=state, error=error)

@@ -17,7 +17,6 @@ from ..wire.message_types import type_of_members
 from .file_kinds import CASSETTE, error_of_kind
 
 Decode = Callable[[bytes], Iterator[Any]]  # the body of an answer to its events
-_DEEPEST = 3  # levels of an `error` that are examined; the members of real ones are flat
 
 
 class Archive(NamedTuple):
@@ -47,13 +46,6 @@ def with_type_from_name(value: Any, name: str) -> Any:
     if kind in ("", "progress") or (kind == "images" and name in ROWS):
         value["type"] = name
     return value
-
-
-def is_no_error(value: Any, depth: int = _DEEPEST) -> bool:
-    """Return whether an `error` is empty: null, false, empty text, or all its members are empty."""
-    if isinstance(value, Mapping) and depth:
-        return all(is_no_error(each, depth - 1) for each in value.values())
-    return not value
 
 
 def event_of_data(data: Any, name: str = "") -> Any:

@@ -6,6 +6,7 @@ the stream goes on, and what was written stays. What a machine does not let us b
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -72,6 +73,32 @@ def full_disk() -> SinkError:
         if is_mounted:
             return _check(out, lambda assembler: assemble(_events(), sinks=[DirectorySink(out)], assembler=assembler))
         return _check(out, lambda assembler: _with_small_files(out, assembler))
+
+
+def room_for_a_result() -> SinkError:
+    """Fill a disk with the previews of an image: they make room for its result, and another image fails."""
+    previews = [samples.partial("ig_1", at, _of_size(at, 30_000)) for at in range(5)]
+    result = _of_size(9, 60_000)
+    with tempfile.TemporaryDirectory() as place, _small_disk(Path(place)) as is_mounted:
+        if not is_mounted:
+            raise NotHereError("a disk of 128 KiB cannot be mounted here")
+        out = Path(place) / "out"
+        try:
+            assemble([*previews, samples.done("ig_1", result)], sinks=[DirectorySink(out)])
+        except SinkError as error:
+            assert (out / "ig_1" / "final.png").read_bytes() == result
+            assert not list((out / "ig_1").glob("partial-*"))
+            facts = json.loads((out / "ig_1" / "item.json").read_text())
+            assert (facts["state"], facts["partials"]) == ("completed", [])
+            assert error.path is not None
+            assert "partial-" in error.path  # the previews that did not fit
+            return error
+    raise AssertionError("five previews of 30 KB fit on a disk of 128 KiB")
+
+
+def _of_size(colour: int, n_bytes: int) -> bytes:
+    small = samples.png(colour=(colour, 2, 3))
+    return small[:-12] + png_chunk(b"teSt", Random(colour).randbytes(n_bytes)) + small[-12:]
 
 
 @contextmanager
@@ -170,6 +197,7 @@ def broken_sink() -> SinkError:
 
 CASES: dict[str, Callable[[], SinkError]] = {
     "a full disk": full_disk,
+    "room for a result": room_for_a_result,
     "a folder that lost its permission": lost_permission,
     "a sink that raises": broken_sink,
 }

@@ -411,6 +411,49 @@ def test_item_json_holds_no_base64(tmp_path: Path) -> None:
     assert "ABCDABCD" not in text
 
 
+def test_item_json_marks_an_image_that_moderation_blocked_and_its_previews_stay(tmp_path: Path) -> None:
+    for code, is_blocked in (("moderation_blocked", True), ("server_error", False)):
+        out = tmp_path / code
+        failed = samples.member(status="failed", error={"code": code, "message": "no"})
+        _saved(out, [samples.partial(index=0), samples.snapshot("failed", [failed])])
+        assert _facts(out)["error"]["is_blocked"] is is_blocked
+        assert _files(out) == {"ig_1/partial-000.png": samples.shade(0)}
+
+
+# ---- facts of the caller
+
+
+def test_the_facts_of_the_caller_stand_in_each_item_json(tmp_path: Path) -> None:
+    facts: dict[str, Any] = {"prompt": "an otter", "settings": {"seed": 7, "tags": ("a", None)}}
+    sink = DirectorySink(tmp_path, facts=facts)
+    facts["settings"]["seed"] = 8  # the sink has a copy
+    assemble([samples.done("ig_1", FINAL), samples.partial("ig_2", 0)], sinks=[sink])
+    for item in ("ig_1", "ig_2"):
+        assert _facts(tmp_path, item)["facts"] == {"prompt": "an otter", "settings": {"seed": 7, "tags": ["a", None]}}
+    _saved(tmp_path / "none", _whole())
+    assert "facts" not in _facts(tmp_path / "none")
+
+
+def test_a_run_that_continues_keeps_the_facts_unless_it_has_others(tmp_path: Path) -> None:
+    _saved(tmp_path, [samples.partial(index=0)], facts={"prompt": "an otter"})
+    _saved(tmp_path, [samples.partial(index=1)], existing="continue")
+    assert _facts(tmp_path)["facts"] == {"prompt": "an otter"}
+    _saved(tmp_path, _whole(), existing="continue", facts={"prompt": "two otters"})
+    assert _facts(tmp_path)["facts"] == {"prompt": "two otters"}
+
+
+_ROUND: dict[str, Any] = {}
+_ROUND["round"] = _ROUND
+
+
+@pytest.mark.parametrize(
+    "facts", ["an otter", 7, [("prompt", "x")], {1: "x"}, {"x": b"bytes"}, {"x": float("nan")}, {"x": {1, 2}}, _ROUND]
+)
+def test_wrong_facts_are_a_usage_error(facts: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="facts"):
+        DirectorySink(tmp_path, facts=facts)
+
+
 def test_item_json_is_valid_json_for_odd_text_and_numbers(tmp_path: Path) -> None:
     odd = "\ud800 \u2028 é \0"
     _saved(tmp_path, [samples.done("ig_1", FINAL, revised_prompt=odd, usage={"a": float("nan"), "b": 10**300})])
