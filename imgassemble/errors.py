@@ -187,8 +187,8 @@ class ProviderError(ImgassembleError):
         return words is not None or bool(self.details.get("moderation_details"))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the facts of the error for JSON, with `is_blocked`; `message` is the service's."""
-        return {**super().as_dict(), "message": self.message, "is_blocked": self.is_blocked}
+        """Return the facts of the error for JSON; `message` is the service's."""
+        return {**super().as_dict(), "message": self.message}
 
 
 def is_blocked(error: BaseException | None) -> TypeGuard[ProviderError]:

@@ -171,8 +171,6 @@ def test_the_data_of_each_error_under_its_name() -> None:
         "x",
         {"a": [1, {"b": None}]},
     )
-    assert provider["is_blocked"] is False
-    assert ProviderError("no", code="moderation_blocked").as_dict()["is_blocked"] is True
 
 
 # ---- refused bytes

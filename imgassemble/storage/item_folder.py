@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..assembly.items import Item
-from ..errors import SinkError, quoted
+from ..errors import ProviderError, SinkError, quoted
 from ..files import sink_error, write_atomically
 from ..frames.containers import format_of
 from ..frames.frame import Frame
@@ -184,6 +184,8 @@ class ItemFolder:
             (each for each in self._frames.values() if not each["is_final"]), key=lambda each: each["index"]
         )
         facts = {**item.as_dict(), "final": self._final_of(item, partials), "partials": partials}
+        if isinstance(item.error, ProviderError):
+            facts["error"] = {**facts["error"], "is_blocked": item.error.is_blocked}
         earlier = (each for each in described_anomalies(self._earlier) if each not in facts["anomalies"])
         facts["anomalies"] = [*earlier, *facts["anomalies"]]
         if self._rejected:
