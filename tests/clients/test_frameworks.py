@@ -49,7 +49,8 @@ async def over_chatkit(server: Any) -> AsyncIterator[Any]:
         model = OpenAIResponsesModel(model="gpt-5", openai_client=client)
         agent = Agent(name="painter", model=model, tools=[ImageGenerationTool(TOOL)])
         thread = ThreadMetadata(id="thr_1", created_at=datetime.now(UTC))
-        context = AgentContext(thread=thread, store=ChatStore(), request_context=None)
+        store: Any = ChatStore()  # the part that a new thread needs
+        context = AgentContext(thread=thread, store=store, request_context=None)
         async for event in stream_agent_response(context, Runner.run_streamed(agent, PROMPT)):
             yield event
 
