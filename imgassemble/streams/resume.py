@@ -126,10 +126,12 @@ def _resume(
         pieces = _ThreadedReader(open_stream, position.cursor)
         try:
             pieces.start()
-            while (piece := waits.next_piece(pieces, retries.time_left_s())) is not END:
-                yield from _new_events(reader.take(piece), reader, position, retries)
+            while (box := [waits.next_piece(pieces, retries.time_left_s())])[0] is not END:
+                for new in _new_events(reader.take(box.pop()), reader, position, retries):
+                    yield new.pop()
             position.end_if(is_done=reader.is_done)
-            yield from _new_events(reader.finish(is_cut=position.can_go_on), reader, position, retries)
+            for new in _new_events(reader.finish(is_cut=position.can_go_on), reader, position, retries):
+                yield new.pop()
         except Exception as error:  # noqa: BLE001 - a client can raise anything; it is examined below
             cut = error
         finally:
@@ -139,7 +141,8 @@ def _resume(
         try:
             wait_s = retries.wait_s_after(cut, position)
         except Exception:
-            yield from _new_events(reader.finish(is_cut=True), reader, position, retries)
+            for new in _new_events(reader.finish(is_cut=True), reader, position, retries):
+                yield new.pop()
             raise
         sleep(wait_s)
 
@@ -162,12 +165,12 @@ async def _aresume(
         reader = StreamReader(limits)
         pump = Pump(AsyncOpening(partial(open_stream, position.cursor)))
         try:
-            while (piece := await _next(pump, retries.time_left_s())) is not END:
-                for event in _new_events(reader.take(piece), reader, position, retries):
-                    yield event
+            while (box := [await _next(pump, retries.time_left_s())])[0] is not END:
+                for new in _new_events(reader.take(box.pop()), reader, position, retries):
+                    yield new.pop()
             position.end_if(is_done=reader.is_done)
-            for event in _new_events(reader.finish(is_cut=position.can_go_on), reader, position, retries):
-                yield event
+            for new in _new_events(reader.finish(is_cut=position.can_go_on), reader, position, retries):
+                yield new.pop()
         except Exception as error:  # noqa: BLE001 - as above
             cut = error
         finally:
@@ -177,22 +180,25 @@ async def _aresume(
         try:
             wait_s = retries.wait_s_after(cut, position)
         except Exception:
-            for event in _new_events(reader.finish(is_cut=True), reader, position, retries):
-                yield event
+            for new in _new_events(reader.finish(is_cut=True), reader, position, retries):
+                yield new.pop()
             raise
         await sleep(wait_s)
 
 
 def _new_events(
     boxes: Iterable[list[Any]], reader: StreamReader, position: StreamPosition, retries: Retries
-) -> Iterator[Any]:
-    """Yield the events that did not come before the stream was opened again. Progress resets the retries."""
+) -> Iterator[list[Any]]:
+    """Yield the events that did not come before the stream was opened again, each in a list of one.
+
+    Progress resets the retries.
+    """
     for box in boxes:
         arrival = position.receive(box[0], reader.last_event_id)
         if arrival is Arrival.PROGRESS:
             retries.reset()
         if arrival is not Arrival.REPEAT:
-            yield box.pop()
+            yield box
 
 
 def _is_whole(position: StreamPosition, cut: Exception | None) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.error import URLError
 from urllib.request import Request, urlopen
+from weakref import ref
 
 import pytest
 from hypothesis import given, settings
@@ -959,6 +960,30 @@ def test_a_stream_that_cannot_be_opened_at_first_is_tried_again_if_it_has_begun_
 def test_nothing_of_a_service_that_numbers_each_connection_from_zero_is_lost_after_a_cursor() -> None:
     since = Cursor(EVENTS[0]["response"]["id"], 1_000)
     assert list(opened(Service(PLAY, from_start=True), since=since)) == list(PLAY.events)
+
+
+class Event(dict[str, Any]):
+    """An event whose life can be observed."""
+
+
+def test_no_event_is_kept_after_it_was_given() -> None:
+    async def aservice(_cursor: Cursor) -> AsyncIterator[Any]:
+        for event in PLAY.events:
+            yield Event(event)
+
+    async def run() -> None:
+        async for event in aresuming(aservice):
+            lives.append(ref(event))
+            del event
+            assert lives[-1]() is None
+
+    lives: list[ref[Event]] = []
+    for event in resuming(lambda _: map(Event, PLAY.events)):
+        lives.append(ref(event))
+        del event
+        assert lives[-1]() is None
+    asyncio.run(run())
+    assert len(lives) == 2 * len(PLAY.events)
 
 
 def test_a_consumer_that_stops_ends_the_reading() -> None:

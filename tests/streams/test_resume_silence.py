@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial as partial_of
@@ -22,7 +23,19 @@ from samples import created, partial, sse
 from silent_server import AT_ONCE_S, silent_server
 from stream_clients import CLIENTS, warm_up
 
-from imgassemble import Assembler, Cursor, IncompleteStreamError, Patience, assemble, iter_updates, resuming
+from imgassemble import (
+    Assembler,
+    Cursor,
+    FrameAdded,
+    IncompleteStreamError,
+    Patience,
+    StateChanged,
+    aiter_updates,
+    aresuming,
+    assemble,
+    iter_updates,
+    resuming,
+)
 from imgassemble.streams.closing import BlockingCalls
 
 BODY = sse([created(seq=0)])
@@ -166,6 +179,50 @@ def test_stopping_the_assembler_ends_a_silent_stream_at_once() -> None:
         assert not thread.is_alive()
         assert server.wait_for(left=1, timeout_s=AT_ONCE_S)
     assert assembler.result
+
+
+def over_asyncio(port: int) -> Callable[[Cursor], AsyncIterator[bytes]]:
+    async def open_stream(_cursor: Cursor) -> AsyncIterator[bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            while await reader.readline():
+                yield await reader.readuntil(b"\n\n")
+        finally:
+            writer.close()
+
+    return open_stream
+
+
+@pytest.mark.parametrize("end", ["stop", "aclose", "cancel"])
+def test_an_async_silent_stream_ends_at_once(end: str) -> None:
+    async def read(port: int) -> None:
+        assembler = Assembler()
+        updates = aiter_updates(aresuming(over_asyncio(port)), assembler)
+        assert isinstance(await anext(updates), FrameAdded | StateChanged)
+        while assembler.cursor.sequence_number != 1:
+            await anext(updates)
+        waiting = asyncio.ensure_future(consume(updates))
+        await asyncio.sleep(0)
+        if end == "stop":
+            assembler.stop()
+        elif end == "cancel":
+            waiting.cancel()
+        else:
+            await updates.aclose()
+        await asyncio.wait([waiting], timeout=AT_ONCE_S)
+        assert waiting.done()
+        assert waiting.cancelled() is (end == "cancel")
+        await updates.aclose()
+
+    async def consume(updates: AsyncIterator[object]) -> None:
+        async for _ in updates:
+            pass
+
+    with silent_server(sse([created(seq=0), partial(seq=1)])) as server:
+        asyncio.run(read(server.server_port))
+        assert server.wait_for(came=1, left=1, timeout_s=AT_ONCE_S)
 
 
 @needs_proc
