@@ -164,7 +164,8 @@ class _ItemChanges:
     def _with_picture(self, signal: Signal, payload: Payload, item_id: str, facts: Facts) -> Facts:
         """Return `facts` with the picture of the signal, or unchanged if the picture cannot be used."""
         held, change = self._held, self._change
-        if not payload.is_final and payload.index is None:
+        is_counted = not payload.is_final and payload.index is None
+        if is_counted:
             payload = replace(payload, index=_next_index(facts))
             if not signal.is_unnumbered:
                 self._report("bad_index", "has no usable partial_image_index; it counts as the next", payload, item_id)
@@ -176,7 +177,7 @@ class _ItemChanges:
             change.report(item_id, _CODES.get(type(error), "over_limit"), error)
             is_empty = isinstance(error, FrameEncodingError) and not payload.base64
             return facts if is_empty else facts.with_details({"refused": True}, self._reading.sequence_number)
-        if signal.is_unnumbered and not frame.is_final and any(map(frame.has_same_image, facts.partials)):
+        if signal.is_unnumbered and is_counted and any(map(frame.has_same_image, facts.partials)):
             return facts
         place = _place(frame, facts)
         is_news = frame not in place

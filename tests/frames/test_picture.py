@@ -33,6 +33,13 @@ def test_pictures_without_an_index_are_counted() -> None:
     assert assembler["otter"].state is State.PARTIAL_IMAGE
 
 
+def test_the_same_picture_twice_is_one_unless_it_has_an_index() -> None:
+    counted = assemble([Picture("otter", shade(1)), Picture("otter", shade(1)), Picture("otter", shade(2))])
+    assert [frame.index for frame in counted.items["otter"].partials] == [0, 1]
+    numbered = assemble([Picture("otter", shade(1), 0), Picture("otter", shade(1), 5)])
+    assert [frame.index for frame in numbered.items["otter"].partials] == [0, 5]
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "CMYK", "I;16"])
 def test_a_pillow_image_of_any_mode_becomes_a_png(mode: str) -> None:
     frame = assemble([Picture("otter", PIL.Image.new(mode, (7, 5)), is_final=True)]).require_final()
