@@ -59,7 +59,8 @@ from imgassemble.streams import fetch_https
 result = assemble(stream, fetch=fetch_https)
 ```
 
-- The picture then is the result of the item, also after the end of its response. The stream waits meanwhile.
+- The picture then is the result of the item, also after the end of its response. The stream waits meanwhile. A URL in place of
+  a preview is not fetched.
 - If that fails, the item has an anomaly `not_fetched` with the reason, keeps its `url`, and stays incomplete.
 - For `aassemble` and `aiter_updates`, `fetch` may be an async function. Another function runs in a thread.
 - `fetch_https` takes https on port 443 only, and connects to the address that it has checked: no private, loopback, link-local,

@@ -13,6 +13,9 @@ from ..errors import FrameError, clean
 
 HTTPS_PORT = 443
 _LONGEST_URL = 8_192  # characters, the most that servers take
+# Characters that browsers send as they are: a signature counts for the URL as it was sent.
+_KEPT_IN_PATH = "/%:@!$&'()*+,;=~-._[]|"
+_KEPT_IN_QUERY = "/%:@!$&()*+,;=~-._[]|?{}^`"
 # Public addresses of IPv6 begin with 001. The others, also mapped and translated ones of IPv4, lead elsewhere.
 _PUBLIC_IPV6 = ip_network("2000::/3")
 _NOT_PUBLIC = tuple(
@@ -57,8 +60,8 @@ def checked_url(url: str) -> CheckedUrl:
         raise refuse(f"only port {HTTPS_PORT} is fetched")
     if not host or "%" in host:
         raise refuse("the URL names no host")
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
-    query = f"?{quote(parts.query, safe='/%:@!$&()*+,;=~-._?')}" if parts.query else ""
+    path = quote(parts.path or "/", safe=_KEPT_IN_PATH)
+    query = f"?{quote(parts.query, safe=_KEPT_IN_QUERY)}" if parts.query else ""
     return CheckedUrl(url, host, path + query)
 
 

@@ -143,6 +143,12 @@ def test_any_format_is_fetched(server: TlsServer, network: LocalNetwork, form: s
     assert fetched(network, f"https://{HOST}") == picture(form)
 
 
+def test_the_characters_of_a_signature_stay(server: TlsServer, network: LocalNetwork) -> None:
+    url = "/a%20b/(c)[d]?X-Sig=a%2Bb+c/d==&e[0]={f}|g^h`&~"
+    server.answers[url] = answer()
+    assert fetched(network, f"https://{HOST}{url}") == PICTURE
+
+
 def test_a_body_in_chunks_and_one_until_the_end_are_fetched(server: TlsServer, network: LocalNetwork) -> None:
     chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(PICTURE), PICTURE)
     server.answers["/chunked"] = answer(chunks, Transfer_Encoding="chunked")
