@@ -241,6 +241,7 @@ async def _drain(run: AsyncRun, listeners: list[Listener]) -> None:
     try:
         await in_thread(partial(run.kept.open, run.assembler))
         await _deliver_all(run, Delivery(run.kept, listeners))
-    finally:
-        with suppress(CancelledError):
+    except BaseException:
+        with suppress(CancelledError):  # the exception that is raised now comes first
             await uninterrupted(run.aclose())
+        raise

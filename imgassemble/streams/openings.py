@@ -74,7 +74,9 @@ class Opening(Iterator[Any]):
             if not kind.leads_on:
                 elements = kind.sync(stream)
                 self._closers += [partial(close_stream, each) for each in (*_responses_in(stream), stream, elements)]
-                return iter(elements)
+                iterator = iter(elements)
+                self._closers.append(partial(close_stream, iterator))
+                return iterator
             if kind.sync is _enter:
                 self._closers.append(partial(_exit, stream))
             stream = kind.sync(stream)

@@ -64,11 +64,11 @@ class Pump:
     def interrupt(self) -> None:
         """End the reading at once, from any thread."""
         with suppress(RuntimeError):  # the loop was closed, and its tasks are cancelled
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            self._loop.call_soon_threadsafe(self._cancel)
 
     async def aclose(self) -> None:
         """End the reading, and close the stream. It takes at most `_CLOSING_S`, also if the caller is cancelled."""
-        self._task.cancel()
+        self._cancel()
         ends_at, cancelled = self._loop.time() + _CLOSING_S, None
         while not self._task.done() and (left_s := ends_at - self._loop.time()) > 0:
             try:
@@ -79,3 +79,7 @@ class Pump:
             await self._opening.aclose()  # a task that was cancelled before its first step has closed nothing
         if cancelled:
             raise cancelled
+
+    def _cancel(self) -> None:
+        if not self._task.cancelling():  # a second cancellation would interrupt the closing
+            self._task.cancel()
