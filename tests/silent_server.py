@@ -1,81 +1,91 @@
-"""A server that sends the beginning of a stream, is silent then, and notices when its client has gone."""
+"""A server that sends the beginning of a stream and is silent then, and reports when its clients have gone."""
 
 from __future__ import annotations
 
-import json
-import select
-import socket
-import threading
-from collections.abc import Iterable, Iterator
+import ssl
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socket import SHUT_RDWR, socket
+from threading import Condition, Thread
 from typing import Any
 
-_LOOK_S = 0.02
+CERTIFICATE = Path(__file__).parent / "localhost.pem"  # for localhost and 127.0.0.1, signed by itself
+AT_ONCE_S = 3.0  # a second, on a machine that does other things too
 
 
-class SilentServer:
-    """Answers each request with `events`, and then keeps the connection open without a word.
+class SilentServer(ThreadingHTTPServer):
+    """`body`: sent to each client before the silence; None: not even the head is sent."""
 
-    has_asked: set when a request has come. is_gone: set when the last client has closed its connection.
-    """
+    daemon_threads = True
+    request_queue_size = 128
 
-    def __init__(self, events: Iterable[Any]) -> None:
-        self.has_asked, self.is_gone = threading.Event(), threading.Event()
-        self._is_dropping = threading.Event()
-        server, body = self, b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
+    def __init__(self, body: bytes | None, *, is_tls: bool = False) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.body, self._scheme = body, "https" if is_tls else "http"
+        self.came = self.left = 0  # clients
+        self.connections: list[socket] = []
+        self._changed = Condition()
+        if is_tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATE)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    @property
+    def url(self) -> str:
+        return f"{self._scheme}://localhost:{self.server_port}"
 
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("content-length") or 0))
-                self.send_response(200)
-                self.send_header("content-type", "text/event-stream; charset=utf-8")
-                self.send_header("transfer-encoding", "chunked")
-                self.end_headers()
-                self.wfile.write(b"%x\r\n%b\r\n" % (len(body), body))
-                server.has_asked.set()
-                server._wait_for_the_end(self.connection)
-                self.close_connection = True
+    def count(self, *, came: int = 0, left: int = 0) -> None:
+        with self._changed:
+            self.came, self.left = self.came + came, self.left + left
+            self._changed.notify_all()
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-
-    def _wait_for_the_end(self, connection: socket.socket) -> None:
-        while not self._is_dropping.is_set():
-            if select.select([connection], [], [], _LOOK_S)[0]:
-                with suppress(OSError):
-                    if connection.recv(1):
-                        continue
-                self.is_gone.set()
-                return
+    def wait_for(self, *, came: int = 0, left: int = 0, timeout_s: float) -> bool:
+        """Wait until so many clients have come and left; return whether they did in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.came >= came and self.left >= left, timeout_s)
 
     def drop(self) -> None:
-        """Close the connections."""
-        self._is_dropping.set()
+        """Shut down every connection, as a server does that goes."""
+        for connection in self.connections:
+            connection.shutdown(SHUT_RDWR)
 
-    def run(self) -> None:
-        self._http.serve_forever(poll_interval=_LOOK_S)
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that leaves is no error."""
 
-    def close(self) -> None:
-        self.drop()
-        self._http.shutdown()
-        self._http.server_close()
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: SilentServer
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        if self.server.body is not None:
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream; charset=utf-8")
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            if self.server.body:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(self.server.body), self.server.body))
+        self.server.connections.append(self.connection)
+        self.server.count(came=1)
+        with suppress(OSError):
+            self.rfile.read(1)  # returns when the client has gone
+        self.server.count(left=1)
+        self.close_connection = True
+
+    do_POST = do_GET  # noqa: N815 - the name that http.server calls
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @contextmanager
-def silent_server(events: Iterable[Any]) -> Iterator[SilentServer]:
-    """Run a SilentServer in a thread of its own."""
-    server = SilentServer(events)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.close()
-        thread.join()
+def silent_server(body: bytes | None, *, is_tls: bool = False) -> Iterator[SilentServer]:
+    with SilentServer(body, is_tls=is_tls) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()

@@ -74,7 +74,7 @@ class Opening(Iterator[Any]):
             if not kind.leads_on:
                 elements = kind.sync(stream)
                 self._closers += [partial(close_stream, each) for each in (*_responses_in(stream), stream, elements)]
-                iterator = iter(elements)
+                iterator: Iterator[Any] = iter(elements)
                 self._closers.append(partial(close_stream, iterator))
                 return iterator
             if kind.sync is _enter:

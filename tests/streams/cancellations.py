@@ -1,4 +1,4 @@
-"""Cancels a driver at each of its awaits: `python -X dev -W error cancellations.py` fails if anything is left or lost."""
+"""Cancels a driver at each of its awaits: `python -X dev -W error cancellations.py` fails if anything is left."""
 
 from __future__ import annotations
 

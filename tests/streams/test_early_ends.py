@@ -19,6 +19,8 @@ from urllib.request import Request, urlopen
 import pytest
 import samples
 from silent_server import SilentServer, silent_server
+from stream_clients import CLIENTS as TLS_CLIENTS
+from stream_clients import warm_up
 
 from imgassemble import (
     Assembler,
@@ -45,7 +47,7 @@ BEGINNING = [
 
 @pytest.fixture
 def server() -> Iterator[SilentServer]:
-    with silent_server(BEGINNING) as running:
+    with silent_server(samples.sse(BEGINNING)) as running:
         yield running
     gc.collect()  # openai leaves generators behind that import httpx when they end
 
@@ -237,7 +239,6 @@ def with_a_server_that_goes(stream: Any, assembler: Assembler, folder: Path, ser
     def drop(update: Update) -> None:
         if isinstance(update, FrameAdded):
             server.drop()
-            server.is_gone.set()
 
     with pytest.raises(Exception, match=r".") as caught:
         assemble(stream, assembler=assembler, on_update=drop, sinks=[DirectorySink(folder)])
@@ -259,7 +260,7 @@ SYNC_ENDS: list[Callable[..., None]] = [
 
 def check(server: SilentServer, assembler: Assembler, ends: list[StreamEnded], folder: Path) -> None:
     """Check that the client has gone, and that everything that came is there."""
-    assert server.is_gone.wait(GONE_S)
+    assert server.wait_for(left=1, timeout_s=GONE_S)
     assert assembler.outcome is Outcome.INCOMPLETE
     assert [end.outcome for end in ends] == [Outcome.INCOMPLETE]
     assert [frame.data for frame in assembler["ig_1"].partials] == [samples.shade(0)]
@@ -280,6 +281,19 @@ def test_the_service_stops_sending_when_the_reader_ends_early(
         check(server, assembler, ends, tmp_path / "out")
 
 
+@pytest.mark.parametrize("end", [with_break, with_interrupt_in_a_callback, with_stop_from_a_thread])
+@pytest.mark.parametrize("client", TLS_CLIENTS)
+def test_the_service_stops_sending_over_tls_when_the_reader_ends_early(
+    client: Callable[[str], Any], end: Callable[..., None], tmp_path: Path
+) -> None:
+    warm_up(client)
+    assembler, ends = Assembler(), list[StreamEnded]()
+    assembler.subscribe(ends.append, StreamEnded)
+    with silent_server(samples.sse(BEGINNING), is_tls=True) as server:
+        end(client(server.url), assembler, folder=tmp_path / "out", server=server)
+        check(server, assembler, ends, tmp_path / "out")
+
+
 @pytest.mark.parametrize("client", SYNC_CLIENTS)
 def test_a_stream_that_is_closed_before_its_first_element_is_not_read(
     client: Callable[[str, ExitStack], Any], server: SilentServer
@@ -287,7 +301,7 @@ def test_a_stream_that_is_closed_before_its_first_element_is_not_read(
     assembler = Assembler()
     with ExitStack() as stack:
         iter_updates(client(server.url, stack), assembler).close()
-        assert server.is_gone.wait(GONE_S) or not server.has_asked.is_set()
+        assert server.wait_for(left=server.came, timeout_s=GONE_S)
     assert assembler.outcome is Outcome.NO_IMAGE
 
 
@@ -324,7 +338,7 @@ async def awith_a_wait_that_times_out(stream: Any, assembler: Assembler, **_: An
     async with aiter_updates(stream, assembler) as updates:
         while not isinstance(await anext(updates), FrameAdded):
             pass
-        for _ in range(3):
+        for _time in range(3):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(updates), 0.05)
 
@@ -365,7 +379,6 @@ async def awith_a_server_that_goes(stream: Any, assembler: Assembler, folder: Pa
     def drop(update: Update) -> None:
         if isinstance(update, FrameAdded):
             server.drop()
-            server.is_gone.set()
 
     with pytest.raises(Exception, match=r".") as caught:
         await aassemble(stream, assembler=assembler, on_update=drop, sinks=[DirectorySink(folder)])
@@ -413,7 +426,7 @@ def test_an_async_stream_that_is_closed_before_its_first_element_is_not_read(
     async def run() -> None:
         async with AsyncExitStack() as stack:
             await aiter_updates(await client(server.url, stack), assembler).aclose()
-            assert await asyncio.to_thread(server.is_gone.wait, GONE_S) or not server.has_asked.is_set()
+            assert await asyncio.to_thread(server.wait_for, left=server.came, timeout_s=GONE_S)
 
     asyncio.run(run())
     assert assembler.outcome is Outcome.NO_IMAGE
