@@ -106,7 +106,8 @@ else:
 
     def __getattr__(name: str) -> Any:
         if name not in _HOME_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            suggestion = import_module(".arguments", __name__).closest(name, __all__)
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{suggestion}")
         globals()[name] = value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
         return value
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import Any, get_args
 
+from ..arguments import check_choice, check_switch, check_text, name_of_type
 from ..errors import EventError, FrameDecodeError, ImgassembleError, LimitError, UsageError
 from ..frames.base64_json import load_decoded
 from ..frames.frame import Frame
@@ -67,10 +68,10 @@ class Assembler:
         self, *, limits: Limits | None = None, strict: bool = False, keep: Keep = "all", key_by: KeyBy = "item_id"
     ) -> None:
         for name, value, kind in (("keep", keep, Keep), ("key_by", key_by, KeyBy)):
-            if value not in get_args(kind):
-                raise UsageError(f"{name} is one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
+            check_choice(name, value, get_args(kind))
+        check_switch("strict", strict)
         if not isinstance(limits, Limits | None):
-            raise UsageError(f"limits is a Limits, not {type(limits).__name__}")
+            raise UsageError(f"limits is a Limits, not {name_of_type(limits)}: Limits(max_items=100)")
         self._rules = Rules(limits=limits or Limits(), strict=strict, keep=keep, key_by=key_by)
         self._held = Held(items_have_ids=key_by == "item_id")
         self._reported: dict[str, LastReport] = {}
@@ -125,6 +126,8 @@ class Assembler:
 
         Raises IncompleteStreamError with strict=True if the outcome is INCOMPLETE, after the listeners were called.
         """
+        if not isinstance(error, BaseException | None):
+            raise UsageError(f"error is the exception that ended the stream, not {name_of_type(error)}")
         self._turn.take()
         try:
             if self._result is not None:
@@ -172,6 +175,7 @@ class Assembler:
         It takes effect at once in async code, and with the clients that this library knows; with any other reader at
         its next event. Without a driver, `close()` uses the reason.
         """
+        check_text("reason", reason)
         self._stop_signal.set(reason)
 
     @property

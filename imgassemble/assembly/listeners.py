@@ -30,7 +30,10 @@ def call_each(*listeners: Listener) -> Callable[[Any], None]:
 
 
 def check_listener(callback: object) -> None:
-    """Raise UsageError if `callback` cannot be called."""
+    """Raise UsageError if `callback` cannot be called, or is the type of an update."""
+    if callback in UPDATES:
+        kind = getattr(callback, "__name__", "")
+        raise UsageError(f"{kind} is a type of updates: name a listener first, as in subscribe(callback, {kind})")
     if not callable(callback):
         raise UsageError(f"a listener is called with each update, and {type(callback).__name__} cannot be called")
 

@@ -36,7 +36,7 @@ OPTIONS = (
         metavar="DIR",
         required=True,
         type=Path,
-        help="the folder: DIR/<item>/partial-000.png, …, final.png, item.json; it is made if it does not exist",
+        help="the folder: DIR/<item>/partial-000.png, ..., final.png, item.json; it is made if it does not exist",
     ),
     option(
         "--keep",

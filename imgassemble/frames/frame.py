@@ -16,6 +16,7 @@ from pathlib import Path
 from struct import error as StructError  # noqa: N812 - it is a class
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from ..arguments import check_path, closest, shorten
 from ..errors import FrameDecodeError, FrameEncodingError, LimitError, UsageError, clean, quoted
 from ..files import write_atomically
 from ..limits import Format, Limits
@@ -122,7 +123,9 @@ class Frame:
         """
         known = [form for form in get_args(Format) if form != "SVG"]
         if format not in known:
-            raise UsageError(f"a picture is encoded as {', '.join(known)}, not as {format!r}")
+            raise UsageError(
+                f"a picture is encoded as {', '.join(known)}, not as {shorten(format)}{closest(format, known)}"
+            )
         return encode_picture(self.thumbnail(size), format)
 
     def animation(self) -> Iterator[tuple[Image, float]]:
@@ -161,6 +164,7 @@ class Frame:
 
             frame.save("otter")        # writes otter.png
         """
+        check_path("the place of a picture", path)
         return write_atomically(path if as_is else self._path_with_suffix(path), self.data)
 
     def as_dict(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from threading import TIMEOUT_MAX, Event
 from time import monotonic
 from typing import Any, get_args
 
+from ..arguments import check_choice
 from ..assembly.listeners import check_listener
 from ..assembly.updates import Update
 from ..errors import UsageError
@@ -72,8 +73,7 @@ class Refresher:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         check_listener(callback)
-        if policy not in get_args(Policy):
-            raise UsageError(f"policy is one of {', '.join(map(repr, get_args(Policy)))}, not {policy!r}")
+        check_choice("policy", policy, get_args(Policy))
         _check_seconds("min_interval_s", min_interval_s)
         _check_function("clock", clock)
         for name, function in (("dispatch", dispatch), ("prepare", prepare), ("note", note)):

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from ..arguments import check_choice, check_path, check_switch
 from ..assembly.assembler import Assembler, updates_so_far
 from ..assembly.items import Item
 from ..assembly.updates import (
@@ -86,8 +87,10 @@ class DirectorySink:
         clock: Callable[[], datetime] = _now,
     ) -> None:
         for name, value, kind in (("existing", existing, Existing), ("keep", keep, KeepFiles)):
-            if value not in get_args(kind):
-                raise UsageError(f"{name} is one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
+            check_choice(name, value, get_args(kind))
+        check_path("the folder of a DirectorySink", directory)
+        check_switch("keep_rejected", keep_rejected)
+        check_switch("durable", durable)
         self._directory = Path(directory)
         self._existing, self._keep, self._keep_rejected = existing, keep, keep_rejected
         self._syncing = Syncing(is_on=durable)

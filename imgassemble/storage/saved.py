@@ -22,7 +22,9 @@ from stat import S_ISREG
 from types import NoneType
 from typing import Any, NamedTuple
 
+from ..arguments import check_path
 from ..assembly.updates import MOST_ANOMALIES
+from ..errors import UsageError, quoted
 from ..frames.containers import format_of
 from ..states import Witness
 from ..wire.dialects import GREATEST_NUMBER, ROWS
@@ -126,8 +128,13 @@ def saved_events(directory: str | os.PathLike[str]) -> Iterator[Event]:
     directory: the folder that was given to the sink. If it holds several runs, each folder of an item is an item of
         its own, and the later ones have the names of their folders: "image-0", "image-0-2", ….
 
+    Raises UsageError if there is no folder of this name.
+
     Example: `assemble(saved_events("pictures"))` gives the items of the run again.
     """
+    check_path("directory", directory)
+    if not Path(directory).is_dir():
+        raise UsageError(f"there is no folder {quoted(os.fspath(directory))}: name the one that a DirectorySink wrote")
     return item_events(with_own_names(read_items(directory)), {}, is_finished=True)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..arguments import name_of_type
 from ..assembly.assembler import Assembler
 from ..assembly.listeners import Listener, check_listener
 from ..errors import UsageError
@@ -19,7 +20,7 @@ def checked_assembler(assembler: Assembler | None) -> Assembler:
     if assembler is None:
         return Assembler()
     if not isinstance(assembler, Assembler):
-        raise UsageError(f"assembler is an Assembler, not {type(assembler).__name__}")
+        raise UsageError(f"assembler is an Assembler, not {name_of_type(assembler)}")
     if assembler.result is not None:
         raise UsageError("the stream was closed: make a new Assembler for another stream")
     return assembler
