@@ -67,7 +67,7 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
     "a wrong key": (lambda: Assembler(key_by=wrong("item")), "not 'item'; did you mean 'item_id'?"),
     "a text as a switch": (lambda: Assembler(strict=wrong("no")), "strict is True or False, not 'no'"),
     "a type without a listener": (
-        lambda: Assembler().subscribe(FrameAdded),
+        lambda: Assembler().subscribe(wrong(FrameAdded)),
         "FrameAdded is a type of updates: name a listener first, as in subscribe(callback, FrameAdded)",
     ),
     "a number as the reason": (lambda: Assembler().stop(wrong(5)), "reason is a str, not 5"),
