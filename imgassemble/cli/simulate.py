@@ -66,6 +66,7 @@ OPTIONS = (
     option("--chunk-bytes", type=whole_number, metavar="N", default=0, help="cut the stream into chunks of N bytes"),
     option("--replay", type=Path, metavar="FILE", help="send this recorded stream; at its own pace by default"),
     option("--serve", type=_listening_address, metavar="[HOST:]PORT", help=f"serve it there (HOST: {_LOOPBACK})"),
+    option("-q", "--quiet", action="store_true", help="with --serve: no line for each request"),
     option("-o", "--output", type=Path, metavar="FILE", help="write to this file in place of standard output"),
 )  # fmt: skip
 
@@ -134,7 +135,7 @@ def _serve(options: argparse.Namespace) -> int:
     from ..simulator.server import serve  # starlette and uvicorn come with the extra `web`
 
     host, port = options.serve
-    return serve(host, port, order, pace=_pace_of(options, None))
+    return serve(host, port, order, pace=_pace_of(options, None), logs_requests=not options.quiet)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import Any, Literal, get_args
 
 from ..errors import UsageError
 from .apis import APIS, ApiMessages, write_stream, write_whole
-from .dialects import DIALECTS, Dialect, dialect_named
+from .choices import unknown_name
+from .dialects import DIALECTS, Dialect, DialectName, dialect_named
 from .error_forms import HttpError, router_error_body
 from .faults import FAULTS, ChosenFaults, choose_faults
 from .framing import PLAIN, ConnectionEnd, Container, Framing, cut_pieces, frame_events, json_body
@@ -49,16 +50,17 @@ class Order:
     `api`: the API that answers. `dialect`: a row of DIALECTS. `prompt`, `seed`: select the picture. `format`: "PNG",
     "JPEG", "WEBP", "GIF" or "SVG" (no SVG in chats, and none in a stream of the Images API). `frames`: the pictures of
     an animation, 1 to 30, for GIF and WEBP; None: 9 for GIF, 1 for WEBP. `size`: (width, height) in pixels, at most
-    3840x2160 pixels. `partials`: 0 to 3; most dialects of the Responses API send one more, which is the result already
-    (`ends_with_result` of the row); a chat, a GIF and an SVG have none. `items`: 1 to 10 images. `faults`: names of
-    FAULTS, each "name" or "name=value". `picture`: a picture file to show in place of a drawn one. `is_portable`: PNGs
-    that do not depend on zlib. `provenance`: the text of their C2PA metadata (WebP and GIF have none).
+    3840x2160 pixels. `partials`: 0 to 3; the Responses API sends one more, which is the result already, so that 2 give
+    three (`ends_with_result` of the dialect); a chat, Seedream, a GIF and an SVG have none. `items`: 1 to 10 images.
+    `faults`: names of FAULTS, each "name" or "name=value". `picture`: a picture file to show in place of a drawn one.
+    `is_portable`: PNGs that do not depend on zlib. `provenance`: the text of their C2PA metadata (WebP and GIF have
+    none).
     `turns`: 1 to 8 responses one after the other in one stream, as an agent sends them. `lanes`: 1 to 16 such series
     side by side, their events marked with `stream_id`, as on a socket of OpenAI. Both are for the Responses API.
     """
 
     api: Api = "responses"
-    dialect: str = "openai"
+    dialect: DialectName = "openai"
     prompt: str = "an otter on a lake at dusk"
     format: Format | Literal["SVG"] = "PNG"
     size: tuple[int, int] = (1024, 1024)
@@ -67,7 +69,7 @@ class Order:
     items: int = 1
     seed: int = 0
     faults: tuple[str, ...] = ()
-    picture: bytes | None = None
+    picture: bytes | None = field(default=None, repr=False)
     turns: int = 1
     lanes: int = 1
     is_streamed: bool = True
@@ -94,7 +96,11 @@ class Answer:
     response_id: str | None = None
     framing: Framing = PLAIN
     own_delay_s: float = 0.0
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        size = sum(map(len, self.body))
+        return f"<Answer {self.status}, {len(self.events)} events, {size:,} bytes, {self.ending}>"
 
 
 def play(order: Order) -> Answer:
@@ -180,7 +186,7 @@ def _check(order: Order) -> ApiMessages:
     is_svg_stream = order.format == "SVG" and order.api in ("images", "edits") and order.is_streamed
     has_several = order.turns > 1 or order.lanes > 1
     for is_good, problem in (
-        (api, f"there is no API {order.api!r}; there are {', '.join(APIS)}"),
+        (api, unknown_name("there is no API", order.api, APIS)),
         (order.format in formats, f"there is no format {order.format!r} here; there are {', '.join(formats)}"),
         (not is_svg_stream, "the Images API does not stream an SVG; ask for a whole answer"),
         (min(order.size) > 0, f"a picture has at least one pixel a side, not {width}x{height}"),
@@ -200,7 +206,7 @@ def _check(order: Order) -> ApiMessages:
         (not has_several or order.is_streamed, "a whole answer holds one response: turns and lanes need a stream"),
     ):
         if not is_good:
-            raise UsageError(problem)
+            raise problem if isinstance(problem, UsageError) else UsageError(problem)
     return APIS[order.api]
 
 

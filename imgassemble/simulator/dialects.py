@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from ..errors import UsageError
+from .choices import unknown_name
 from .framing import PLAIN, Framing
 from .messages import NumberAt
 from .response_objects import (
@@ -26,6 +26,17 @@ from .response_objects import (
     XAI_USAGE,
     JsonFields,
 )
+
+DialectName = Literal[
+    "openai",
+    "openai-2025",
+    "azure",
+    "xai",
+    "openrouter",
+    "openrouter-docs",
+    "codex",
+    "copilot",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +77,7 @@ class Dialect:
 def dialect_named(name: str) -> Dialect:
     """Return the row of this name. Raises UsageError, which lists the known names, for another one."""
     if name not in DIALECTS:
-        raise UsageError(f"there is no dialect {name!r}; there are {', '.join(DIALECTS)}")
+        raise unknown_name("there is no dialect", name, DIALECTS)
     return DIALECTS[name]
 
 

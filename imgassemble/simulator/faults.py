@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from random import Random
 from types import MappingProxyType
 from typing import Any, Literal
 
-from ..errors import UsageError, quoted
+from ..errors import UsageError
 from . import fault_changes as change
+from .choices import unknown_name
 from .fault_changes import FaultInput
 
 Stage = Literal["pictures", "calls", "scenario", "responses", "events", "framing", "http"]
@@ -73,9 +73,7 @@ def choose_faults(names: Iterable[str], *, seed: object) -> ChosenFaults:
 def _read_fault(text: str) -> tuple[str, int]:
     name, separator, number = text.strip().partition("=")
     if name not in FAULTS:
-        near = get_close_matches(name, FAULTS, n=1)
-        hint = f"did you mean {near[0]}? There" if near else "there"
-        raise UsageError(f"there is no fault {quoted(name)}; {hint} are {', '.join(FAULTS)}")
+        raise unknown_name("there is no fault", name, FAULTS)
     value = FAULTS[name].value
     if value is None:
         if separator:

@@ -45,6 +45,10 @@ class ImageFiles:
     format: Format
     size: tuple[int, int]
 
+    def __repr__(self) -> str:
+        width, height = self.size
+        return f"<ImageFiles {len(self.partials)} partials and a result, {self.format} {width}x{height}>"
+
 
 @lru_cache(maxsize=4)  # a server often gets the same request again, and four take little memory
 def make_image_files(plan: ImagePlan) -> ImageFiles:

@@ -18,8 +18,11 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Literal
 
     from .answers import Answer
+    from .dialects import DialectName
+    from .pictures import Format
     from .server import ReceivedRequest, RunningServer
 
 _SIZE = (256, 256)  # pixels: drawn in 25 ms, and large enough for previews to differ
@@ -60,12 +63,22 @@ class ImageServer:
         self,
         *,
         faults: Sequence[str] | None = None,
+        times: int | None = None,
+        retry_after_s: int | None = None,
         size: tuple[int, int] | None = None,
         delay_s: float | None = None,
         jitter_s: float | None = None,
         chunk_bytes: int | None = None,
-        times: int | None = None,
-        retry_after_s: int | None = None,
+        dialect: DialectName | None = None,
+        format: Format | Literal["SVG"] | None = None,  # noqa: A002  (the name of the field of an order)
+        partials: int | None = None,
+        items: int | None = None,
+        frames: int | None = None,
+        turns: int | None = None,
+        lanes: int | None = None,
+        prompt: str | None = None,
+        seed: int | None = None,
+        picture: bytes | None = None,
         **order: Any,
     ) -> None:
         """Set the answers for the rest of this test; the fields of a request have priority.
@@ -74,12 +87,14 @@ class ImageServer:
         `times`: how many of the next requests get the faults, 0 or more; None: all of them. `retry_after_s`: whole
         seconds in the header retry-after of the fault `rate-limit`.
         `size`: (width, height) in pixels. `delay_s`, `jitter_s`: seconds before each event. `chunk_bytes`: the size of
-        the chunks, 0 for whole events. `order`: any other field of `imgassemble.simulator.Order`, for example
-        `dialect`, `partials`, `items`, `turns`, `seed`, `prompt`, `format`, `picture`. Raises UsageError.
+        the chunks, 0 for whole events. `partials`: 0 to 3; OpenAI's Responses API sends one more, which is the result
+        already. The others, and further ones in `order`, are fields of `imgassemble.simulator.Order`.
+        Raises UsageError, which names the nearest known name.
         """
         from dataclasses import fields, replace
 
         from ..errors import UsageError
+        from .choices import unknown_name
         from .dialects import dialect_named
         from .faults import choose_faults
 
@@ -87,12 +102,13 @@ class ImageServer:
         if times is not None and (not isinstance(times, int) or times < 0):
             raise UsageError(f"times is a whole number of requests, 0 or more, not {times!r}")
         wanted = {"faults": None if faults is None else tuple(faults), "size": size and tuple(size), **order}
+        wanted |= {"dialect": dialect, "format": format, "partials": partials, "items": items, "frames": frames}
+        wanted |= {"turns": turns, "lanes": lanes, "prompt": prompt, "seed": seed, "picture": picture}
         paces: dict[str, Any] = {"delay_s": delay_s, "jitter_s": jitter_s, "chunk_bytes": chunk_bytes}
         known = [field.name for field in fields(service.order)]
         for name in wanted:
             if name not in known:
-                names = ", ".join([*known, *paces, "times", "retry_after_s"])
-                raise UsageError(f"image_server.use() knows no {name!r}; it knows {names}")
+                raise unknown_name("image_server.use() has no", name, [*known, *paces, "times", "retry_after_s"])
         made = replace(service.order, **{name: value for name, value in wanted.items() if value is not None})
         made = made if retry_after_s is None else replace(made, faults=_set_retry_after(made.faults, retry_after_s))
         choose_faults(made.faults, seed=made.seed)  # raises UsageError for an unknown fault

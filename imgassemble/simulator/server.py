@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
-from ..errors import UsageError
+from ..errors import UsageError, clean
 from .answers import Order, Pace
 
 try:
     import python_multipart  # noqa: F401  (starlette imports it only when the first form comes)
     from starlette.applications import Starlette
+    from starlette.types import Message, Receive, Scope, Send
 
     from ..serving import STOP_S, QuietServer, listen, url_of
     from .application import create_server_app
@@ -32,7 +33,7 @@ except ModuleNotFoundError as missing:
 __all__ = ["ReceivedRequest", "RunningServer", "Service", "create_server_app", "running_server", "serve"]
 
 
-def _make_server(app: Starlette) -> QuietServer:
+def _make_server(app: Starlette, *, logs_requests: bool = False) -> QuietServer:
     """Return a server that does not wait for answers that are under way when it is stopped."""
     from uvicorn.config import WS_PROTOCOLS
 
@@ -41,13 +42,38 @@ def _make_server(app: Starlette) -> QuietServer:
     # extra `web`, and without it the socket is refused with a sentence. A server of our own would be 200 lines more.
     ws = "websockets-sansio" if find_spec("websockets") and "websockets-sansio" in WS_PROTOCOLS else "none"
     # python_multipart logs errors of a form; the answer has them already.
-    return QuietServer(app, on_stopping=service.release, quiet_loggers=("python_multipart.multipart",), ws=ws)
+    served = _LoggedApp(app) if logs_requests else app
+    return QuietServer(served, on_stopping=service.release, quiet_loggers=("python_multipart.multipart",), ws=ws)
 
 
-def serve(host: str = "127.0.0.1", port: int = 8080, order: Order | None = None, *, pace: Pace | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class _LoggedApp:
+    """Writes a line to standard error for each request, once its answer begins: the time, the request, the status."""
+
+    app: Starlette
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_log(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.accept"):
+                method = scope.get("method", "WEBSOCKET")
+                _say(f"{time.strftime('%H:%M:%S')} {method} {clean(scope['path'], 200)} {message.get('status', 101)}")
+            await send(message)
+
+        await self.app(scope, receive, send_and_log)
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    order: Order | None = None,
+    *,
+    pace: Pace | None = None,
+    logs_requests: bool = False,
+) -> int:
     """Serve until interrupted, and return an exit code: 130, or 2 if it cannot listen on the address.
 
-    Arguments: `port`: 0 takes a free one. One line on standard error has the `base_url` for clients.
+    Arguments: `port`: 0 takes a free one. `logs_requests`: whether each request is a line on standard error.
+    One line on standard error has the `base_url` for clients.
     """
     try:
         listener = listen(host, port)
@@ -57,7 +83,7 @@ def serve(host: str = "127.0.0.1", port: int = 8080, order: Order | None = None,
     try:
         url = url_of(listener)
         _say(f'the simulated services are at base_url="{url}/v1" (OpenRouter\'s: "{url}/api/v1"); Ctrl-C stops them')
-        _make_server(create_server_app(order, pace=pace)).run([listener])
+        _make_server(create_server_app(order, pace=pace), logs_requests=logs_requests).run([listener])
     except KeyboardInterrupt:
         return 130
     finally:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
-from clients.laws import RESPONSE, ClientLaws, Route
+from clients.laws import PROMPT, RESPONSE, ClientLaws, Route
+from imgassemble.streams import polled_events
 
 ASKED = RESPONSE | {"stream": True}
 
@@ -50,11 +52,52 @@ def over_httpx(package: str) -> tuple[Route, ...]:
     )
 
 
+SEEDREAM = {"model": "seedream-5-0", "prompt": PROMPT, "response_format": "b64_json", "stream": True}
+NOVELAI = {"model": "nai-diffusion-4-5-full", "input": PROMPT, "parameters": {"n_samples": 1, "stream": "sse"}}
+A1111 = {"prompt": PROMPT, "steps": 20}
+
+
+def bytes_from(path: str, asked: Any) -> Callable[[Any], Iterator[bytes]]:
+    """A way to stream from another service with httpx."""
+
+    def stream(server: Any) -> Iterator[bytes]:
+        httpx = pytest.importorskip("httpx", reason="httpx is not installed: pip install httpx")
+        with httpx.stream("POST", f"{server.url}{path}", json=asked) as response:
+            response.raise_for_status()
+            yield from response.iter_bytes()
+
+    return stream
+
+
+def polls(server: Any) -> Any:
+    """AUTOMATIC1111's progress, asked while the request lasts."""
+    httpx = pytest.importorskip("httpx", reason="httpx is not installed: pip install httpx")
+    pool = ThreadPoolExecutor(1)
+    job = pool.submit(lambda: httpx.post(f"{server.url}/sdapi/v1/txt2img", json=A1111, timeout=30).json())
+    pool.shutdown(wait=False)
+
+    def ask() -> Any:
+        return job.result() if job.done() else httpx.get(f"{server.url}/sdapi/v1/progress").json()
+
+    return polled_events(ask, 0.01)
+
+
 class TestHttpx(ClientLaws):
     client = "httpx"
     environment = "http"
     packages = ("httpx",)
-    routes = over_httpx("httpx")
+    routes = (
+        *over_httpx("httpx"),
+        Route(
+            name="Seedream: response.iter_bytes()",
+            open=bytes_from("/api/v3/images/generations", SEEDREAM),
+            api="seedream",
+        ),
+        Route(
+            name="NovelAI: response.iter_bytes()", open=bytes_from("/ai/generate-image-stream", NOVELAI), api="novelai"
+        ),
+        Route(name="AUTOMATIC1111: polled_events(ask)", open=polls, api="a1111", has_price=False),
+    )
 
 
 class TestHttpx2(ClientLaws):

@@ -166,7 +166,8 @@ def test_hangs_at_the_end_of_the_session(image_server):
         ("dialect='openay'", "there is no dialect 'openay'"),
         ("times=-1", "times is a whole number of requests, 0 or more, not -1"),
         ("retry_after_s=1", "retry_after_s belongs to the fault rate-limit"),
-        ("partial=3", "image_server.use() knows no 'partial'; it knows api, dialect"),
+        ("partial=3", "image_server.use() has no 'partial'; did you mean 'partials'? There are api, dialect"),
+        ("dialect='azur'", "there is no dialect 'azur'; did you mean 'azure'? There are openai"),
     ],
 )
 def test_a_wrong_option_raises_an_error_in_use(inner: pytest.Pytester, asked: str, said: str) -> None:

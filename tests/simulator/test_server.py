@@ -661,6 +661,25 @@ def test_the_server_prints_its_address_and_ends_when_interrupted() -> None:
         assert process.stderr.read() == ""
 
 
+def test_each_request_is_a_line_of_the_log_if_it_is_asked_for() -> None:
+    with run_server("port=0", "logs_requests=True") as process:
+        assert process.stderr is not None
+        found = re.search(r'base_url="http://(127\.0\.0\.1:\d+)/v1"', process.stderr.readline())
+        assert found
+        client = http.client.HTTPConnection(found[1], timeout=PATIENCE_S)
+        with contextlib.closing(client):
+            for path in ("/v1/images/generations", "/nowhere"):
+                client.request("POST", path, json.dumps({"prompt": "an otter", "size": "16x16"}))
+                with client.getresponse() as response:
+                    response.read()
+        lines = [re.sub(r"\d\d:\d\d:\d\d", "12:00:00", process.stderr.readline()) for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+    assert lines == [
+        "imgassemble: 12:00:00 POST /v1/images/generations 200\n",
+        "imgassemble: 12:00:00 POST /nowhere 404\n",
+    ]
+
+
 def test_a_port_in_use_is_one_line_and_wrong_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

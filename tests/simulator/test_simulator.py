@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
@@ -24,6 +25,7 @@ from imgassemble.errors import SinkError, UsageError
 from imgassemble.simulator import base64_text, draw, draw_svg, encode, encode_animation, messages, sharpen
 from imgassemble.simulator.answers import DIALECTS, FAULTS, Order, Pace, pictures_of, play, response_ids, resumed
 from imgassemble.simulator.apis import APIS
+from imgassemble.simulator.dialects import DialectName
 from imgassemble.simulator.pictures import Format
 from imgassemble.simulator.recordings import replay
 
@@ -255,7 +257,7 @@ def _is_recorded(event: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize(("dialect", "recording"), IMITATED.items())
-def test_a_dialect_has_the_shape_of_its_recording(dialect: str, recording: str) -> None:
+def test_a_dialect_has_the_shape_of_its_recording(dialect: Any, recording: str) -> None:
     made = [dict(event) for event in play(replace(SMALL, dialect=dialect)).events]
     wire = _recorded(recording)
     if dialect == "copilot":
@@ -302,7 +304,7 @@ def _openai_model(api: str) -> Any:
 @pytest.mark.parametrize("dialect", ["openai", "openai-2025"])
 @pytest.mark.parametrize("is_background", [False, True])
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_event_is_one_of_openais_own_models(api: Any, dialect: str, is_background: bool, form: Format) -> None:
+def test_every_event_is_one_of_openais_own_models(api: Any, dialect: Any, is_background: bool, form: Format) -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(_openai_model(api))
     order = Order(
         api=api, dialect=dialect, size=(24, 16), partials=3, items=2, format=form, is_background=is_background
@@ -322,17 +324,30 @@ def test_a_whole_response_is_openais_own_model() -> None:
         assert [item.type for item in read.output].count("image_generation_call") == 2
 
 
+def test_the_names_of_the_dialects_are_typed() -> None:
+    assert get_args(DialectName) == tuple(DIALECTS)
+
+
+def test_no_repr_has_a_picture_in_it() -> None:
+    order = replace(SMALL, picture=encode(draw("a lake", size=(8, 8)), "PNG"))
+    made, (shot,) = play(order), pictures_of(order)
+    assert re.fullmatch(r"<Answer 200, \d+ events, [\d,]+ bytes, closed>", repr(made))
+    assert re.fullmatch(r"<ImageFiles \d partials and a result, PNG \d+x\d+>", repr(shot))
+    assert "PNG\\r" not in repr(order)
+
+
 def test_each_dialect_is_described() -> None:
     assert list(DIALECTS)[:2] == ["openai", "openai-2025"]
     assert {"azure", "xai", "openrouter", "codex", "copilot"} < set(DIALECTS)
-    for name, row in DIALECTS.items():
+    for name in get_args(DialectName):
+        row = DIALECTS[name]
         assert row.name == name
         assert row.description
         assert play(replace(SMALL, dialect=name)).status == 200
 
 
 def test_the_differences_of_a_dialect_are_on_the_wire() -> None:
-    def told(dialect: str, **changed: Any) -> tuple[list[dict[str, Any]], str]:
+    def told(dialect: Any, **changed: Any) -> tuple[list[dict[str, Any]], str]:
         made = play(replace(SMALL, dialect=dialect, **changed))
         return [dict(event) for event in made.events], b"".join(made.body).decode()
 
@@ -522,7 +537,7 @@ def test_an_svg_comes_as_chunks_of_text_and_then_whole() -> None:
         ({"lanes": 2, "api": "chat"}, "turns and lanes belong to the Responses API"),
         ({"turns": 2, "is_streamed": False}, "a whole answer holds one response"),
         ({"faults": ("earthquake",)}, "there is no fault 'earthquake'; there are fewer-partials"),
-        ({"faults": ("hangs",)}, "did you mean hang?"),
+        ({"faults": ("hangs",)}, "did you mean 'hang'?"),
         ({"faults": ("hang=3",)}, "the fault hang takes no value"),
         ({"faults": ("disconnect-after-event",)}, "needs a whole number from 0 to 1000000"),
         ({"faults": ("disconnect-after-event=-1",)}, "needs a whole number"),
