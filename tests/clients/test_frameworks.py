@@ -71,6 +71,7 @@ class ChatStore:
 
 
 @needs("chatkit", "openai-chatkit")
+@pytest.mark.filterwarnings("default")  # ChatKit's, of its own widgets
 class TestChatKit(ClientLaws):
     client = "chatkit"
     packages = ("openai-chatkit", "openai")

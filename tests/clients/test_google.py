@@ -13,6 +13,7 @@ from imgassemble import assemble
 genai: Any = pytest.importorskip("google.genai", reason="Google's client is not installed: pip install google-genai")
 
 MODEL = "gemini-3-pro-image"
+genai._api_client.has_aiohttp = False  # it prefers aiohttp where that is installed; the page says what httpx2 gives
 
 
 def client(server: Any) -> Any:
@@ -51,7 +52,6 @@ def whole_interaction(server: Any) -> Any:
         return made.interactions.create(model=MODEL, input=PROMPT)
 
 
-@pytest.mark.filterwarnings("default")  # aiohttp's, of its session
 class TestGoogle(ClientLaws):
     client = "google-genai"
     environment = "google"
