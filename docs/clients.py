@@ -43,6 +43,14 @@ NOTES = """\
 - OpenRouter's clients drop images in chats. Pass the bytes, or use `images.generate`.
 - If an event does not fit the schema of OpenRouter's clients (for example a nested `error`), they pass it on as `UNKNOWN`, with
   the original in `raw`. imgassemble reads the original.
+- google-genai hands over pictures of generateContent as raw bytes, and those of the Interactions API as base64.
+- ChatKit's previews have no index of their own, and its pictures always claim to be PNG.
+- The AI SDK 7.0.173 drops `preliminary` for a tool that the service runs. So its previews look like results: each one replaces
+  the one before, with an anomaly, and the last one is the picture.
+- The messages of ComfyUI and the answers of AUTOMATIC1111 are no stream of events. `comfyui_events` and `polled_events` (in
+  `imgassemble.streams`) read them.
+- Comfy's client goes on by polling if its stream of events breaks, and reports an error only when the job has ended.
+- A picture of one event costs little, so that for Seedream and NovelAI the price is mostly that of opening an HTTP client.
 - `litellm` raises its own error for each failure that the stream reports, and does not stream the Images API.
 - If you iterate an `http.client` response, a cut looks like a normal end, and the items are INCOMPLETE. `read1` raises."""
 

@@ -66,19 +66,21 @@ def result_with_cause(result: Result, cause: EndCause) -> Result:
 def service_error(error: BaseException | None) -> ProviderError | None:
     """Return the error of the service that a client's exception carries, such as openai's APIError; else None.
 
-    The exception is recognised by its shape: `body` holds the error, alone or under "error".
+    The exception is recognised by its shape: `body` holds the error, alone or under "error". Only its own members are
+    read, because a property may run code of the client, or warn that it is deprecated.
     """
     if error is None or isinstance(error, ImgassembleError):
         return error if isinstance(error, ProviderError) else None
-    body = getattr(error, "body", None)
+    own = vars(error)
+    body = own.get("body")
     inner = body.get("error") if isinstance(body, Mapping) else None
     reported = inner if isinstance(inner, Mapping) else body
     details = reported if isinstance(reported, Mapping) else {}
-    code = details.get("code") or getattr(error, "code", None)
+    code = details.get("code") or own.get("code")
     if not (details or isinstance(code, str)):
         return None
     written = error_of_body(details, str(details.get("type") or "")) or {}  # as in FastAPI, and in problem details
-    message = details.get("message") or written.get("message") or getattr(error, "message", None) or str(error)
+    message = details.get("message") or written.get("message") or own.get("message") or str(error)
     return ProviderError(str(message), code=None if code is None else str(code), details=details)
 
 

@@ -550,6 +550,20 @@ def test_an_exception_with_an_error_of_the_service_fails_the_stream() -> None:
     assert getattr(result.error, "is_blocked", None)
 
 
+class ClosedConnectionError(Exception):
+    """The shape of a websocket's: a property warns that it is deprecated."""
+
+    @property
+    def code(self) -> int:
+        raise DeprecationWarning("use close_code")
+
+
+def test_a_property_of_an_exception_is_not_read() -> None:
+    result = closed_by(ClosedConnectionError("no close frame"), samples.partial("ig_1", 0))
+    assert result.outcome is Outcome.INCOMPLETE
+    assert "ClosedConnectionError: no close frame" in str(result.error)
+
+
 def test_any_other_exception_cuts_the_stream_and_is_named() -> None:
     result = closed_by(ConnectionError("reset by peer"), samples.partial("ig_1", 0))
     assert result.outcome is Outcome.INCOMPLETE
