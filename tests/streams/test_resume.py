@@ -1,4 +1,4 @@
-"""A stream that is cut, wherever, and resumed gives what the uncut one would have given; and giving up has a reason."""
+"""A stream that is cut at any place and resumed gives the same events as the uncut one; giving up names a reason."""
 
 from __future__ import annotations
 
@@ -56,21 +56,21 @@ HASTE = Patience(first_wait_s=0.0)
 
 
 def no_sleep(_seconds: float) -> None:
-    """Time passes by itself."""
+    """Do not wait."""
 
 
 class BrokenError(ConnectionError):
-    """The connection, not the program."""
+    """A broken connection."""
 
 
 def cut(body: Iterable[Any], after: int) -> Iterator[Any]:
-    """So much of it, and then the connection is gone."""
+    """Yield the first `after` elements, then break."""
     yield from list(body)[:after]
     raise BrokenError("reset by peer")
 
 
 class Service:
-    """Opens a stream again and again; each time it breaks where it was told, and at last it does not."""
+    """Opens a stream several times: it breaks at each of `cuts` in turn, and comes whole after the last."""
 
     def __init__(self, made: Answer, *cuts: int, of_bytes: bool = False, from_start: bool = False) -> None:
         self.made, self.cuts, self.of_bytes, self.from_start = made, list(cuts), of_bytes, from_start
@@ -95,11 +95,11 @@ def opened(service: Callable[[Cursor], Iterable[Any]], **more: Any) -> Iterator[
     return resuming(service, patience=HASTE, sleep=no_sleep, **more)
 
 
-# ---- wherever it is cut
+# ---- cuts at any place
 
 
 @pytest.mark.parametrize("made", [PLAY, TWO], ids=["one item", "two items"])
-def test_a_stream_that_is_cut_at_any_border_of_events_gives_the_whole(made: Answer) -> None:
+def test_a_stream_that_is_cut_between_any_two_events_comes_whole(made: Answer) -> None:
     whole = assemble(made.body)
     for after in range(1, len(made.events)):
         service = Service(made, after)
@@ -109,19 +109,19 @@ def test_a_stream_that_is_cut_at_any_border_of_events_gives_the_whole(made: Answ
 
 @settings(max_examples=150)
 @given(st.lists(st.integers(len(PLAY.body[0]), len(BODY) - 1), min_size=1, max_size=4))
-def test_a_stream_that_is_cut_at_any_byte_any_number_of_times_gives_the_whole(cuts: list[int]) -> None:
+def test_a_stream_that_is_cut_several_times_at_any_byte_comes_whole(cuts: list[int]) -> None:
     service = Service(PLAY, cuts[0], *(each % 2_000 + len(BODY) // 3 for each in cuts[1:]), of_bytes=True)
     assert shown(assemble(opened(service))) == shown(WHOLE)
 
 
-def test_a_replay_from_the_start_is_told_once() -> None:
+def test_events_that_are_replayed_from_the_start_are_dropped() -> None:
     for after in range(1, len(PLAY.events)):
         service = Service(PLAY, after, from_start=True)
         told = list(opened(service))
         assert told == list(PLAY.events), after
 
 
-def test_an_overlap_is_told_once() -> None:
+def test_events_that_overlap_are_dropped() -> None:
     def service(cursor: Cursor) -> Iterator[Any]:
         if cursor.sequence_number is None:
             return cut(PLAY.events, 6)
@@ -130,14 +130,14 @@ def test_an_overlap_is_told_once() -> None:
     assert list(opened(service)) == list(PLAY.events)
 
 
-def test_a_stream_that_simply_ends_too_early_is_resumed_too() -> None:
+def test_a_stream_that_ends_too_early_without_an_exception_is_resumed() -> None:
     def service(cursor: Cursor) -> Iterator[Any]:
         return iter(PLAY.events[:5] if cursor.sequence_number is None else resumed(PLAY, cursor.sequence_number).events)
 
     assert list(opened(service)) == list(PLAY.events)
 
 
-def test_a_torn_event_at_such_an_end_is_no_anomaly() -> None:
+def test_an_incomplete_event_at_an_early_end_is_no_anomaly() -> None:
     def service(cursor: Cursor) -> Iterator[bytes]:
         return iter([BODY[: len(BODY) // 2] if cursor.sequence_number is None else b"".join(PLAY.body)])
 
@@ -146,7 +146,7 @@ def test_a_torn_event_at_such_an_end_is_no_anomaly() -> None:
     assert assembler.anomalies == ()
 
 
-def test_the_async_twin_gives_the_same() -> None:
+def test_aresuming_gives_the_same_events() -> None:
     async def astream(service: Service, cursor: Cursor) -> AsyncIterator[Any]:
         for event in service(cursor):
             yield event
@@ -168,7 +168,7 @@ def test_the_async_twin_gives_the_same() -> None:
             assert shown(asyncio.run(run(after, is_coroutine=is_coroutine))) == shown(WHOLE)
 
 
-# ---- what was not cut is given as it is
+# ---- uncut streams
 
 KEEPALIVE = {"type": "keepalive"}
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -189,7 +189,7 @@ def renumbered(*numbers: float) -> list[dict[str, Any]]:
         [image_partial(0), image_partial(0), image_completed(), image_completed()],
     ],
 )
-def test_an_uncut_stream_is_given_as_it_is(events: list[Any]) -> None:
+def test_an_uncut_stream_is_not_changed(events: list[Any]) -> None:
     events = [*events, snapshot("completed", [])]
     assert list(opened(lambda _: iter(events))) == events
 
@@ -204,16 +204,16 @@ WITH_END = sorted(path for path in FIXTURES.glob("*.sse") if path.stem != "parti
 
 
 @pytest.mark.parametrize("path", WITH_END, ids=lambda path: path.stem)
-def test_each_fixture_is_given_as_it_is(path: Path) -> None:
+def test_no_fixture_is_changed(path: Path) -> None:
     events = list(open_events(path))
     assert list(map(repr, opened(lambda _: iter(events)))) == list(map(repr, events))
 
 
-# ---- and of what was, only that is left out which was given before
+# ---- repeats
 
 
 def broken_once(events: list[Any], after: int, start: int) -> Callable[[Cursor], Iterator[Any]]:
-    """A stream that breaks, and then comes from `start` on."""
+    """Return a service whose stream breaks once, and then comes from event number `start`."""
     streams = iter([cut(events, after), iter(events[start:])])
     return lambda _: next(streams)
 
@@ -245,7 +245,7 @@ def test_each_event_with_a_number_comes_once_and_no_other_event_is_lost() -> Non
             assert all(events.count(event) >= MIXED.count(event) for event in MIXED)
 
 
-def test_what_is_in_disorder_is_asked_for_from_where_something_is_missing() -> None:
+def test_a_stream_in_disorder_is_opened_at_the_first_missing_number() -> None:
     events = renumbered(0, 1, 3, 4, 2)
     asked: list[float | None] = []
 
@@ -272,13 +272,13 @@ def test_members_in_another_order_are_the_same_event() -> None:
 
 
 class Said:
-    """An event as an SDK has it: an object with members, unlike any other."""
+    """An event of an SDK: an object with members, which equals no other."""
 
     def __init__(self, said: dict[str, Any]) -> None:
         self.__dict__.update(said)
 
 
-def test_an_sdks_own_objects_are_told_once_too() -> None:
+def test_repeated_objects_of_an_sdk_are_dropped() -> None:
     for after in range(1, len(PLAY.events)):
         told = list(opened(broken_once(list(map(Said, PLAY.events)), after, 0)))
         assert [vars(each) for each in told] == list(PLAY.events), after
@@ -292,7 +292,7 @@ TWIN = [image_partial(0), image_completed(""), image_partial(0), image_completed
 
 
 @pytest.mark.parametrize("is_replayed", [True, False])
-def test_a_stream_without_numbers_tells_no_image_twice_and_equal_ones_both(is_replayed: bool) -> None:
+def test_without_numbers_no_image_comes_twice_and_equal_images_both_come(is_replayed: bool) -> None:
     whole = assemble([identified(TWIN)])
     assert len(whole.items) == 2
     for after in range(len(identified(TWIN[:1])), len(identified(TWIN))):
@@ -341,14 +341,14 @@ def test_a_cut_in_the_second_response_is_resumed_from_there(after: int, start: s
     assert asked[1] == Cursor("resp_2", after - 5)
 
 
-def test_an_exception_behind_the_last_response_is_logged_and_ends_the_stream(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_after_the_last_response_is_logged_and_ends_the_stream(caplog: pytest.LogCaptureFixture) -> None:
     assert list(opened(lambda _: cut(TURNS, len(TURNS)))) == TURNS
     assert [(record.levelname, "broke after its end" in record.message) for record in caplog.records] == [
         ("WARNING", True)
     ]
 
 
-def test_an_exception_between_two_responses_that_interleave_is_not_swallowed() -> None:
+def test_an_exception_is_raised_while_one_of_two_interleaved_responses_is_open() -> None:
     events = [TURNS[0], TURNS[4], TURNS[1], ended("resp_1", seq=3)]
     with pytest.raises(ValueError, match="the program's own"):
 
@@ -376,25 +376,25 @@ def test_a_series_without_an_end_stops_after_its_last_response() -> None:
     assert list(opened(lambda _: iter(events))) == events
 
 
-# ---- numbers and ids that name no event
+# ---- numbers and ids that identify no event
 
 
 @pytest.mark.parametrize("numbers", [(0, 0, 0, 0), (3, 2, 1, 0), (0, 1, 2, 0), (0, 2, 1, 3)])
-def test_where_numbers_do_not_rise_everything_passes(numbers: tuple[int, ...]) -> None:
+def test_no_event_is_dropped_if_the_numbers_do_not_rise(numbers: tuple[int, ...]) -> None:
     events = [*renumbered(*numbers), partial(index=7, seq=numbers[0]), snapshot("completed", [], seq=9)]
     received = list(opened(broken_once(events, 4, 0)))
     assert received == [*events[:4], *events]
     assert shown(assemble(received)) == shown(assemble(events))
 
 
-def test_a_service_that_numbers_each_connection_from_zero_loses_nothing() -> None:
+def test_no_event_is_dropped_if_each_connection_is_numbered_from_zero() -> None:
     events = [*renumbered(0, 1, 2), done(seq=3), snapshot("completed", [], seq=4)]
     rest = [event | {"sequence_number": at} for at, event in enumerate(events[3:])]
     streams = iter([cut(events, 3), iter(rest)])
     assert list(opened(lambda _: next(streams))) == [*events[:3], *rest]
 
 
-def test_an_id_that_each_event_has_is_no_name_of_one() -> None:
+def test_no_event_is_dropped_if_all_events_have_the_same_id() -> None:
     def body(events: list[Any]) -> bytes:
         return b"".join(b"id: %d\n%b" % (at % 2, sse([event])) for at, event in enumerate(events))
 
@@ -417,13 +417,13 @@ def test_ids_and_numbers_are_kept_in_bounded_memory() -> None:
     assert len(position._current.types) <= MOST_NUMBERS
 
 
-# ---- only the end of the stream ends a row of images without a name
+# ---- series of images without names, which only the end of the stream ends
 
 
 @pytest.mark.parametrize(
     ("name", "afters"), [("images-several-completed", (2, 3)), ("chat-images", (5, 6, 7))], ids=["images", "chat"]
 )
-def test_a_cut_behind_an_image_without_a_name_is_a_cut(name: str, afters: tuple[int, ...]) -> None:
+def test_a_cut_after_an_image_without_a_name_is_a_cut(name: str, afters: tuple[int, ...]) -> None:
     events = list(open_events(FIXTURES / f"{name}.sse"))
     whole = assemble(events)
     for after in afters:
@@ -441,7 +441,7 @@ def test_a_cut_behind_an_image_without_a_name_is_a_cut(name: str, afters: tuple[
         assert shown(assemble(opened(service))) == shown(whole)
 
 
-def test_what_does_not_pass_does_not_pass_there_either() -> None:
+def test_a_permanent_error_after_an_image_without_a_name_is_raised() -> None:
     def service(_: Cursor) -> Iterator[Any]:
         yield image_completed()
         raise ValueError("the program's own")
@@ -450,15 +450,15 @@ def test_what_does_not_pass_does_not_pass_there_either() -> None:
         list(opened(service))
 
 
-def test_where_a_stream_stops_behind_an_image_it_has_ended() -> None:
+def test_a_stream_that_stops_after_an_image_without_a_name_has_ended() -> None:
     services = iter([[identified([image_partial(0), image_completed("")])]])
     assert len(list(opened(lambda _: next(services)))) == 2
 
 
-# ---- what is not asked for again
+# ---- streams without a position, and permanent errors
 
 
-def test_an_image_that_was_asked_for_is_never_asked_for_again() -> None:
+def test_an_image_is_never_requested_twice() -> None:
     service = Service(PLAY, 0)
     with pytest.raises(BrokenError):
         list(opened(service))
@@ -466,7 +466,7 @@ def test_an_image_that_was_asked_for_is_never_asked_for_again() -> None:
 
 
 @pytest.mark.parametrize("events", [[image_partial(0)], [partial()], [created()]])
-def test_a_stream_without_a_place_to_go_on_from_breaks_as_it_does(events: list[Any]) -> None:
+def test_the_exception_of_a_stream_without_a_position_is_raised(events: list[Any]) -> None:
     asked: list[Cursor] = []
 
     def service(cursor: Cursor) -> Iterator[Any]:
@@ -481,11 +481,11 @@ def test_a_stream_without_a_place_to_go_on_from_breaks_as_it_does(events: list[A
 @pytest.mark.parametrize(
     "events", [[image_partial(0, seq=0), image_completed(seq=1)], [partial(), done()], [{"choices": []}, "[DONE]"]]
 )
-def test_and_ends_as_it_does(events: list[Any]) -> None:
+def test_the_end_of_a_stream_without_a_position_is_its_end(events: list[Any]) -> None:
     assert list(opened(lambda _: iter(events))) == events
 
 
-def test_what_ended_is_not_opened_again() -> None:
+def test_a_stream_that_has_ended_is_not_opened_again() -> None:
     asked: list[Cursor] = []
     events = [created(seq=0), partial(seq=1), snapshot("failed", [], seq=2)]
 
@@ -493,7 +493,7 @@ def test_what_ended_is_not_opened_again() -> None:
         asked.append(cursor)
         return cut(events, 3)
 
-    assert list(opened(service)) == events  # the connection breaks behind the last of them
+    assert list(opened(service)) == events  # the connection breaks after the last of them
     assert len(asked) == 1
 
 
@@ -503,7 +503,7 @@ class RefusedError(Exception):
         self.status_code, self.headers = status_code, headers
 
 
-def test_what_the_service_refuses_is_not_tried_again() -> None:
+def test_a_refused_request_is_not_tried_again() -> None:
     asked: list[Cursor] = []
 
     def service(cursor: Cursor) -> Iterator[Any]:
@@ -517,7 +517,7 @@ def test_what_the_service_refuses_is_not_tried_again() -> None:
     assert len(asked) == 2
 
 
-def test_who_opens_the_stream_decides_what_passes() -> None:
+def test_may_retry_decides_which_errors_are_temporary() -> None:
     asked: list[Cursor] = []
 
     def service(cursor: Cursor) -> Iterator[Any]:
@@ -547,7 +547,7 @@ TRANSPORT: Any = type("TransportError", (Exception,), {})
         type("ReadError", (TRANSPORT,), {})(),
     ],
 )
-def test_what_passes_is_told_by_its_kind(error: Exception) -> None:
+def test_an_error_of_the_connection_is_temporary(error: Exception) -> None:
     assert is_temporary(error)
 
 
@@ -574,15 +574,15 @@ def caused(error: Exception, cause: Exception) -> Exception:
         caused(TRANSPORT(), ssl.SSLCertVerificationError("bad certificate")),
     ],
 )
-def test_what_does_not_pass_either(error: Exception) -> None:
+def test_any_other_error_is_permanent(error: Exception) -> None:
     assert not is_temporary(error)
 
 
-# ---- how often, how long
+# ---- retries and waits
 
 
 def waits(cuts: int, patience: Patience, chance: float = 1.0, error: Exception | None = None) -> list[float]:
-    """The seconds that were waited for a stream that breaks so often without news."""
+    """Return the waits in seconds for a stream that breaks `cuts` times without progress."""
     slept: list[float] = []
     left = [cuts]
 
@@ -599,24 +599,24 @@ def waits(cuts: int, patience: Patience, chance: float = 1.0, error: Exception |
     return slept
 
 
-def test_each_wait_is_twice_the_one_before_up_to_the_longest() -> None:
+def test_each_wait_is_twice_the_previous_one_up_to_the_longest() -> None:
     patience = Patience(max_retries=9, first_wait_s=1.0, max_wait_s=5.0)
     assert waits(5, patience) == [1.0, 2.0, 4.0, 5.0, 5.0]
 
 
 @given(st.floats(0, 1, exclude_max=True))
-def test_half_of_each_wait_is_chance(chance: float) -> None:
+def test_half_of_each_wait_is_random(chance: float) -> None:
     for longest, waited in zip((1.0, 2.0, 4.0), waits(3, Patience(first_wait_s=1.0), chance), strict=True):
         assert longest / 2 <= waited <= longest
 
 
-def test_the_service_may_ask_for_a_longer_wait() -> None:
+def test_retry_after_makes_a_wait_longer() -> None:
     error = RefusedError(429, **{"retry-after": "7"})
     assert waits(2, Patience(first_wait_s=1.0), error=error)[1] == 7.0
     assert waits(2, Patience(first_wait_s=1.0, max_wait_s=3.0), error=error)[1] == 3.0
 
 
-def test_after_the_last_retry_it_is_given_up_with_the_reason() -> None:
+def test_the_error_after_the_last_retry_names_the_reason() -> None:
     asked: list[Cursor] = []
 
     def service(cursor: Cursor) -> Iterator[Any]:
@@ -631,13 +631,13 @@ def test_after_the_last_retry_it_is_given_up_with_the_reason() -> None:
     assert [len(item.partials) for item in assembler.items.values()] == [2]
 
 
-def test_news_between_two_cuts_makes_the_count_begin_anew() -> None:
+def test_progress_between_two_cuts_resets_the_count_of_retries() -> None:
     service = Service(PLAY, 3, 1, 1, 1, 1, 1)
     assert list(resuming(service, patience=Patience(max_retries=1), sleep=no_sleep)) == list(PLAY.events)
 
 
 @pytest.mark.parametrize("again", ["no JSON", KEEPALIVE, object(), {"x": 1}, EventError("no event")])
-def test_what_comes_again_each_time_is_no_news(again: Any) -> None:
+def test_an_event_that_comes_with_each_connection_is_no_progress(again: Any) -> None:
     opens = count(1)
 
     def service(_cursor: Cursor) -> Iterator[Any]:
@@ -650,7 +650,7 @@ def test_what_comes_again_each_time_is_no_news(again: Any) -> None:
     assert next(opens) == 7
 
 
-def test_bytes_that_come_again_each_time_are_no_news_either() -> None:
+def test_bytes_that_come_with_each_connection_are_no_progress() -> None:
     opens = count(1)
 
     def service(_cursor: Cursor) -> Iterator[bytes]:
@@ -676,7 +676,7 @@ def test_silence_is_a_cut() -> None:
     gate.set()
 
 
-def test_silence_that_lasts_is_told() -> None:
+def test_the_error_after_a_silence_names_it() -> None:
     gate = threading.Event()
 
     def service(cursor: Cursor) -> Iterator[Any]:
@@ -688,7 +688,7 @@ def test_silence_that_lasts_is_told() -> None:
     gate.set()
 
 
-def test_the_deadline_of_the_whole_is_told() -> None:
+def test_the_error_after_the_deadline_names_it() -> None:
     now = [0.0]
 
     def sleep(_seconds: float) -> None:
@@ -701,7 +701,7 @@ def test_the_deadline_of_the_whole_is_told() -> None:
     assert len(service.asked) == 3
 
 
-def test_no_wait_goes_beyond_half_of_what_is_left() -> None:
+def test_no_wait_is_longer_than_half_of_the_time_left() -> None:
     slept: list[float] = []
     patience = Patience(first_wait_s=4.0, deadline_s=10, silence_s=None)
     service = Service(PLAY, 3, 0, 0, 0)
@@ -710,7 +710,7 @@ def test_no_wait_goes_beyond_half_of_what_is_left() -> None:
     assert slept == [4.0, 3.0, 1.5, 0.75]
 
 
-def test_a_service_that_asks_to_wait_beyond_the_deadline_is_not_waited_for() -> None:
+def test_a_retry_after_beyond_the_deadline_ends_the_stream_at_once() -> None:
     slept: list[float] = []
 
     def service(cursor: Cursor) -> Iterator[Any]:
@@ -731,7 +731,7 @@ async def endless(_cursor: Cursor) -> AsyncIterator[Any]:
         yield KEEPALIVE | {"sequence_number": seq}
 
 
-def test_a_stream_that_never_waits_has_a_deadline_too() -> None:
+def test_the_deadline_ends_a_stream_that_never_waits() -> None:
     now = count()
     patience = Patience(deadline_s=50, silence_s=None)
 
@@ -770,7 +770,7 @@ class Hanging:
         await asyncio.Event().wait()
 
 
-def test_a_stream_that_never_closes_is_left() -> None:
+def test_a_stream_that_never_closes_does_not_hold_up_its_end() -> None:
     async def run() -> None:
         async for _ in aresuming(lambda _: Hanging(), patience=Patience(silence_s=0.02, max_retries=1, first_wait_s=0)):
             pass
@@ -779,7 +779,7 @@ def test_a_stream_that_never_closes_is_left() -> None:
         asyncio.run(asyncio.wait_for(run(), 20))
 
 
-def test_a_stream_that_opens_when_nobody_waits_any_more_is_closed() -> None:
+def test_a_stream_that_opens_after_it_was_given_up_is_closed() -> None:
     gate, closed = threading.Event(), threading.Event()
 
     class Late:
@@ -800,7 +800,7 @@ def test_a_stream_that_opens_when_nobody_waits_any_more_is_closed() -> None:
     assert closed.wait(30)
 
 
-def test_what_broke_is_closed_before_the_wait() -> None:
+def test_a_broken_connection_is_closed_before_the_wait() -> None:
     told: list[str] = []
 
     def service(cursor: Cursor) -> Iterator[Any]:
@@ -827,7 +827,7 @@ def test_what_broke_is_closed_before_the_wait() -> None:
     assert "closed" in told
 
 
-def test_async_silence_is_told_too() -> None:
+def test_the_error_after_an_async_silence_names_it() -> None:
     async def service(cursor: Cursor) -> AsyncIterator[Any]:
         for event in PLAY.events[: 5 if cursor.sequence_number is None else 0]:
             yield event
@@ -841,7 +841,7 @@ def test_async_silence_is_told_too() -> None:
         asyncio.run(run())
 
 
-def test_a_timeout_of_the_clients_own_is_not_taken_for_silence() -> None:
+def test_a_timeout_of_the_client_is_no_silence() -> None:
     async def service(_cursor: Cursor) -> AsyncIterator[Any]:
         for event in PLAY.events[:4]:
             yield event
@@ -855,19 +855,19 @@ def test_a_timeout_of_the_clients_own_is_not_taken_for_silence() -> None:
         asyncio.run(run())
 
 
-# ---- what came whole is not thrown away with what is torn
+# ---- whole events before a cut
 
 
 def _broken_answer(_cursor: Cursor) -> Iterator[bytes]:
     return cut([json.dumps({"created": 1, "data": [{"b64_json": b64(png())}]}).encode()], 1)
 
 
-def _broken_behind_its_last_event(_cursor: Cursor) -> Iterator[bytes]:
+def _broken_after_its_last_event(_cursor: Cursor) -> Iterator[bytes]:
     return cut([sse([image_completed(png())]).rstrip()], 1)
 
 
-@pytest.mark.parametrize("service", [_broken_answer, _broken_behind_its_last_event])
-def test_what_came_whole_counts_where_there_is_nothing_to_go_on_from(
+@pytest.mark.parametrize("service", [_broken_answer, _broken_after_its_last_event])
+def test_whole_pictures_are_kept_if_a_stream_without_a_position_breaks(
     service: Callable[[Cursor], Iterator[bytes]],
 ) -> None:
     async def aservice(cursor: Cursor) -> AsyncIterator[bytes]:
@@ -886,7 +886,7 @@ def test_what_came_whole_counts_where_there_is_nothing_to_go_on_from(
     assert other.items == assembler.items
 
 
-def test_the_last_event_of_a_stream_that_is_given_up_counts() -> None:
+def test_the_last_event_of_a_stream_that_is_given_up_is_kept() -> None:
     body = sse([created(seq=0), partial(seq=1)]).rstrip()
     assembler = Assembler()
     with pytest.raises(IncompleteStreamError, match="given up"):
@@ -894,7 +894,7 @@ def test_the_last_event_of_a_stream_that_is_given_up_counts() -> None:
     assert len(assembler["ig_1"].partials) == 1
 
 
-def test_limits_are_those_of_the_caller() -> None:
+def test_the_limits_of_the_caller_hold() -> None:
     body = sse([created(), done()])
     assert [type(each) for each in opened(lambda _: [body], limits=Limits(max_event_bytes=120))][-1] is LimitError
     assert [type(each) for each in opened(lambda _: [body])] == [dict, dict]
@@ -905,7 +905,7 @@ def test_limits_are_those_of_the_caller() -> None:
 
 @pytest.mark.parametrize("name", ["max_retries", "first_wait_s", "silence_s", "deadline_s"])
 @pytest.mark.parametrize("value", [-1, float("nan"), True, "1", float("inf"), pytest.param(10**400, id="long")])
-def test_patience_is_checked(name: str, value: Any) -> None:
+def test_wrong_values_of_patience_are_refused(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=name):
         Patience(**{name: value})
 
@@ -936,7 +936,7 @@ def test_an_async_function_is_refused_by_resuming() -> None:
         resuming(endless)
 
 
-# ---- another reader's stream
+# ---- the stream of another reader
 
 
 def test_a_stream_begins_at_the_cursor_of_another_reader() -> None:
@@ -986,7 +986,7 @@ def test_no_event_is_kept_after_it_was_given() -> None:
     assert len(lives) == 2 * len(PLAY.events)
 
 
-def test_a_consumer_that_stops_ends_the_reading() -> None:
+def test_closing_the_events_ends_the_reading() -> None:
     closed = threading.Event()
 
     def service(_cursor: Cursor) -> Iterator[Any]:
@@ -1005,7 +1005,7 @@ def test_a_consumer_that_stops_ends_the_reading() -> None:
 
 
 class Numbered(http.server.BaseHTTPRequestHandler):
-    """A plain SSE URL: each event has an id, and Last-Event-ID goes on behind it. It breaks after some events."""
+    """A plain SSE URL: each event has an id, and Last-Event-ID continues after it. It breaks after some events."""
 
     asked: ClassVar[list[str | None]]
     events_each: ClassVar[int] = 4
@@ -1029,7 +1029,7 @@ def replace_number(event: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in event.items() if name != "sequence_number"}
 
 
-def test_a_plain_sse_url_goes_on_by_its_last_event_id() -> None:
+def test_a_plain_sse_url_is_resumed_by_its_last_event_id() -> None:
     class Handler(Numbered):
         asked: ClassVar[list[str | None]] = []
 
@@ -1049,7 +1049,7 @@ def test_a_plain_sse_url_goes_on_by_its_last_event_id() -> None:
     assert shown(result) == shown(expected)
 
 
-def test_the_program_for_a_plain_sse_url_runs_as_it_stands(tmp_path: Path) -> None:
+def test_the_program_for_a_plain_sse_url_runs_unchanged(tmp_path: Path) -> None:
     class Handler(Numbered):
         asked: ClassVar[list[str | None]] = []
         events_each = len(PLAY.events) // 2 + 1
@@ -1070,6 +1070,6 @@ def test_the_program_for_a_plain_sse_url_runs_as_it_stands(tmp_path: Path) -> No
     assert run.stdout.splitlines()[-1] == "otter.png"
 
 
-def test_a_cursor_is_as_it_was_for_who_does_not_know_of_ids() -> None:
+def test_a_cursor_can_be_made_without_an_event_id() -> None:
     assert Cursor("resp_1", 3) == Cursor("resp_1", 3, None)
     assert replace(Cursor("resp_1", 3), sequence_number=4) == Cursor("resp_1", 4)
