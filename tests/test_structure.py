@@ -56,6 +56,7 @@ ORDERS = {
         "paths",
         "values",
         "failures",
+        "field_types",
         "fields",
         "message_types",
         "placed",

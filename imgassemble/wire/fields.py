@@ -14,18 +14,21 @@ from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform
 from ..errors import printable
 from ..frames.base64_json import Decoded, Withheld
 from .dialects import OTHER_NAMES, PICTURE_NAMES, Shape, Spelling
-from .members import has_members, member_of, members_of
-from .values import (
-    read_base64,
-    read_count,
-    read_identifier,
-    read_mapping,
-    read_name,
-    read_number,
-    read_plain,
-    read_text,
-    read_words,
+from .field_types import (
+    Anything,
+    Base64,
+    Count,
+    Flag,
+    Identifier,
+    Name,
+    Number,
+    PlainObject,
+    ReadBy,
+    Text,
+    WholeText,
 )
+from .members import has_members, member_of, members_of
+from .values import read_text
 
 _LONGEST_URL = 8_192  # characters, the most that servers take. A URL is never cut: a cut URL does not work
 # Lists are read up to these lengths, because a member needs hundreds of times its size on the wire. Real lists
@@ -33,30 +36,6 @@ _LONGEST_URL = 8_192  # characters, the most that servers take. A URL is never c
 _MOST_ITEMS = 20_000  # twice the default of `Limits.max_items`
 _MOST_CHOICES = 128  # the most that a request can ask for
 _MOST_PICTURES = 500  # of one message of a chat
-
-
-# ---- how the value of a field is read
-
-
-class ReadBy:
-    """Marks the type of a field with the function that reads its value."""
-
-    def __init__(self, read: Callable[[Any], Any]) -> None:
-        self.read = read
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, str]:
-        """Return a schema that takes every value: the typed models get values that were read here."""
-        return {"type": "any"}
-
-
-Number = Annotated[float | None, ReadBy(read_number)]
-Text = Annotated[str | None, ReadBy(read_words)]
-WholeText = Annotated[str | None, ReadBy(read_text)]  # it can hold pictures
-Identifier = Annotated[str | None, ReadBy(read_identifier)]
-Base64 = Annotated[str | None, ReadBy(read_base64)]  # an assembler gets `Decoded`, too
-PlainObject = Annotated[Mapping[str, Any] | None, ReadBy(read_mapping)]
-Anything = Annotated[Any, ReadBy(read_plain)]
-Flag = Annotated[bool, ReadBy(lambda value: value is True)]
 
 
 @dataclass_transform(kw_only_default=True)  # type checkers see that the models of `events` take fields as keywords
@@ -276,15 +255,15 @@ class ContentEventFields(EventFields):
 class PlacedPictureFields(ItemFields):
     """One picture in a place that a layout names, or an item without a picture."""
 
-    item_id: Annotated[str | None, ReadBy(read_name)] = None
-    number: Annotated[float | None, ReadBy(read_count)] = None  # of the image
-    partial_image_index: Annotated[float | None, ReadBy(read_count)] = None
+    item_id: Name = None
+    number: Count = None  # of the image
+    partial_image_index: Count = None
     is_draft: Flag = False
     link: Base64 = None  # a URL, perhaps without the name of the server
 
 
 class PlacedEventFields(EventFields):
-    response_id: Annotated[str | None, ReadBy(read_name)] = None
+    response_id: Name = None
     pictures: Annotated[tuple[PlacedPictureFields | None, ...], _list_of(PlacedPictureFields, _MOST_ITEMS)] = ()
     words: WholeText = None
     status: Text = None

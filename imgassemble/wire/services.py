@@ -52,6 +52,7 @@ def _row(
 # fmt: off
 _GEMINI, _INTERACTIONS, _COMFY = "Gemini generateContent", "Gemini Interactions", "ComfyUI API v2"
 _CHATKIT, _AI_SDK, _SWARM, _INVOKE = "ChatKit", "AI SDK", "SwarmUI", "InvokeAI"
+_A1111 = "AUTOMATIC1111, Forge, SD.Next"
 _CODEX, _A2A = "Codex app-server", "A2A"
 
 _SHOWN_IMAGE: Mapping[str, Ways] = {"item_id": ".id", "b64": ".image.url"}
@@ -162,6 +163,9 @@ SERVICE_ROWS: Mapping[str, EventRow] = {
         facts={"error": ("error_message", "error")}),
     "queue_item_status_changed": _row(_INVOKE, Place("", {**_INVOKE_ITEM, "error": ".error_message"}, is_item=True),
         witness=_OWN, is_of_known=True),
+    "current_image": _row(_A1111, Place("", {"b64": ".current_image", "eta_s": ".eta_relative"}), is_partial=True),
+    "live_preview": _row(_A1111, Place("", {"b64": ".live_preview", "eta_s": ".eta"}), is_partial=True),
+    "made_images": _row(_A1111, Place("images.*", {"b64": ".", "number": "#"}, is_sure=False), witness=_OWN),
     "job_stage": _row("Fooocus-API",
         Place("", {"b64": ".job_step_preview"}, is_draft=True),
         Place("job_result.*", {"b64": ".base64", "link": ".url", "number": "#"}), witness=_OWN,
@@ -222,8 +226,11 @@ SERVICE_MARKS: tuple[tuple[Way, str | None, str], ...] = (
     ("batch_index", None, "batch_image"),
     ("image.batch_index", None, "batch_image"),
     ("job_stage", None, "job_stage"),
+    ("current_image", None, "current_image"),
+    ("id_live_preview", None, "live_preview"),
     ("images.0.url", None, "listed_images"),
     ("image.url", None, "listed_images"),
+    ("images.0", None, "made_images"),
     ("kind", "artifact-update", "artifact-update"),
     ("kind", "status-update", "status-update"),
     ("kind", "task", "task"),

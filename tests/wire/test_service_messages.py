@@ -709,6 +709,27 @@ STREAMS: dict[str, Stream] = {
         outcome="failed",
         error="no memory",
     ),
+    "AUTOMATIC1111, polled": Stream(
+        sent=[
+            {"progress": 0.0, "eta_relative": 2.0, "state": {"job_no": 0}, "current_image": None},
+            {"progress": 0.3, "eta_relative": 2.0, "state": {"job_no": 0}, "current_image": b64(A)},
+            {"progress": 0.4, "eta_relative": 2.0, "state": {"job_no": 0}, "current_image": b64(A)},
+            {"progress": 0.6, "eta_relative": 2.0, "state": {"job_no": 0}, "current_image": b64(B)},
+            {"images": [b64(C), b64(D)], "parameters": {}, "info": "{}"},
+        ],
+        items={"image-0": Made(final=C, partials=(A, B)), "image-1": Made(final=D)},
+    ),
+    "AUTOMATIC1111, polled as by its page": Stream(
+        sent=[
+            {"active": True, "progress": 0.3, "eta": 2.0, "live_preview": url_of(A), "id_live_preview": 1},
+            {"active": True, "progress": 0.4, "eta": 2.0, "live_preview": None, "id_live_preview": 1},
+            {"active": True, "progress": 0.6, "eta": 2.0, "live_preview": url_of(B), "id_live_preview": 2},
+            {"active": False, "completed": True, "progress": None, "live_preview": None, "id_live_preview": -1},
+        ],
+        items={"image-0": Made(state="incomplete", partials=(A, B), error="preview")},
+        outcome="incomplete",
+        error="'image-0'",
+    ),
     "Fooocus-API, polled": Stream(
         sent=[
             fooocus("WAITING"),

@@ -22,7 +22,7 @@ STRANGERS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "predictions of a number": ({"predictions": [0.3, 0.7], "deployedModelId": "m"}, "predictions"),
     "images of a shop": ({"images": [{"url": "https://example.org/otter"}]}, "listed_images"),
-    "a list of names": ({"images": ["otter.png", "newt.png"]}, "images"),
+    "a list of names": ({"images": ["otter.png", "newt.png"]}, "made_images"),
     "the result of another tool": (
         {"type": "tool-output-available", "toolCallId": "w", "output": {"result": TEXT, "image": "none"}},
         "tool-output-available",
