@@ -25,15 +25,37 @@ draws it again and compares. Events of other types are counted (`Assembler.skipp
 
 {types}
 
-The type of a message without a `type` follows from another member, the first of these: {without_type}.
-A type that several services share depends on another member: {shared}. For some server-sent events their name
-decides, if their data has a member: {named}. A notification of JSON-RPC has its type in `method` and its message in
-`params`; an answer has its message in `result`.
+## Messages without a type
 
-A way such as `candidates.*.content.parts.*` leads to each object that can hold a picture. If the field of the picture can
-also hold other things, it counts only if the message calls it an image, or if it begins like one. Services of this kind
-number neither their events nor their drafts: drafts count in the order of their arrival, and a picture whose image data
-its image already has is a repeat. A refusal, such as Gemini's `IMAGE_SAFETY`, fails a response that has no result.
+The type follows from another member. The first row that holds counts.
+
+{without_type}
+
+A type that several services share depends on another member: {shared}. For some server-sent events the name of the event
+decides, if its data has a member: {named}. A notification of JSON-RPC has its type in `method` and its message in `params`;
+an answer has its message in `result`.
+
+## Messages of their own form
+
+The rows of many services name the places of their pictures. A way such as `candidates.*.content.parts.*` leads to each object
+that can hold one: `*` is each member of a list. These services number neither their events nor their drafts:
+
+- Drafts count in the order of their arrival.
+- A picture is a repeat if its image already has the same image data, apart from metadata.
+- If a field can also hold other things, its content counts only if the message calls it an image, or if it begins like one.
+- A refusal, such as Gemini's `IMAGE_SAFETY`, fails a response that has no result.
+- fal marks no result: the last picture before the end of the stream is it. If the stream was cut, it stays a draft.
+- A URL, or the path of a file, gives `item.url`.
+
+These rows are in `imgassemble/wire/services.py`. For example, NovelAI sends
+`{{"event_type": "intermediate", "samp_ix": 0, "step_ix": 3, "image": "…"}}`, and this is its row:
+
+```python
+"intermediate": _row("NovelAI",
+    Place("", {{"b64": ".image", "number": ".samp_ix", "partial_image_index": ".step_ix"}}), is_partial=True),
+```
+
+## Members and words of the Responses API
 
 Members of `response.output` that are images: {item_types}. An item without an id is named by its place: `output-0`,
 `output-1`, …. Images without names are `image-0`, `image-1`, …; only the end of one begins
@@ -96,7 +118,12 @@ def page() -> str:
     types += [(f"`{kind}`", row.sender, _places(row), _meaning(row)) for kind, row in ROWS.items()]
     return TEXT.format(
         types=_table(types),
-        without_type=", ".join(_mark(*each) for each in WITHOUT_TYPE),
+        without_type=_table(
+            [
+                ("member", "type"),
+                *((f"`{way}`{f' = `{value}`' if value else ''}", f"`{kind}`") for way, value, kind in WITHOUT_TYPE),
+            ]
+        ),
         shared=", ".join(f"`{name}` with {_mark(*mark)}" for name, mark in SHARED_TYPES.items()),
         named=", ".join(f"`{name}` with {_mark(member, None, kind)}" for name, (member, kind) in NAMED_EVENTS.items()),
         item_types=", ".join(f"`{kind}`" for kind in sorted(ITEM_TYPES)),

@@ -17,6 +17,7 @@ import pytest
 from samples import b64, shade
 
 import imgassemble
+from imgassemble.wire import services
 
 ROOT = Path(__file__).parents[2]
 RECIPE = (ROOT / "docs" / "dialects.md").read_text().partition("## Adding one")[2]
@@ -141,3 +142,10 @@ for name, expected in json.loads((root / "expected.json").read_text()).items():
     assert found == {key: item["final_sha256"] for key, item in expected["items"].items()}, name
 """
     run(copy, "-c", code, str(ROOT / "fixtures"))
+
+
+def test_the_row_on_the_page_is_the_row_in_the_table() -> None:
+    page = (ROOT / "docs" / "dialects.md").read_text()
+    (text,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    shown = eval("{" + text + "}", dict(vars(services)))
+    assert shown == {name: services.SERVICE_ROWS[name] for name in shown}
