@@ -11,7 +11,8 @@ import json
 import os
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -64,7 +65,7 @@ class SavedItem:
     @property
     def wire_id(self) -> str | None:
         """The id that the service gave the item; None if it gave none, or gave it only after the first events."""
-        if self._short_id == f"output-{self.facts.get('output_index')}":  # the place named the item
+        if not self.is_named and self._short_id == f"output-{self.facts.get('output_index')}":  # its place named it
             return None
         wire_id = self.facts.get("wire_id", self._short_id)
         return wire_id if isinstance(wire_id, str) else None
@@ -151,15 +152,22 @@ def read_items(directory: str | os.PathLike[str]) -> list[SavedItem]:
     return sorted(items, key=lambda item: (starts[item.response_id], item.response_id or ""))
 
 
-def with_own_names(items: Iterable[SavedItem]) -> list[SavedItem]:
+def with_own_names(items: Sequence[SavedItem]) -> list[SavedItem]:
     """Return `items` with a name for each folder. The later folders of an id have the names of their folders."""
-    named: dict[str, SavedItem] = {}
+    places = Counter((item.response_id, str(item.facts.get("output_index"))) for item in items)
+    named: list[SavedItem] = []
+    keys: set[object] = set()
     for item in items:
-        name = item.folder.name if item.is_beside or item.id in named else item.id
-        is_same = name == item.id
-        own = item if is_same else replace(item, facts={**item.facts, "id": name, "wire_id": name}, is_named=True)
-        named[name] = own
-    return list(named.values())
+        is_place_shared = item.wire_id is None and places[item.response_id, str(item.facts.get("output_index"))] > 1
+        keys_of_item = {item.id, (item.response_id, item.wire_id or item.id)}
+        is_later = item.is_beside or not keys.isdisjoint(keys_of_item)
+        if is_later or is_place_shared:  # the events name it
+            name = item.folder.name if is_later else item.id
+            named.append(replace(item, facts={**item.facts, "id": name, "wire_id": name}, is_named=True))
+        else:
+            named.append(item)
+        keys |= keys_of_item
+    return named
 
 
 def item_events(items: Iterable[SavedItem], seen: Seen, *, is_finished: bool) -> Iterator[Event]:

@@ -251,3 +251,14 @@ def test_eight_equal_runs_at_once_share_one_folder(tmp_path: Path) -> None:
         "image-0/partial-001.png": B,
         "image-0/final.png": C,
     }
+
+
+def test_two_runs_with_the_same_ids_are_read_back_with_all_their_results(tmp_path: Path) -> None:
+    for picture in (A, B):
+        for event in (samples.done("ig_1", picture), samples.done(None, picture, output_index=0)):
+            save([samples.created(), event], tmp_path)
+    finals = sorted(path.read_bytes() for path in tmp_path.glob("*/final.png"))
+    assert finals == sorted([A, A, B, B])
+    for events in (saved_events(tmp_path), watched_events(tmp_path, is_over=lambda: True)):
+        found = assemble(events).items.values()
+        assert sorted(item.final.data for item in found if item.final) == finals
