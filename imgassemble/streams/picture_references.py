@@ -142,7 +142,7 @@ def _members(value: Any) -> Mapping[str, Any]:
     if isinstance(value, Picture):
         return {"type": value.type, "item_id": value.item_id, "index": value.index, "b64": value.b64}
     if hasattr(value, "model_dump"):
-        dumped = value.model_dump(by_alias=True, warnings=False)
+        dumped = value.model_dump(by_alias=True, exclude_none=True, warnings=False)
         return dumped if isinstance(dumped, Mapping) else {}
     slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
     own = {name: getattr(value, name, None) for name in slots} | getattr(value, "__dict__", {})

@@ -150,6 +150,20 @@ def test_objects_text_and_pictures_become_plain_events() -> None:
     assert assemble(stripped(*given)[:2]).items["ig_1"].anomalies == ()
 
 
+def test_the_objects_of_a_real_client_become_small_and_whole_again(image_server: Any, tmp_path: Path) -> None:
+    openai = pytest.importorskip("openai", reason="the real client is missing: pip install openai")
+    image_server.use(size=(96, 64))
+    tools = [{"type": "image_generation", "partial_images": 2}]
+    with openai.OpenAI(base_url=image_server.base_url, api_key="-") as client:
+        sent = list(client.responses.create(model="gpt-5", input="An otter", tools=tools, stream=True))
+    whole = assemble(sent, sinks=[DirectorySink(tmp_path / "out")])
+    events = stripped(*sent)
+    read = assemble(events)
+    assert (states(read), read.outcome, anomalies(read)) == (states(whole), whole.outcome, [])
+    assert "iVBOR" not in json.dumps(events)
+    assert frames(assemble(with_pictures(events, tmp_path / "out"))) == frames(whole)
+
+
 def test_an_error_in_place_of_an_event_stays_one() -> None:
     (error,) = without_pictures([b"<html>no events</html>"])
     assert isinstance(error, Exception)
