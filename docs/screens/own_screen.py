@@ -3,7 +3,7 @@ from pathlib import Path
 from openai import OpenAI
 
 from imgassemble import assemble
-from imgassemble.screens import Kind, Screen, Shown
+from imgassemble.screens import Screen, Shown
 
 
 class FileScreen(Screen):
@@ -17,14 +17,16 @@ class FileScreen(Screen):
         unfinished = self._path.with_suffix(".part")
         shown.image.save(unfinished, "PNG")  # a Pillow image, at most 512x512
         unfinished.replace(self._path)
-        status = "error" if shown.tile.kind is Kind.FAILED else "ok"
+        status = "error" if shown.tile.kind.has_failed else "ok"
         self._path.with_suffix(".txt").write_text(f"{status}: {shown.tile.caption}\n")
 
 
-stream = OpenAI().images.generate(
-    model="gpt-image-1", prompt="An otter on a lake at dusk", partial_images=2, stream=True
-)
+def open_stream():
+    return OpenAI().images.generate(
+        model="gpt-image-1", prompt="An otter on a lake at dusk", partial_images=2, stream=True
+    )
+
+
 with FileScreen(Path("newest.png")) as screen:
-    result = assemble(stream, on_update=screen)
-result.raise_for_outcome()
-result.final.save(f"otter{result.final.suffix}")
+    result = assemble(open_stream, on_update=screen)
+result.require_final().save("otter")

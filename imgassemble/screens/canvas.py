@@ -39,6 +39,7 @@ from .tiles import WAITING_STREAM, Kind, Tile
 _LEAST_ROWS = 8  # of an item with its caption; if items had fewer rows, fewer items are shown
 _FREE_LINES = 3  # below the items: for the cursor, and later for an outcome and a prompt
 _MOST_CAPTION_LINES = 4  # of a caption that explains a failure
+_UNBROKEN = "\0"  # stands for a space at which no line is broken
 _COLOURS = {Kind.FINAL: "\x1b[32m", Kind.DRAFT: "\x1b[33m", Kind.FAILED: "\x1b[31m", Kind.BLOCKED: "\x1b[31m"}
 
 
@@ -253,7 +254,7 @@ def _caption(picture: TimedPicture, columns: int, most_lines: int) -> tuple[str,
     """Return the line under a picture; an explanation may take several lines."""
     tile = picture.tile
     name, text = _name(tile), _describe(tile)
-    seconds = "" if picture.seconds is None else f"{picture.seconds:.1f} s"
+    seconds = "" if picture.seconds is None else f"{picture.seconds:.1f}{_UNBROKEN}s"
     may_wrap = tile.kind in (Kind.FAILED, Kind.BLOCKED, Kind.DRAFT) or picture.frame is not tile.frame
     if not may_wrap and measure_columns("  ".join((name, text, seconds))) > columns:
         name = cut_to_columns(
@@ -261,5 +262,6 @@ def _caption(picture: TimedPicture, columns: int, most_lines: int) -> tuple[str,
         )  # the rest is more important
     parts = [part for part in (name, text, seconds) if part]
     lines = wrap_to_columns("  ".join(parts), columns, most_lines if may_wrap else 1)
+    lines = [line.replace(_UNBROKEN, " ") for line in lines]
     colour = _COLOURS.get(tile.kind)
     return tuple(f"{colour}{line}{RESET}" if colour else line for line in lines)

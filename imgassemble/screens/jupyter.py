@@ -46,10 +46,11 @@ _RED = "color:#c62828"
 _COLOURS = {Kind.DRAFT: "color:#b35900", Kind.FAILED: _RED, Kind.BLOCKED: _RED}  # readable on white and on black
 # `aspect-ratio` keeps the size of the box when a picture has another aspect.
 _FIGURE = """\
-<figure style="margin:0;width:{width}px;max-width:100%">\
-<img src="{source}" alt="{caption}" title="{item_id}" width="{width}" height="{height}" decoding="sync" \
-style="display:block;width:100%;height:auto;aspect-ratio:{width}/{height};object-fit:contain{filter}">\
+<figure style="margin:0;width:{width}px;max-width:100%">{picture}\
 <figcaption style="overflow-wrap:anywhere;{colour}">{caption}{seconds}</figcaption></figure>"""
+_PICTURE = """\
+<img src="{source}" alt="{caption}" title="{item_id}" width="{width}" height="{height}" decoding="sync" \
+style="display:block;width:100%;height:auto;aspect-ratio:{width}/{height};object-fit:contain{filter}">"""
 _PAGE = '<div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
 # The browser counts the seconds: if the kernel did, it would send the pictures again each second. A day at most.
 _COUNTING = """\
@@ -218,13 +219,22 @@ class _NotebookTiles:
         return {"text/html": counting + _PAGE.format(figures=figures), "text/plain": captions}
 
     def _figure(self, tile: Tile, source: str) -> str:
+        """Return a tile as HTML. A failure without a picture is its caption alone, which is not below an empty box."""
+        has_picture = tile.frame is not None or not tile.kind.has_failed
         return _FIGURE.format(
+            picture=self._picture(tile, source) if has_picture else "",
+            caption=escape(tile.caption),
+            seconds=_SECONDS if tile.kind.is_open else "",
+            colour=_COLOURS.get(tile.kind, ""),
+            width=self._box[0],
+        )
+
+    def _picture(self, tile: Tile, source: str) -> str:
+        return _PICTURE.format(
             source=source,
             caption=escape(tile.caption),
             item_id=escape(clean(tile.item_id)),
             filter=";filter:grayscale(1)" if tile.kind is Kind.FAILED else "",
-            seconds=_SECONDS if tile.kind.is_open else "",
-            colour=_COLOURS.get(tile.kind, ""),
             width=self._box[0],
             height=self._box[1],
         )

@@ -16,7 +16,7 @@ from threading import RLock
 from time import monotonic
 from typing import Any, TextIO, get_args
 
-from ..assembly.updates import FrameAdded, StateChanged, Update
+from ..assembly.updates import StateChanged, Update
 from ..errors import UsageError, clean
 from ..states import State
 from .canvas import Canvas, LineCanvas, Output, PictureCanvas, TimedPicture
@@ -98,11 +98,9 @@ class TerminalScreen:
 
     def __call__(self, update: Update) -> None:
         """Show `update` soon; return at once."""
-        if isinstance(update, StateChanged):
-            if update.state in _STATES_BEFORE_PICTURES:
-                self._refresher(_StateShown(update.item_id, update.state))
-        elif not isinstance(update, FrameAdded) or update.is_latest:
-            self._refresher(update)
+        self._refresher(update)
+        if isinstance(update, StateChanged) and update.state in _STATES_BEFORE_PICTURES:
+            self._refresher(_StateShown(update.item_id, update.state))
 
     def print(self, text: str) -> None:
         """Print a line above the pictures. They would overwrite text that is printed in another way."""

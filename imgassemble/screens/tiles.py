@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from ..assembly.updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, Outcome, StreamEnded
+from ..assembly.updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, Outcome, StateChanged, StreamEnded
 from ..errors import FrameDecodeError, ImgassembleError, ProviderError, UsageError, clean, is_blocked, quoted
 from ..frames.frame import Frame
 from ..states import State
@@ -167,6 +167,11 @@ class ItemMemory:
             if len(self._ends) > _MOST_ENDS:
                 del self._ends[next(iter(self._ends))]
 
+    def forget_ends(self) -> None:
+        """Forget all ends: late previews of these items do not follow."""
+        with self._lock:
+            self._ends.clear()
+
     def block(self, item_id: str, error: ProviderError) -> None:
         """Drop the frames of an item that the service has refused, so that none of them is shown again."""
         with self._lock:
@@ -190,6 +195,8 @@ class Tiles:
         blocked are not shown.
         """
         match update:
+            case StateChanged(item_id=item_id, previous=None):  # another stream may have had an item of this id
+                self._memory.keep(item_id, preview=None, painted=None)
             case FrameAdded(item_id=item_id, frame=frame):
                 self._memory.keep_preview(item_id, frame)
             case FinalWithdrawn(item_id=item_id, error=error) | ItemEnded(item_id=item_id, error=error):
@@ -246,6 +253,7 @@ class Tiles:
     def _tile_of_stream(self, outcome: Outcome, error: ImgassembleError | None) -> Tile | None:
         """Return the tile of a stream that ended with an error, unless the tiles of its items show that error."""
         unfinished, self._unfinished = self._unfinished, {}
+        self._memory.forget_ends()  # the next stream may have items of the same ids
         sentence = str(error or "")
         of_items = getattr(error, "item_ids", ())
         is_shown = any(reason in sentence or item_id in of_items for item_id, reason in unfinished.items())

@@ -23,6 +23,7 @@ from imgassemble.screens import LoopScreen
 from imgassemble.screens.tiles import Kind, Shown
 
 PATIENCE_S = 30  # each wait takes milliseconds; a busy machine may need longer
+DRAFT_CAPTION = "draft: the stream was cut: TimeoutError: no answer for 30 s"
 FINAL = samples.png(5, 4, (9, 90, 200))
 EVENTS = [
     samples.call("generating", seq=1),
@@ -66,6 +67,48 @@ def test_a_placeholder_is_shown_first_then_the_previews_in_order_and_the_final_l
     assert shown[-1].tile.frame
     assert shown[-1].tile.frame.data == FINAL
     assert shown[-1].image.tobytes() == pixels(FINAL)
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_the_seconds_are_counted_on_the_loop_while_nothing_comes(is_async: bool) -> None:
+    counted: list[tuple[float, int]] = []
+
+    async def main() -> None:
+        has_counted = asyncio.Event()
+
+        def count_seconds(seconds: float) -> None:
+            counted.append((seconds, threading.get_ident()))
+            has_counted.set()
+
+        async def acount_seconds(seconds: float) -> None:
+            count_seconds(seconds)
+
+        async with LoopScreen(print, count_seconds=acount_seconds if is_async else count_seconds):
+            await asyncio.wait_for(has_counted.wait(), PATIENCE_S)
+
+    asyncio.run(main())
+    ((seconds, thread), *_) = counted
+    assert seconds >= 1
+    assert thread == threading.get_ident()
+
+
+def test_a_blocked_image_and_a_stream_that_raises_reach_the_function() -> None:
+    shown: list[Shown] = []
+
+    async def raising() -> AsyncIterator[Wire]:
+        yield samples.partial()
+        raise TimeoutError("no answer for 30 s")
+
+    async def main() -> None:
+        async with LoopScreen(shown.append) as screen:
+            await aassemble(given([samples.partial(), samples.error("moderation_blocked", "no")]), on_update=screen)
+            with pytest.raises(TimeoutError):
+                await aassemble(raising(), on_update=screen)
+
+    asyncio.run(main())
+    blocked, *_, draft = (each for each in shown if each.tile.kind not in (Kind.WAITING, Kind.PREVIEW))
+    assert (blocked.tile.kind, blocked.frame) == (Kind.BLOCKED, None)
+    assert (draft.tile.kind, draft.tile.caption) == (Kind.DRAFT, DRAFT_CAPTION)
 
 
 def test_every_preview_is_shown_if_the_stream_waits_for_it() -> None:

@@ -17,7 +17,7 @@ import pytest
 import samples
 from PIL import Image
 
-from imgassemble import FinalReady, Frame, FrameAdded, ItemEnded, ProviderError, State, UsageError
+from imgassemble import FinalReady, Frame, FrameAdded, ItemEnded, ProviderError, State, UsageError, iter_updates
 from imgassemble.screens import JupyterScreen
 from imgassemble.screens.jupyter import _NotebookTiles
 
@@ -71,6 +71,41 @@ def picture(url: str) -> Image.Image:
 
 def url_of(data: bytes) -> str:
     return f"data:image/png;base64,{samples.b64(data)}"
+
+
+# The HTML
+
+
+def page_of(*updates: Any) -> str:
+    """Return the HTML after these updates."""
+    tiles = _NotebookTiles((5, 4), None)
+    for update in updates:
+        tiles.note(update)
+        tiles.take(update)
+    return tiles.bundle()["text/html"]
+
+
+def test_the_browser_counts_the_seconds_of_an_unfinished_picture_alone() -> None:
+    updates = list(iter_updates([samples.partial(), samples.done(content=samples.png(5, 4))]))
+    waiting, preview, final = page_of(), page_of(updates[1]), page_of(*updates)
+    for page in (waiting, preview):
+        assert page.count('class="imgassemble-s"') == 1
+        assert "@property --imgassemble-s" in page
+    assert "imgassemble-s" not in final
+
+
+def test_the_output_of_a_blocked_image_holds_no_picture() -> None:
+    page = page_of(*iter_updates([samples.partial(), samples.error("moderation_blocked", "not that")]))
+    assert urls(page) == []
+    assert "blocked (moderation_blocked): not that; its previews are hidden" in page
+
+
+def test_the_last_preview_of_a_failed_image_has_no_colours_in_a_notebook() -> None:
+    failed = page_of(*iter_updates([samples.partial(), samples.error()]))
+    draft = page_of(*iter_updates([samples.partial()]))
+    assert "grayscale(1)" in failed
+    assert "grayscale" not in draft
+    assert len(urls(failed)) == len(urls(draft)) == 1
 
 
 # The messages of the kernel

@@ -299,6 +299,44 @@ def test_a_screen_shows_one_stream_after_the_other(window: Callable[..., Window]
     assert shown.ended == [Outcome.COMPLETED]
 
 
+def test_a_window_counts_the_seconds_while_it_waits(window: Callable[..., Window]) -> None:
+    shown = window()
+    shown.wait(partial(shown.says, "waiting for the first preview  1 s"))
+    assembler = Assembler()
+    assembler.subscribe(shown.screen)
+    assembler.feed(samples.partial(content=picture(RED)))
+    shown.wait(partial(shown.says, "preview 1  2 s"))
+    assembler.close()
+    shown.wait(partial(shown.says, "draft: the stream ended before its final picture"))
+
+
+def test_the_previews_of_a_blocked_image_are_hidden_in_a_window(window: Callable[..., Window]) -> None:
+    shown, assembler = window(), Assembler()
+    assembler.subscribe(shown.screen)
+    assembler.feed(samples.partial(content=picture(RED)))
+    shown.wait(partial(shown.shows, RED))
+    assembler.feed(samples.error("moderation_blocked", "not that"))
+    assembler.feed(samples.partial(index=1, content=picture(RED)))
+    shown.wait(lambda: not shown.shows(RED))
+    assembler.close()
+    shown.wait(lambda: bool(shown.ended))
+    ((caption, colour),) = shown.captions()
+    assert caption.replace("\u200b", "") == "blocked (moderation_blocked): not that; its previews are hidden"
+    assert colour == "#d32f2f"
+    assert min(shown.colour()) > 0xD0
+
+
+def test_a_break_behind_the_end_of_the_response_changes_nothing_in_a_window(window: Callable[..., Window]) -> None:
+    shown, assembler = window(), Assembler()
+    assembler.subscribe(shown.screen)
+    for event in (samples.created(), samples.done(content=picture(GREEN)), samples.snapshot("completed")):
+        assembler.feed(event)
+    assembler.close(ConnectionError("reset by peer"))
+    shown.wait(lambda: bool(shown.ended))
+    assert shown.captions() == [("final", "")]
+    assert shown.ended == [Outcome.COMPLETED]
+
+
 def test_the_failure_of_a_stream_stays_when_another_stream_begins(window: Callable[..., Window]) -> None:
     shown = window()
     shown.show([samples.error("quota", "slow down")])

@@ -71,6 +71,19 @@ def test_a_placeholder_is_shown_first_and_the_final_last() -> None:
     assert last.frame.data == FINAL
 
 
+def test_a_screen_that_counts_seconds_is_called_while_nothing_comes() -> None:
+    counted = queue.Queue[float]()
+
+    class CountingScreen(ListScreen):
+        def count_seconds(self, seconds: float) -> None:
+            counted.put(seconds)
+
+    with CountingScreen() as screen:
+        assert 1 <= counted.get(timeout=TIMEOUT_S) < counted.get(timeout=TIMEOUT_S)
+        assemble(EVENTS, on_update=screen)
+        assert screen.close()
+
+
 def test_the_outcome_of_each_stream_follows_its_last_picture() -> None:
     with ListScreen() as screen:
         assemble(EVENTS, on_update=screen)

@@ -909,6 +909,44 @@ def test_a_failure_is_reported_and_the_last_preview_stays() -> None:
     assert "final 64x64" not in told
 
 
+def test_the_seconds_are_counted_while_nothing_comes() -> None:
+    with Session("watch", "-") as session:
+        session.until("waiting for the first preview  1.0 s")
+        steps = steps_of(ORDER)
+        for piece, words in steps:
+            session.feed(piece)
+            session.until(words)
+            if words == "preview 1":
+                break
+        before = session.terminal.captions[-1]
+        while session.terminal.captions[-1] == before:
+            assert session._read()
+        assert session.terminal.captions[-1].endswith(" s")
+        assert "preview 1" in session.terminal.captions[-1]
+        assert "▀" in session.terminal.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("moderation-stream", "blocked (moderation_blocked): "),
+        ("moderation-after-previews", "its previews are hidden"),
+        ("response-failed", "failed: the service failed (server_error)"),
+        ("refusal", "no image: the service answered in words: "),
+        ("no-final", "draft: the stream ended before its final picture"),
+        ("disconnect-after-event=6", "draft: the stream ended before its final picture"),
+    ],
+)
+def test_watch_shows_each_failure_in_a_terminal(fault: str, words: str) -> None:
+    with Session("watch", "-") as session:
+        session.feed(*play(Order(size=(64, 64), faults=(fault,))).body)
+        assert session.end() in (3, 4, 5)
+    said = " ".join(session.terminal.captions)
+    assert words in said
+    assert "final 64x64" not in said
+    assert any("▀" in line for line in session.terminal.lines) == ("draft" in said)
+
+
 def test_an_interruption_is_reported_below_the_picture() -> None:
     with Session("watch", "-") as session:
         for piece, words in steps_of(ORDER):

@@ -261,6 +261,22 @@ def test_the_failure_of_a_second_stream_is_shown() -> None:
     assert shown[-1].caption == "failed: the service failed (rate_limit_exceeded): slow down"
 
 
+@pytest.mark.parametrize("first", [samples.error("server_error", "it broke"), BLOCKED])
+def test_an_item_of_a_second_stream_begins_anew_although_the_first_had_its_id(first: samples.Wire) -> None:
+    tiles = Tiles()
+
+    def show(*events: samples.Wire) -> list[Tile]:
+        updates = list(iter_updates(events))
+        for update in updates:
+            tiles.note(update)
+        return [tile for update in updates if (tile := tiles.take(update))]
+
+    shown = [show(samples.partial(), first), show(samples.added(), samples.partial()), show(samples.added())]
+    assert shown[0][-1].kind.has_failed
+    assert [tile.kind for tile in shown[1]] == [Kind.PREVIEW, Kind.DRAFT]
+    assert [(tile.kind, tile.frame) for tile in shown[2]] == [(Kind.FAILED, None)]
+
+
 def test_a_failed_response_after_a_whole_image_is_shown() -> None:
     whole = [samples.created("resp_1"), samples.done(content=FINAL), samples.snapshot("completed")]
     final, failed = tiles_of([*whole, samples.created("resp_2"), samples.error("rate_limit_exceeded", "slow down")])
