@@ -66,9 +66,10 @@ class QtScreen(QWidget):
     the tile that changed longest ago.
 
     After all of a stream is shown, the signal `stream_ended` is emitted with its outcome. A stream that raises has
-    ended too, and its last previews are called drafts. If you passed an assembler, it stays open, and no end is
-    reported. Closing or deleting the widget does not affect the stream. An SVG drawing is shown as a placeholder with
-    a sentence. Raises UsageError for invalid arguments, without a QApplication, and on import without PySide6.
+    ended too, and the caption says why. With `keep_open=True` no end is reported. Closing or deleting the widget does
+    not affect the stream. An SVG drawing is shown as a placeholder with a sentence. The previews of a blocked image are
+    hidden, and the seconds are counted until the stream ends, so make the widget when you send the request.
+    Raises UsageError for invalid arguments, without a QApplication, and on import without PySide6.
     """
 
     stream_ended = Signal(object)

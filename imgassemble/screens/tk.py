@@ -52,9 +52,10 @@ class TkScreen(ttk.Frame):
     the tile that changed longest ago.
 
     After all of a stream is shown, the event `<<StreamEnded>>` is generated, and `outcome` is set. A stream that raises
-    has ended too, and its last previews are called drafts. If you passed an assembler, it stays open, and no end is
-    reported. Destroying the widget does not affect the stream. An SVG drawing is shown as a placeholder with a
-    sentence. Raises UsageError for invalid arguments, and on import if Python has no tkinter.
+    has ended too, and the caption says why. With `keep_open=True` no end is reported. Destroying the widget does not
+    affect the stream. An SVG drawing is shown as a placeholder with a sentence. The previews of a blocked image are
+    hidden, and the seconds are counted until the stream ends, so make the widget when you send the request.
+    Raises UsageError for invalid arguments, and on import if Python has no tkinter.
     """
 
     def __init__(

@@ -254,7 +254,7 @@ def test_the_exception_of_a_stream_is_raised_and_its_preview_is_called_a_draft()
 
     with pytest.raises(OSError, match="gone"):
         asyncio.run(main())
-    assert captions[-1] == "draft: the stream ended before its final picture"
+    assert captions[-1] == "draft: the stream was cut: OSError: gone"
 
 
 def test_an_unused_screen_is_freed_at_once_without_the_garbage_collector() -> None:

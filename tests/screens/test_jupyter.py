@@ -236,19 +236,18 @@ feeding.start()
 
 
 @pytest.mark.parametrize(
-    ("assembler", "why"),
-    [("None", "the stream ended before its final picture"), ("Assembler()", "interrupted by OSError")],
-    ids=["its own assembler", "a given one, which stays open"],
+    ("keep_open", "why"),
+    [("False", "the stream was cut: OSError: gone"), ("True", "interrupted by OSError")],
+    ids=["closed", "kept open"],
 )
-def test_a_stream_that_breaks_off_leaves_a_draft(kernel: Kernel, assembler: str, why: str) -> None:
+def test_a_stream_that_breaks_off_leaves_a_draft(kernel: Kernel, keep_open: str, why: str) -> None:
     ran = kernel.run(
         f"""
-from imgassemble import Assembler
 def broken():
     yield from stream(EVENTS[:2])
     raise OSError("gone")
 with screen() as shown:
-    assemble(broken(), on_update=shown, assembler={assembler})
+    assemble(broken(), on_update=shown, keep_open={keep_open})
 """,
         allows_errors=True,
     )

@@ -83,7 +83,7 @@ def test_a_refresher_ends_with_the_final(image_server: Any, tmp_path: Path, envi
     assert pixels((tmp_path / "newest.png").read_bytes()) == pixels(final.data)
 
 
-# A window stays open: this code reads its captions, and closes it when one of them is "final".
+# A window stays open: this code reads its captions, and closes it when one of them contains the wanted words.
 IN_TK = """
 import runpy, sys, tkinter
 mainloop = tkinter.Misc.mainloop
@@ -93,7 +93,7 @@ def captions(widget):
     return texts + [text for child in widget.winfo_children() for text in captions(child)]
 
 def look(root):
-    if "final" in captions(root):
+    if any(sys.argv[2] in text for text in captions(root)):
         root.destroy()
     else:
         root.after(10, look, root)
@@ -112,7 +112,8 @@ from PySide6.QtWidgets import QApplication, QLabel
 run = QApplication.exec
 
 def look():
-    if any(widget.text() == "final" for widget in QApplication.allWidgets() if isinstance(widget, QLabel)):
+    labels = [widget for widget in QApplication.allWidgets() if isinstance(widget, QLabel)]
+    if any(sys.argv[2] in label.text().replace("\u200b", "") for label in labels):
         QApplication.quit()
 
 def watched(*_):
@@ -126,21 +127,81 @@ runpy.run_path(sys.argv[1])
 """
 
 
-def test_tk_shows_the_final(image_server: Any, tmp_path: Path, environment: dict[str, str]) -> None:
+# The faults of a service, and the words of the sentence that a screen shows.
+FAULTS = {
+    "moderation-http": "blocked (moderation_blocked): Your request was rejected",
+    "rate-limit=0": "(rate_limit_exceeded): Rate limit reached",
+    "http-problem": "failed: the service failed: Bad Gateway: The model did not answer in time.",
+    "moderation-stream": "blocked (moderation_blocked): Your request was rejected",
+    "moderation-after-previews": "its previews are hidden",
+    "disconnect-after-event=6": "draft: the stream was cut: ",
+}
+each_fault = pytest.mark.parametrize(("fault", "words"), FAULTS.items(), ids=FAULTS)
+some_faults = pytest.mark.parametrize(
+    ("fault", "words"),
+    [("", "final"), *((name, FAULTS[name]) for name in ("moderation-http", "moderation-after-previews"))],
+)
+
+
+def fail(command: Sequence[str], cwd: Path, environment: dict[str, str]) -> str:
+    """Run a program that ends with the error of its stream, and return its output."""
+    done = subprocess.run(
+        [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.returncode == 1
+    assert "Error" in done.stderr.splitlines()[-1]
+    return done.stdout
+
+
+@each_fault
+def test_lines_in_place_of_a_terminal_say_what_failed(
+    image_server: Any, tmp_path: Path, environment: dict[str, str], fault: str, words: str
+) -> None:
+    needs("openai")
+    image_server.use(faults=[fault])
+    printed = fail([str(PROGRAMS / "with_terminal.py")], tmp_path, environment).splitlines()
+    assert words in printed[-1]
+    assert not any("final" in line.split() for line in printed)
+    assert not (tmp_path / "otter.png").exists()
+
+
+@pytest.mark.parametrize("fault", ["moderation-http", "moderation-after-previews"])
+def test_programs_without_a_window_show_that_an_image_is_blocked(
+    image_server: Any, tmp_path: Path, environment: dict[str, str], fault: str
+) -> None:
+    needs("openai")
+    image_server.use(faults=[fault])
+    said = "Your request was rejected by the safety system"
+    assert said in fail([str(PROGRAMS / "with_refresher.py")], tmp_path, environment)
+    fail([str(PROGRAMS / "own_screen.py")], tmp_path, environment)
+    assert (tmp_path / "newest.txt").read_text().startswith(f"error: blocked (moderation_blocked): {said}")
+    printed = fail([str(PROGRAMS / "with_asyncio.py")], tmp_path, environment)
+    assert said in printed.splitlines()[-1]
+    for name in ("newest.png", "blocked.png"):  # the placeholder: no preview is left
+        assert min(Image.open(tmp_path / name).convert("RGB").getextrema()) > (0xD0, 0)
+
+
+@some_faults
+def test_tk_shows_the_final_or_what_failed(
+    image_server: Any, tmp_path: Path, environment: dict[str, str], fault: str, words: str
+) -> None:
     needs("openai", "tkinter")
+    image_server.use(faults=[fault] if fault else [])
     display = [] if "DISPLAY" in os.environ else ["xvfb-run", "-a"]
     if display and which(display[0]) is None:
         pytest.skip("no display here: apt-get install xvfb")
-    command = [*display, sys.executable, "-c", IN_TK, str(PROGRAMS / "with_tk.py")]
+    command = [*display, sys.executable, "-c", IN_TK, str(PROGRAMS / "with_tk.py"), words]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=PATIENCE_S)
-    assert sent(image_server)
 
 
-def test_qt_shows_the_final(image_server: Any, tmp_path: Path, environment: dict[str, str]) -> None:
+@some_faults
+def test_qt_shows_the_final_or_what_failed(
+    image_server: Any, tmp_path: Path, environment: dict[str, str], fault: str, words: str
+) -> None:
     needs("openai", "PySide6")
+    image_server.use(faults=[fault] if fault else [])
     environment["QT_QPA_PLATFORM"] = "offscreen"
-    run(["-c", IN_QT, str(PROGRAMS / "with_qt.py")], tmp_path, environment)
-    assert sent(image_server)
+    run(["-c", IN_QT, str(PROGRAMS / "with_qt.py"), words], tmp_path, environment)
 
 
 def test_asyncio_saves_the_placeholder_and_the_pictures(
@@ -150,7 +211,7 @@ def test_asyncio_saves_the_placeholder_and_the_pictures(
     run([str(PROGRAMS / "with_asyncio.py")], tmp_path, environment)
     _, final = sent(image_server)
     assert (tmp_path / "otter.png").read_bytes() == final.data
-    assert (tmp_path / "waiting for the first preview.png").exists()
+    assert (tmp_path / "waiting.png").exists()
     assert pixels((tmp_path / "final.png").read_bytes()) == pixels(final.data)
 
 
@@ -224,6 +285,32 @@ def test_streamlit_shows_previews_and_the_final_in_one_place(
     assert saved == final.data
 
 
+@pytest.mark.parametrize("fault", ["moderation-http", "moderation-after-previews"])
+def test_streamlit_shows_what_failed_in_place_of_the_preview(
+    image_server: Any, tmp_path: Path, environment: dict[str, str], fault: str
+) -> None:
+    needs("openai", "streamlit")
+    image_server.use(faults=[fault])
+    options = ["--server.port", "0", "--server.address", "127.0.0.1", "--browser.gatherUsageStats", "false"]
+    command = ["-m", "streamlit", "run", str(PROGRAMS / "with_streamlit.py"), "--server.headless", "true", *options]
+    with serving(command, tmp_path, environment) as url, browsing(url) as tab:
+        after = tab.run(pressed=tab.run()["button"].id)
+    assert "Your request was rejected by the safety system" in after["alert"].body
+    assert not {"exception", "download_button"} & after.keys()
+
+
+def test_gradio_shows_no_preview_of_a_blocked_image(
+    image_server: Any, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    needs("openai", "gradio")
+    image_server.use(faults=["moderation-after-previews"])
+    with serving([str(PROGRAMS / "with_gradio.py")], tmp_path, environment) as url:
+        asked = json.loads(fetch(f"{url}/gradio_api/call/draw", {"data": ["An otter"]}))
+        answers = read_events(f"{url}/gradio_api/call/draw/{asked['event_id']}")
+    assert answers[-2] == [None]
+    assert "Your request was rejected by the safety system" in str(answers[-1])
+
+
 def test_gradio_shows_previews_and_the_final(image_server: Any, tmp_path: Path, environment: dict[str, str]) -> None:
     needs("openai", "gradio")
     with serving([str(PROGRAMS / "with_gradio.py")], tmp_path, environment) as url:
@@ -248,6 +335,17 @@ def test_discord_edits_one_message_until_it_holds_the_final(
     assert is_in_order(channel.pictures, [frame.data for frame in (*partials, final)])
     assert channel.contents[0].endswith("…")
     assert set(channel.contents[1:]) == {"An otter on a lake at dusk"}
+
+
+def test_discord_says_that_an_image_is_blocked(image_server: Any, tmp_path: Path, environment: dict[str, str]) -> None:
+    needs("openai", "aiohttp", "discord.py")
+    image_server.use(faults=["moderation-after-previews"])
+    channel = Channel()
+    with channel.served() as url:
+        elsewhere = "import sys, runpy, discord.http as h; h.Route.BASE = sys.argv[1]; runpy.run_path(sys.argv[2])"
+        environment["DISCORD_WEBHOOK_URL"] = f"https://discord.com/api/webhooks/{'1' * 18}/{'t' * 68}"
+        fail(["-c", elsewhere, url, str(PROGRAMS / "with_discord.py")], tmp_path, environment)
+    assert "Your request was rejected by the safety system" in channel.contents[-1]
 
 
 def test_the_notebook_holds_the_finals_and_nothing_else(

@@ -240,7 +240,9 @@ def test_a_stream_that_raises_has_ended_and_leaves_a_draft(window: Callable[...,
     with pytest.raises(ConnectionError):
         assemble(samples.cut_off([samples.partial(content=picture(RED))]), on_update=shown.screen)
     shown.wait(lambda: shown.ended == [Outcome.INCOMPLETE])
-    assert shown.captions() == [("draft: the stream ended before its final picture", "#b26a00")]
+    ((caption, colour),) = shown.captions()
+    assert caption.replace("\u200b", "") == "draft: the stream was cut: ConnectionError: cut off"
+    assert colour == "#b26a00"
     assert shown.colour() == RED
 
 
