@@ -22,7 +22,27 @@ $ imgassemble simulate --format GIF --frames 4 --size 96x64 --turns 2
 With `--serve [HOST:]PORT` (extra: `pip install "imgassemble[web]"`) it is a server. Its `base_url` for a client is
 `http://127.0.0.1:PORT/v1`, or `/api/v1` for a client of OpenRouter. A request can choose with the headers
 `x-imgassemble-dialect`, `x-imgassemble-faults` and `x-imgassemble-seed`. `--delay-s`, `--jitter-s` and `--chunk-bytes` set the
-pace. `--replay FILE` sends a recorded stream again.
+pace. Each request is a line on standard error; `-q` leaves it out. `--replay FILE` sends a recorded stream again.
+
+`--partials 2` gives three previews of the Responses API: OpenAI sends the result once more as the last one. The dialect
+`codex`, and `--api images`, send exactly two.
+
+## Every service with curl
+
+`imgassemble simulate --serve 8000` answers each of these lines. For the service itself, put its address in place of
+`localhost:8000`, and add its key.
+
+```sh
+{curls}
+```
+
+| API | address of the service | key |
+|---|---|---|
+{hosts}
+
+ComfyUI reports over a websocket (`/prompt`, `/ws`, `/history`, `/view`; it also needs `pip install websockets`), its API v2 over
+server-sent events (`/api/v2/jobs`), and AUTOMATIC1111 is polled (`/sdapi/v1/txt2img`, `/sdapi/v1/progress`,
+`/internal/progress`). [Engines](engines.md) and [Clients](clients.md) have programs for them.
 
 ## In Python
 
@@ -80,6 +100,71 @@ Faults can be combined. They are the same for the same seed.
 """
 
 
+_GEMINI = "/v1beta/models/gemini-3-pro-image:streamGenerateContent?alt=sse"
+_MESSAGES = '"messages": [{"role": "user", "content": "an otter"}]'
+# The API, its path, the body of a request, the address of the service, its header with the key.
+CURLS = (
+    (
+        "responses",
+        "/v1/responses",
+        '{"model": "gpt-5", "input": "an otter", "stream": true, "tools": [{"type": "image_generation", "partial_images": 2}]}',
+        "https://api.openai.com",
+        "Authorization: Bearer $OPENAI_API_KEY",
+    ),
+    (
+        "images",
+        "/v1/images/generations",
+        '{"model": "gpt-image-1", "prompt": "an otter", "partial_images": 2, "stream": true}',
+        "https://api.openai.com",
+        "Authorization: Bearer $OPENAI_API_KEY",
+    ),
+    (
+        "router-images",
+        "/api/v1/images",
+        '{"model": "openai/gpt-image-1", "prompt": "an otter", "stream": true}',
+        "https://openrouter.ai",
+        "Authorization: Bearer $OPENROUTER_API_KEY",
+    ),
+    (
+        "chat",
+        "/api/v1/chat/completions",
+        '{"model": "google/gemini-2.5-flash-image", "modalities": ["image", "text"], "stream": true, '
+        + _MESSAGES
+        + "}",
+        "https://openrouter.ai",
+        "Authorization: Bearer $OPENROUTER_API_KEY",
+    ),
+    (
+        "gemini",
+        _GEMINI,
+        '{"contents": [{"parts": [{"text": "an otter"}]}]}',
+        "https://generativelanguage.googleapis.com",
+        "x-goog-api-key: $GEMINI_API_KEY",
+    ),
+    (
+        "interactions",
+        "/v1beta/interactions",
+        '{"model": "gemini-3-pro-image", "input": "an otter", "stream": true}',
+        "https://generativelanguage.googleapis.com",
+        "x-goog-api-key: $GEMINI_API_KEY",
+    ),
+    (
+        "seedream",
+        "/api/v3/images/generations",
+        '{"model": "doubao-seedream-5-0-260128", "prompt": "an otter", "response_format": "b64_json", "stream": true}',
+        "https://ark.cn-beijing.volces.com",
+        "Authorization: Bearer $ARK_API_KEY",
+    ),
+    (
+        "novelai",
+        "/ai/generate-image-stream",
+        '{"model": "nai-diffusion-4-5-full", "action": "generate", "input": "an otter", "parameters": {"width": 832, "height": 1216, "steps": 28, "n_samples": 1, "stream": "sse"}}',
+        "https://image.novelai.net",
+        "Authorization: Bearer $NOVELAI_API_KEY",
+    ),
+)
+
+
 def main() -> None:
     Path(__file__).with_suffix(".md").write_text(page())
 
@@ -88,7 +173,14 @@ def page() -> str:
     """Return the whole page."""
     dialects = [f"| `{name}` | {row.description} |" for name, row in DIALECTS.items()]
     faults = [f"| `{fault.usage}` | {fault.description} |" for fault in FAULTS.values()]
+    lines = [
+        f"curl -sN -H 'Content-Type: application/json' 'localhost:8000{path}' \\\n"
+        f"  -d '{body}' | imgassemble save - -o out/{api}"
+        for api, path, body, *_ in CURLS
+    ]
     return TEXT.format(
+        curls="\n".join(lines),
+        hosts="\n".join(f'| `{api}` | `{host}` | `-H "{key}"` |' for api, _, _, host, key in CURLS),
         dialects="\n".join(["| dialect | service and differences |", "|---|---|", *dialects]),
         faults="\n".join(["| fault | effect |", "|---|---|", *faults]),
     )

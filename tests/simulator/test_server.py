@@ -701,6 +701,20 @@ def test_the_application_can_be_mounted_anywhere() -> None:
     assert create_server_app(SMALL).state.service.order is SMALL
 
 
+LINES = re.findall(r"^curl .*\n.*$", (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(), re.M)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to pipe from")
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.rpartition("/")[2])
+def test_every_curl_line_of_the_page_saves_the_picture(server: RunningServer, tmp_path: Path, line: str) -> None:
+    shown = line.replace("localhost:8000", server.url).replace(
+        "imgassemble save", f"{sys.executable} -m imgassemble save"
+    )
+    run = subprocess.run(["bash", "-c", f"set -o pipefail; {shown}"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert len(list(tmp_path.glob("out/*/*/final.png"))) == 1
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to pipe from")
 def test_curl_into_save_writes_each_file_as_its_event_comes(tmp_path: Path) -> None:
     gate = Gate()

@@ -149,6 +149,65 @@ def test_a_refused_request_has_the_form_of_the_service(api: Any, fault: str) -> 
     assert "rejected by the safety system" in body or "Rate limit reached" in body
 
 
+# ---- through the library
+
+STREAMED = ("gemini", "interactions", "seedream", "novelai")
+
+
+@pytest.mark.parametrize("api", STREAMED)
+@pytest.mark.parametrize("items", [1, 3])
+def test_the_drafts_and_the_pictures_of_each_image_arrive(api: Any, items: int) -> None:
+    order = replace(SMALL, api=api, items=items)
+    result = assemble(play(order).body)
+    shots = pictures_of(order)
+    assert [frame.data for frame in result.finals] == [shot.result for shot in shots]
+    drafts = [[frame.data for frame in item.partials] for item in result.items.values()]
+    assert drafts == [list(shot.partials) for shot in shots]
+    assert (result.outcome, result.error) == (Outcome.COMPLETED, None)
+    assert all(item.anomalies == () for item in result.items.values())
+
+
+@pytest.mark.parametrize("api", ["gemini", "interactions", "seedream"])
+def test_a_whole_answer_has_the_pictures_too(api: Any) -> None:
+    order = replace(SMALL, api=api, items=2, is_streamed=False)
+    result = assemble(play(order).body)
+    assert [frame.data for frame in result.finals] == [shot.result for shot in pictures_of(order)]
+
+
+@pytest.mark.parametrize("api", STREAMED)
+@pytest.mark.parametrize(
+    ("fault", "outcome", "said"),
+    [
+        ("moderation-stream", Outcome.FAILED, "rejected by the safety system"),
+        ("moderation-after-previews", Outcome.FAILED, "rejected by the safety system"),
+        ("response-failed", Outcome.FAILED, "The server had an error"),
+        ("error-in-data", Outcome.FAILED, "The server had an error"),
+        ("disconnect-after-event=0", Outcome.NO_IMAGE, "empty"),
+    ],
+)
+def test_a_stream_that_fails_says_why(api: Any, fault: str, outcome: Outcome, said: str) -> None:
+    if api != "seedream" and fault == "error-in-data":
+        pytest.skip("only an image API has `data`")
+    result = assemble(play(replace(SMALL, api=api, faults=(fault,))).body)
+    assert result.outcome is outcome
+    assert said in str(result.error)
+    assert result.final is None
+
+
+@pytest.mark.parametrize("api", ["gemini", "interactions"])
+def test_a_refusal_in_words_is_quoted(api: Any) -> None:
+    result = assemble(play(replace(SMALL, api=api, faults=("refusal",))).body)
+    assert result.outcome is Outcome.NO_IMAGE
+    assert "I can't make that picture" in str(result.text)
+
+
+@pytest.mark.parametrize("api", STREAMED)
+def test_chunks_of_one_byte_give_the_same_pictures(api: Any) -> None:
+    order = replace(SMALL, api=api, items=2)
+    cut = assemble(play(replace(order, faults=("byte-chunks",))).body)
+    assert cut.items == assemble(play(order).body).items
+
+
 # ---- ComfyUI's frames
 
 
