@@ -51,6 +51,7 @@ SYNC_READERS = (
     BodyReader(lambda response: hasattr(response, "iter_content"), _read_requests),
     BodyReader(lambda response: hasattr(response, "read1"), _read1),  # urllib and urllib3
 )
+# `content` of other clients is a property that reads the whole body, so only an attribute of the instance is looked at.
 ASYNC_READERS = (
     BodyReader(lambda response: _has_stream(response, AsyncIterable), lambda response: response.aiter_bytes()),
     BodyReader(
@@ -58,7 +59,7 @@ ASYNC_READERS = (
         lambda response: response.iter_bytes(),
     ),
     BodyReader(
-        lambda response: hasattr(getattr(response, "content", None), "iter_any"),
+        lambda response: hasattr(getattr(response, "__dict__", {}).get("content"), "iter_any"),
         lambda response: response.content.iter_any(),  # aiohttp
     ),
 )
