@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import samples
@@ -604,7 +604,9 @@ def test_an_exception_after_every_response_has_ended_is_logged_and_ends_the_stre
 class APIError(Exception):
     """An exception that carries an error of the service, as openai's does."""
 
-    body: ClassVar = {"code": "moderation_blocked", "message": "no otters"}
+    def __init__(self) -> None:
+        super().__init__("Error code: 400")
+        self.body = {"code": "moderation_blocked", "message": "no otters"}
 
 
 @both
