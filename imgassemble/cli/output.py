@@ -61,7 +61,7 @@ def describe_files(sink: DirectorySink, directory: Path, error: SinkError | None
     if _is_any_picture(found):
         parts.append(f"{_count_pictures(found)} stood in {_place_of(found, directory)} already, with the same bytes")
     if error:
-        parts.append(f"not everything is saved: {error}")
+        parts.append(f"{'not everything' if parts else 'nothing'} is saved: {error}")
     return "; ".join(parts or ["no picture came; nothing is saved"])
 
 
