@@ -47,12 +47,12 @@ if TYPE_CHECKING:
     from .storage.saved import saved_events as saved_events
     from .streams.async_drivers import aassemble as aassemble
     from .streams.async_drivers import aiter_updates as aiter_updates
+    from .streams.async_resume import aresuming as aresuming
     from .streams.drivers import assemble as assemble
     from .streams.drivers import iter_updates as iter_updates
     from .streams.patience import Patience as Patience
     from .streams.picture_references import with_pictures as with_pictures
     from .streams.picture_references import without_pictures as without_pictures
-    from .streams.resume import aresuming as aresuming
     from .streams.resume import resuming as resuming
     from .streams.sources import open_events as open_events
     from .wire.events import parse_event as parse_event
@@ -94,9 +94,10 @@ else:
         "storage.directory": ("DirectorySink",),
         "storage.saved": ("saved_events",),
         "streams.async_drivers": ("aassemble", "aiter_updates"),
+        "streams.async_resume": ("aresuming",),
         "streams.drivers": ("assemble", "iter_updates"),
         "streams.patience": ("Patience",),
-        "streams.resume": ("aresuming", "resuming"),
+        "streams.resume": ("resuming",),
         "streams.picture_references": ("with_pictures", "without_pictures"),
         "streams.sources": ("open_events",),
         "wire.events": ("parse_event",),

@@ -16,7 +16,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from inspect import isawaitable
-from socket import SHUT_RDWR, socket
 from threading import Lock, Thread, get_ident
 from time import sleep
 from types import FrameType
@@ -90,6 +89,8 @@ class BlockingCalls(Interruptible):
 
     def _shut_down(self) -> None:
         """Shut down the socket for which the thread waits."""
+        from socket import SHUT_RDWR, socket
+
         for frame in self._frames():
             if _IS_SHARED.search(frame.f_globals.get("__name__", "")):
                 return

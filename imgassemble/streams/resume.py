@@ -10,7 +10,7 @@ import logging
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -23,15 +23,14 @@ from ..assembly.items import Cursor
 from ..errors import UsageError
 from ..limits import Limits
 from .closing import Interruptible
-from .openings import AsyncOpening, Opening
+from .openings import Opening
 from .patience import Patience, Retries, SilenceError, is_temporary
 from .position import Arrival, Phase, StreamPosition
-from .pump import END, Pump
 from .sources import StreamReader
 
 _log = logging.getLogger("imgassemble")
 
-_USUAL = Patience()
+USUAL_PATIENCE = Patience()
 _CLOSING_S = 0.1  # for the thread of a connection to end; one that waits for its socket needs a millisecond
 _LONGEST_WAIT_S = 0.2 if sys.platform == "win32" else TIMEOUT_MAX  # there, Ctrl-C does not end the wait for a queue
 
@@ -42,7 +41,7 @@ def resuming(
     open_stream: OpenStream,
     *,
     since: Cursor | None = None,
-    patience: Patience = _USUAL,
+    patience: Patience = USUAL_PATIENCE,
     limits: Limits | None = None,
     may_retry: Callable[[Exception], bool] = is_temporary,
     clock: Callable[[], float] = time.monotonic,
@@ -75,29 +74,14 @@ def resuming(
 
         result = assemble(resuming(lambda cursor: client.open(after=cursor.sequence_number)))
     """
-    _check(open_stream, since, patience, "aresuming")
+    check_arguments(open_stream, since, patience, "aresuming")
     if iscoroutinefunction(open_stream) or isasyncgenfunction(open_stream):
         raise UsageError("open_stream is async: use aresuming")
     return _resume(open_stream, since, Retries(patience, may_retry, clock, chance), limits, sleep)
 
 
-def aresuming(
-    open_stream: OpenStream,
-    *,
-    since: Cursor | None = None,
-    patience: Patience = _USUAL,
-    limits: Limits | None = None,
-    may_retry: Callable[[Exception], bool] = is_temporary,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[object]] | None = None,
-    chance: Callable[[], float] = random.random,
-) -> AsyncIterator[Any]:
-    """Return the same as `resuming`, async: `open_stream` may be a coroutine function, `sleep` is one (asyncio's)."""
-    _check(open_stream, since, patience, "resuming")
-    return _aresume(open_stream, since, Retries(patience, may_retry, clock, chance), limits, sleep)
-
-
-def _check(open_stream: object, since: object, patience: object, name: str) -> None:
+def check_arguments(open_stream: object, since: object, patience: object, name: str) -> None:
+    """Raise UsageError for a wrong argument of the function `name`."""
     if not callable(open_stream):
         raise UsageError(
             f"open_stream is a function that opens the stream after a Cursor, not {type(open_stream).__name__}: "
@@ -126,67 +110,28 @@ def _resume(
         pieces = _ThreadedReader(open_stream, position.cursor)
         try:
             pieces.start()
-            while (box := [waits.next_piece(pieces, retries.time_left_s())])[0] is not END:
-                for new in _new_events(reader.take(box.pop()), reader, position, retries):
+            while (box := [waits.next_piece(pieces, retries.time_left_s())])[0] is not _END:
+                for new in new_events(reader.take(box.pop()), reader, position, retries):
                     yield new.pop()
             position.end_if(is_done=reader.is_done)
-            for new in _new_events(reader.finish(is_cut=position.can_go_on), reader, position, retries):
+            for new in new_events(reader.finish(is_cut=position.can_go_on), reader, position, retries):
                 yield new.pop()
         except Exception as error:  # noqa: BLE001 - a client can raise anything; it is examined below
             cut = error
         finally:
             pieces.close()
-        if waits.are_over or _is_whole(position, cut):
+        if waits.are_over or is_whole(position, cut):
             return
         try:
             wait_s = retries.wait_s_after(cut, position)
         except Exception:
-            for new in _new_events(reader.finish(is_cut=True), reader, position, retries):
+            for new in new_events(reader.finish(is_cut=True), reader, position, retries):
                 yield new.pop()
             raise
         sleep(wait_s)
 
 
-async def _aresume(
-    open_stream: OpenStream,
-    since: Cursor | None,
-    retries: Retries,
-    limits: Limits | None,
-    sleep: Callable[[float], Awaitable[object]] | None,
-) -> AsyncIterator[Any]:
-    import asyncio
-
-    position = StreamPosition(since)
-    sleep = sleep or asyncio.sleep
-    retries.begin()
-    while True:
-        position.reopen()
-        cut: Exception | None = None
-        reader = StreamReader(limits)
-        pump = Pump(AsyncOpening(partial(open_stream, position.cursor)))
-        try:
-            while (box := [await _next(pump, retries.time_left_s())])[0] is not END:
-                for new in _new_events(reader.take(box.pop()), reader, position, retries):
-                    yield new.pop()
-            position.end_if(is_done=reader.is_done)
-            for new in _new_events(reader.finish(is_cut=position.can_go_on), reader, position, retries):
-                yield new.pop()
-        except Exception as error:  # noqa: BLE001 - as above
-            cut = error
-        finally:
-            await pump.aclose()
-        if _is_whole(position, cut):
-            return
-        try:
-            wait_s = retries.wait_s_after(cut, position)
-        except Exception:
-            for new in _new_events(reader.finish(is_cut=True), reader, position, retries):
-                yield new.pop()
-            raise
-        await sleep(wait_s)
-
-
-def _new_events(
+def new_events(
     boxes: Iterable[list[Any]], reader: StreamReader, position: StreamPosition, retries: Retries
 ) -> Iterator[list[Any]]:
     """Yield the events that did not come before the stream was opened again, each in a list of one.
@@ -201,7 +146,7 @@ def _new_events(
             yield box
 
 
-def _is_whole(position: StreamPosition, cut: Exception | None) -> bool:
+def is_whole(position: StreamPosition, cut: Exception | None) -> bool:
     """Return whether the stream is complete; or it ended, and there is no way to ask for more."""
     if position.phase is Phase.OVER:
         if cut is not None:
@@ -210,17 +155,20 @@ def _is_whole(position: StreamPosition, cut: Exception | None) -> bool:
     return cut is None and (position.may_end_here or not position.can_go_on)
 
 
+_END = object()
+
+
 class _Piece(NamedTuple):
-    """What a thread has read: an element of a stream, or the end; or the exception that ended it."""
+    """An element of a stream that a thread has read, or `_END`, or the exception that ended the stream."""
 
     element: Any
     error: BaseException | None = None
 
 
 class _Waits(Interruptible):
-    """The waits of one `resuming`: for a piece, and between two connections. None waits after `interrupt`.
+    """Waits for the next piece, and between two connections. After `interrupt`, each wait ends at once.
 
-    A handler of a signal can interrupt the wait of its own thread: to put into a SimpleQueue needs no lock.
+    A signal handler can interrupt the wait of its own thread, because `SimpleQueue.put` can be called inside `get`.
     """
 
     def __init__(self) -> None:
@@ -228,13 +176,13 @@ class _Waits(Interruptible):
         self._pieces: SimpleQueue[_Piece] = SimpleQueue()
 
     def pause(self, seconds: float) -> None:
-        """Wait for so many seconds."""
+        """Wait for `seconds`."""
         self._pieces = SimpleQueue()
         with suppress(SilenceError):
             self._get(seconds)
 
     def next_piece(self, reader: _ThreadedReader, seconds: float | None) -> Any:
-        """Return the next piece, or `END`. Raises SilenceError if none comes in time."""
+        """Return the next piece, or `_END`. Raises SilenceError if none comes in time."""
         if seconds == 0:  # the time is over, even if a piece is available
             raise SilenceError
         self._pieces = reader.pieces
@@ -253,11 +201,11 @@ class _Waits(Interruptible):
             except Empty:
                 if left_s <= _LONGEST_WAIT_S:
                     raise SilenceError from None
-        return _Piece(END)
+        return _Piece(_END)
 
     def interrupt(self) -> None:
         self.are_over = True
-        self._pieces.put(_Piece(END))
+        self._pieces.put(_Piece(_END))
 
 
 class _ThreadedReader:
@@ -282,7 +230,7 @@ class _ThreadedReader:
         self._questions.release()
 
     def close(self) -> None:
-        """End the reading, and wait a moment for the thread. A client that waits for no socket is closed beside it."""
+        """End the reading, and wait a moment for the thread. If it still waits, close the stream in a third thread."""
         self._is_closed = True
         self.ask()
         self._opening.interrupt()
@@ -294,23 +242,8 @@ class _ThreadedReader:
     def _read(self) -> None:
         try:
             while self._questions.acquire() and not self._is_closed:
-                self.pieces.put(_Piece(next(self._opening, END)))
+                self.pieces.put(_Piece(next(self._opening, _END)))
         except BaseException as error:  # noqa: BLE001 - it is raised where the stream is read
-            self.pieces.put(_Piece(END, error))
+            self.pieces.put(_Piece(_END, error))
         finally:
             self._opening.close()
-
-
-async def _next(pump: Pump, seconds: float | None) -> Any:
-    """Return the next piece, or `END`. Raises SilenceError if none comes in time."""
-    import asyncio
-
-    if seconds == 0:  # a stream that never waits lets no timeout fire
-        raise SilenceError
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            return await pump.next()
-    except TimeoutError:
-        if limit.expired():
-            raise SilenceError from None
-        raise
