@@ -140,7 +140,7 @@ def _places(row: EventRow) -> str:
     return ", ".join(dict.fromkeys(places)) or "none"
 
 
-def _mark(way: str, value: str | None, kind: str) -> str:
+def _mark(way: str, value: object, kind: str) -> str:
     return f"`{way}`{f' = `{value}`' if value else ''} is `{kind}`"
 
 

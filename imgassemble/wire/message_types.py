@@ -64,7 +64,7 @@ def message_and_type(message: Any) -> tuple[Any, str]:
             break
         message = carried
     if kind:
-        return message, _own_type(message, kind) if kind in SHARED_TYPES else kind
+        return message, _own_type(message, kind)
     kind = type_of_members(message)
     return (message, kind) if kind else _out_of_envelope(message)
 
@@ -75,7 +75,7 @@ def _out_of_envelope(message: Any) -> tuple[Any, str]:
     params, answer = members.get(PARAMS), members.get(ANSWER)
     method = read_text(members.get(METHOD))
     if method and params is not None and has_members(params):
-        return params, method
+        return params, _own_type(params, method)
     if answer is not None and has_members(answer) and ("id" in members or "jsonrpc" in members):
         return answer, type_of_members(answer) or ANSWER_TYPE
     return message, ""
@@ -102,7 +102,9 @@ def _has(message: Any, member: Any, mark: _Mark) -> bool:
 
 
 def _own_type(message: Any, kind: str) -> str:
-    """Return the type of a message whose `type` several services use."""
+    """Return the type of a message: `kind`, unless several services use that and this is the message of one of them."""
+    if kind not in SHARED_TYPES:
+        return kind
     way, value, own = SHARED_TYPES[kind]
     found = value_at(way, Chain((message,)))
     return own if found is not None and (value is None or found == value) else kind

@@ -61,10 +61,10 @@ _TOOL_CALL = _row(_AI_SDK, Place("", _TOOL_ID, where=(".tool_name", "image_gener
 _INVOKE_ITEM: Mapping[str, Ways] = {"item_id": "item_id", "status": ".status"}
 _CODEX_ITEM = Place("item", {"item_id": ".id", "b64": ".result", "status": ".status", "error": ".error",
                              "revised_prompt": ".revised_prompt"}, where=(".type", "imageGeneration"), is_item=True)
-_ARTIFACT_PARTS: Mapping[str, Ways] = {
-    "item_id": ".^.artifact_id", "b64": (".raw", ".file.bytes"), "link": (".url", ".file.uri"),
-    "media_type": (".media_type", ".file.mime_type"),
+_MESSAGE_PARTS: Mapping[str, Ways] = {
+    "b64": (".raw", ".file.bytes"), "link": (".url", ".file.uri"), "media_type": (".media_type", ".file.mime_type"),
 }
+_ARTIFACT_PARTS: Mapping[str, Ways] = {"item_id": ".^.artifact_id", **_MESSAGE_PARTS}
 _TOOL_PICTURES = (Place("content.*", _DATA, where=_IMAGE_PART),
                   Place("content.*", {"b64": ".resource.blob", "media_type": ".resource.mime_type"},
                         where=(".type", "resource"), is_sure=False))
@@ -134,6 +134,9 @@ SERVICE_ROWS: Mapping[str, EventRow] = {
     "tool-output-available": _row(_AI_SDK,
         Place("output", {**_TOOL_ID, "is_draft": "preliminary", "media_type": (".media_type", ".mime_type"),
                          "b64": (".result", ".image", ".b64_json", ".base64", ".data", ".url")}, is_sure=False),
+        Place("", {**_TOOL_ID, "is_draft": "preliminary", "b64": ".output"}, is_sure=False),
+        Place("output.value.*", {**_TOOL_ID, "is_draft": "preliminary", "b64": ".data",
+                                 "media_type": ".media_type"}, is_sure=False),
         Place("output.content.*", {**_TOOL_ID, "is_draft": "preliminary", "b64": ".data",
                                    "media_type": (".media_type", ".mime_type")}, is_sure=False),
         Place("output.images.*", {**_TOOL_ID, "is_draft": "preliminary", "b64": (".b64_json", ".base64", ".url"),
@@ -186,6 +189,7 @@ SERVICE_ROWS: Mapping[str, EventRow] = {
     "item/started": _row(_CODEX, _CODEX_ITEM, facts={"response_id": "turn_id"}),
     "item/completed": _row(_CODEX, _CODEX_ITEM, witness=_DONE, facts={"response_id": "turn_id"},
         words=(Words("item", where=(".type", "agentMessage")),)),
+    "error.retried": EventRow(Shape.TEXT, _CODEX),
     "turn/completed": _row(_CODEX, facts={"response_id": "turn.id", "status": "turn.status", "error": "turn.error"}),
     "RUN_STARTED": _row("AG-UI", begins=True, facts={"response_id": "run_id"}),
     "RUN_FINISHED": _row("AG-UI", ending=Ending.COMPLETED, facts={"response_id": "run_id"}),
@@ -205,6 +209,9 @@ SERVICE_ROWS: Mapping[str, EventRow] = {
         Place("task.artifacts.*.parts.*", _ARTIFACT_PARTS, is_sure=False), witness=_OWN,
         words=(Words("status.message.parts.*"), Words("task.status.message.parts.*")),
         facts={"status": ("status.state", "task.status.state")}),
+    "agent_message": _row(_A2A,
+        Place("parts.*", _MESSAGE_PARTS, is_sure=False), Place("message.parts.*", _MESSAGE_PARTS, is_sure=False),
+        witness=_OWN, words=(Words("parts.*"), Words("message.parts.*"))),
     "status-update": _row(_A2A, words=(Words("status.message.parts.*"),), facts={"status": "status.state"}),
     "statusUpdate": _row(_A2A, words=(Words("status_update.status.message.parts.*"),),
         facts={"status": "status_update.status.state"}),
@@ -234,6 +241,8 @@ SERVICE_MARKS: tuple[tuple[Way, str | None, str], ...] = (
     ("kind", "artifact-update", "artifact-update"),
     ("kind", "status-update", "status-update"),
     ("kind", "task", "task"),
+    ("kind", "message", "agent_message"),
+    ("message.parts", None, "agent_message"),
     ("artifact_update", None, "artifactUpdate"),
     ("status_update", None, "statusUpdate"),
     ("task.artifacts", None, "task"),
@@ -243,7 +252,8 @@ SERVICE_MARKS: tuple[tuple[Way, str | None, str], ...] = (
 )
 
 # Types that several services share: type -> (a member that only one has, its value or None for any, the type there).
-SHARED_TYPES: Mapping[str, tuple[Way, str | None, str]] = {
+SHARED_TYPES: Mapping[str, tuple[Way, str | bool | None, str]] = {
+    "error": ("will_retry", True, "error.retried"),
     "image": ("object", "image.edit.chunk", "image.edit.chunk"),
     "final": ("samp_ix", None, "novelai.final"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -602,6 +602,16 @@ STREAMS: dict[str, Stream] = {
         ],
         items={"ig_b": Made(final=A), "ig_b-1": Made(final=B)},
     ),
+    "AI SDK, outputs of other forms": Stream(
+        sent=[
+            tool("output-available", call="a", output=url_of(A), preliminary=True),
+            tool("output-available", call="a", output=url_of(B)),
+            tool("output-available", call="b", output={"type": "content", "value": [
+                {"type": "text", "text": "here"}, {"type": "media", "data": b64(C), "mediaType": "image/png"}]}),
+            tool("output-available", call="c", output="words"),
+        ],
+        items={"a": Made(final=B, partials=(A,)), "b": Made(final=C)},
+    ),
     "AI SDK, the tool fails": Stream(
         sent=[tool("input-start", toolName="image_generation"), tool("output-error", errorText="it is blocked")],
         items={"ig_a": Made(state="failed", error="it is blocked")},
@@ -822,6 +832,19 @@ STREAMS: dict[str, Stream] = {
         items={"ig_a": Made(final=A)},
         text="Here.",
     ),
+    "Codex app-server, an error after which it tries again": Stream(
+        sent=[
+            codex("error", error={"message": "Reconnecting... 1/5"}, willRetry=True),
+            codex("item/completed", item=codex_item("completed", b64(A))),
+            codex("turn/completed", turn={"id": "u", "status": "completed"}),
+        ],
+        items={"ig_a": Made(final=A)},
+    ),
+    "Codex app-server, an error": Stream(
+        sent=[codex("error", error={"message": "no network"}, willRetry=False)],
+        outcome="failed",
+        error="no network",
+    ),
     "Codex app-server, failed": Stream(
         sent=[
             codex("item/started", item=codex_item("in_progress", "")),
@@ -906,6 +929,13 @@ STREAMS: dict[str, Stream] = {
         ],
         items={"a1": Made(final=A)},
     ),
+    "A2A, a message": Stream(
+        sent=[answer(1, kind="message", parts=[
+            {"kind": "text", "text": "Here."}, {"kind": "file", "file": {"bytes": b64(A), "mimeType": "image/png"}}]),
+            {"message": {"messageId": "m", "parts": [{"raw": b64(B), "mediaType": "image/png"}]}}],
+        items={"image-0": Made(final=A), "image-1": Made(final=B)},
+        text="Here.",
+    ),
     "A2A, a failed task": Stream(
         sent=[answer(1, kind="status-update", status={
             "state": "failed", "message": {"parts": [{"kind": "text", "text": "no model"}]}})],
@@ -989,6 +1019,38 @@ def test_a_stream_of_a_service_that_comes_twice_gives_the_same_images(stream: St
     again = assemble([event for event in open_events(BytesIO(stream.body())) for _ in range(2)])
     kept = {name: item.final and item.final.data for name, item in again.items.items()}
     assert kept == {name: item.final and item.final.data for name, item in result.items.items()}
+
+
+JUNK: tuple[Any, ...] = (None, "", "words", -1, True, [[]], {"type": 3}, 10**30)
+
+
+def damaged(value: Any) -> Iterator[Any]:
+    """The same message, with junk in the place of each of its values."""
+    yield from JUNK
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from ({**value, name: each} for each in damaged(member))
+    elif isinstance(value, list):
+        for at, member in enumerate(value):
+            yield from ([*value[:at], each, *value[at + 1 :]] for each in damaged(member))
+
+
+@every_stream
+def test_a_damaged_message_raises_nothing(stream: Stream) -> None:
+    for event in open_events(BytesIO(stream.body())):
+        assembler = Assembler()
+        for each in damaged(event):
+            assembler.feed(each if isinstance(each, dict) else {"data": each})
+        assembler.close()
+        assert assembler.result is not None
+
+
+def test_pictures_can_be_raw_bytes() -> None:
+    sent = [
+        {"event_type": "intermediate", "samp_ix": 0, "step_ix": 4, "gen_id": 1, "image": A},
+        {"event_type": "final", "samp_ix": 0, "gen_id": 1, "image": memoryview(B)},
+    ]
+    assert made_of(assemble(sent).items["image-0"]) == Made(final=B, partials=(A,), indices=(4,))
 
 
 def test_the_sum_of_seedream_is_the_usage_of_the_response() -> None:
