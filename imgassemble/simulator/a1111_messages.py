@@ -1,7 +1,7 @@
-"""Writes a scenario as AUTOMATIC1111 answers: what each poll of the progress gets, then the answer of the request.
+"""Writes a scenario as the answers of AUTOMATIC1111: to each poll of the progress, then to the request.
 
 Source: AUTOMATIC1111 `modules/api/models.py` and `modules/progress.py` at 008a8e75.
-Must not know: pictures, faults, how bytes are framed, dialects, when somebody polls.
+Must not know: pictures, faults, how bytes are framed, dialects, the time of a poll.
 """
 
 from __future__ import annotations

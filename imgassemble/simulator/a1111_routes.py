@@ -29,7 +29,7 @@ _LONGEST_S = 2.0  # of a preview that is not polled, if the pace has no delay
 
 @dataclass(slots=True, kw_only=True)
 class _Job:
-    """The job that runs: its polls, the one that is shown now, and whether somebody has polled it."""
+    """The job that runs: its polls, the one that is shown now, and whether a client has polled that one."""
 
     task_id: str
     polls: Sequence[Event]

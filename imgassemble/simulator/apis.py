@@ -74,7 +74,7 @@ class ApiMessages:
     # The codes of failures that a whole answer reports with the status 200; all others are HTTP errors.
     reported_failures: frozenset[str] = frozenset()
     error_body: Callable[[ServiceError], Event] = error_body  # the body of an HTTP error
-    has_own_errors: bool = False  # a stream has errors in one form only, whichever the fault names
+    has_own_errors: bool = False  # a stream has errors in one form only, for every fault
     files: Callable[[Scenario], Mapping[str, str]] | None = None  # pictures at addresses of their own, as base64
     framing: Framing | None = None  # None: the framing and the headers of the dialect
 

@@ -14,7 +14,7 @@ from ..errors import UsageError, quoted
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for a name that is not known; it names the nearest one, and lists them all.
 
-    `kind`: the thing that has no such name, for example "there is no fault".
+    `kind`: the beginning of the sentence, for example "there is no fault".
     """
     names = list(known)
     near = closest(name, names)

@@ -117,7 +117,7 @@ class ComfyUIRoutes:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _listen(self, client: _Client) -> None:
-        """Read what the client sends: only its first message counts, and only if it names the features."""
+        """Read the messages of the client: only the first one counts, and only if it names the features."""
         is_first = True
         try:
             while True:

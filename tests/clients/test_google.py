@@ -13,7 +13,7 @@ from imgassemble import assemble
 genai: Any = pytest.importorskip("google.genai", reason="Google's client is not installed: pip install google-genai")
 
 MODEL = "gemini-3-pro-image"
-genai._api_client.has_aiohttp = False  # it prefers aiohttp where that is installed; the page says what httpx2 gives
+genai._api_client.has_aiohttp = False  # it prefers aiohttp if that is installed; the page has the results of httpx2
 
 
 def client(server: Any) -> Any:

@@ -154,7 +154,7 @@ def socket_of(server: RunningServer, name: str = "otter") -> Iterator[Any]:
 
 
 def messages_until_idle(socket: Any) -> Iterator[str | bytes]:
-    """What a client reads until no prompt is left."""
+    """The messages that a client reads until no prompt is left."""
     has_begun = False
     while True:
         message = socket.recv(timeout=30)
@@ -176,11 +176,16 @@ def test_a_prompt_of_comfyui_is_reported_on_the_socket_and_its_picture_is_a_file
         messages = list(messages_until_idle(socket))
     kinds = {int.from_bytes(message[:4], "big") for message in messages if isinstance(message, bytes)}
     assert kinds == ({3, 4} if has_metadata else {1, 3})
-    result = assemble(comfyui_events(messages, f"{server.url}/view"))
+
+    def fetch(url: str) -> bytes:
+        return ask(server, url.removeprefix(server.url)).body
+
+    result = assemble(comfyui_events(messages, f"{server.url}/view"), fetch=fetch)
     (shot,) = pictures_of(replace(SMALL, api="comfyui", prompt="an otter"))
     (item,) = result.items.values()
     assert item.id == queued.json["prompt_id"]
     assert [frame.data for frame in item.partials] == list(shot.partials)
+    assert result.require_final().data == shot.result
     assert item.url is not None
     file = ask(server, item.url.removeprefix(server.url))
     assert (file.status, file.headers["content-type"], file.body) == (200, "image/png", shot.result)

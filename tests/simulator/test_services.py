@@ -1,4 +1,4 @@
-"""The services that do not speak OpenAI's messages: their shapes, and what the library makes of them."""
+"""The services that do not speak OpenAI's messages: their shapes, and their results in the library."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def keys(value: Any, place: str = "") -> Iterator[str]:
 
 
 def recorded(name: str) -> list[Any]:
-    """The events of a small stream, without what a service adds or leaves out as it likes."""
+    """The events of a small stream."""
     lines = (CASES / name).read_text().splitlines()
     texts = [line.removeprefix("data: ") for line in lines if line.removeprefix("data: ").startswith("{")]
     return [json.loads(text) for text in texts]
