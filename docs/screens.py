@@ -25,8 +25,12 @@ host. Only the address and the key come from environment variables.
 | another host | a subclass of `Screen` | its `show` is called with painted pictures |
 | no pictures needed | `Refresher(callback)` | `callback` is called with updates |
 
-The screens are in `imgassemble.screens`. Each shows a placeholder first, then previews, then the final. A preview that is left
-without a final is called a draft, and the caption of a failure gives the reason. An SVG drawing has no pixels: a notebook
+The screens are in `imgassemble.screens`. Each shows a placeholder first, then previews, then the final. While a screen waits,
+it counts the seconds, also if no event comes. A preview that is left without a final is called a draft, and the caption of a
+failure gives the reason in the words of the service: an error in the stream, an answer such as 400, 429 or 500, or a connection
+that breaks. The last preview of an image that failed is shown without colours. If the service blocks an image
+(`ProviderError.is_blocked`), its previews are hidden, and the caption says why. Open the stream in a function, as the programs
+do: then the screen also shows an error that comes before the first event. An SVG drawing has no pixels: a notebook
 shows it inside `<img>`, the other screens show a placeholder with a sentence. Hosts with their own queue, such as Streamlit and
 Gradio, need no screen: a loop over the updates is enough.
 
@@ -43,11 +47,16 @@ Gradio, need no screen: a loop over the updates is enough.
   final waits for all previews before it.
 - `prepare` is called with the update in the Refresher's thread, for example to decode the picture. Its result is the second
   argument of the callback.
+- `note` is called with each update in the thread that feeds it, also with one that is skipped.
 - `dispatch` has the call made in the thread of the window: `loop.call_soon_threadsafe`, the `emit` of a Qt signal, the `put` of
   a queue that Tk polls. At most one call waits there.
 - Leaving the `with` block waits until the last update was shown. After ten seconds the waiting previews are skipped, and then
   the finals and ends are shown. A single call that takes ten seconds is abandoned, with all updates behind it.
-  `close(timeout_s)` and `await aclose(timeout_s)` take another number of seconds, and return False if something was not shown.
+  `close(timeout_s)` and `await aclose(timeout_s)` take another number of seconds, and return False if something was not shown:
+  because the time was over, the event loop of the callback ended, `prepare` or `dispatch` raised, or an update came too late.
+- `abandon()` ends it at once, for example because its window was closed.
+- The previews that wait when the service blocks their image are skipped.
+- In a process that was forked, a Refresher or screen of the parent raises a UsageError: make a new one there.
 - On an event loop use `async with`. If the callback is a coroutine function, or if there is a `dispatch`, a plain `with` would
   block the loop that it waits for, and is a UsageError.
 - `clock` returns the seconds for `min_interval_s`. A test can pass a manual clock, and call `refresher.wake()` after a change.
@@ -75,10 +84,10 @@ NOTES = {
     "After the stop button the last preview is marked as a draft.",
     "with_asyncio.py": "Pictures are decoded in a thread and never on the loop. While `show` awaits, previews are skipped.",
     "own_screen.py": "`show` receives a `Shown`: `image` is a Pillow image (RGB or RGBA, at most `size`), `tile.item_id` names "
-    "the item, `tile.kind` is a `Kind` (`WAITING`, `PREVIEW`, `FINAL`, `DRAFT`, `FAILED`), `tile.caption` is one line of text, "
+    "the item, `tile.kind` is a `Kind` (`WAITING`, `PREVIEW`, `FINAL`, `DRAFT`, `FAILED`, `BLOCKED`), `tile.caption` is one line of text, "
     "and `tile.frame` is the received frame. `show` runs in the screen's own thread; pass `dispatch=` to run it in the thread "
     "of a window, or make it a coroutine function and enter the screen with `async with`. Define `end(self, outcome)` to learn "
-    "that all of a stream was shown.",
+    "that all of a stream was shown, and `count_seconds(self, seconds)` to show how long the screen has waited.",
     "with_fastapi.py": "The events of the page hold no pixels: about 500 bytes for an item and 400 for each of its frames. "
     "A slow browser delays nothing: it loads the newest picture that it knows of, and cancels an older one. "
     "[In a web back end](web_back_end.md) shows an own event stream, users, time-outs and storage.",
