@@ -79,6 +79,7 @@ ORDERS = {
         "open_texts",
         "weighing",
         "items",
+        "strip",
         "results",
         "stream_errors",
         "stream_log",

@@ -46,7 +46,7 @@ class Pixels:
             return self._image
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Item:
     """One image that is being made, as it was at the moment of your call."""
 
@@ -150,6 +150,11 @@ class Item:
             "response_id": self.response_id,
             "settings": plain(self.settings),
         }
+
+    def __repr__(self) -> str:
+        draft = " (draft)" if self.is_provisional else ""
+        final = f", final {self.final!r}{draft}" if self.final else ""
+        return f"<Item {quoted(self.id)} {self.state}, {len(self.partials)} partials{final}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {**(self.latest._repr_mimebundle_() if self.latest else {}), "text/plain": repr(self)}

@@ -16,6 +16,7 @@ from .held import Held, ResponseRecord, has_facts
 from .items import Item, copy_to_raise
 from .lifecycle import CALLED_INCOMPLETE, CUT_AFTER_PARTIALS, CUT_WITHOUT_PICTURE
 from .responses import MAX_TEXT_LENGTH
+from .strip import strip_of
 from .updates import Anomaly, Outcome
 
 _MAX_QUOTED = 300  # characters of an answer in words that stand in a sentence
@@ -47,7 +48,7 @@ class ResponseSummary:
     """The answer in words, at most 4,096 characters, without base64."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Result:
     """The result of a whole stream."""
 
@@ -108,6 +109,16 @@ class Result:
                 error.add_note(anomaly.message)
             raise error from self.error.__cause__
         return self
+
+    def __repr__(self) -> str:
+        n_items, n_finals = len(self.items), len(self.finals)
+        images, finals = "image" if n_items == 1 else "images", "final" if n_finals == 1 else "finals"
+        return (
+            f"<Result {self.outcome}: {n_items} {images}, {n_finals} {finals}{f'; {self.error}' if self.error else ''}>"
+        )
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": strip_of(self.items.values(), self.error)}
 
     def _several(self) -> str:
         return f"there are {len(self.items)} images, {_listed(self.items)}"

@@ -21,6 +21,7 @@ from imgassemble import FinalReady, Frame, FrameAdded, ItemEnded, ProviderError,
 from imgassemble.screens import JupyterScreen
 from imgassemble.screens.jupyter import _NotebookTiles
 
+NO_NBCLIENT = "a notebook cannot be executed here: pip install nbclient ipykernel"
 PATIENCE_S = 60  # each wait takes milliseconds; a kernel on a busy machine may need longer
 TESTS = Path(__file__).parents[1]
 FIRST_CELL = f"""
@@ -449,3 +450,16 @@ def test_an_ended_item_is_not_interrupted() -> None:
     gallery.take(FrameAdded("b", framed(samples.picture("PNG"), index=0), is_latest=True))
     assert gallery.interrupt(KeyboardInterrupt)
     assert gallery.bundle()["text/plain"] == "final\ndraft: interrupted by KeyboardInterrupt"
+
+
+def test_a_notebook_that_is_executed_holds_the_strip_of_a_result() -> None:
+    nbformat, nbclient = (pytest.importorskip(name, reason=NO_NBCLIENT) for name in ("nbformat", "nbclient"))
+    if find_spec("ipykernel") is None:
+        pytest.skip(NO_NBCLIENT)
+    source = FIRST_CELL + "assemble(EVENTS)"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    nbclient.NotebookClient(notebook, timeout=PATIENCE_S, kernel_name="python3").execute()
+    ((data,),) = [[output["data"] for output in cell["outputs"]] for cell in notebook["cells"]]
+    assert data["text/plain"] == "<Result completed: 1 image, 1 final>"
+    assert re.findall("<figcaption[^>]*>([^<]*)<", data["text/html"]) == ["preview 1", "preview 2", "final"]
+    assert len(urls(data["text/html"])) == 3
