@@ -50,7 +50,7 @@ _log = logging.getLogger("imgassemble")
 Authorize = Callable[[Request, str], "bool | Awaitable[bool]"]
 
 _KEEP_ALIVE_S = 15.0  # shorter than the idle timeouts of common proxies, which are 30 seconds and more
-_SCRIPTS = ("page.js", "changes.js", "tiles.js", "tile.js", "crossfade.js", "sentences.js")
+_SCRIPTS = ("page.js", "changes.js", "tiles.js", "tile.js", "crossfade.js", "enlarged.js", "sentences.js")
 _STATIC = {"page.css": "text/css", "icon.svg": "image/svg+xml"} | dict.fromkeys(_SCRIPTS, "text/javascript")
 _YEAR_S = 365 * 24 * 3600
 _REST_S = 0.02  # between two batches: too short to be seen, and long enough for a stream at full speed to be fed

@@ -543,8 +543,8 @@ def test_the_page_works_under_any_prefix(site: Site, view: View) -> None:
 
 
 def test_thirty_items_at_once_get_their_finals_in_order(site: Site, view: View) -> None:
-    viewer = view(viewport={"width": 1280, "height": 800})
     streams = [site.stream(OTTER, f"picture {at}") for at in range(30)]
+    viewer = view(viewport={"width": 1280, "height": 800})
     viewer.wait_for_tiles(30)
     going = streams
     while going:
@@ -602,6 +602,8 @@ def test_the_keyboard_alone_is_enough(site: Site, view: View) -> None:
     viewer.wait_for_picture(stream.shown)
     keyboard = viewer.page.keyboard
     keyboard.press("Tab")
+    assert viewer.evaluate("document.activeElement.className") == "enlarge"
+    keyboard.press("Tab")
     assert viewer.evaluate("document.activeElement.type") == "range"
     assert viewer.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     keyboard.press("ArrowLeft")
@@ -614,6 +616,51 @@ def test_the_keyboard_alone_is_enough(site: Site, view: View) -> None:
         keyboard.press("Enter")
     assert coming.value.suggested_filename == "an-otter-preview-2.png"
     assert len(Path(coming.value.path()).read_bytes()) == frame["bytes"]
+
+
+ENLARGED = "() => document.querySelector('dialog[open] > img')?.getAttribute('src') === %r"
+
+
+def test_a_picture_is_enlarged_and_left_by_the_keyboard(site: Site, view: View) -> None:
+    older, stream, viewer = site.stream(OTTER, "older"), site.stream(OTTER), view()
+    older.finish()
+    stream.step()
+    stream.step()
+    viewer.wait_for_picture(stream.shown, at=1)
+    keyboard = viewer.page.keyboard
+    keyboard.press("Tab")
+    assert "Enlarge preview 2" in viewer.evaluate("document.activeElement.getAttribute('aria-label')")
+    keyboard.press("Enter")
+    viewer.wait_for(ENLARGED % stream.shown)
+    stream.step()
+    viewer.wait_for(ENLARGED % stream.shown)  # the newest is followed
+    keyboard.press("ArrowLeft")
+    viewer.wait_for(ENLARGED % stream.items[0]["partials"][1]["url"])
+    assert "preview 2" in str(viewer.page.locator(".words").text_content())
+    stream.finish()
+    viewer.wait_for_text(".badge", "Final", at=1)
+    viewer.wait_for(ENLARGED % stream.items[0]["partials"][1]["url"])  # a chosen one stays
+    keyboard.press("ArrowDown")
+    viewer.wait_for(ENLARGED % older.shown)
+    keyboard.press("ArrowUp")
+    keyboard.press("Escape")
+    viewer.wait_for("() => !document.querySelector('dialog').open")
+    assert viewer.evaluate("document.activeElement.className") == "enlarge"
+
+
+def test_an_enlarged_picture_closes_with_its_stream(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    stream.step()
+    viewer.wait_for_picture(stream.shown)
+    viewer.tile().locator(".enlarge").click()
+    viewer.wait_for(ENLARGED % stream.shown)
+    check_nothing_is_wider(viewer)
+    stream.feed({"type": "error", "error": {"code": "moderation_blocked", "message": "It was rejected."}})
+    viewer.wait_for("() => !document.querySelector('dialog').open")
+
+
+def check_nothing_is_wider(viewer: Viewer) -> None:
+    assert viewer.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,7 +8,7 @@ import { pictureCount } from "./sentences.js";
 
 const byId = (id) => document.getElementById(id);
 
-const tiles = new Tiles(byId("tiles"), ({ n_items, n_unfinished, announcements }) => {
+const tiles = new Tiles(byId("tiles"), byId("enlarged"), ({ n_items, n_unfinished, announcements }) => {
   byId("count").textContent = pictureCount(n_items, n_unfinished);
   byId("empty").hidden = n_items > 0;
   if (announcements.length) byId("announcer").textContent = announcements.join(" ");

@@ -42,6 +42,11 @@ export function altText(item, frame, title) {
   return `${name === "final" ? "final picture" : name} of ${quoted(title)}`;
 }
 
+/** The words below an enlarged picture: the name, the frame and its facts. */
+export function enlargedWords(item, frame, title) {
+  return [quoted(title), frameName(item, frame), frameFacts(frame)].join(" · ");
+}
+
 /** The seconds until the first preview and until the final, if they are known; before the end, those until now. */
 export function times(item, elapsedS) {
   const parts = [];

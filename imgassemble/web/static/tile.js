@@ -10,7 +10,7 @@ const template = document.getElementById("tile");
 export class Tile {
   element = template.content.firstElementChild.cloneNode(true);
   #parts = Object.fromEntries(
-    ["mat", "picture", "caption", "name", "badge", "place", "id", "dots", "scrubber", "at", "times", "save", "notes"].map(
+    ["mat", "picture", "caption", "name", "badge", "place", "id", "dots", "scrubber", "at", "times", "save", "notes", "enlarge"].map(
       (name) => [name, this.element.querySelector(`.${name}`)],
     ),
   );
@@ -37,6 +37,12 @@ export class Tile {
     this.#scrub(false);
     this.#showNotes(sentences.notes(item, stream, isFirst));
     this.#showCaption();
+  }
+
+  /** The item with its title, its frames, and the places of the frame that is shown and of the newest. */
+  get view() {
+    const at = this.#range.valueAsNumber;
+    return { item: this.#item, title: this.#title, frames: this.#frames, at, newest: this.#newest() };
   }
 
   /** Show the seconds of the item. `elapsedS`: since the stream began; null if that is not known. */
@@ -94,12 +100,13 @@ export class Tile {
   }
 
   #show(frame, n_newer, isByHand) {
-    const { at, save } = this.#parts;
+    const { at, save, enlarge } = this.#parts;
     const name = sentences.frameName(this.#item, frame);
     this.#crossfade.show(frame.url, sentences.altText(this.#item, frame, this.#title), isByHand);
     write(at, [name, n_newer > 0 ? `${n_newer} newer` : sentences.pixels(frame)].filter(Boolean).join(" · "));
     at.title = at.textContent;
     this.#range.setAttribute("aria-valuetext", n_newer > 0 ? at.textContent : name);
+    enlarge.setAttribute("aria-label", `Enlarge ${sentences.altText(this.#item, frame, this.#title)}`);
     save.href = frame.url;
     save.download = sentences.fileName(this.#item, frame, this.#title);
     save.title = sentences.frameFacts(frame);

@@ -2,6 +2,7 @@
 //
 // Must not know: the contents of a tile, the connection.
 
+import { Enlarged } from "./enlarged.js";
 import { Tile } from "./tile.js";
 import * as sentences from "./sentences.js";
 
@@ -11,6 +12,7 @@ const TICK_MS = 1_000;
 
 export class Tiles {
   #list;
+  #enlarged;
   #onChange;
   #streams = new Map(); // name -> {facts, items: Map of id -> facts, tiles: Map of id -> Tile}
   #shown = []; // {tile, facts, stream, title, isFirst} in the order of the page
@@ -20,8 +22,10 @@ export class Tiles {
   #isQuiet = false; // whether the next changes are not announced, because they are not new
 
   /** `onChange({n_items, n_unfinished, announcements})` is called after each change. Screen readers read these. */
-  constructor(list, onChange) {
+  constructor(list, dialog, onChange) {
     this.#list = list;
+    this.#enlarged = new Enlarged(dialog, () => this.#withFrames());
+    list.addEventListener("click", ({ target }) => this.#enlarge(target));
     this.#onChange = onChange;
     setInterval(() => this.#showSeconds(), TICK_MS);
   }
@@ -69,11 +73,21 @@ export class Tiles {
     for (const { tile, facts, stream, title, isFirst } of shown) tile.update(facts, stream, title, isFirst);
     this.#showSeconds();
     this.#place(shown.map(({ tile }) => tile.element));
+    this.#enlarged.refresh();
     this.#onChange({
       n_items: shown.length,
       n_unfinished: shown.filter(({ facts }) => !facts.has_ended).length,
       announcements: this.#announcements(shown),
     });
+  }
+
+  #withFrames() {
+    return this.#shown.map(({ tile }) => tile).filter((tile) => tile.view.frames.length);
+  }
+
+  #enlarge(target) {
+    const tile = target.closest(".enlarge") && this.#withFrames().find(({ element }) => element.contains(target));
+    if (tile) this.#enlarged.open(tile);
   }
 
   /** Show on each tile the seconds since its stream began, if they are known. */
