@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from imgassemble import Assembler, FinalReady, FrameAdded, iter_updates
+from imgassemble import FinalReady, FrameAdded, iter_updates
 from imgassemble.simulator import ImageCall, base64_text, draw, encode, image_events, responses_stream, sharpen, sse
 
 SIZE = (300, 200)  # pixels of one picture
@@ -20,11 +20,8 @@ def main() -> None:
     stream = sse(
         responses_stream(image_events(ImageCall(id="ig_1", partials=tuple(partials), result=result, size="300x200")))
     )
-    shown = [
-        update.frame.decode()
-        for update in iter_updates([stream], Assembler())
-        if isinstance(update, (FrameAdded, FinalReady))
-    ]
+    with iter_updates(stream) as updates:
+        shown = [update.frame.decode() for update in updates if isinstance(update, (FrameAdded, FinalReady))]
     strip = Image.new("RGBA", (len(shown) * (SIZE[0] + GAP) - GAP, SIZE[1]), (0, 0, 0, 0))
     for number, image in enumerate(shown):
         strip.paste(image, (number * (SIZE[0] + GAP), 0))
