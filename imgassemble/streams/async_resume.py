@@ -34,7 +34,7 @@ def aresuming(
     chance: Callable[[], float] = random.random,
 ) -> AsyncIterator[Any]:
     """Return the same as `resuming`, async: `open_stream` may be a coroutine function, `sleep` is one (asyncio's)."""
-    check_arguments(open_stream, since, patience, "resuming")
+    check_arguments(open_stream, since, patience, "aresuming")
     return _aresume(open_stream, since, Retries(patience, may_retry, clock, chance), limits, sleep)
 
 

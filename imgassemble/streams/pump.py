@@ -23,6 +23,7 @@ class Pump:
     def __init__(self, opening: AsyncOpening) -> None:
         self._opening, self._loop = opening, asyncio.get_running_loop()
         self._element: Any = _NOTHING
+        self._is_ending = False
         self._is_asked, self._is_filled = asyncio.Event(), asyncio.Event()
         self._task = self._loop.create_task(self._read(), name="imgassemble-read")
         self._task.add_done_callback(lambda _: self._is_filled.set())
@@ -77,9 +78,12 @@ class Pump:
                 cancelled = error
         if self._task.done():
             await self._opening.aclose()  # a task that was cancelled before its first step has closed nothing
+        else:
+            self._task.cancel()  # its client has ignored the first one, or does not close
         if cancelled:
             raise cancelled
 
     def _cancel(self) -> None:
-        if not self._task.cancelling():  # a second cancellation would interrupt the closing
+        if not self._is_ending:  # a second cancellation would interrupt the closing
+            self._is_ending = True  # `cancelling()` also counts the cancellations that anyio uses inside a client
             self._task.cancel()

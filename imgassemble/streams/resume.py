@@ -74,7 +74,7 @@ def resuming(
 
         result = assemble(resuming(lambda cursor: client.open(after=cursor.sequence_number)))
     """
-    check_arguments(open_stream, since, patience, "aresuming")
+    check_arguments(open_stream, since, patience, "resuming")
     if iscoroutinefunction(open_stream) or isasyncgenfunction(open_stream):
         raise UsageError("open_stream is async: use aresuming")
     return _resume(open_stream, since, Retries(patience, may_retry, clock, chance), limits, sleep)
