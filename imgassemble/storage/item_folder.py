@@ -24,7 +24,7 @@ from ..errors import ProviderError, SinkError, quoted
 from ..files import sink_error, write_atomically
 from ..frames.containers import format_of
 from ..frames.frame import Frame
-from .placing import FolderSearch, is_folder, make_folder
+from .placing import FolderIdentity, FolderSearch, identity_of, is_folder, make_folder
 from .saved import MAX_FRAME_BYTES, described_anomalies, described_frames, read_bounded, read_facts
 from .syncing import Syncing
 
@@ -75,6 +75,7 @@ class ItemFolder:
         self.error: SinkError | None = None  # the first
         self._options = options
         self._search = FolderSearch(path)
+        self._own: FolderIdentity | None = None  # the folder that this run made beside those of other runs
         self._frames: dict[str, Facts] = {}  # by file name
         self._not_repeated: set[str] = set()  # files of an earlier run that this run's stream has not repeated
         self._rejected: dict[str, Facts] = {}  # by digest
@@ -225,7 +226,8 @@ class ItemFolder:
         syncing = self._options.syncing
         is_shared = self._is_shared({name: digest}, item)
         if not is_shared:
-            self._claim(item)
+            if self._own is None:
+                self._claim(item)
             try:
                 self._store(name, data, is_lasting=is_lasting)
             except SinkError as error:
@@ -246,7 +248,7 @@ class ItemFolder:
 
         Otherwise they get a folder of their own. Raises SinkError.
         """
-        if self._options.existing != "beside" or self.phase not in (FolderPhase.UNTOUCHED, FolderPhase.SHARED):
+        if self._options.existing != "beside" or (self._own is not None and self._own == identity_of(self.path)):
             return False
         files = self._pictures | added
         is_placed = self.phase is FolderPhase.SHARED
@@ -260,6 +262,7 @@ class ItemFolder:
         except OSError as cause:
             raise sink_error(self.path, cause) from cause
         self.phase = FolderPhase.CLAIMED if is_new else FolderPhase.SHARED
+        self._own = identity_of(self.path) if is_new else None
         if is_new:
             self._options.syncing.note_new_folder(self.path)
             self._restore(item, shared)

@@ -27,6 +27,7 @@ _ENDS = ("completed", "failed", "incomplete")
 
 Digests = Mapping[str, str]
 """Maps the name of a file to the SHA-256 of its bytes."""
+FolderIdentity = tuple[int, int]
 
 
 class FolderSearch:
@@ -93,6 +94,17 @@ def _is_being_written(folder: Path) -> bool:
         age_s = time.time() - folder.lstat().st_mtime
         return 0 <= age_s < _SILENCE_S and read_facts(folder / "item.json").get("state") not in _ENDS
     return False
+
+
+def identity_of(folder: Path) -> FolderIdentity | None:
+    """Return a value that another folder in the same place rarely has; None if no folder stands there.
+
+    A link that replaces a folder can get its inode, but is no folder.
+    """
+    with suppress(OSError):
+        facts = folder.lstat()
+        return (facts.st_dev, facts.st_ino) if S_ISDIR(facts.st_mode) else None
+    return None
 
 
 def is_folder(path: Path) -> bool:

@@ -186,6 +186,22 @@ def test_a_shared_picture_that_is_gone_from_disk_and_memory_is_an_error(tmp_path
     assert [frame["file"] for frame in facts["partials"]] == ["partial-001.png"]
 
 
+def test_a_folder_that_another_run_made_in_the_place_of_a_removed_one_stays(tmp_path: Path) -> None:
+    assembler, sink = Assembler(), DirectorySink(tmp_path)
+    sink.open(assembler)
+    assembler.subscribe(sink)
+    assembler.feed(samples.partial("ig_1", 0, A))
+    (tmp_path / "ig_1").rename(tmp_path / "moved")
+    save(run_of(C, result=D), tmp_path)
+    before = snapshot(tmp_path / "ig_1")
+    assembler.feed(samples.done("ig_1", B))
+    assembler.close()
+    sink.close()
+    assert snapshot(tmp_path / "ig_1") == before
+    found = {name: data for name, data in pictures_in(tmp_path).items() if "-2/" in name}
+    assert found == {"ig_1-2/partial-000.png": A, "ig_1-2/final.png": B}
+
+
 def test_the_temporary_file_of_a_live_run_is_never_removed(tmp_path: Path) -> None:
     save(run_of(A), tmp_path)
     theirs = tmp_path / "ig_1" / ".imgassemble-0123456789abcdef.tmp"
