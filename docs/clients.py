@@ -44,6 +44,7 @@ NOTES = """\
 - If an event does not fit the schema of OpenRouter's clients (for example a nested `error`), they pass it on as `UNKNOWN`, with
   the original in `raw`. imgassemble reads the original.
 - google-genai hands over pictures of generateContent as raw bytes, and those of the Interactions API as base64.
+- openai-agents, and ChatKit on it, may drop events that they have received if the stream breaks after them.
 - ChatKit's previews have no index of their own, and its pictures always claim to be PNG.
 - The AI SDK 7.0.173 drops `preliminary` for a tool that the service runs. So its previews look like results: each one replaces
   the one before, with an anomaly, and the last one is the picture.

@@ -35,7 +35,7 @@ async def over_agents(server: Any) -> AsyncIterator[Any]:
 class TestOpenAIAgents(ClientLaws):
     client = "openai-agents"
     packages = ("openai-agents", "openai")
-    routes = (Route(name="Runner.run_streamed().stream_events()", open=over_agents),)
+    routes = (Route(name="Runner.run_streamed().stream_events()", open=over_agents, is_lossy=True),)
 
 
 async def over_chatkit(server: Any) -> AsyncIterator[Any]:
@@ -75,7 +75,7 @@ class ChatStore:
 class TestChatKit(ClientLaws):
     client = "chatkit"
     packages = ("openai-chatkit", "openai")
-    routes = (Route(name="stream_agent_response()", open=over_chatkit),)
+    routes = (Route(name="stream_agent_response()", open=over_chatkit, is_lossy=True),)
 
 
 def litellm() -> Any:
