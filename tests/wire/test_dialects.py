@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -150,8 +151,10 @@ def broken(body: tuple[bytes, ...]) -> Iterator[bytes]:
 def went_on(order: Order, cut: str) -> Result:
     """Return the result of a stream that is cut by this fault and resumed at the cursor."""
     assembler, made = assembler_of(order), play(replace(order, faults=(cut,)))
-    with pytest.raises(LineBrokeError):
-        assembled(broken(made.body), assembler)
+    with suppress(LineBrokeError):  # it is not raised after the end of the last response
+        assemble(broken(made.body), assembler=assembler, keep_open=True)
+    if assembler.result is not None:
+        return assembler.result
     heard = assembler.cursor.sequence_number
     return assembled(resumed(made, -1 if heard is None else heard).body, assembler)
 
