@@ -338,7 +338,7 @@ async def awith_a_wait_that_times_out(stream: Any, assembler: Assembler, **_: An
     async with aiter_updates(stream, assembler) as updates:
         while not isinstance(await anext(updates), FrameAdded):
             pass
-        for _time in range(3):
+        for _attempt in range(3):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(updates), 0.05)
 
