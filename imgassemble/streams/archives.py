@@ -145,8 +145,9 @@ def _is_known(event: Any) -> bool:
     """Return whether an event is of a known kind, and no error: many services send errors of the same form."""
     if not isinstance(event, dict):
         return False
-    row = ROWS.get(event["type"]) if isinstance(event.get("type"), str) else None
-    return type_of_members(event) not in ("", "error") if row is None else row.shape is not Shape.ERROR
+    kind = event.get("type")
+    row = (ROWS.get(kind) if isinstance(kind, str) else None) or ROWS.get(type_of_members(event))
+    return row is not None and row.shape is not Shape.ERROR
 
 
 def _bodies_of(entry: dict[str, Any]) -> Iterator[tuple[bytes, bool]]:
