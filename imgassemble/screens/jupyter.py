@@ -54,11 +54,11 @@ style="display:block;width:100%;height:auto;aspect-ratio:{width}/{height};object
 _PAGE = '<div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
 # The browser counts the seconds: if the kernel did, it would send the pictures again each second. A day at most.
 _COUNTING = """\
-<style>@property --imgassemble-s{{syntax:"<integer>";inherits:false;initial-value:0}}\
-@keyframes imgassemble-s{{to{{--imgassemble-s:86400}}}}\
-.imgassemble-s{{animation:imgassemble-s 86400s steps(86400) -{seconds:.1f}s}}\
-.imgassemble-s::after{{counter-reset:s var(--imgassemble-s);content:counter(s) " s"}}</style>"""
-_SECONDS = '&ensp;<span class="imgassemble-s"></span>'
+<style>@property --imgassemble-s{syntax:"<integer>";inherits:false;initial-value:0}\
+@keyframes imgassemble-s{to{--imgassemble-s:86400}}\
+.imgassemble-s{animation:imgassemble-s 86400s steps(86400);counter-reset:imgassemble-s var(--imgassemble-s)}\
+.imgassemble-s::after{content:counter(imgassemble-s) " s"}</style>"""
+_SECONDS = '&ensp;<span class="imgassemble-s" style="animation-delay:-{:.1f}s"></span>'
 
 
 class JupyterScreen:
@@ -215,8 +215,7 @@ class _NotebookTiles:
         figures = "".join(self._figure(tile, source) for tile, source in self._shown.values())
         captions = "\n".join(tile.caption for tile, _ in self._shown.values())
         is_open = any(tile.kind.is_open for tile, _ in self._shown.values())
-        counting = _COUNTING.format(seconds=self._stopwatch.seconds) if is_open else ""
-        return {"text/html": counting + _PAGE.format(figures=figures), "text/plain": captions}
+        return {"text/html": (_COUNTING if is_open else "") + _PAGE.format(figures=figures), "text/plain": captions}
 
     def _figure(self, tile: Tile, source: str) -> str:
         """Return a tile as HTML. A failure without a picture is its caption alone, which is not below an empty box."""
@@ -224,7 +223,7 @@ class _NotebookTiles:
         return _FIGURE.format(
             picture=self._picture(tile, source) if has_picture else "",
             caption=escape(tile.caption),
-            seconds=_SECONDS if tile.kind.is_open else "",
+            seconds=_SECONDS.format(self._stopwatch.seconds) if tile.kind.is_open else "",
             colour=_COLOURS.get(tile.kind, ""),
             width=self._box[0],
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -463,3 +464,19 @@ def test_a_notebook_that_is_executed_holds_the_strip_of_a_result() -> None:
     assert data["text/plain"] == "<Result completed: 1 image, 1 final>"
     assert re.findall("<figcaption[^>]*>([^<]*)<", data["text/html"]) == ["preview 1", "preview 2", "final"]
     assert len(urls(data["text/html"])) == 3
+
+
+def test_the_seconds_tick_in_a_browser_without_the_kernel(tmp_path: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api", reason="no browser here: pip install playwright")
+    chromium = which("chromium") or which("google-chrome")
+    if chromium is None:
+        pytest.skip("no browser here: apt-get install chromium")
+    page_file = tmp_path / "output.html"
+    page_file.write_text(page_of())
+    with api.sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+        page.goto(page_file.as_uri())
+        before = page.screenshot()
+        seconds = "getComputedStyle(document.querySelector('.imgassemble-s')).getPropertyValue('--imgassemble-s')"
+        page.wait_for_function(f"Number({seconds}) >= 2", timeout=PATIENCE_S * 1_000)
+        assert page.screenshot() != before
