@@ -164,7 +164,7 @@ class Assembler:
                 facts = facts.with_ending(Ending.ERROR, error=cause.provider_error, reason=None, number=None)
             stop_reason = None if facts.is_over else cause.item_reason
             change.journal.set(record, "facts", facts._replace(has_ended=True, stop_reason=stop_reason))
-            change.ended.append(record)
+            change.judged_again.append(record)
         return change
 
     def stop(self, reason: str = "stopped") -> None:
@@ -335,10 +335,10 @@ class Assembler:
         """Store `change`, and return its updates."""
         held = self._held
         moved = [name for name, facts in change.facts.items() if held.facts.get(name) is not facts]
-        if change.ended:  # an ending can move every item of its response; that happens a few times in a stream
+        if change.judged_again:  # an ending can move every item of its response; that happens a few times in a stream
             moved = [
                 *change.facts,
-                *(name for record in change.ended for name in record.items if name not in change.facts),
+                *(name for record in change.judged_again for name in record.items if name not in change.facts),
             ]
         change.store(held)
         self._links = change.links

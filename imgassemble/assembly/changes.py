@@ -58,7 +58,7 @@ class UndoLog:
 class Change:
     """The change that one event makes."""
 
-    __slots__ = ("added", "anomalies", "ended", "facts", "is_skipped", "journal", "links", "new_marks", "number",
+    __slots__ = ("added", "anomalies", "facts", "is_skipped", "journal", "judged_again", "links", "new_marks", "number",
                  "piece", "record", "skipped_type", "total_bytes", "unreadable")  # fmt: skip
 
     def __init__(self, held: Held) -> None:
@@ -68,7 +68,7 @@ class Change:
         self.anomalies: list[Anomaly] = []
         self.links: tuple[tuple[str, str], ...] = ()  # the items whose result is at a URL, each with the URL
         self.record: ResponseRecord | None = None  # the response to which the event belongs
-        self.ended: list[ResponseRecord] = []  # responses that got another ending
+        self.judged_again: list[ResponseRecord] = []  # they got another ending, or an item of another response
         self.number: float | None = None  # the sequence number of the event
         self.piece: str | None = None  # a piece of the answer in words
         self.total_bytes = held.total_bytes

@@ -120,6 +120,7 @@ class ItemNames:
             journal.set(other, "facts", other.facts._replace(has_items=False))
             journal.put(held.empty_responses, other.number, None)
         self._assign(item_id, item_id)
+        self._change.judged_again.append(record)
         return item_id
 
     def _look_for_changing_ids(self, item_id: str, place: float | None, *, is_announced: bool) -> None:

@@ -155,4 +155,4 @@ def _put(record: ResponseRecord, facts: ResponseFacts, change: Change) -> None:
         return
     change.journal.set(record, "facts", facts)
     if facts.endings != before.endings:
-        change.ended.append(record)
+        change.judged_again.append(record)

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import Wire
 
-from imgassemble import Assembler, IncompleteStreamError, Item, Outcome, ProviderError, Result, State, UsageError
+from imgassemble import (
+    Assembler,
+    IncompleteStreamError,
+    Item,
+    Outcome,
+    ProviderError,
+    Result,
+    State,
+    StateChanged,
+    UsageError,
+)
 from imgassemble.errors import quoted
 
 GOOD = samples.png(colour=(1, 2, 3))
@@ -235,6 +245,16 @@ def test_responses_side_by_side_without_lanes_keep_their_items() -> None:
         "ig_1": (State.COMPLETED, "resp_1"),
         "ig_2": (State.COMPLETED, "resp_2"),
     }
+
+
+def test_an_item_that_turns_out_to_belong_to_another_response_reports_its_state() -> None:
+    assembler = Assembler()
+    for event in (samples.snapshot("incomplete"), samples.done("ig_1"), samples.error()):
+        assembler.feed(event)
+    assert assembler["ig_1"].state is State.FAILED
+    updates = assembler.feed(samples.snapshot("incomplete", [samples.member("ig_1")]))
+    assert updates == (StateChanged("ig_1", State.COMPLETED, State.FAILED),)
+    assert assembler.items["ig_1"].state is State.COMPLETED
 
 
 def test_an_error_of_a_lane_fails_that_lane_alone_and_one_without_a_lane_fails_all_open_ones() -> None:
