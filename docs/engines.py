@@ -8,16 +8,18 @@ TEXT = """\
 # Engines, URLs, and streams without pictures
 
 `python docs/engines.py` writes this page from programs that a test runs unchanged: against the simulator, and with a pipeline
-that stands in for a model. Only addresses come from environment variables.
+that stands in for a model. Only addresses come from environment variables. `imgassemble simulate --serve 8188` imitates the
+engines: with `ENGINE_URL=http://127.0.0.1:8188` the programs for AUTOMATIC1111 and ComfyUI run without one.
 
 ## Pictures from your own process: diffusers, mflux
 
 `Picture(item_id, data, index, is_final)` is an event. `data` is the bytes of a file or a Pillow image. So a pipeline in your own
-process has every screen, sink and page. This program shows the previews in the terminal and on a page:
+process can use every screen, sink and page. This program shows the previews in the terminal and on a page:
 
 ```python
 {with_diffusers}```
 
+- `index` numbers the previews from 0. Without it, they count in the order of their arrival.
 - The pipeline waits while a screen in the same thread draws; `TerminalScreen` and the page return at once.
 - `pipeline.vae` decodes exactly and slowly. A `TinyAutoencoder` (TAESD) decodes a preview in milliseconds.
 - mflux writes `seed_S_stepN.png` with its `StepwiseHandler`: feed `Picture("otter", path.read_bytes(), index=n)`.
@@ -71,8 +73,8 @@ result = assemble(stream, fetch=fetch_https)
 
 ## Streams without pictures: logs, cassettes, bug reports
 
-`imgassemble strip SOURCE` prints the events with `{{"sha256": "…"}}` in the place of each picture: six megabytes become some
-kilobytes. In Python:
+`imgassemble strip SOURCE > events.jsonl` prints the events with `{{"sha256": "…"}}` in the place of each picture: six megabytes
+become some kilobytes. Prompts, ids and texts stay in: read the file before you send it with a bug report. In Python:
 
 ```python
 import json

@@ -13,7 +13,8 @@ listener that draws delays the stream; and a listener that draws in another thre
 imgassemble solves both once, in the listener `Refresher`. All screens are built on it.
 
 `python docs/screens.py` writes this page from programs that a test runs unchanged against the simulator, each with its real
-host. Only the address and the key come from environment variables.
+host. Only the address and the key come from environment variables, so that the programs run
+[without a key](../README.md#without-a-key), too.
 
 | host | use | result |
 |---|---|---|
@@ -72,7 +73,7 @@ PROGRAMS = (
     ("Qt", "with_qt.py"),
     ("A notebook", "with_jupyter.ipynb"),
     ("asyncio", "with_asyncio.py"),
-    ("An own screen", "own_screen.py"),
+    ("A screen of your own", "own_screen.py"),
     ("FastAPI", "with_fastapi.py"),
     ("Streamlit", "with_streamlit.py"),
     ("Gradio", "with_gradio.py"),
@@ -81,7 +82,8 @@ PROGRAMS = (
 NOTES = {
     "with_jupyter.ipynb": "A cell ends after everything is shown, so that an executed notebook contains the finals. "
     "`async with` waits without blocking the kernel. Without a `width` the notebook holds the bytes as received. "
-    "After the stop button the last preview is marked as a draft.",
+    "After the stop button the last preview is marked as a draft. A cell that ends with `result` shows the pictures of a "
+    "stream as a strip with captions.",
     "with_asyncio.py": "Pictures are decoded in a thread and never on the loop. While `show` awaits, previews are skipped.",
     "own_screen.py": "`show` receives a `Shown`: `image` is a Pillow image (RGB or RGBA, at most `size`), `tile.item_id` names "
     "the item, `tile.kind` is a `Kind` (`WAITING`, `PREVIEW`, `FINAL`, `DRAFT`, `FAILED`, `BLOCKED`), `tile.caption` is one line of text, "
@@ -90,7 +92,7 @@ NOTES = {
     "that all of a stream was shown, and `count_seconds(self, seconds)` to show how long the screen has waited.",
     "with_fastapi.py": "The events of the page hold no pixels: about 500 bytes for an item and 400 for each of its frames. "
     "A slow browser delays nothing: it loads the newest picture that it knows of, and cancels an older one. "
-    "[In a web back end](web_back_end.md) shows an own event stream, users, time-outs and storage.",
+    "[In a web back end](web_back_end.md) shows an event stream of your own, users, time-outs and storage.",
     "with_streamlit.py": "Streamlit sends the newest picture of a place to the browser, and drops those before it. "
     "It would encode bytes as JPEG; a URL stays unchanged.",
     "with_gradio.py": "Gradio encodes the shown pictures again: save the received bytes with `result.final.save`.",

@@ -7,18 +7,22 @@ HERE = Path(__file__).parent / "web_back_end"
 TEXT = """\
 # In a web back end
 
-A browser asks for a picture, sees previews, and gets the result. This page shows a whole back end with its own server-sent
+A browser asks for a picture, sees previews, and gets the result. This is a whole back end with its own server-sent
 events. A test runs it unchanged against the simulator, with a real server; only the address, the key and the time-out come from
 environment variables. If the live page of imgassemble is enough, mount it instead: [FastAPI](screens.md#fastapi) takes five lines.
 
+Save the three parts below as `app.py`, `archive.py` and `page.html` in one folder. `imgassemble` is installed from a clone
+(`pip install '.[web]'`). These lines run the application against the simulator, without a key:
+
 ```
-pip install imgassemble fastapi uvicorn itsdangerous openai
-uvicorn app:app
+pip install fastapi itsdangerous openai
+imgassemble simulate --serve 8080 &
+OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=any uvicorn app:app
 ```
 
 `python docs/web_back_end.py` writes this page.
 
-## The application
+## The application: `app.py`
 
 ```python
 {app}```
@@ -35,7 +39,7 @@ uvicorn app:app
 - **Logging.** The logger `imgassemble` writes one line of INFO at the end of each stream, a WARNING for the first anomaly of each
   kind, and each update at DEBUG. No line holds base64.
 
-## An own sink
+## A sink of your own: `archive.py`
 
 ```python
 {archive}```
@@ -48,7 +52,7 @@ result = await aassemble(stream, sinks=[archive.sink(user, prompt)])
 
 A sink that raises is a `SinkError` at the end, with the result. The pictures that it stored before stay.
 
-## The page
+## The page: `page.html`
 
 ```html
 {page}```

@@ -7,7 +7,7 @@ from imgassemble import FinalReady, FrameAdded, assemble
 from imgassemble.streams import polled_events
 
 HOST = os.environ.get("A1111_URL", "http://127.0.0.1:7860")  # started with --api
-ASKED = {"prompt": "An otter on a lake at dusk", "steps": 30, "width": 512, "height": 512}
+REQUEST = {"prompt": "An otter on a lake at dusk", "steps": 30, "width": 512, "height": 512}
 
 
 def show(update):
@@ -21,6 +21,6 @@ def ask():
 
 
 with ThreadPoolExecutor(1) as pool:
-    job = pool.submit(lambda: httpx.post(f"{HOST}/sdapi/v1/txt2img", json=ASKED, timeout=300).json())
+    job = pool.submit(lambda: httpx.post(f"{HOST}/sdapi/v1/txt2img", json=REQUEST, timeout=300).json())
     result = assemble(polled_events(ask, interval_s=0.2), on_update=show)
 print(result.require_final().save("otter"))

@@ -7,7 +7,7 @@ from imgassemble import FinalReady, FrameAdded, aassemble
 
 URL = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1") + "/images/generations"
 KEY = {"Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"}
-ASKED = {"model": "gpt-image-1", "prompt": "An otter on a lake at dusk", "partial_images": 2, "stream": True}
+REQUEST = {"model": "gpt-image-1", "prompt": "An otter on a lake at dusk", "partial_images": 2, "stream": True}
 
 
 def show(update):
@@ -18,7 +18,7 @@ def show(update):
 
 async def main():
     async with aiohttp.ClientSession(headers=KEY, raise_for_status=True) as session:
-        async with session.post(URL, json=ASKED) as response:
+        async with session.post(URL, json=REQUEST) as response:
             result = await aassemble(response.content.iter_any(), on_update=show)
     print(result.require_final().save("otter"))
 

@@ -6,7 +6,7 @@ from imgassemble import FinalReady, FrameAdded, assemble
 
 URL = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1") + "/images/generations"
 KEY = {"Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"}
-ASKED = {"model": "gpt-image-1", "prompt": "An otter on a lake at dusk", "partial_images": 2, "stream": True}
+REQUEST = {"model": "gpt-image-1", "prompt": "An otter on a lake at dusk", "partial_images": 2, "stream": True}
 
 
 def show(update):
@@ -15,7 +15,7 @@ def show(update):
             print(frame)
 
 
-with httpx.stream("POST", URL, json=ASKED, headers=KEY, timeout=300) as response:
+with httpx.stream("POST", URL, json=REQUEST, headers=KEY, timeout=300) as response:
     response.raise_for_status()
     result = assemble(response.iter_bytes(), on_update=show)
 print(result.require_final().save("otter"))

@@ -6,7 +6,7 @@ from imgassemble import FinalReady, FrameAdded, assemble
 
 HOST = os.environ.get("NOVELAI_BASE_URL", "https://image.novelai.net")
 KEY = {"Authorization": f"Bearer {os.environ['NOVELAI_API_KEY']}"}
-ASKED = {
+REQUEST = {
     "model": "nai-diffusion-4-5-full",
     "action": "generate",
     "input": "An otter on a lake at dusk",
@@ -20,7 +20,7 @@ def show(update):
             print(frame)
 
 
-with httpx.stream("POST", f"{HOST}/ai/generate-image-stream", json=ASKED, headers=KEY, timeout=300) as response:
+with httpx.stream("POST", f"{HOST}/ai/generate-image-stream", json=REQUEST, headers=KEY, timeout=300) as response:
     response.raise_for_status()
     result = assemble(response.iter_bytes(), on_update=show)
 print(result.require_final().save("otter"))

@@ -6,7 +6,7 @@ from imgassemble import FinalReady, FrameAdded, assemble
 
 HOST = os.environ.get("ARK_BASE_URL", "https://ark.cn-beijing.volces.com/api/v3")
 KEY = {"Authorization": f"Bearer {os.environ['ARK_API_KEY']}"}
-ASKED = {
+REQUEST = {
     "model": "doubao-seedream-5-0-260128",
     "prompt": "An otter on a lake at dusk",
     "response_format": "b64_json",
@@ -20,7 +20,7 @@ def show(update):
             print(frame)
 
 
-with httpx.stream("POST", f"{HOST}/images/generations", json=ASKED, headers=KEY, timeout=300) as response:
+with httpx.stream("POST", f"{HOST}/images/generations", json=REQUEST, headers=KEY, timeout=300) as response:
     response.raise_for_status()
     result = assemble(response.iter_bytes(), on_update=show)
 print(result.require_final().save("otter"))

@@ -6,7 +6,7 @@ from imgassemble import FinalReady, FrameAdded, assemble
 
 URL = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1") + "/images/generations"
 KEY = {"Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"}
-ASKED = {"model": "gpt-image-1", "prompt": "An otter on a lake at dusk", "partial_images": 2, "stream": True}
+REQUEST = {"model": "gpt-image-1", "prompt": "An otter on a lake at dusk", "partial_images": 2, "stream": True}
 
 
 def show(update):
@@ -15,6 +15,6 @@ def show(update):
             print(frame)
 
 
-with urlopen(Request(URL, json.dumps(ASKED).encode(), KEY | {"Content-Type": "application/json"})) as body:
+with urlopen(Request(URL, json.dumps(REQUEST).encode(), KEY | {"Content-Type": "application/json"})) as body:
     result = assemble(iter(lambda: body.read1(65_536), b""), on_update=show)
 print(result.require_final().save("otter"))

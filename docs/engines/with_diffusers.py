@@ -20,7 +20,7 @@ def show_step(pipeline, step, timestep, tensors):
     if step % 5 == 0:  # decoding a preview takes time
         pixels = pipeline.vae.decode(tensors["latents"] / pipeline.vae.config.scaling_factor, return_dict=False)[0]
         (image,) = pipeline.image_processor.postprocess(pixels)
-        assembler.feed(Picture("otter", image, index=step))
+        assembler.feed(Picture("otter", image, index=step // 5))
     return tensors
 
 

@@ -52,14 +52,14 @@ class ResultPrinter:
 
 
 def describe_files(sink: DirectorySink, directory: Path, error: SinkError | None) -> str:
-    """Return a line that says which files `sink` has written, which it found, and where they stand."""
+    """Return a line that says which files `sink` has written, which it found, and in which folders they are."""
     found = set(sink.paths_found)
     written = [path for path in sink.paths if path not in found]
     parts = []
     if _is_any_picture(written):
         parts.append(f"saved {_count_pictures(written)} in {_place_of(written, directory)}")
     if _is_any_picture(found):
-        parts.append(f"{_count_pictures(found)} stood in {_place_of(found, directory)} already, with the same bytes")
+        parts.append(f"{_count_pictures(found)} already in {_place_of(found, directory)}, with the same bytes")
     if error:
         parts.append(f"{'not everything' if parts else 'nothing'} is saved: {error}")
     return "; ".join(parts or ["no picture came; nothing is saved"])

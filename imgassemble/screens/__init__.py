@@ -1,6 +1,6 @@
-"""Screens that show previews while they arrive: in a terminal, Tk, Qt, a notebook, an event loop, or an own screen.
+"""Screens that show previews while they arrive: in a terminal, Tk, Qt, a notebook, an event loop, or your own host.
 
-`Screen` is the base class of an own screen. `Shown`, `Tile` and `Kind` are what its `show` receives.
+`Screen` is the base class of a screen of your own. `Shown`, `Tile` and `Kind` are what its `show` receives.
 A screen is imported when its name is first used, because each needs a package of its host.
 """
 

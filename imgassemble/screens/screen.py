@@ -1,4 +1,4 @@
-"""The base class of an own screen: it decodes pictures in a thread, and calls `show` with each.
+"""The base class of a screen of your own: it decodes pictures in a thread, and calls `show` with each.
 
 Must not know: events, hosts, the use of a picture.
 """
@@ -23,7 +23,7 @@ _log = logging.getLogger("imgassemble")
 
 
 class Screen:
-    """Base class of an own screen. A subclass defines `show`, and its objects are listeners.
+    """Base class of a screen of your own. A subclass defines `show`, and its objects are listeners.
 
         class CaptionScreen(Screen):
             def show(self, shown):
@@ -66,7 +66,7 @@ class Screen:
 
         Called with one picture at a time. Each picture replaces the one of the same `shown.tile.item_id`.
         """
-        raise NotImplementedError("an own screen defines show(self, shown)")
+        raise NotImplementedError("a screen of your own defines show(self, shown)")
 
     def count_seconds(self, seconds: float) -> object:
         """Show the seconds of waiting. Called about once a second until the stream ends. The default does nothing."""

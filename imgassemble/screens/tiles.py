@@ -280,7 +280,7 @@ def _sentence(end: str, reason: object, ending: str = "") -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A painted tile: the argument of the `show` of LoopScreen and of an own screen."""
+    """A painted tile: the argument of the `show` of LoopScreen and of a screen of your own."""
 
     tile: Tile
     """The item, the kind of its picture, and the caption."""

@@ -116,7 +116,7 @@ def test_a_second_run_of_the_same_stream_says_that_its_pictures_stand_there_alre
     before = files_in(out)
     ended = run("save", stream, "-o", out)
     assert (ended.returncode, ended.stdout) == (0, f"{out / 'ig_1' / 'final.png'}\n")
-    said = "1 final and 2 previews stood in {} already, with the same bytes"
+    said = "1 final and 2 previews already in {}, with the same bytes"
     assert ended.stderr.splitlines()[-1] == f"imgassemble: {said.format(out / 'ig_1')}"
     assert files_in(out) == before
 

@@ -1,4 +1,4 @@
-"""The base class of an own screen: its calls, their threads, and what `imgassemble.screens` exports for it."""
+"""The base class of a screen of your own: its calls, their threads, and what `imgassemble.screens` exports for it."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_the_outcome_is_reported_after_an_exception_of_show(kind: type[ListScree
 def test_a_screen_without_show_logs_that_it_must_be_defined(caplog: pytest.LogCaptureFixture) -> None:
     with Screen() as screen:
         assemble(EVENTS, on_update=screen)
-    assert "an own screen defines show(self, shown)" in caplog.text
+    assert "a screen of your own defines show(self, shown)" in caplog.text
 
 
 @pytest.mark.parametrize("options", [{"size": (0, 4)}, {"min_interval_s": -1}, {"dispatch": 3}])
