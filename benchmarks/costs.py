@@ -21,7 +21,7 @@ from PIL import Image
 
 from imgassemble import Assembler, DirectorySink, FinalReady, Frame, FrameAdded, Item, Limits, assemble, iter_updates
 from imgassemble.simulator import encode, sse
-from imgassemble.streams.decoder import EventDecoder
+from imgassemble.streams.decoding.decoder import EventDecoder
 from imgassemble.wire.reader import read_event
 
 from .streams import CHUNK

@@ -10,7 +10,7 @@ import time
 
 from imgassemble import Assembler
 from imgassemble.frames.base64_json import load_decoded
-from imgassemble.streams.decoder import EventDecoder
+from imgassemble.streams.decoding.decoder import EventDecoder
 
 _CHUNK = 16 * 1024  # bytes, as in streams.py, which would load the simulator
 

@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from imgassemble.simulator.pictures import Format
-from imgassemble.streams.decoder import EventDecoder
+from imgassemble.streams.decoding.decoder import EventDecoder
 
 from . import costs, rivals
 from .screens import flood, longest_stall

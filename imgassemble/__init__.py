@@ -45,15 +45,15 @@ if TYPE_CHECKING:
     from .states import State as State
     from .storage.directory import DirectorySink as DirectorySink
     from .storage.saved import saved_events as saved_events
-    from .streams.async_drivers import aassemble as aassemble
-    from .streams.async_drivers import aiter_updates as aiter_updates
-    from .streams.async_resume import aresuming as aresuming
-    from .streams.drivers import assemble as assemble
-    from .streams.drivers import iter_updates as iter_updates
-    from .streams.patience import Patience as Patience
+    from .streams.driving.async_drivers import aassemble as aassemble
+    from .streams.driving.async_drivers import aiter_updates as aiter_updates
+    from .streams.driving.drivers import assemble as assemble
+    from .streams.driving.drivers import iter_updates as iter_updates
     from .streams.picture_references import with_pictures as with_pictures
     from .streams.picture_references import without_pictures as without_pictures
-    from .streams.resume import resuming as resuming
+    from .streams.resuming.async_resume import aresuming as aresuming
+    from .streams.resuming.patience import Patience as Patience
+    from .streams.resuming.resume import resuming as resuming
     from .streams.sources import open_events as open_events
     from .wire.events import parse_event as parse_event
 else:
@@ -93,11 +93,11 @@ else:
         "states": ("State",),
         "storage.directory": ("DirectorySink",),
         "storage.saved": ("saved_events",),
-        "streams.async_drivers": ("aassemble", "aiter_updates"),
-        "streams.async_resume": ("aresuming",),
-        "streams.drivers": ("assemble", "iter_updates"),
-        "streams.patience": ("Patience",),
-        "streams.resume": ("resuming",),
+        "streams.driving.async_drivers": ("aassemble", "aiter_updates"),
+        "streams.resuming.async_resume": ("aresuming",),
+        "streams.driving.drivers": ("assemble", "iter_updates"),
+        "streams.resuming.patience": ("Patience",),
+        "streams.resuming.resume": ("resuming",),
         "streams.picture_references": ("with_pictures", "without_pictures"),
         "streams.sources": ("open_events",),
         "wire.events": ("parse_event",),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from ..console import say
 from ..errors import UsageError
 from ..simulator import Order, Pace, play
-from ..streams.drivers import assemble
+from ..streams.driving.drivers import assemble
 from ..web.gallery import Gallery
 from .exit_codes import OK
 from .serve_page import PAGE_OPTIONS, serve_page

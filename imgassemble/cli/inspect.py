@@ -21,7 +21,7 @@ from ..frames.frame import Frame
 from ..frames.png import find_damaged_chunks
 from ..readonly import plain
 from ..screens.progress import describe_frame
-from ..streams.drivers import assemble
+from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
 from .exit_codes import STORAGE
 from .options import KEY_BY, LIMITS, SOURCE, limits_from, option

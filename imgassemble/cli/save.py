@@ -19,7 +19,7 @@ from ..errors import SinkError, UsageError, printable
 from ..states import State
 from ..storage.directory import DirectorySink
 from ..storage.item_folder import Existing
-from ..streams.drivers import assemble
+from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
 from .exit_codes import STORAGE
 from .options import KEY_BY, LIMITS, LOOKS, SOURCE, limits_from, option, seconds
@@ -116,7 +116,7 @@ def _fetch(options: argparse.Namespace) -> Callable[[str], bytes] | None:
     """Return the function that fetches pictures at URLs, within the limits; None without --fetch."""
     if not options.fetch:
         return None
-    from ..streams.fetching import fetch_https  # it imports ssl
+    from ..streams.fetching.https import fetch_https  # it imports ssl
 
     return partial(fetch_https, max_bytes=limits_from(options).max_frame_bytes)
 

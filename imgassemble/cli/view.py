@@ -14,7 +14,7 @@ from typing import Any
 
 from ..assembly.assembler import Assembler
 from ..storage.watched import watched_events
-from ..streams.drivers import assemble
+from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
 from ..web.gallery import Gallery
 from .options import KEY_BY, LIMITS, limits_from, option

@@ -10,7 +10,7 @@ import sys
 
 from ..assembly.assembler import Assembler
 from ..assembly.updates import Anomaly
-from ..streams.drivers import assemble
+from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
 from .exit_codes import STORAGE
 from .options import KEY_BY, LIMITS, LOOKS, SOURCE, limits_from

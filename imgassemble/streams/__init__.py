@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .comfyui import comfyui_events
-    from .fetching import fetch_https
-    from .polling import polled_events
+    from .engines.comfyui import comfyui_events
+    from .engines.polling import polled_events
+    from .fetching.https import fetch_https
 
-_HOMES = {"comfyui_events": "comfyui", "fetch_https": "fetching", "polled_events": "polling"}
+_HOMES = {"comfyui_events": "engines.comfyui", "fetch_https": "fetching.https", "polled_events": "engines.polling"}
 __all__ = ["comfyui_events", "fetch_https", "polled_events"]
 
 

@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, cast
 from ..errors import ImgassembleError, UsageError, quoted
 from ..frames.base64_json import Load, load_json
 from ..limits import Limits
-from .archives import event_of_data, is_event_and_data
-from .decoder import EventDecoder
-from .json_values import JSONScanner
+from .decoding.archives import event_of_data, is_event_and_data
+from .decoding.decoder import EventDecoder
+from .decoding.json_values import JSONScanner
 
 READ_BYTES = 64 * 1024  # a read of a file or a pipe: large enough to be cheap, small enough to show events soon
 _SSE_TEXT = re.compile(r"\ufeff?(data|event|id|retry|error)?:")

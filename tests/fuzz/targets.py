@@ -37,7 +37,7 @@ from imgassemble.frames.binary import HeaderError
 from imgassemble.frames.containers import read_header
 from imgassemble.frames.frame import Frame
 from imgassemble.frames.gif import gif_blocks
-from imgassemble.streams.decoder import EventDecoder
+from imgassemble.streams.decoding.decoder import EventDecoder
 from imgassemble.wire.dialects import ROWS
 from imgassemble.wire.sse import LineDecoder, SSEDecoder
 

@@ -18,7 +18,7 @@ from samples import created, sse
 from silent_server import AT_ONCE_S, silent_server
 from stream_clients import CLIENTS, warm_up
 
-from imgassemble.streams.closing import BlockingCalls, Interruptible, aclose_stream, close_stream, stays_open
+from imgassemble.streams.opening.closing import BlockingCalls, Interruptible, aclose_stream, close_stream, stays_open
 
 BODY = sse([created()])
 

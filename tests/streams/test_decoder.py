@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from imgassemble import Assembler, EventError, LimitError, Limits, assemble, open_events
 from imgassemble.frames.base64_json import load_decoded
-from imgassemble.streams.decoder import EventDecoder
+from imgassemble.streams.decoding.decoder import EventDecoder
 
 EVENTS: list[dict[str, Any]] = [
     samples.created(seq=0),

@@ -17,8 +17,8 @@ from samples import picture, png
 
 from imgassemble import FrameError, LimitError, UsageError
 from imgassemble.streams import fetch_https
-from imgassemble.streams.fetching import Network, fetch_through
-from imgassemble.streams.url_checks import is_public
+from imgassemble.streams.fetching.https import Network, fetch_through
+from imgassemble.streams.fetching.url_checks import is_public
 
 PUBLIC = "93.184.215.14"
 HOST = "pictures.example"

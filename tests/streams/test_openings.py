@@ -16,7 +16,7 @@ import samples
 from pydantic import BaseModel, ConfigDict
 
 from imgassemble import Result, SinkError, StreamEnded, Update, UsageError, aassemble, assemble, iter_updates
-from imgassemble.streams.openings import KINDS, AsyncOpening, Opening
+from imgassemble.streams.opening.openings import KINDS, AsyncOpening, Opening
 
 FINAL = samples.png(5, 4)
 EVENTS = [samples.created(seq=0), samples.partial(index=0, seq=1), samples.done(content=FINAL, seq=2)]

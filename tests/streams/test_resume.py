@@ -44,8 +44,8 @@ from imgassemble import (
     resuming,
 )
 from imgassemble.simulator.answers import Answer, Order, play, resumed
-from imgassemble.streams.patience import is_temporary
-from imgassemble.streams.position import MOST_IDS, MOST_NUMBERS, Arrival, StreamPosition
+from imgassemble.streams.resuming.patience import is_temporary
+from imgassemble.streams.resuming.position import MOST_IDS, MOST_NUMBERS, Arrival, StreamPosition
 
 PLAY = play(Order(size=(24, 16), dialect="openai-2025"))
 TWO = play(Order(size=(24, 16), items=2))

@@ -36,7 +36,7 @@ from imgassemble import (
     iter_updates,
     resuming,
 )
-from imgassemble.streams.closing import BlockingCalls
+from imgassemble.streams.opening.closing import BlockingCalls
 
 BODY = sse([created(seq=0)])
 OPEN_FILES = Path("/proc/self/fd")

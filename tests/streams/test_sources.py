@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgassemble import Assembler, EventError, LimitError, Limits, UsageError, assemble, open_events
-from imgassemble.streams.decoder import EventDecoder
+from imgassemble.streams.decoding.decoder import EventDecoder
 from imgassemble.streams.sources import looks_like_lines, open_chunks
 
 BOM = b"\xef\xbb\xbf"

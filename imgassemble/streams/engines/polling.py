@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
-from ..errors import EventError, UsageError
-from ..frames.base64_json import load_json
-from ..wire.failures import has_content
-from ..wire.values import read_number
+from ...errors import EventError, UsageError
+from ...frames.base64_json import load_json
+from ...wire.failures import has_content
+from ...wire.values import read_number
 
 Event = dict[str, Any]
 Sleep = Callable[[float], object]

@@ -19,14 +19,14 @@ from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX, Semaphore, Thread
 from typing import Any, NamedTuple
 
-from ..assembly.items import Cursor
-from ..errors import UsageError
-from ..limits import Limits
-from .closing import Interruptible
-from .openings import Opening
+from ...assembly.items import Cursor
+from ...errors import UsageError
+from ...limits import Limits
+from ..opening.closing import Interruptible
+from ..opening.openings import Opening
+from ..sources import StreamReader
 from .patience import Patience, Retries, SilenceError, is_temporary
 from .position import Arrival, Phase, StreamPosition
-from .sources import StreamReader
 
 _log = logging.getLogger("imgassemble")
 

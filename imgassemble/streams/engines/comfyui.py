@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, overload
 
-from ..errors import UsageError
+from ...errors import UsageError
 from .comfyui_messages import ComfyReader
 
 

@@ -11,10 +11,10 @@ from contextlib import suppress
 from inspect import isawaitable
 from typing import Any
 
-from ..assembly.assembler import Assembler, stop_signal
-from ..assembly.updates import Update
+from ...assembly.assembler import Assembler, stop_signal
+from ...assembly.updates import Update
+from ..opening.openings import StreamStoppedError
 from .links import Fetch, Link, LinkFetcher
-from .openings import StreamStoppedError
 
 
 class AsyncLinks:

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from ..errors import EventError, ImgassembleError, LimitError
-from ..frames.base64_json import Load, load_json
-from ..limits import Limits
-from ..wire.sse import LineDecoder, ServerSentEvent, SSEDecoder
+from ...errors import EventError, ImgassembleError, LimitError
+from ...frames.base64_json import Load, load_json
+from ...limits import Limits
+from ...wire.sse import LineDecoder, ServerSentEvent, SSEDecoder
 from .archives import archive_of, event_of_error_field, event_of_error_text, with_type_from_name
 from .file_kinds import START_BYTES, error_of_start
 from .json_values import JSONStream

@@ -16,10 +16,10 @@ from io import TextIOBase
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..errors import UsageError
+from ...errors import UsageError
+from ..sources import holds_events, open_chunks
 from .closing import BlockingCalls, aclose_stream, close_stream, stays_open
 from .response_bodies import aread_body, is_async_response, is_sync_response, read_body
-from .sources import holds_events, open_chunks
 
 _MOST_STEPS = 8  # from a function, over a coroutine and a context manager, to a response; more steps are a circle
 _CLOSING_S = 0.5  # for each async object to close

@@ -14,8 +14,8 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeVar
 
-from ..assembly.listeners import FailureLog, Listener
-from ..assembly.updates import Update
+from ...assembly.listeners import FailureLog, Listener
+from ...assembly.updates import Update
 from .open_sinks import OpenSinks
 
 _T = TypeVar("_T")

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ..errors import EventError
-from ..frames.base64_json import load_json
-from ..wire.dialects import ITEM_TYPES, NAMED_EVENTS, ROWS, TYPE_NAMES, Shape
-from ..wire.message_types import type_of_members
+from ...errors import EventError
+from ...frames.base64_json import load_json
+from ...wire.dialects import ITEM_TYPES, NAMED_EVENTS, ROWS, TYPE_NAMES, Shape
+from ...wire.message_types import type_of_members
 from .file_kinds import CASSETTE, error_of_kind
 
 Decode = Callable[[bytes], Iterator[Any]]  # the body of an answer to its events

@@ -12,14 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from ..assembly.items import Cursor
-from ..limits import Limits
-from .openings import AsyncOpening
+from ...assembly.items import Cursor
+from ...limits import Limits
+from ..opening.openings import AsyncOpening
+from ..opening.pump import END, Pump
+from ..sources import StreamReader
 from .patience import Patience, Retries, SilenceError, is_temporary
 from .position import StreamPosition
-from .pump import END, Pump
 from .resume import USUAL_PATIENCE, OpenStream, check_arguments, is_whole, new_events
-from .sources import StreamReader
 
 
 def aresuming(

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
-from ..assembly.items import Cursor
-from ..errors import EventError, ImgassembleError
-from ..frames.base64_json import load_json
-from ..states import Witness
-from ..wire.dialects import Reading
-from ..wire.reader import read_event
-from ..wire.readings import read
+from ...assembly.items import Cursor
+from ...errors import EventError, ImgassembleError
+from ...frames.base64_json import load_json
+from ...states import Witness
+from ...wire.dialects import Reading
+from ...wire.reader import read_event
+from ...wire.readings import read
 
 MOST_NUMBERS = 10_000  # of one response: a stream of images has a few hundred events
 MOST_IDS = 10_000  # of server-sent events

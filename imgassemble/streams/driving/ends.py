@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from ..assembly.assembler import Assembler
-from ..assembly.updates import Update
-from ..errors import ImgassembleError, IncompleteStreamError
+from ...assembly.assembler import Assembler
+from ...assembly.updates import Update
+from ...errors import ImgassembleError, IncompleteStreamError
 
 
 def end_stream(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from urllib.parse import quote, urlsplit
 
-from ..errors import FrameError, clean
+from ...errors import FrameError, clean
 
 HTTPS_PORT = 443
 _LONGEST_URL = 8_192  # characters, the most that servers take

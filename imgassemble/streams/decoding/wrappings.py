@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..errors import EventError, ImgassembleError, LimitError
-from ..limits import Limits
+from ...errors import EventError, ImgassembleError, LimitError
+from ...limits import Limits
 
 _PIECE_BYTES = 16 * 1024  # of gzip data that are read at once
 _MOST_OUT_BYTES = 64 * 1024  # of one call: hostile data can grow a thousand times

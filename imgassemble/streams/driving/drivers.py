@@ -11,18 +11,18 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from inspect import GEN_RUNNING, getgeneratorstate
 from typing import Any, Self, cast
 
-from ..assembly.assembler import Assembler, stop_signal
-from ..assembly.listeners import Listener
-from ..assembly.results import Result
-from ..assembly.sink import Sink
-from ..assembly.updates import Update
-from ..frames.base64_json import load_decoded
+from ...assembly.assembler import Assembler, stop_signal
+from ...assembly.listeners import Listener
+from ...assembly.results import Result
+from ...assembly.sink import Sink
+from ...assembly.updates import Update
+from ...frames.base64_json import load_decoded
+from ..fetching.links import Fetch, LinkFetcher
+from ..opening.openings import Opening, StreamStoppedError
+from ..sources import StreamReader, read_events
 from .driver_arguments import checked_assembler, checked_listeners, checked_sync_fetch
 from .ends import end_stream, leave_stream
-from .links import Fetch, LinkFetcher
 from .open_sinks import OpenSinks
-from .openings import Opening, StreamStoppedError
-from .sources import StreamReader, read_events
 
 
 def iter_updates(

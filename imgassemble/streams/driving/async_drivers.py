@@ -12,22 +12,22 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, Self
 
-from ..assembly.assembler import Assembler, late_listeners, stop_signal
-from ..assembly.listeners import Listener
-from ..assembly.results import Result
-from ..assembly.sink import Sink
-from ..assembly.updates import Update
-from ..errors import UsageError
-from ..frames.base64_json import load_decoded
-from .async_links import AsyncLinks
+from ...assembly.assembler import Assembler, late_listeners, stop_signal
+from ...assembly.listeners import Listener
+from ...assembly.results import Result
+from ...assembly.sink import Sink
+from ...assembly.updates import Update
+from ...errors import UsageError
+from ...frames.base64_json import load_decoded
+from ..fetching.async_links import AsyncLinks
+from ..fetching.links import Fetch
+from ..opening.openings import AsyncOpening, StreamStoppedError
+from ..opening.pump import END, Pump
+from ..sources import StreamReader
 from .delivery import Delivery, in_thread, uninterrupted
 from .driver_arguments import checked_assembler, checked_listeners
 from .ends import end_stream, leave_stream
-from .links import Fetch
 from .open_sinks import OpenSinks
-from .openings import AsyncOpening, StreamStoppedError
-from .pump import END, Pump
-from .sources import StreamReader
 
 
 def aiter_updates(

@@ -11,10 +11,10 @@ from enum import Enum, auto
 from io import BytesIO
 from typing import Any
 
-from ..errors import EventError, ImgassembleError, LimitError
-from ..frames.base64_json import Load
-from ..limits import Limits
-from ..wire.sse import LineDecoder
+from ...errors import EventError, ImgassembleError, LimitError
+from ...frames.base64_json import Load
+from ...limits import Limits
+from ...wire.sse import LineDecoder
 from .file_kinds import START_BYTES, error_of_kind, kind_of_file
 
 _SHORT_BYTES = 1_000

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, NamedTuple
 
-from ..assembly.assembler import Assembler, links_at_end, links_of_last_event, put_fetched
-from ..assembly.updates import Update
-from ..errors import FrameError, ImgassembleError, UsageError, clean, quoted
+from ...assembly.assembler import Assembler, links_at_end, links_of_last_event, put_fetched
+from ...assembly.updates import Update
+from ...errors import FrameError, ImgassembleError, UsageError, clean, quoted
 
 Fetch = Callable[[str], Any]
 """Returns the bytes of the picture at a URL; for the async drivers it may be async."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from threading import TIMEOUT_MAX
 from typing import Any
 
-from ..errors import IncompleteStreamError, UsageError, clean
+from ...errors import IncompleteStreamError, UsageError, clean
 from .position import StreamPosition
 
 # Temporary HTTP statuses: too slow, too early, too many requests, and errors of proxies or of a server that restarts.

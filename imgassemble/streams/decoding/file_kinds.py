@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ..errors import EventError, clean
+from ...errors import EventError, clean
 
 START_BYTES = 2_048  # of a file, enough to name its kind and to find the title of a page
 _SHOWN_BYTES = 80

@@ -16,10 +16,10 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urljoin
 
-from ..errors import FrameError, LimitError, UsageError, clean
-from ..frames.containers import format_of
-from ..limits import Limits
-from .file_kinds import START_BYTES, kind_of_file
+from ...errors import FrameError, LimitError, UsageError, clean
+from ...frames.containers import format_of
+from ...limits import Limits
+from ..decoding.file_kinds import START_BYTES, kind_of_file
 from .url_checks import HTTPS_PORT, CheckedUrl, checked_url, is_public
 
 _MOST_REDIRECTS = 5  # storage services use one or two

@@ -9,11 +9,11 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from ..assembly.assembler import Assembler
-from ..assembly.results import Result
-from ..assembly.sink import ContinuingSink, Sink
-from ..assembly.updates import Update
-from ..errors import SinkError, UsageError
+from ...assembly.assembler import Assembler
+from ...assembly.results import Result
+from ...assembly.sink import ContinuingSink, Sink
+from ...assembly.updates import Update
+from ...errors import SinkError, UsageError
 
 _MOST_NOTES = 3  # a reader reads the first
 

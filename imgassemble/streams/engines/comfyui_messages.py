@@ -12,10 +12,10 @@ from struct import unpack_from
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from ..errors import EventError
-from ..frames.base64_json import Decoded, load_json
-from ..frames.containers import format_of
-from ..wire.values import read_number
+from ...errors import EventError
+from ...frames.base64_json import Decoded, load_json
+from ...frames.containers import format_of
+from ...wire.values import read_number
 
 _PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 3, 4  # BinaryEventTypes of protocol.py
 _SAVING_NODE = "save_image_websocket_node"  # its id in ComfyUI's own example

@@ -1,0 +1,1 @@
+"""Turns the bytes of files and bodies of every kind into events."""

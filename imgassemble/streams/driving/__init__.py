@@ -1,0 +1,1 @@
+"""Runs a stream through an assembler, from the first event to the end."""

@@ -1,0 +1,1 @@
+"""Gets the pictures that a service sent as URLs."""

@@ -1,0 +1,1 @@
+"""Opens and closes a stream of any kind, and ends the wait of its reader."""
