@@ -60,7 +60,7 @@ def run_program(command: list[str], folder: Path, *, needs_service: bool) -> sub
         )
 
 
-@pytest.mark.parametrize(("program", "printed"), PROGRAMS + programs_of(SIMULATOR))
+@pytest.mark.parametrize(("program", "printed"), PROGRAMS + programs_of(SIMULATOR) + programs_of(DOCS["costs.md"]))
 def test_every_program_runs_and_prints_what_is_shown(clone: Path, program: str, printed: str | None) -> None:
     command = ["-c", program]
     if "def test_" in program:

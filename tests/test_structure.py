@@ -22,7 +22,7 @@ GROUPS = (
     ("frames",),
     ("wire",),
     ("assembly",),
-    ("storage", "streams", "screens", "simulator"),
+    ("storage", "streams", "screens", "meter", "simulator"),
     ("web",),
     ("cli",),
     ("__init__", "__main__"),

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from ..assembly.assembler import Assembler
 from ..assembly.items import Item
 from ..assembly.results import Result
-from ..assembly.updates import FinalReady, FrameAdded, Update
 from ..errors import clean
 from ..frames.frame import Frame
 from ..frames.png import find_damaged_chunks
+from ..meter.job import Meter
 from ..readonly import plain
 from ..screens.progress import describe_frame
 from ..streams.driving.drivers import assemble
@@ -40,31 +39,13 @@ def inspect(options: argparse.Namespace) -> int:
     """Print a report of the stream of `options.source` on standard output and return the exit code."""
     limits = limits_from(options)
     assembler = Assembler(limits=limits, key_by=options.key_by)
-    printer, tally, times = ResultPrinter(), StreamTally(), _ArrivalTimes()
+    printer, tally, meter = ResultPrinter(), StreamTally(), Meter()
     events = tally.read_events(open_chunks(options.source), limits)
-    result = assemble(events, on_update=call_each(tally, times), assembler=assembler)
+    result = assemble(events, on_update=call_each(tally, meter), assembler=assembler)
     report = _json_lines if options.json else _text_lines
-    for line in report(result, assembler, tally, times):
+    for line in report(result, assembler, tally, meter):
         printer.print(line)
     return STORAGE if printer.error else tally.exit_code(result)
-
-
-class _ArrivalTimes:
-    """A listener that notes when each frame arrived, in seconds since the stream was opened."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._seconds: dict[tuple[str, float | None], float] = {}
-
-    def __call__(self, update: Update) -> None:
-        if isinstance(update, (FrameAdded, FinalReady)):
-            self._seconds.setdefault((update.item_id, update.frame.index), round(time.monotonic() - self._start, 3))
-
-    def of_frame(self, item: Item, frame: Frame) -> float | None:
-        return self._seconds.get((item.id, frame.index))
-
-    def of_item(self, item: Item) -> dict[str, float | None]:
-        return {_name_of(frame): self.of_frame(item, frame) for frame in _frames(item)}
 
 
 def _frames(item: Item) -> tuple[Frame, ...]:
@@ -76,15 +57,21 @@ def _name_of(frame: Frame) -> str:
     return "final" if frame.is_final else str(frame.index)
 
 
+def _seconds(item: Item, meter: Meter) -> dict[str, float | None]:
+    """Return the seconds from the opening of the stream to each frame, by the name of the frame."""
+    measured = meter.seconds_of(item.id)
+    return {name: measured.get(name) for name in map(_name_of, _frames(item))}
+
+
 def _damaged_chunks(frame: Frame) -> tuple[str, ...]:
     """Return the types of the chunks of a PNG whose checksum is wrong; () for other formats."""
     return find_damaged_chunks(frame.data) if frame.format == "PNG" else ()
 
 
-def _json_lines(result: Result, assembler: Assembler, tally: StreamTally, times: _ArrivalTimes) -> Iterator[str]:
+def _json_lines(result: Result, assembler: Assembler, tally: StreamTally, meter: Meter) -> Iterator[str]:
     for item in result.items.values():
         damaged = {_name_of(frame): chunks for frame in _frames(item) if (chunks := _damaged_chunks(frame))}
-        yield json.dumps(item.as_dict() | {"seconds": times.of_item(item), "damaged_chunks": damaged})
+        yield json.dumps(item.as_dict() | {"seconds": _seconds(item, meter), "damaged_chunks": damaged})
     yield json.dumps(_stream_facts(result, assembler, tally))
 
 
@@ -99,23 +86,24 @@ def _stream_facts(result: Result, assembler: Assembler, tally: StreamTally) -> d
     }
 
 
-def _text_lines(result: Result, assembler: Assembler, tally: StreamTally, times: _ArrivalTimes) -> Iterator[str]:
+def _text_lines(result: Result, assembler: Assembler, tally: StreamTally, meter: Meter) -> Iterator[str]:
     response = clean(assembler.cursor.response_id or "", 100)
     named = f", response {response}" if response else ""
     yield f"{result.outcome}  {tally.events} events, {assembler.skipped} of other types{named}"
     if result.error:
         yield f"  {result.error}"
     for item in result.items.values():
-        yield from _item_lines(item, times)
+        yield from _item_lines(item, meter)
     for anomaly in assembler.anomalies:
         yield f"anomaly: {anomaly.message}"
 
 
-def _item_lines(item: Item, times: _ArrivalTimes) -> Iterator[str]:
+def _item_lines(item: Item, meter: Meter) -> Iterator[str]:
     yield ""
     yield f"{clean(item.id, 200) or repr(item.id)}  {item.state}"
+    seconds = _seconds(item, meter)
     for frame in _frames(item):
-        yield _frame_line(item, frame, times.of_frame(item, frame))
+        yield _frame_line(item, frame, seconds[_name_of(frame)])
     if item.error:
         yield f"  {item.error}"
     if item.revised_prompt:
