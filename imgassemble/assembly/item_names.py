@@ -233,7 +233,7 @@ class ItemNames:
     def _has_image_of(self, signal: Signal) -> bool:
         """Return whether the response already has the image of the signal, or its URL.
 
-        A result can be equal to a draft, and is a result all the same.
+        A result that equals a draft is still a result.
         """
         payload = picture_of(signal)
         if payload is None:

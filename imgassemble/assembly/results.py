@@ -19,9 +19,9 @@ from .responses import MAX_TEXT_LENGTH
 from .strip import strip_of
 from .updates import Anomaly, Outcome
 
-_MAX_QUOTED = 300  # characters of an answer in words that stand in a sentence
+_MAX_QUOTED = 300  # characters of an answer in words that a sentence shows
 _OWN_REASONS = (CALLED_INCOMPLETE, CUT_AFTER_PARTIALS, CUT_WITHOUT_PICTURE)
-_MAX_NAMED = 10  # items that stand in a sentence
+_MAX_NAMED = 10  # items that a sentence names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

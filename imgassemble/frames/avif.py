@@ -25,7 +25,7 @@ _NO_TYPE = b"none"
 
 
 class Box(NamedTuple):
-    """One box of a file: its type, and where its body stands."""
+    """One box of a file: its type, and the place of its body."""
 
     kind: bytes
     start: int

@@ -130,7 +130,7 @@ def _decode_long_base64(data: bytes | bytearray) -> tuple[bytes, list[bytes]]:
 def _long_values(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each text that can be the long string of a member, between its quotes.
 
-    The caller accepts only base64 between the two quotes. If a colon stands before the first quote, the string begins
+    The caller accepts only base64 between the two quotes. If a colon is before the first quote, the string begins
     there. A quote inside a string has a backslash before it. A string can also end with a colon, but base64 after its
     last quote is not JSON, and neither is a mark there.
     """

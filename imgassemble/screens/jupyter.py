@@ -41,7 +41,7 @@ from .tiles import (
 _TIMEOUT_S = 10.0  # the time that `Refresher.close` waits for a call
 _LONGEST_PLACEHOLDER = 64  # pixels of its longer side; the browser enlarges it
 _QUALITY = 85  # of a JPEG: a sixth of the bytes of a PNG, and a photograph looks the same
-_ADVICE = "a JupyterScreen works in a notebook, and this is none: run it in a cell, or use TerminalScreen()"
+_ADVICE = "a JupyterScreen works in a notebook, and this is not one: run it in a cell, or use TerminalScreen()"
 _RED = "color:#c62828"
 _COLOURS = {Kind.DRAFT: "color:#b35900", Kind.FAILED: _RED, Kind.BLOCKED: _RED}  # readable on white and on black
 # `aspect-ratio` keeps the size of the box when a picture has another aspect.

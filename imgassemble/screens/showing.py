@@ -220,5 +220,5 @@ class ShowingThread:
 
 
 def is_coroutine_function(function: object) -> bool:
-    """Return whether calling `function` gives a coroutine, as far as its type tells."""
+    """Return whether calling `function` gives a coroutine, as its type shows."""
     return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)

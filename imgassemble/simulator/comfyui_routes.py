@@ -92,7 +92,7 @@ class ComfyUIRoutes:
         return Response(self._files[name], media_type="image/png")
 
     async def refuse_socket(self, request: Request) -> Response:
-        """Answer a request for the websocket that is none, or that the server cannot serve."""
+        """Answer a request for the websocket that is a plain HTTP request, or that the server cannot serve."""
         self.service.record(request, None)
         raise RequestError("This is the address of a websocket; the server needs: pip install websockets", status=426)
 
@@ -170,7 +170,7 @@ def _with_own_saver(made: Answer, workflow: Event) -> Answer:
 
 
 async def _send_frames(client: _Client) -> None:
-    """Send the frames that come, until the connection is to break."""
+    """Send the frames that come, until the connection must break."""
     while (frame := await client.frames.get()) is not None:
         if not is_binary(frame):
             await client.socket.send_text(frame.decode())

@@ -140,7 +140,7 @@ _TABLE: Mapping[Stage, tuple[_FaultRow, ...]] = {
         ("keepalive", change.add_keepalives,
          "`keepalive` events with sequence numbers come between the others (not in chats)"),
         ("empty-errors", change.add_empty_errors,
-         "an empty `error` object, which is no error, stands beside each picture"),
+         "an empty `error` object, which is no error, is beside each picture"),
         ("error-nested", change.fail_with("nested"),
          "after the partials an `error` with its code in an object, then the end"),
         ("error-flat", change.fail_with("flat"),

@@ -57,7 +57,7 @@ class Scenario:
     reach: Reach = "all"
     left_out: frozenset[str] = frozenset()  # types that are not sent
     has_keepalives: bool = False
-    has_empty_errors: bool = False  # `"error": {}` stands beside each picture
+    has_empty_errors: bool = False  # `"error": {}` is beside each picture
     errors: tuple[ServiceError, ...] = ()
     end: Literal["completed", "failed", "incomplete", "cut"] = "completed"
     failure: ServiceError | None = None

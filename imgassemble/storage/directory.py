@@ -51,7 +51,7 @@ class DirectorySink:
 
     directory: DIR; it is made if it is missing.
     existing: the treatment of an item's folder that another run made.
-        "beside": no file of another run is changed. If all pictures of the item stand in that folder with the same
+        "beside": no file of another run is changed. If all pictures of the item are in that folder with the same
         bytes, nothing is written, and that folder is used. Otherwise the item gets a folder of its own, <item>-2, ….
         "refuse": a SinkError. "replace": its files are replaced.
         "continue": goes on with the newest run in DIR, which may have been killed at any moment. The stream may begin
@@ -61,7 +61,7 @@ class DirectorySink:
     durable: sync each result, and item.json at an end, with their folders, before the other listeners receive the
         update, so that they outlast a power cut. Previews are not synced. On the thread of an event loop nothing is
         synced before `close()`, which leaves that to a thread; drivers never call a sink there.
-    facts: your own facts about the pictures, such as the prompt: a mapping that can be written as JSON. They stand
+    facts: your own facts about the pictures, such as the prompt: a mapping that can be written as JSON. They are
         under "facts" in each item.json.
     clock: gives the time at which a frame arrived, for item.json.
 
@@ -222,12 +222,12 @@ class DirectorySink:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files that stand now, item by item, without those of items that were discarded long ago."""
+        """The files that exist now, item by item, without those of items that were discarded long ago."""
         return tuple(folder.path / name for folder in self._folders.values() for name in folder.file_names)
 
     @property
     def paths_found(self) -> tuple[Path, ...]:
-        """The files among `paths` that this run did not write, because they stood there with the same bytes."""
+        """The files among `paths` that this run did not write, because they were already there with the same bytes."""
         folders = self._folders.values()
         return tuple(
             folder.path / name for folder in folders for name in folder.file_names if name not in folder.written

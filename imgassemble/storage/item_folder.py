@@ -64,7 +64,7 @@ class FolderPhase(Enum):
 
 
 class ItemFolder:
-    """The folder of one item, and the files that stand in it.
+    """The folder of one item, and the files in it.
 
     path: the folder. It is made with its first file, perhaps under a higher number.
     """
@@ -98,28 +98,28 @@ class ItemFolder:
 
     @property
     def file_names(self) -> tuple[str, ...]:
-        """The names of the files that stand now."""
+        """The names of the files that exist now."""
         is_shared = self.phase is FolderPhase.SHARED and (self.path / "item.json").is_file()
         has_facts = is_shared or self.phase is FolderPhase.DESCRIBED
         return (*self._pictures, *(["item.json"] if has_facts else []))
 
     @property
     def _pictures(self) -> dict[str, str]:
-        """The names of the pictures that stand now, with their digests."""
+        """The names of the pictures that exist now, with their digests."""
         return {facts["file"]: facts["sha256"] for facts in (*self._frames.values(), *self._rejected.values())}
 
     @property
     def n_frames(self) -> int:
-        """The number of frames that stand now."""
+        """The number of frames that exist now."""
         return len(self._frames)
 
     @property
     def has_result(self) -> bool:
-        """Whether this run's stream has brought a result that stands."""
+        """Whether this run's stream has brought a result that was not withdrawn."""
         return any(facts["is_final"] and name not in self._not_repeated for name, facts in self._frames.items())
 
     def write_frame(self, frame: Frame, item: Item) -> None:
-        """Write a frame, unless it stands already. A result is synced. Raises SinkError."""
+        """Write a frame, unless it exists already. A result is synced. Raises SinkError."""
         stem, name = _stem_of(frame), _name_of(frame)
         self._not_repeated.discard(name)
         if self._frames.get(name, {}).get("sha256") == frame.sha256:
@@ -140,7 +140,7 @@ class ItemFolder:
         self._remove(lambda name: _stem(name) == "final")
 
     def write_rejected(self, data: bytes, item: Item) -> int:
-        """Write a refused picture; return its size in bytes, 0 if it stands already or the item has too many.
+        """Write a refused picture; return its size in bytes, 0 if it exists already or the item has too many.
 
         Raises SinkError.
         """
@@ -219,7 +219,7 @@ class ItemFolder:
     # ---- the place of the files
 
     def _write(self, name: str, data: bytes, digest: str, item: Item, *, is_lasting: bool = False) -> None:
-        """Write a file, unless it stands in the folder of another run. Raises SinkError.
+        """Write a file, unless it is in the folder of another run. Raises SinkError.
 
         is_lasting: the file must outlast a power cut, and is worth more than the previews.
         """
@@ -244,7 +244,7 @@ class ItemFolder:
         self.written.add(name)
 
     def _is_shared(self, added: dict[str, str], item: Item) -> bool:
-        """Return whether all pictures, and `added` files, stand in the folder of another run.
+        """Return whether all pictures, and `added` files, are in the folder of another run.
 
         Otherwise they get a folder of their own. Raises SinkError.
         """
@@ -290,7 +290,7 @@ class ItemFolder:
             self.phase = FolderPhase.CLAIMED
 
     def _restore(self, item: Item, shared: Path | None) -> None:
-        """Write the pictures again that stood in a folder that was shared, or was removed.
+        """Write the pictures again that were in a folder that was shared, or was removed.
 
         They are taken from memory, or from the folder that was shared.
         """
@@ -316,7 +316,7 @@ class ItemFolder:
         raise SinkError(sentence, path=(shared or self.path) / name)
 
     def _make_room(self, error: SinkError, n_bytes: int) -> bool:
-        """Remove the previews if the disk is full and `n_bytes` then fit. Return whether there are none any more."""
+        """Remove the previews if the disk is full and `n_bytes` then fit. Return whether they are gone."""
         previews = [facts for facts in self._frames.values() if not facts["is_final"]]
         if error.errno not in (ENOSPC, EDQUOT) or not previews:
             return False

@@ -1,6 +1,6 @@
 """Find the folder of an item beside the folders of other runs.
 
-A folder belongs to the run that made it. If all files of an item stand in the folder of another run, with the same
+A folder belongs to the run that made it. If all files of an item are in the folder of another run, with the same
 bytes, the item uses that folder, and nothing is written.
 Must not know: updates, frames, the assembler.
 """
@@ -53,7 +53,7 @@ class FolderSearch:
         raise AssertionError("the numbers do not end")
 
     def holds(self, folder: Path, files: Digests) -> bool:
-        """Return whether all `files` stand in `folder`, with the same bytes. A link is no folder."""
+        """Return whether all `files` are in `folder`, with the same bytes. A link is not a folder."""
         return is_folder(folder) and all(self.digest_of(folder / name) == digest for name, digest in files.items())
 
     def digest_of(self, path: Path) -> str | None:
@@ -67,7 +67,7 @@ class FolderSearch:
         return None
 
     def _will_hold(self, folder: Path, files: Digests) -> bool:
-        """Return whether `files` stand in `folder`. Wait for those that are missing while another run is writing."""
+        """Return whether `files` are in `folder`. Wait for those that are missing while another run is writing."""
         while not self.holds(folder, files):
             found = {name: self.digest_of(folder / name) for name in files}
             differs = any(digest not in (None, files[name]) for name, digest in found.items())
@@ -78,7 +78,7 @@ class FolderSearch:
 
 
 def make_folder(path: Path) -> bool:
-    """Make a folder, and the folders above it. Return False if something stands there."""
+    """Make a folder, and the folders above it. Return False if something is there."""
     try:
         path.mkdir()
     except FileExistsError:
@@ -97,7 +97,7 @@ def _is_being_written(folder: Path) -> bool:
 
 
 def identity_of(folder: Path) -> FolderIdentity | None:
-    """Return a value that another folder in the same place rarely has; None if no folder stands there.
+    """Return a value that another folder in the same place rarely has; None if no folder is there.
 
     A link that replaces a folder can get its inode, but is no folder.
     """
@@ -108,7 +108,7 @@ def identity_of(folder: Path) -> FolderIdentity | None:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether `path` is a folder. A link is none."""
+    """Return whether `path` is a folder. A link is not a folder."""
     with suppress(OSError):
         return S_ISDIR(path.lstat().st_mode)
     return False

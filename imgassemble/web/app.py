@@ -129,7 +129,7 @@ def create_app(
 
 
 def _check_origins(given: Sequence[str]) -> list[str]:
-    """Return the sources of a `frame-ancestors` directive. Raises UsageError for an origin that is none."""
+    """Return the sources of a `frame-ancestors` directive. Raises UsageError for a text that is not an origin."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise UsageError(f"frame_ancestors is a list of origins, not {shorten(given)}: ['https://app.example.com']")
     sources = []
@@ -140,7 +140,7 @@ def _check_origins(given: Sequence[str]) -> list[str]:
             sources.append(origin)
         else:
             advice = "scheme, host and port, such as 'https://app.example.com:8443', or 'self'"
-            raise UsageError(f"frame_ancestors has origins, and {shorten(origin)} is none: write {advice}")
+            raise UsageError(f"frame_ancestors has origins, and {shorten(origin)} is not one: write {advice}")
     return sources
 
 
@@ -319,7 +319,7 @@ class _PictureResponse(Response):
 class _ChangeSignal:
     """Wakes all viewers of one event loop after the gallery has changed, at most once every _REST_S seconds.
 
-    is_last: whether the viewers are to leave, because their server stops.
+    is_last: whether the viewers must leave, because their server stops.
     """
 
     def __init__(self, gallery: Gallery, loop: asyncio.AbstractEventLoop) -> None:

@@ -29,7 +29,7 @@ def read_placed(layout: Layout, kind: str, message: Any) -> PlacedEventFields:
     fields = fields_of_values(PlacedEventFields, {"type": kind, "words": words or None, **facts})
     found = [each for place in layout.places for each in _pictures_in(start, place)]
     if len(layout.places) > 1:
-        found.sort(key=lambda each: each[0])  # as they stand in the message
+        found.sort(key=lambda each: each[0])  # in their order in the message
     vars(fields)["pictures"] = tuple(_with_own_names(picture for _, picture in found))
     return fields
 

@@ -62,7 +62,7 @@ def _read(message: Any) -> EventFields:
         if failure := _failure_in(message, kind or ""):
             return read_fields(ErrorEventFields, failure)
         if not kind:
-            raise EventError(f"a message has no type, and is no answer that is known{_named(message)}; it is skipped")
+            raise EventError(f"a message has no type, and is not a known answer{_named(message)}; it is skipped")
     fields_of = FIELDS_OF_SHAPES[row.shape] if row else EventFields
     if isinstance(message, fields_of):  # it was read before
         return message

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 _SHORTEST = 32  # characters of base64: fewer are a placeholder of an explanation. The smallest GIF has 36
 _LINE_LENGTHS = (64, 76)  # of base64 in lines: PEM, MIME. No picture is as short as one line
-_LONGEST_CANDIDATE = 11_000  # characters that can stand before a decision; above the sum of the bounds below
+_LONGEST_CANDIDATE = 11_000  # characters that can wait for a decision; above the sum of the bounds below
 _WHITE_SPACE = " \t\r\n"
 
 # The bounds in these patterns keep the text that is read again with the next piece short.
@@ -163,7 +163,7 @@ class _Taken(NamedTuple):
 
 
 def _take_base64(url: OpenUrl, text: str, at: int, max_bytes: int) -> _Taken:
-    """Add to `url` the base64 that stands at `at`, up to its end or the end of the piece."""
+    """Add to `url` the base64 that begins at `at`, up to its end or the end of the piece."""
     kind, base64, size, line_length = url
     too_long = 0
     if base64 is not None:

@@ -410,7 +410,7 @@ def test_an_id_of_a_discarded_item_in_another_response_is_a_new_item() -> None:
     assert list(assembler.items) == ["ig_0@resp_2"]
 
 
-# No phantoms, and errors wherever they stand
+# No phantoms, and errors at any place
 
 
 @pytest.mark.parametrize(

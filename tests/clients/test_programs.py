@@ -1,4 +1,4 @@
-"""The programs of docs/clients.md, run as they stand: only the address and the key are in the environment."""
+"""The programs of docs/clients.md, run unchanged: only the address and the key are in the environment."""
 
 from __future__ import annotations
 
