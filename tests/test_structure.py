@@ -34,6 +34,7 @@ ORDERS = {
         "base64_json",
         "binary",
         "exif",
+        "c2pa",
         "png",
         "jpeg",
         "webp",

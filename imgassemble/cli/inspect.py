@@ -15,6 +15,7 @@ from ..assembly.assembler import Assembler
 from ..assembly.items import Item
 from ..assembly.results import Result
 from ..errors import clean
+from ..frames.containers import has_c2pa_manifest
 from ..frames.frame import Frame
 from ..frames.png import find_damaged_chunks
 from ..meter.job import Meter
@@ -71,7 +72,9 @@ def _damaged_chunks(frame: Frame) -> tuple[str, ...]:
 def _json_lines(result: Result, assembler: Assembler, tally: StreamTally, meter: Meter) -> Iterator[str]:
     for item in result.items.values():
         damaged = {_name_of(frame): chunks for frame in _frames(item) if (chunks := _damaged_chunks(frame))}
-        yield json.dumps(item.as_dict() | {"seconds": _seconds(item, meter), "damaged_chunks": damaged})
+        signed = [_name_of(frame) for frame in _frames(item) if has_c2pa_manifest(frame.data, frame.format)]
+        facts = {"seconds": _seconds(item, meter), "damaged_chunks": damaged, "c2pa_manifests": signed}
+        yield json.dumps(item.as_dict() | facts)
     yield json.dumps(_stream_facts(result, assembler, tally))
 
 
@@ -116,6 +119,8 @@ def _frame_line(item: Item, frame: Frame, seconds: float | None) -> str:
     name = "final" if frame.is_final else f"partial {frame.index}"
     when = "" if seconds is None else f"{seconds:8.2f} s"
     note = "  (provisional final)" if item.is_provisional and frame is item.final else ""
+    if has_c2pa_manifest(frame.data, frame.format):
+        note += "  (with a C2PA manifest, not verified)"
     if damaged := _damaged_chunks(frame):
         note += f"  (damaged: the checksum of {', '.join(damaged)} is wrong)"
     return f"  {name:<12} {describe_frame(frame):<36}{when}  {clean(frame.event_type, 60)}{note}"

@@ -1,7 +1,7 @@
 """Reads the structure of AVIF files, animated ones included: sizes, rotation, and whether all data is there.
 
 Must not know: Pillow, AV1, other formats. Sources: ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12 (HEIF), the AVIF
-specification; libavif, read.c.
+specification; libavif, read.c; C2PA 2.4, annex A.5 (the uuid box).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from .av1 import av1_sizes
 from .binary import BE16, BE32, BE64, HeaderError, Part, Size, join_parts
+from .c2pa import is_manifest_store
 
 _MAX_BOXES = 10_000  # real files have some tens, and one a picture in animations
 _MAX_EXTENTS = 100_000
@@ -22,6 +23,8 @@ _TOP = frozenset({b"ftyp", b"meta", b"moov", b"mdat", b"free", b"skip", b"uuid",
 _ORIENTATIONS = ((1, 4, 2), (8, 5, 7), (3, 2, 4), (6, 7, 5))
 _METADATA = (b"Exif", b"mime")  # item types
 _NO_TYPE = b"none"
+_MANIFEST = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # the type of the uuid box
+_LONGEST_PURPOSE = 32  # bytes; "manifest" and others like it
 
 
 class Box(NamedTuple):
@@ -62,6 +65,20 @@ def avif_orientation(data: bytes) -> int:
         elif each.kind == b"imir":
             mirror = 1 + (data[each.start] & 1)
     return _ORIENTATIONS[turns][mirror]
+
+
+def has_avif_manifest(data: bytes) -> bool:
+    """Return whether a uuid box of the file holds a C2PA manifest.
+
+    Before the manifest stand the type, version and flags, a purpose that ends with a zero, and a place in the file.
+    """
+    for box in _top_boxes(data):
+        if box.kind == b"uuid" and data.startswith(_MANIFEST, box.start, box.end):
+            purpose = box.start + len(_MANIFEST) + 4
+            zero = data.find(b"\0", purpose, min(box.end, purpose + _LONGEST_PURPOSE))
+            if zero >= 0 and is_manifest_store(data, zero + 9, box.end):
+                return True
+    return False
 
 
 def avif_without_metadata(data: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """Reads the structure of GIF files, animated ones included.
 
-Must not know: Pillow, other formats. Source: GIF89a.
+Must not know: Pillow, other formats. Sources: GIF89a; C2PA 2.4, annex A.3 (the application extension).
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from itertools import repeat
 
 from .binary import LE16, HeaderError, Part, Size
+from .c2pa import is_manifest_store
 
 # Real files have one block per 255 bytes; this many fit a GIF of 64 MiB. More would only keep a reader busy.
 _MAX_BLOCKS = 300_000
-_PICTURE, _CONTROL = b",", b"!\xf9"
+_PICTURE, _CONTROL, _APPLICATION = b",", b"!\xf9", b"!\xff"
+_MANIFEST = b"\x0bC2PA_GIF\x01\0\0"  # the first sub-block of the extension, with its length
 
 Block = tuple[bytes, int, int]
 
@@ -54,6 +56,14 @@ def read_gif_size(data: bytes) -> Size:
     # The first picture may lie beyond the canvas, and decoders enlarge that.
     right, bottom = _corner(data, at)
     return max(right, LE16(data, 6)[0]), max(bottom, LE16(data, 8)[0])
+
+
+def has_gif_manifest(data: bytes) -> bool:
+    """Return whether an application extension holds a C2PA manifest; its second sub-block begins the manifest."""
+    return any(
+        kind == _APPLICATION and data.startswith(_MANIFEST, start + 2) and is_manifest_store(data, start + 15, end)
+        for kind, start, end in gif_blocks(data)
+    )
 
 
 def gif_still_parts(data: bytes) -> Iterator[Part]:

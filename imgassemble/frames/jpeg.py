@@ -1,6 +1,7 @@
 """Reads the structure of JPEG files as browsers read it (with libjpeg).
 
-Must not know: Pillow, other formats. Source: ITU T.81; libjpeg-turbo, `next_marker` and `read_markers` in jdmarker.c.
+Must not know: Pillow, other formats. Source: ITU T.81; libjpeg-turbo, `next_marker` and `read_markers` in jdmarker.c;
+C2PA 2.4, annex A.3, and ISO 19566-5, annex D (JUMBF in APP11).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from .binary import BE16, HeaderError, Part, Size
+from .c2pa import is_manifest_store
 from .exif import exif_orientation
 
 _MAX_SEGMENTS = 10_000  # real files have one per 64 KiB of metadata
@@ -20,7 +22,7 @@ _MAX_SCANNED_PIXELS = 900_000_000
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 # The next marker in compressed data: not a stuffed zero, not a restart, not a fill byte.
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_SOI, _EOI, _SOS, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
+_SOI, _EOI, _SOS, _APP1, _APP11 = 0xD8, 0xD9, 0xDA, 0xE1, 0xEB
 _SIZES = frozenset({0xC0, 0xC1, 0xC2})  # the frames that decoders in use can read: baseline, extended, progressive
 _WITHOUT_LENGTH = frozenset({0x01, _EOI, *range(0xD0, 0xD8)})
 _UNKNOWN = frozenset({_SOI, *range(0x02, 0xC0)})  # libjpeg gives up at a second start and at reserved markers
@@ -91,6 +93,17 @@ def jpeg_orientation(data: bytes) -> int:
         if marker == _APP1 and data.startswith(b"Exif\0\0", start + 4):
             return exif_orientation(data[start + 4 : end])
     return 1
+
+
+def has_jpeg_manifest(data: bytes) -> bool:
+    """Return whether an APP11 segment before the pixels begins a C2PA manifest.
+
+    The box stands after the length, "JP" and the two numbers of the segment.
+    """
+    return any(
+        marker == _APP11 and data.startswith(b"JP", start + 4) and is_manifest_store(data, start + 12, end)
+        for marker, start, end in _segments_before_scan(data)
+    )
 
 
 def jpeg_image_parts(data: bytes) -> Iterator[Part]:

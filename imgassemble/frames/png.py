@@ -1,6 +1,6 @@
 """Reads the structure of PNG files, animated ones included, and checks their checksums.
 
-Must not know: Pillow, other formats. Source: W3C PNG (Third Edition).
+Must not know: Pillow, other formats. Sources: W3C PNG (Third Edition); C2PA 2.4, annex A.3 (caBX).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from zlib import crc32, decompressobj
 from zlib import error as ZlibError  # noqa: N812 - it is a class
 
 from .binary import BE32, HeaderError, Part, Size
+from .c2pa import is_manifest_store
 from .exif import exif_orientation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -66,6 +67,11 @@ def png_orientation(data: bytes) -> int:
     """Return the orientation in the eXIf chunk, 1 to 8; 1 if the chunk is damaged."""
     place = next(((start, end) for kind, start, end in png_chunks(data) if kind == b"eXIf"), None)
     return exif_orientation(data[place[0] + 8 : place[1] - 4]) if place and _is_sound(data, *place) else 1
+
+
+def has_png_manifest(data: bytes) -> bool:
+    """Return whether a caBX chunk holds a C2PA manifest."""
+    return any(kind == b"caBX" and is_manifest_store(data, start + 8, end - 4) for kind, start, end in png_chunks(data))
 
 
 def find_damaged_chunks(data: bytes) -> tuple[str, ...]:

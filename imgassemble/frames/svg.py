@@ -1,13 +1,16 @@
 """Reads the size of SVG drawings and whether they are whole, without an XML parser.
 
-Must not know: other formats, how a drawing is drawn. Sources: SVG 2; CSS 2.2, section 10.3.2; CSS Values 4 (units).
+Must not know: other formats, how a drawing is drawn. Sources: SVG 2; CSS 2.2, section 10.3.2; CSS Values 4 (units);
+C2PA 2.4, annex A.3 (the element c2pa:manifest).
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 
 from .binary import HeaderError, Size
+from .c2pa import is_manifest_store
 
 # The parts before the root. An internal subset of a DOCTYPE (entities) is refused.
 _PROLOGUE = re.compile(
@@ -22,6 +25,8 @@ _CLOSED = re.compile(rb"</" + _NAME + rb"\s{0,100}>")
 # Comments and CDATA sections, in which tags are only text. If one has no end, the first group is its beginning.
 _TEXT = re.compile(rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|(<!)(?:--|\[CDATA\[).*", re.DOTALL)
 _ATTRIBUTE = re.compile(rb"""\s(width|height|viewBox)\s*=\s*["']([^"']{0,100})["']""")
+# A manifest in base64: its first 48 bytes.
+_MANIFEST = re.compile(rb"<c2pa:manifest(?:\s[^<>]{0,1000})?>\s{0,100}([A-Za-z0-9+/]{64})")
 _LENGTH = re.compile(rb"\s*\+?([0-9]{0,9}\.?[0-9]{0,20})(px|in|cm|mm|q|pt|pc|)\s*", re.IGNORECASE)
 _PIXELS_PER = {
     b"": 1,
@@ -61,6 +66,12 @@ def read_svg_size(data: bytes) -> Size | None:
         elif not width:
             width, height = box
     return (max(1, int(width)), max(1, int(height))) if width and height else None
+
+
+def has_svg_manifest(data: bytes) -> bool:
+    """Return whether an element c2pa:manifest, outside of comments, holds a C2PA manifest."""
+    found = _MANIFEST.search(_TEXT.sub(rb"\1", data))
+    return found is not None and is_manifest_store(b64decode(found[1]), 0, 48)
 
 
 def _root(data: bytes) -> re.Match[bytes] | None:

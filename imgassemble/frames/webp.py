@@ -1,6 +1,6 @@
 """Reads the structure of WebP files, animated ones included.
 
-Must not know: Pillow, other formats. Source: RFC 9649.
+Must not know: Pillow, other formats. Sources: RFC 9649; C2PA 2.4, annex A.3 (the chunk C2PA).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from struct import pack
 
 from .binary import LE16, LE32, HeaderError, Part, Size, le24
+from .c2pa import is_manifest_store
 from .exif import exif_orientation
 
 _MAX_CHUNKS = 300_000  # an animation has one a picture, and a still picture ten at most
@@ -61,6 +62,11 @@ def webp_orientation(data: bytes) -> int:
         return 1
     exif = next((data[start + 8 : end] for kind, start, end in webp_chunks(data) if kind == b"EXIF"), b"")
     return exif_orientation(exif)
+
+
+def has_webp_manifest(data: bytes) -> bool:
+    """Return whether a C2PA chunk holds a C2PA manifest."""
+    return any(kind == b"C2PA" and is_manifest_store(data, start + 8, end) for kind, start, end in webp_chunks(data))
 
 
 def webp_image_parts(data: bytes) -> Iterator[Part]:

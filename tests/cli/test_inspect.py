@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import samples
+from shared import ROOT
 
 from cli.running import (
     FAILED,
@@ -41,6 +42,17 @@ def test_inspect_names_the_chunks_of_a_png_whose_checksum_is_wrong(tmp_path: Pat
     assert run("inspect", stream).stdout.count("(damaged: the checksum of IDAT is wrong)") == 1
     first, second, _ = map(json.loads, run("inspect", stream, "--json").stdout.splitlines())
     assert (first["damaged_chunks"], second["damaged_chunks"]) == ({"final": ["IDAT"]}, {})
+
+
+def test_inspect_says_which_pictures_carry_a_c2pa_manifest(tmp_path: Path) -> None:
+    signed = ROOT / "fixtures" / "openai-2025-10-png.sse"
+    assert run("inspect", signed).stdout.count("(with a C2PA manifest, not verified)") == 2
+    first, _ = map(json.loads, run("inspect", signed, "--json").stdout.splitlines())
+    assert first["c2pa_manifests"] == ["0", "final"]
+    unsigned = stream_file(tmp_path, WHOLE)
+    assert "C2PA" not in run("inspect", unsigned).stdout
+    first, _ = map(json.loads, run("inspect", unsigned, "--json").stdout.splitlines())
+    assert first["c2pa_manifests"] == []
 
 
 @pytest.mark.parametrize(

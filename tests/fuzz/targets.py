@@ -34,7 +34,7 @@ from imgassemble import (
 )
 from imgassemble.frames.base64_json import Load, load_decoded, load_json
 from imgassemble.frames.binary import HeaderError
-from imgassemble.frames.containers import read_header
+from imgassemble.frames.containers import has_c2pa_manifest, read_header
 from imgassemble.frames.frame import Frame
 from imgassemble.frames.gif import gif_blocks
 from imgassemble.streams.decoding.decoder import EventDecoder
@@ -265,6 +265,7 @@ def header(data: bytes) -> None:
         assert str(error).isprintable()
         return
     assert head.size is None or min(head.size) > 0
+    assert has_c2pa_manifest(picture, head.format) in (True, False)
     if head.format == "SVG" or head.size is None or head.size[0] * head.size[1] > _MOST_PIXELS:
         return
     if not _is_misread(picture, head.format):
