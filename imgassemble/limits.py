@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-from .arguments import check_count, closest, shorten
+from .arguments import check_count, closest, name_of_type, shorten
 from .errors import UsageError
 
 Format = Literal["PNG", "JPEG", "WEBP", "GIF", "AVIF", "SVG"]
@@ -78,3 +78,9 @@ class Limits:
             raise UsageError(
                 f"Limits.formats knows {_KNOWN}, not {', '.join(map(shorten, unknown))}{closest(unknown[0], FORMATS)}"
             )
+
+
+def check_limits(limits: object) -> None:
+    """Raise UsageError unless `limits` is a Limits or None."""
+    if not isinstance(limits, Limits | None):
+        raise UsageError(f"limits is a Limits, not {name_of_type(limits)}: Limits(max_items=100)")

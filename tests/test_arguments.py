@@ -22,6 +22,7 @@ from imgassemble import (
     UsageError,
     assemble,
     iter_updates,
+    open_events,
     resuming,
     saved_events,
 )
@@ -59,6 +60,10 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
     "a mapping as the limits": (
         lambda: Assembler(limits=wrong({"max_items": 3})),
         "limits is a Limits, not dict: Limits(max_items=100)",
+    ),
+    "a number as the limits of a file": (
+        lambda: open_events("otter.sse", limits=wrong(5)),
+        "limits is a Limits, not int: Limits(max_items=100)",
     ),
     "a wrong keep": (
         lambda: Assembler(keep=wrong("last")),

@@ -88,7 +88,17 @@ ORDERS = {
         "assembler",
         "sink",
     ),
-    "streams": ("decoding", "sources", "picture_references", "opening", "fetching", "engines", "resuming", "driving"),
+    "streams": (
+        "decoding",
+        "sources",
+        "picture_references",
+        "own_thread",
+        "opening",
+        "fetching",
+        "engines",
+        "resuming",
+        "driving",
+    ),
 }
 # Which rooms may import a third-party package.
 GUESTS = {

@@ -19,7 +19,7 @@ from ..arguments import check_choice, check_switch, check_text, name_of_type
 from ..errors import EventError, FrameDecodeError, ImgassembleError, LimitError, UsageError
 from ..frames.base64_json import load_decoded
 from ..frames.frame import Frame
-from ..limits import Limits
+from ..limits import Limits, check_limits
 from ..readonly import ReadOnly
 from ..states import Ending, State
 from ..wire.dialects import SETTINGS
@@ -31,7 +31,6 @@ from .items import Cursor, Item, Pixels
 from .lifecycle import Facts, Verdict, error_of, judge, reason_of
 from .listeners import UPDATES, FailureLog, Listener
 from .listeners import check_listener as check_listener
-from .listeners import log_failure as log_failure
 from .options import Keep, KeyBy, Rules
 from .responses import ResponseFacts
 from .results import Result, result_of
@@ -70,8 +69,7 @@ class Assembler:
         for name, value, kind in (("keep", keep, Keep), ("key_by", key_by, KeyBy)):
             check_choice(name, value, get_args(kind))
         check_switch("strict", strict)
-        if not isinstance(limits, Limits | None):
-            raise UsageError(f"limits is a Limits, not {name_of_type(limits)}: Limits(max_items=100)")
+        check_limits(limits)
         self._rules = Rules(limits=limits or Limits(), strict=strict, keep=keep, key_by=key_by)
         self._held = Held(items_have_ids=key_by == "item_id")
         self._reported: dict[str, LastReport] = {}

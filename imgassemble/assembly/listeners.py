@@ -49,9 +49,4 @@ class FailureLog:
         key = id(listener), sys.exc_info()[0]
         if key not in self._known:
             self._known[key] = listener
-            log_failure(update)
-
-
-def log_failure(update: Update) -> None:
-    """Log the current exception as that of a listener, with its traceback."""
-    _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
+            _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)

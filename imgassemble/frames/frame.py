@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from struct import error as StructError  # noqa: N812 - it is a class
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Never, TypeVar, get_args
 
 from ..arguments import check_path, closest, shorten
 from ..errors import FrameDecodeError, FrameEncodingError, LimitError, UsageError, clean, quoted
@@ -101,7 +101,7 @@ class Frame:
         """
         return self._decoded(lambda: decode_picture(self.data, self.format, self.size))
 
-    def thumbnail(self, size: tuple[int, int]) -> Image:
+    def thumbnail(self, size: tuple[int, int], *others: Never) -> Image:
         """Return a new Pillow image that fits in `size`: upright, with the aspect of the picture, never enlarged.
 
         `size` is (width, height) in pixels, each from 1. Cheaper than `decode` if the format can be read at a smaller
@@ -109,6 +109,8 @@ class Frame:
 
             frame.thumbnail((256, 256)).show()
         """
+        if others:
+            raise UsageError(f"the size of a thumbnail is one argument: thumbnail(({size!r:.40}, {others[0]!r:.40}))")
         box = _checked_size(size)
         return self._decoded(lambda: decode_picture(self.data, self.format, self.size, box))
 

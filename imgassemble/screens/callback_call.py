@@ -10,8 +10,6 @@ from enum import Enum, auto
 from threading import Event, Lock, get_ident
 from typing import Any
 
-from ..assembly.listeners import log_failure
-
 
 class _Stage(Enum):
     """The stage of a call. Each stage follows the one above it; any may be followed by OVER."""
@@ -25,15 +23,17 @@ class _Stage(Enum):
 class CallbackCall:
     """One call of the callback for one update.
 
+    on_failure: called with the update while the exception of the callback is handled.
     update: the update that it shows. answer: the callback's return value. has_begun: whether it was made.
     thread_id: the thread that is inside the callback.
     """
 
-    def __init__(self, update: Any) -> None:
+    def __init__(self, update: Any, on_failure: Callable[[Any], object]) -> None:
         self.update: Any = update
         self.answer: Any = None
         self.has_begun = False
         self.thread_id: int | None = None
+        self._on_failure = on_failure
         self._make: Callable[[], object] | None = None
         self._stage = _Stage.NEW
         self._lock = Lock()
@@ -60,7 +60,7 @@ class CallbackCall:
         try:
             self.answer = make()
         except Exception:  # noqa: BLE001 - the callback is the caller's code
-            log_failure(self.update)
+            self._on_failure(self.update)
         finally:
             self.thread_id = None
             self.end()

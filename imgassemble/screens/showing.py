@@ -13,7 +13,7 @@ from inspect import isawaitable, iscoroutinefunction
 from threading import Condition, Thread, get_ident
 from typing import Any
 
-from ..assembly.listeners import log_failure
+from ..assembly.listeners import FailureLog
 from ..assembly.updates import FrameAdded, StreamEnded, Update
 from ..errors import UsageError
 from .callback_call import CallbackCall
@@ -50,6 +50,7 @@ class ShowingThread:
         self.loop = CallbackLoop()
         self.is_async = is_coroutine_function(callback)
         self._callback, self._prepare, self._dispatch, self._clock = callback, prepare, dispatch, clock
+        self._log_failure = partial(FailureLog().add, callback)  # of prepare and dispatch, too
         self._changed = Condition()  # guards all attributes below
         self.mailbox = mailbox
         self.phase = RefresherPhase.OPEN
@@ -159,7 +160,7 @@ class ShowingThread:
                 was_shown = self._perform(call)
             except BaseException:  # noqa: BLE001 - prepare, dispatch and callback are the caller's code
                 was_shown = call.has_begun
-                log_failure(call.update)
+                self._log_failure(call.update)
             finally:
                 self._finish(call, was_shown=was_shown)
             del call  # the next update may be far away: keep no picture until then
@@ -172,7 +173,7 @@ class ShowingThread:
                 if due is None and (self.phase is not RefresherPhase.OPEN or is_stream_over):
                     break
                 if not isinstance(due, float | None):
-                    self._call = CallbackCall(due)
+                    self._call = CallbackCall(due, self._log_failure)
                     return self._call
                 self._changed.wait(due)
             self._thread = None
@@ -192,7 +193,7 @@ class ShowingThread:
         except BaseException:
             if call.is_offered:
                 raise
-            log_failure(call.update)
+            self._log_failure(call.update)
         call.wait()
         if not isawaitable(call.answer):
             return call.has_begun

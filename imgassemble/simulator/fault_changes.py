@@ -275,6 +275,10 @@ def reject_request(refused: HttpError | None, given: FaultInput) -> HttpError:
     return refused or HttpError(error=_blocked("input"), headers={})
 
 
+def fail_request(refused: HttpError | None, given: FaultInput) -> HttpError:
+    return refused or HttpError(error=_SERVER_ERROR, headers={})
+
+
 def limit_rate(refused: HttpError | None, given: FaultInput) -> HttpError:
     error = ServiceError(
         code="rate_limit_exceeded",

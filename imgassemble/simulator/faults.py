@@ -185,6 +185,7 @@ _TABLE: Mapping[Stage, tuple[_FaultRow, ...]] = {
     ),
     "http": (
         ("moderation-http", change.reject_request, "the request is rejected: HTTP 400, moderation_blocked"),
+        ("server-error", change.fail_request, "the service fails: HTTP 500, server_error"),
         ("rate-limit", change.limit_rate, "too many requests: HTTP 429, retry-after S seconds (default: 12)", _SECONDS),
         ("http-text", change.refuse_with_body(404, _TEXT_BODY), "HTTP 404, `error` is a text"),
         ("http-object", change.refuse_with_body(404, _OBJECT_BODY),

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from ..errors import ImgassembleError, UsageError, quoted
 from ..frames.base64_json import Load, load_json
-from ..limits import Limits
+from ..limits import Limits, check_limits
 from .decoding.archives import event_of_data, is_event_and_data
 from .decoding.decoder import EventDecoder
 from .decoding.json_values import JSONScanner
@@ -177,7 +177,7 @@ async def aread_events(stream: AsyncIterable[Any], reader: StreamReader) -> Asyn
 def open_chunks(source: str | os.PathLike[str] | BinaryIO) -> Iterator[bytes]:
     """Yield the bytes of `source` as they come: a path, "-" for standard input, or a binary file, which stays open.
 
-    Raises UsageError if `source` cannot be read.
+    Raises UsageError if `source` cannot be read, or `limits` is no Limits.
     """
     if isinstance(source, (str, os.PathLike)):
         if os.fspath(source) == "-":
@@ -221,11 +221,12 @@ def open_events(source: str | os.PathLike[str] | BinaryIO, limits: Limits | None
         Codex; also compressed by gzip, in UTF-16 with a byte order mark, or after the headers that `curl -i` prints.
         Bytes that are no event become an EventError in its place; another kind of file is named by it.
 
-    Raises UsageError if `source` cannot be read.
+    Raises UsageError if `source` cannot be read, or `limits` is no Limits.
 
         for event in open_events("otter.sse"):
             assembler.feed(event)
     """
+    check_limits(limits)
     boxes = read_events(open_chunks(source), StreamReader(limits))
     return (box.pop() for box in boxes)
 

@@ -429,6 +429,11 @@ def test_a_thumbnail_of_an_impossible_size_is_not_reported_as_damage(size: Any) 
     assert not isinstance(caught.value, FrameDecodeError)
 
 
+def test_a_thumbnail_of_two_numbers_is_a_usage_error_with_the_right_call() -> None:
+    with pytest.raises(UsageError, match=r"thumbnail\(\(256, 128\)\)"):
+        _frame(samples.png(3, 3)).thumbnail(256, 128)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("size", [(float("inf"), float("inf")), (float("nan"), 5), (2**31, 5), 5, None, "55", {5, 6}])
 def test_a_thumbnail_of_a_wrong_size_is_a_usage_error(size: Any) -> None:
     with pytest.raises(UsageError, match="width, height"):

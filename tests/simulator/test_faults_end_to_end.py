@@ -178,6 +178,7 @@ TABLE: dict[str, Row] = {
     "disconnect-after-event": cut(),
     "disconnect-after-bytes": {name: replace(gets, anomalies=("unreadable_event",)) for name, gets in cut().items()},
     "moderation-http": row(states=(), outcome="failed", error="rejected by the safety system", code=5, has_final=False),
+    "server-error": row(states=(), outcome="failed", error="server had an error", code=5, has_final=False),
     "rate-limit": row(states=(), outcome="failed", error="Please try again in 12s", code=5, has_final=False),
     "http-text": refused("Cannot POST"),
     "http-object": refused("gpt-image-0"),

@@ -247,6 +247,25 @@ def test_stopping_ends_a_fetch_at_once() -> None:
     assert result.items["ig_1"].reason == "the service sent a URL in place of the picture"
 
 
+def test_stopping_does_not_wait_for_a_fetch_that_runs_in_a_thread() -> None:
+    async def read() -> Result:
+        assembler = Assembler()
+
+        def fetch(_url: str) -> bytes:
+            assembler.stop()
+            has_left.wait()
+            return PICTURE
+
+        return await aassemble(arriving([done()]), fetch=fetch, assembler=assembler)
+
+    has_left, left = threading.Event(), []
+    thread = threading.Thread(target=lambda: left.append(asyncio.run(read())), daemon=True)
+    thread.start()
+    thread.join(5)  # `asyncio.run` ends its loop, too
+    has_left.set()
+    assert [result.items["ig_1"].final for result in left] == [None]
+
+
 def test_a_cancelled_reader_cancels_the_fetch() -> None:
     async def read() -> None:
         async def fetch(_url: str) -> bytes:

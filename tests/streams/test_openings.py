@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -123,6 +125,19 @@ def test_a_path_is_a_file_of_events(drain: Callable[..., Result], tmp_path: Path
     with (tmp_path / "otter.sse").open("rb") as file:
         assert drain(file).require_final().data == FINAL
         assert not file.closed
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_program_ends_although_its_thread_waits_for_a_named_pipe(tmp_path: Path) -> None:
+    async def read() -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(aassemble(tmp_path / "pipe"), 0.1)
+
+    os.mkfifo(tmp_path / "pipe")
+    thread = Thread(target=lambda: asyncio.run(read()), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("drain", [assemble, run_async])

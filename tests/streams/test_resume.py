@@ -924,6 +924,7 @@ def test_only_silence_and_the_deadline_may_have_no_limit() -> None:
         (((5,), {}), "open_stream is a function that opens the stream after a Cursor, not int:{name}\\("),
         (((no_sleep,), {"patience": 5}), r"patience is a Patience, not int: patience=Patience\("),
         (((no_sleep,), {"since": 5}), "since is a Cursor, as assembler.cursor, not int"),
+        (((no_sleep,), {"limits": 5}), r"limits is a Limits, not int: Limits\("),
     ],
 )
 def test_wrong_arguments_are_refused_by_the_call(call: Any, arguments: Any, sentence: str) -> None:
@@ -934,6 +935,19 @@ def test_wrong_arguments_are_refused_by_the_call(call: Any, arguments: Any, sent
 def test_an_async_function_is_refused_by_resuming() -> None:
     with pytest.raises(UsageError, match="use aresuming"):
         resuming(endless)
+
+
+def test_a_function_that_opens_an_async_stream_is_refused_with_the_name_of_the_twin() -> None:
+    with pytest.raises(UsageError, match="is async: use aresuming"):
+        next(resuming(lambda cursor: endless(cursor)))
+
+
+def test_a_function_that_opens_a_sync_stream_is_refused_by_aresuming() -> None:
+    async def read() -> None:
+        await anext(aresuming(lambda _: iter([{}])))
+
+    with pytest.raises(UsageError, match="would block the event loop: use resuming"):
+        asyncio.run(read())
 
 
 # ---- the stream of another reader

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from inspect import isawaitable
 from typing import Any
 
 from ...assembly.assembler import Assembler, stop_signal
 from ...assembly.updates import Update
 from ..opening.openings import StreamStoppedError
+from ..own_thread import in_own_thread
 from .links import Fetch, Link, LinkFetcher
 
 
@@ -64,7 +66,7 @@ class AsyncLinks:
         try:
             if self._fetcher.is_async:
                 return await self._fetcher.ask(link)
-            answer = await asyncio.to_thread(self._fetcher.ask, link)
+            answer = await in_own_thread(partial(self._fetcher.ask, link), "imgassemble-fetch")
             return await answer if isawaitable(answer) else answer
         except Exception as error:  # noqa: BLE001 - the caller's function can raise anything
             return error

@@ -45,11 +45,12 @@ class Opening(Iterator[Any]):
     """The elements of a stream, which is opened at the first one. Raises UsageError if the stream is of no kind.
 
     An element is read when `next` asks for it, in the thread that asks.
+    async_twin: the functions that read an async stream, for that error.
     """
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._kind = _kind_of(stream, is_async=False)
+    def __init__(self, stream: Any, *, async_twin: str = "aiter_updates or aassemble") -> None:
+        self._stream, self._twin = stream, async_twin
+        self._kind = _kind_of(stream, is_async=False, twin=async_twin)
         self._elements: Iterator[Any] | None = None
         self._closers: list[Callable[[], object]] = []
         self._calls = BlockingCalls()
@@ -69,7 +70,7 @@ class Opening(Iterator[Any]):
     def _open(self) -> Iterator[Any]:
         stream, self._stream = self._stream, None
         for _ in range(_MOST_STEPS):
-            kind = _kind_of(stream, is_async=False)
+            kind = _kind_of(stream, is_async=False, twin=self._twin)
             assert kind.sync is not None
             if not kind.leads_on:
                 elements = kind.sync(stream)
@@ -100,18 +101,19 @@ class AsyncOpening:
     """The elements of a stream for a driver in an event loop. Raises UsageError if the stream is of no kind.
 
     One task opens, reads and closes it, so that time limits and task groups of the stream stay in one task.
+    sync_twin: the functions that read a stream without an event loop, for that error.
     """
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._kind = _kind_of(stream, is_async=True)
+    def __init__(self, stream: Any, *, sync_twin: str = "iter_updates or assemble") -> None:
+        self._stream, self._twin = stream, sync_twin
+        self._kind = _kind_of(stream, is_async=True, twin=sync_twin)
         self._closers: list[Callable[[], Awaitable[object]]] = []
 
     async def open(self) -> AsyncIterator[Any]:
         """Open the stream, and return its elements."""
         stream, self._stream = self._stream, None
         for _ in range(_MOST_STEPS):
-            kind = _kind_of(stream, is_async=True)
+            kind = _kind_of(stream, is_async=True, twin=self._twin)
             assert kind.asynchronous is not None
             opened = kind.asynchronous(stream)
             if not kind.leads_on:
@@ -132,8 +134,8 @@ class AsyncOpening:
             await self._closers.pop()()
 
 
-def _kind_of(stream: Any, *, is_async: bool) -> AcceptedStream:
-    """Return the kind of a stream that a driver accepts. Raises UsageError that names the right call."""
+def _kind_of(stream: Any, *, is_async: bool, twin: str) -> AcceptedStream:
+    """Return the kind of a stream that a driver accepts. Raises UsageError that names the right call, or the twin."""
     is_refused = False
     for kind in KINDS:
         if kind.fits(stream):
@@ -144,9 +146,9 @@ def _kind_of(stream: Any, *, is_async: bool) -> AcceptedStream:
         close_stream(stream)  # a coroutine that is never awaited would warn
     name = type(stream).__name__
     if is_refused and is_async:
-        raise UsageError(f"reading {name} would block the event loop: use iter_updates or assemble, or an async client")
+        raise UsageError(f"reading {name} would block the event loop: use {twin}, or an async client")
     if is_refused:
-        raise UsageError(f"{name} is async: use aiter_updates or aassemble")
+        raise UsageError(f"{name} is async: use {twin}")
     if isinstance(stream, str):
         raise UsageError(f"this text holds no events: for a file pass Path({stream[:60]!r}), for events a list")
     raise UsageError(f"{name} is no stream: pass the client's stream or response, events, a Path, or what opens one")
@@ -261,11 +263,11 @@ async def _each(elements: Iterable[Any]) -> AsyncIterator[Any]:
 
 
 async def _each_in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the chunks of a file. They are read in a thread, because a disk can be slow."""
-    from asyncio import to_thread
+    """Yield the chunks of a file. They are read in a thread, because a disk can be slow, and a named pipe silent."""
+    from ..own_thread import in_own_thread  # it imports asyncio, which sync programs do not need
 
     try:
-        while box := await to_thread(lambda: list(islice(chunks, 1))):
+        while box := await in_own_thread(lambda: list(islice(chunks, 1)), "imgassemble-file"):
             yield box.pop()
     finally:
         close_stream(chunks)

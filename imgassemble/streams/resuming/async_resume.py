@@ -34,7 +34,7 @@ def aresuming(
     chance: Callable[[], float] = random.random,
 ) -> AsyncIterator[Any]:
     """Return the same as `resuming`, async: `open_stream` may be a coroutine function, `sleep` is one (asyncio's)."""
-    check_arguments(open_stream, since, patience, "aresuming")
+    check_arguments(open_stream, since, patience, limits, "aresuming")
     return _aresume(open_stream, since, Retries(patience, may_retry, clock, chance), limits, sleep)
 
 
@@ -52,7 +52,7 @@ async def _aresume(
         position.reopen()
         cut: Exception | None = None
         reader = StreamReader(limits)
-        pump = Pump(AsyncOpening(partial(open_stream, position.cursor)))
+        pump = Pump(AsyncOpening(partial(open_stream, position.cursor), sync_twin="resuming"))
         try:
             while (box := [await _next(pump, retries.time_left_s())])[0] is not END:
                 for new in new_events(reader.take(box.pop()), reader, position, retries):

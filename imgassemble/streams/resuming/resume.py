@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from ...assembly.items import Cursor
 from ...errors import UsageError
-from ...limits import Limits
+from ...limits import Limits, check_limits
 from ..opening.closing import Interruptible
 from ..opening.openings import Opening
 from ..sources import StreamReader
@@ -74,13 +74,13 @@ def resuming(
 
         result = assemble(resuming(lambda cursor: client.open(after=cursor.sequence_number)))
     """
-    check_arguments(open_stream, since, patience, "resuming")
+    check_arguments(open_stream, since, patience, limits, "resuming")
     if iscoroutinefunction(open_stream) or isasyncgenfunction(open_stream):
         raise UsageError("open_stream is async: use aresuming")
     return _resume(open_stream, since, Retries(patience, may_retry, clock, chance), limits, sleep)
 
 
-def check_arguments(open_stream: object, since: object, patience: object, name: str) -> None:
+def check_arguments(open_stream: object, since: object, patience: object, limits: object, name: str) -> None:
     """Raise UsageError for a wrong argument of the function `name`."""
     if not callable(open_stream):
         raise UsageError(
@@ -91,6 +91,7 @@ def check_arguments(open_stream: object, since: object, patience: object, name: 
         raise UsageError(f"since is a Cursor, as assembler.cursor, not {type(since).__name__}")
     if not isinstance(patience, Patience):
         raise UsageError(f"patience is a Patience, not {type(patience).__name__}: patience=Patience(silence_s=60)")
+    check_limits(limits)
 
 
 def _resume(
@@ -217,7 +218,7 @@ class _ThreadedReader:
 
     def __init__(self, open_stream: OpenStream, cursor: Cursor) -> None:
         self.pieces: SimpleQueue[_Piece] = SimpleQueue()
-        self._opening = Opening(partial(open_stream, cursor))
+        self._opening = Opening(partial(open_stream, cursor), async_twin="aresuming")
         self._questions = Semaphore(0)
         self._is_closed = False
         self._thread = Thread(target=copy_context().run, args=(self._read,), name="imgassemble-resume", daemon=True)
