@@ -185,4 +185,4 @@ def as_text(value: Any) -> Any:
         return value.text
     if isinstance(value, dict):
         return {name: as_text(member) for name, member in value.items()}
-    return [as_text(member) for member in value] if isinstance(value, list) else value
+    return type(value)(map(as_text, value)) if isinstance(value, (list, tuple)) else value

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FrameDecodeError, ImgassembleError, IncompleteStreamError, quoted
+from ..errors import FrameDecodeError, ImgassembleError, IncompleteStreamError, clean, quoted
 from ..frames.frame import Frame
 from ..readonly import ReadOnly, plain
 from ..states import State
@@ -154,7 +154,7 @@ class Item:
     def __repr__(self) -> str:
         draft = " (draft)" if self.is_provisional else ""
         final = f", final {self.final!r}{draft}" if self.final else ""
-        return f"<Item {quoted(self.id)} {self.state}, {len(self.partials)} partials{final}>"
+        return f"<Item {clean(self.id)!r} {self.state}, {len(self.partials)} partials{final}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {**(self.latest._repr_mimebundle_() if self.latest else {}), "text/plain": repr(self)}

@@ -101,12 +101,12 @@ def _is_picture(picture: PlacedPictureFields, place: Place) -> bool:
 
 def _begins_like_picture(text: Any) -> bool:
     """Return whether `text` is base64 that begins like a picture, a data: URL of one, or a link to one."""
+    if not isinstance(text, (str, Decoded)):  # a reference to a picture that was left out
+        return True
+    if prefix := url_prefix(text[:_START] if isinstance(text, str) else text):
+        return prefix[:11].lower() == "data:image/"
     if isinstance(text, Decoded):
         return format_of(text.data) is not None
-    if not isinstance(text, str):  # a reference to a picture that was left out
-        return True
-    if prefix := url_prefix(text[:_START]):
-        return prefix[:11].lower() == "data:image/"
     if _PICTURE_LINK.fullmatch(text):
         return True
     start = text[:_START]

@@ -114,8 +114,8 @@ SERVICE_ROWS: Mapping[str, EventRow] = {
         facts={"response_id": "id", "status": "status", "usage": "usage", "error": "error", "model": "model"}),
     # ComfyUI API v2: the name of the server-sent event decides, and the members beside it
     "comfy.preview": _row(_COMFY, Place("", {"b64": ".data_base64", "media_type": ".content_type"}), is_partial=True),
-    "comfy.output": _row(_COMFY, Place("", {"link": ".url", "media_type": ".content_type"}, is_sure=False),
-        witness=_OWN),
+    "comfy.output": _row(_COMFY,
+        Place("", {"b64": ".url", "link": ".url", "media_type": ".content_type"}, is_sure=False), witness=_OWN),
     "comfy.status": _row(_COMFY, facts={"status": "status", "error": "error"}),
     # ChatKit
     "thread.item.added": _row(_CHATKIT, Place("item", _SHOWN_IMAGE, where=(".type", "generated_image"), is_item=True)),

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from logging import NullHandler, getLogger
 from typing import TypeVar
 
 import samples
@@ -31,6 +32,7 @@ class TookTooLongError(BaseException):
 def main(names: list[str]) -> None:
     for plugin in ("Png", "Jpeg", "WebP", "Gif", *(("Avif",) if samples.has_avif() else ())):
         import_module(f"PIL.{plugin}ImagePlugin")
+    getLogger("imgassemble").addHandler(NullHandler())  # anomalies are logged
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     signal.signal(signal.SIGPROF, _stop)
     for name in names:

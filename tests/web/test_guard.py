@@ -535,7 +535,7 @@ def test_viewers_that_read_nothing_or_leave_do_not_disturb_others(
         assembler = Assembler()
         page.gallery.add("many", assembler)
         for number in range(300):
-            assembler.feed(samples.partial(f"ig_{number}"))
+            assembler.feed(samples.partial(f"ig_{number}", output_index=number))
         for connection in stuck:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closes with a reset
             connection.close()
