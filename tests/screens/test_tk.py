@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -25,6 +24,21 @@ from PIL import Image, ImageGrab, features
 from imgassemble import Assembler, Outcome, UsageError, assemble, iter_updates
 from imgassemble.simulator import Order, play
 from imgassemble.simulator.plugin import ImageServer
+from screens.window_laws import (
+    BLUE,
+    GREEN,
+    GREEN_AS_GREY,
+    GROUND,
+    PATIENCE_S,
+    RED,
+    SIZE,
+    WITHDRAWN,
+    WindowLaws,
+    flood,
+    picture,
+    reading,
+    refreshers,
+)
 
 tkinter = pytest.importorskip("tkinter", reason="needs tkinter: apt-get install python3-tk, or another Python")
 ttk = pytest.importorskip("tkinter.ttk")
@@ -34,12 +48,7 @@ if not features.check("xcb"):
     pytest.skip("needs a Pillow that can take screenshots of X11: pip install pillow", allow_module_level=True)
 
 PROGRAM = Path(__file__).parents[2] / "docs" / "screens" / "with_tk.py"
-PATIENCE_S = 30  # each wait takes milliseconds; a busy machine may need longer
 GAP = 8
-GROUND = (32, 64, 96)  # the background of the window: no picture and no placeholder has this colour
-RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
-GREY, GREEN_AS_GREY = (60, 60, 60), (117, 117, 117)  # RED and GREEN as pictures of failed images
-SIZE = (96, 64)
 CENTRE = (GAP + SIZE[0] // 2, GAP + SIZE[1] // 2)
 # Keep every Tk: one that the garbage collector frees in another thread aborts the process.
 KEPT: list[object] = []
@@ -127,21 +136,6 @@ def window(display: str) -> Iterator[Callable[..., Window]]:
             each.root.destroy()
 
 
-def reading(events: Iterable[Any], listener: Callable[[Any], object]) -> threading.Thread:
-    """Start a thread that reads the stream, as in a program, and return it."""
-    thread = threading.Thread(target=assemble, args=(events,), kwargs={"on_update": listener}, daemon=True)
-    thread.start()
-    return thread
-
-
-def picture(colour: tuple[int, int, int], size: tuple[int, int] = SIZE) -> bytes:
-    return samples.png(*size, colour)
-
-
-def refreshers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name in ("imgassemble-refresh", "imgassemble-close")]
-
-
 def run(code: str, display: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -155,6 +149,10 @@ def run(code: str, display: str, **environment: str) -> subprocess.CompletedProc
 # The visible contents
 
 
+class TestTkWindow(WindowLaws):
+    """The tests of every window."""
+
+
 def test_a_placeholder_of_the_requested_size_is_shown_before_any_event(window: Callable[..., Window]) -> None:
     shown = window(size=(300, 200))
     seen = shown.look()
@@ -163,22 +161,6 @@ def test_a_placeholder_of_the_requested_size_is_shown_before_any_event(window: C
     assert all(min(seen.getpixel(at)) > 0xD0 for at in inside)  # type: ignore[arg-type]
     assert {seen.getpixel(at) for at in outside} == {GROUND}
     assert shown.captions() == [("waiting for the first preview", "#767676")]
-
-
-def test_each_preview_replaces_the_one_before_and_the_final_is_last(window: Callable[..., Window]) -> None:
-    shown = window()
-    assembler = Assembler()
-    assembler.subscribe(shown.screen)
-    for index, colour in enumerate((RED, GREEN)):
-        assembler.feed(samples.partial(index=index, content=picture(colour)))
-        shown.wait(partial(shown.shows, colour))
-        assert shown.captions() == [(f"preview {index + 1}", "#767676")]
-    assembler.feed(samples.done(content=picture(BLUE)))
-    shown.wait(partial(shown.shows, BLUE))
-    assert shown.captions() == [("final", "")]
-    assembler.close()
-    shown.wait(lambda: shown.ended == [Outcome.COMPLETED])
-    assert shown.colour() == BLUE
 
 
 def test_the_window_shows_the_pixels_of_the_final(window: Callable[..., Window]) -> None:
@@ -210,40 +192,6 @@ def test_the_window_is_visible_behind_transparent_pixels(window: Callable[..., W
     shown.show([samples.done(content=file.getvalue())])
     assert shown.colour((CENTRE[0] - 10, CENTRE[1])) == BLUE
     assert shown.colour((CENTRE[0] + 10, CENTRE[1])) == GROUND
-
-
-@pytest.mark.parametrize(
-    ("events", "words", "tint", "colour"),
-    [
-        ([samples.partial(content=picture(RED)), samples.error(message="no otters")], "no otters", "#d32f2f", GREY),
-        ([samples.done(content=None, status="failed")], "failed", "#d32f2f", None),
-        ([samples.partial(content=picture(RED)), samples.call("completed")], "draft", "#b26a00", RED),
-        ([samples.partial(content=picture(RED))], "draft: the stream ended", "#b26a00", RED),
-        ([], "no image", "#d32f2f", None),
-    ],
-    ids=["failed", "failed before a preview", "draft", "cut", "nothing"],
-)
-def test_drafts_and_failures_are_not_shown_as_finals(
-    window: Callable[..., Window], events: list[Any], words: str, tint: str, colour: Any
-) -> None:
-    shown = window()
-    shown.show(events)
-    ((caption, foreground),) = shown.captions()
-    assert words in caption
-    assert foreground == tint
-    seen = shown.colour()
-    assert seen == colour if colour else min(seen) > 0xD0
-
-
-def test_a_stream_that_raises_has_ended_and_leaves_a_draft(window: Callable[..., Window]) -> None:
-    shown = window()
-    with pytest.raises(ConnectionError):
-        assemble(samples.cut_off([samples.partial(content=picture(RED))]), on_update=shown.screen)
-    shown.wait(lambda: shown.ended == [Outcome.INCOMPLETE])
-    ((caption, colour),) = shown.captions()
-    assert caption.replace("\u200b", "") == "draft: the stream was cut: ConnectionError: cut off"
-    assert colour == "#b26a00"
-    assert shown.colour() == RED
 
 
 def test_each_item_has_a_tile_and_the_rows_wrap(window: Callable[..., Window]) -> None:
@@ -283,64 +231,6 @@ print(len(screen.grid_slaves()))
     assert (done.returncode, done.stdout, done.stderr) == (0, "6\n", "")
 
 
-def test_a_screen_shows_one_stream_after_the_other(window: Callable[..., Window]) -> None:
-    shown = window()
-    shown.show([samples.done(content=picture(RED))])
-    shown.ended.clear()
-    shown.show([samples.done(content=picture(GREEN))])
-    assert shown.colour() == GREEN
-    assert shown.ended == [Outcome.COMPLETED]
-
-
-def test_a_window_counts_the_seconds_while_it_waits(window: Callable[..., Window]) -> None:
-    shown = window()
-    shown.wait(partial(shown.says, "waiting for the first preview  1 s"))
-    assembler = Assembler()
-    assembler.subscribe(shown.screen)
-    assembler.feed(samples.partial(content=picture(RED)))
-    shown.wait(partial(shown.says, "preview 1  2 s"))
-    assembler.close()
-    shown.wait(partial(shown.says, "draft: the stream ended before its final picture"))
-
-
-def test_the_previews_of_a_blocked_image_are_hidden_in_a_window(window: Callable[..., Window]) -> None:
-    shown, assembler = window(), Assembler()
-    assembler.subscribe(shown.screen)
-    assembler.feed(samples.partial(content=picture(RED)))
-    shown.wait(partial(shown.shows, RED))
-    assembler.feed(samples.error("moderation_blocked", "not that"))
-    assembler.feed(samples.partial(index=1, content=picture(RED)))
-    shown.wait(lambda: not shown.shows(RED))
-    assembler.close()
-    shown.wait(lambda: bool(shown.ended))
-    ((caption, colour),) = shown.captions()
-    assert caption == "blocked (moderation_blocked): not that; its previews are hidden"
-    assert colour == "#d32f2f"
-    assert min(shown.colour()) > 0xD0
-
-
-def test_a_break_behind_the_end_of_the_response_changes_nothing_in_a_window(window: Callable[..., Window]) -> None:
-    shown, assembler = window(), Assembler()
-    assembler.subscribe(shown.screen)
-    for event in (samples.created(), samples.done(content=picture(GREEN)), samples.snapshot("completed")):
-        assembler.feed(event)
-    assembler.close(ConnectionError("reset by peer"))
-    shown.wait(lambda: bool(shown.ended))
-    assert shown.captions() == [("final", "")]
-    assert shown.ended == [Outcome.COMPLETED]
-
-
-def test_the_failure_of_a_stream_stays_when_another_stream_begins(window: Callable[..., Window]) -> None:
-    shown = window()
-    shown.show([samples.error("quota", "slow down")])
-    shown.ended.clear()
-    shown.show([samples.done(content=picture(GREEN))])
-    assert shown.captions() == [
-        ("failed: the service failed (quota): slow down", "#d32f2f"),
-        ("final", ""),
-    ]
-
-
 def test_pictures_that_were_shown_are_not_kept(window: Callable[..., Window]) -> None:
     shown = window()
     assembler = Assembler()
@@ -355,50 +245,13 @@ def test_pictures_that_were_shown_are_not_kept(window: Callable[..., Window]) ->
 # Threads
 
 
-def flood(colours: Iterable[int]) -> list[samples.Wire]:
-    """Return previews whose colours rise, and a blue final."""
-    previews = [samples.partial(index=at, content=picture((at // 2, at % 2, 0)), seq=at) for at in colours]
-    return [*previews, samples.done(content=picture(BLUE), seq=1_000)]
-
-
-# The final of the second item skips its preview, and is withdrawn: the first item's preview must still be shown.
-WITHDRAWN = [
-    samples.partial("ig_1", content=picture(RED)),
-    samples.partial("ig_2", content=picture(GREEN), output_index=1),
-    samples.done("ig_2", picture(BLUE), output_index=1),
-    samples.snapshot("completed", [samples.member("ig_2", content=None, status="failed")]),
-]
-
-
-def test_a_busy_window_delays_no_stream_and_shows_the_final_later(window: Callable[..., Window]) -> None:
-    shown = window()
-    reader = reading(flood(range(300)), shown.screen)
-    reader.join(PATIENCE_S)  # Tk runs nothing meanwhile
-    assert not reader.is_alive()
-    shown.wait(lambda: bool(shown.ended))
-    assert shown.colour() == BLUE
-    assert shown.captions() == [("final", "")]
-
-
 def test_a_final_that_is_withdrawn_leaves_a_preview_that_was_skipped(window: Callable[..., Window]) -> None:
     shown = window()
     reader = reading(WITHDRAWN, shown.screen)
-    reader.join(PATIENCE_S)  # Tk runs nothing meanwhile
+    reader.join(PATIENCE_S)  # the window runs nothing meanwhile
     shown.wait(lambda: bool(shown.ended))
     (at,) = (at for at, (caption, _) in enumerate(shown.captions()) if caption.endswith("only a draft is left"))
     assert shown.colour((CENTRE[0] + at * (SIZE[0] + 2 * GAP), CENTRE[1])) == GREEN_AS_GREY
-
-
-def test_the_window_never_goes_back(window: Callable[..., Window]) -> None:
-    shown = window()
-    reader = reading(flood(range(300)), shown.screen)
-    seen: list[Any] = []
-    shown.wait(lambda: seen.append(shown.colour()) or bool(shown.ended))  # type: ignore[func-returns-value]
-    reader.join(PATIENCE_S)
-    pictures = [colour for colour in [*seen, shown.colour()] if min(colour) < 0xD0]
-    assert pictures[-1] == BLUE
-    ranks = [1_000 if colour == BLUE else 2 * colour[0] + colour[1] for colour in pictures]
-    assert all(before <= after for before, after in pairwise(ranks))
 
 
 def test_only_its_own_thread_touches_tk(window: Callable[..., Window]) -> None:
