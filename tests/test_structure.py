@@ -23,6 +23,7 @@ GROUPS = (
     ("wire",),
     ("assembly",),
     ("storage", "streams", "screens", "meter", "simulator"),
+    ("film",),
     ("web",),
     ("cli",),
     ("__init__", "__main__"),

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from html import escape
+from typing import NamedTuple
 
 from ..errors import FrameDecodeError, ImgassembleError, clean, is_blocked
 from ..frames.frame import Frame
@@ -21,8 +23,26 @@ _FIGURE = """\
 <figure style="margin:0;max-width:{side}px">{picture}\
 <figcaption style="overflow-wrap:anywhere;{style}">{caption}</figcaption></figure>"""
 _PICTURE = '<img alt="{caption}" src="{source}" style="display:block;max-width:{side}px;max-height:{side}px{filter}">'
-_RED, _ORANGE = "color:#c62828", "color:#b35900"  # readable on white and on black
-_PLAIN = ""
+
+
+class Look(Enum):
+    """How a caption or its picture differs from that of a preview or a final."""
+
+    PLAIN = "plain"
+    GREY = "grey"  # a preview of an image that failed
+    DRAFT = "draft"
+    FAILED = "failed"
+
+
+_STYLES = {Look.DRAFT: "color:#b35900", Look.FAILED: "color:#c62828"}  # readable on white and on black
+
+
+class Captioned(NamedTuple):
+    """One picture of an item for people, and its caption; or a caption alone, which says what went wrong."""
+
+    frame: Frame | None
+    caption: str
+    look: Look = Look.PLAIN
 
 
 def strip_of(items: Iterable[Item], error: ImgassembleError | None) -> str:
@@ -31,46 +51,50 @@ def strip_of(items: Iterable[Item], error: ImgassembleError | None) -> str:
     The previews of a blocked image are left out. Base64 is in the addresses of the pictures only.
     """
     items = tuple(items)
-    figures = [figure for item in items for figure in _figures_of(item)]
+    figures = [_figure(picture) for item in items for picture in captioned_pictures(item)]
     if len(figures) > _MOST_PICTURES:
         left_out = len(figures) - _MOST_PICTURES
-        figures = [*figures[:_MOST_PICTURES], _figure(None, f"{left_out} more pictures: see result.items", _PLAIN)]
+        figures = [*figures[:_MOST_PICTURES], _figure(Captioned(None, f"{left_out} more pictures: see result.items"))]
     if error is not None and not any(item.error for item in items):
-        figures.append(_figure(None, str(error), _RED))
+        figures.append(_figure(Captioned(None, str(error), Look.FAILED)))
     return _PAGE.format(figures="".join(figures))
 
 
-def _figures_of(item: Item) -> Iterator[str]:
+def captioned_pictures(item: Item) -> Iterator[Captioned]:
+    """Yield the previews of an item in their order, and then its end: the final, a draft, or the reason in words.
+
+    The previews of a blocked image are left out.
+    """
     if is_blocked(item.error):
         hidden = "; its previews are hidden" if item.partials else ""
-        yield _figure(None, f"blocked: {item.error.message}{hidden}", _RED)
+        yield Captioned(None, f"blocked: {item.error.message}{hidden}", Look.FAILED)
         return
     has_failed = item.state is State.FAILED
     previews = item.partials[:-1] if item.state is State.INCOMPLETE or item.is_provisional else item.partials
     for frame in previews:
-        yield _figure(frame, _name(frame), _PLAIN, is_grey=has_failed)
+        yield Captioned(frame, _name(frame), Look.GREY if has_failed else Look.PLAIN)
     if has_failed:
-        yield _figure(None, f"failed: {item.error}", _RED)
+        yield Captioned(None, f"failed: {item.error}", Look.FAILED)
     elif item.final is not None and not item.is_provisional:
-        yield _figure(item.final, "final", _PLAIN)
+        yield Captioned(item.final, "final")
     elif item.is_provisional:
-        yield _figure(item.final, "draft: the last preview, because no final picture came", _ORANGE)
+        yield Captioned(item.final, "draft: the last preview, because no final picture came", Look.DRAFT)
     elif item.state is State.INCOMPLETE and item.partials:
-        yield _figure(item.partials[-1], f"draft: {item.reason}", _ORANGE)
+        yield Captioned(item.partials[-1], f"draft: {item.reason}", Look.DRAFT)
     elif item.error is not None:
-        yield _figure(None, f"incomplete: {item.error}", _RED)
+        yield Captioned(None, f"incomplete: {item.error}", Look.FAILED)
 
 
 def _name(frame: Frame) -> str:
     return "preview" if frame.index is None else f"preview {frame.index + 1:g}"
 
 
-def _figure(frame: Frame | None, caption: str, style: str, *, is_grey: bool = False) -> str:
-    source, note = _source(frame)
-    caption = escape(clean(caption, 300) + note)
-    greyscale = ";filter:grayscale(1)" if is_grey else ""
-    picture = _PICTURE.format(caption=caption, source=source, side=_SIDE, filter=greyscale) if source else ""
-    return _FIGURE.format(picture=picture, caption=caption, style=style, side=_SIDE)
+def _figure(picture: Captioned) -> str:
+    source, note = _source(picture.frame)
+    caption = escape(clean(picture.caption, 300) + note)
+    greyscale = ";filter:grayscale(1)" if picture.look is Look.GREY else ""
+    image = _PICTURE.format(caption=caption, source=source, side=_SIDE, filter=greyscale) if source else ""
+    return _FIGURE.format(picture=image, caption=caption, style=_STYLES.get(picture.look, ""), side=_SIDE)
 
 
 def _source(frame: Frame | None) -> tuple[str, str]:

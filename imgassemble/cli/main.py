@@ -23,11 +23,13 @@ COMMANDS = {
     "watch": "show a stream in the terminal as it arrives: previews in place, states, seconds",
     "inspect": "report what a stream contains: images, states, frames, sizes, timings, anomalies",
     "strip": "print the events without their pictures, for logs and bug reports",
+    "animate": "make a film of each image: its previews fade into the final (WebP, AVIF, GIF, MP4)",
+    "sheet": "draw all previews and finals in a grid with captions",
     "view": "show a stream, or a folder that save writes, on a live page in the browser",
     "demo": "show simulated streams on a live page: no API key, no network",
     "simulate": "simulate a service: make a stream of previews and pictures, with the faults that you choose",
 }
-_WITH_EXIT_CODES = ("save", "watch", "inspect")  # their help lists the exit codes
+_WITH_EXIT_CODES = ("save", "watch", "inspect", "animate", "sheet")  # their help lists the exit codes
 
 
 def main(arguments: list[str] | None = None) -> int:

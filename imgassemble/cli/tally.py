@@ -44,6 +44,12 @@ class StreamTally:
             self.events += 1
             yield box.pop()
 
+    def count(self, events: Iterable[Any]) -> Iterator[Any]:
+        """Yield `events`, which need no reading, as those of a saved folder."""
+        for event in events:
+            self.events += 1
+            yield event
+
     def _watched(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         try:
             for chunk in chunks:

@@ -31,7 +31,7 @@ _TURNS = {
 # Browsers show a picture of an animation for 100 ms if its file says less than 11 ms.
 _SHORTEST_MS, _DEFAULT_MS = 11, 100
 # Good enough for a preview on a page, and fast: a quality between 0 and 100, and how much time the encoder may take.
-_OPTIONS: dict[Format, dict[str, Any]] = {
+ENCODER_OPTIONS: dict[Format, dict[str, Any]] = {
     "PNG": {"compress_level": 1},
     "JPEG": {"quality": 80},
     "WEBP": {"quality": 80, "method": 2},
@@ -90,7 +90,7 @@ def encode_picture(image: Image, form: Format) -> bytes:
     file = BytesIO()
     try:
         import_plugin(form)
-        image.save(file, form, icc_profile=profile if profile[16:20] == b"RGB " else None, **_OPTIONS[form])
+        image.save(file, form, icc_profile=profile if profile[16:20] == b"RGB " else None, **ENCODER_OPTIONS[form])
     except (ImportError, KeyError) as cause:
         raise UsageError(
             f"this Pillow cannot write {form}: choose another format, or install a newer Pillow"

@@ -1,0 +1,95 @@
+"""The command `imgassemble animate`: write a film of each image of a stream, a file, or a folder that `save` wrote.
+
+The paths of the films go to standard output. Must not know: how a film is painted and encoded.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..assembly.assembler import Assembler
+from ..assembly.results import Result
+from ..assembly.updates import Anomaly
+from ..console import say
+from ..errors import FrameDecodeError, IncompleteStreamError, ProviderError, printable
+from ..film import film_path, write_films
+from ..limits import Limits
+from ..storage.saved import saved_events
+from ..streams.drivers import assemble
+from ..streams.sources import open_chunks
+from .exit_codes import STORAGE, UNREADABLE
+from .options import KEY_BY, LIMITS, limits_from, option, seconds, whole_number
+from .output import ResultPrinter, call_each, progress_on_stderr
+from .stdin import read_stdin
+from .tally import StreamTally
+
+SOURCE_OR_FOLDER = option(
+    "source", metavar="SOURCE", help="a recorded stream or answer, a folder that save wrote, or - for standard input"
+)
+OVERWRITE = option("--overwrite", action="store_true", help="replace a file that exists (default: stop with code 7)")
+OPTIONS = (
+    SOURCE_OR_FOLDER,
+    option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        type=Path,
+        help="the film: .webp, .avif, .gif, or .mp4 with the extra `video`; without a suffix it is .webp. "
+        "Of several images each has a file: otter-1.webp, otter-2.webp, ...",
+    ),
+    option("--size", metavar="N", type=whole_number, help="the longest side in pixels (default: that of the final)"),
+    option("--preview-s", metavar="N", type=seconds, help="seconds of each preview with its cross-fade (default: 0.8)"),
+    option("--final-s", metavar="N", type=seconds, default=3.0, help="seconds of the final (default: 3)"),
+    OVERWRITE,
+    KEY_BY,
+    *LIMITS,
+)
+
+
+def animate(options: argparse.Namespace) -> int:
+    """Write the films of `options.source` and return the exit code."""
+    film_path(options.output)  # a wrong name is reported before the stream is read
+
+    def write(result: Result) -> Iterator[Path]:
+        return write_films(
+            result,
+            options.output,
+            size=options.size,
+            preview_s=options.preview_s,
+            final_s=options.final_s,
+            overwrite=options.overwrite,
+        )
+
+    return write_pictures(options, write)
+
+
+def write_pictures(options: argparse.Namespace, write: Callable[[Result], Iterable[Path]]) -> int:
+    """Read `options.source`, call `write` with its result, print the paths that it yields; return the exit code."""
+    limits = limits_from(options)
+    assembler = Assembler(limits=limits, key_by=options.key_by)
+    printer, tally, progress = ResultPrinter(), StreamTally(), progress_on_stderr((Anomaly,))
+    events = _events_of(options.source, tally, limits)
+    result = assemble(events, on_update=call_each(tally, progress), assembler=assembler)
+    progress.end(result)
+    code = tally.exit_code(result)
+    try:
+        for path in write(result):
+            printer.print(printable(str(path)))
+    except (IncompleteStreamError, ProviderError):
+        say("no picture came that can be shown; nothing is written")  # the outcome has said why
+    except FrameDecodeError as error:
+        say(str(error))
+        code = UNREADABLE
+    return STORAGE if printer.error else code
+
+
+def _events_of(source: str, tally: StreamTally, limits: Limits) -> Iterator[Any]:
+    if source == "-":
+        return tally.read_events(read_stdin(), limits)
+    if not Path(source).is_dir():
+        return tally.read_events(open_chunks(source), limits)
+    return tally.count(saved_events(source))

@@ -1,0 +1,44 @@
+"""The command `imgassemble sheet`: write all pictures of a stream, a file or a saved folder in a grid with captions.
+
+The path of the sheet goes to standard output. Must not know: how a sheet is drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..film import save_sheet, sheet_path
+from .animate import OVERWRITE, SOURCE_OR_FOLDER, write_pictures
+from .options import KEY_BY, LIMITS, option, whole_number
+
+OPTIONS = (
+    SOURCE_OR_FOLDER,
+    option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        type=Path,
+        help="the sheet: .png, .webp, .jpg or .avif; without a suffix it is .png",
+    ),
+    option(
+        "--size",
+        metavar="N",
+        type=whole_number,
+        default=256,
+        help="the longest side of a picture (default: 256 pixels)",
+    ),
+    OVERWRITE,
+    KEY_BY,
+    *LIMITS,
+)
+
+
+def sheet(options: argparse.Namespace) -> int:
+    """Write the sheet of `options.source` and return the exit code."""
+    sheet_path(options.output)  # a wrong name is reported before the stream is read
+    return write_pictures(
+        options,
+        lambda result: [save_sheet(result, options.output, size=options.size, overwrite=options.overwrite)],
+    )
