@@ -37,7 +37,7 @@ _SHEET_SUFFIXES: dict[str, Format] = {
     ".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG", ".avif": "AVIF",
 }  # fmt: skip
 _LONGEST_S = 600.0  # of a preview, and of the final
-_LEAST_SIDE, _LEAST_SHEET_SIDE, _MOST_SHEET_SIDE = 1, 32, 1024  # pixels
+_LEAST_SIDE, _LEAST_SHEET_SIDE, _MOST_SHEET_SIDE = 1, 64, 1024  # pixels
 _Form = TypeVar("_Form")
 
 
@@ -118,7 +118,7 @@ def save_sheet(
     """Write a sheet, and return its path: all pictures in a grid on a light ground, each with its caption.
 
     path: the suffix says the format: .png, .webp, .jpg or .avif; without a suffix it is .png.
-    size: the longest side of each picture in pixels, from 32 to 1,024. A picture is never enlarged.
+    size: the longest side of each picture in pixels, from 64 to 1,024. A picture is never enlarged.
     seconds: when each frame arrived, for the captions: {frame: seconds}.
     overwrite: replace a file that exists.
 

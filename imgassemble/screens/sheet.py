@@ -44,7 +44,7 @@ class _Cell:
 def draw_sheet(items: Iterable[Item], size: int = 256, seconds: Mapping[Frame, float] | None = None) -> Image.Image:
     """Return the sheet of `items` as a Pillow image, mode RGB.
 
-    size: the longest side of a picture in pixels, from 32. seconds: when frames arrived; their captions say it.
+    size: the longest side of a picture in pixels, from 64. seconds: when frames arrived; their captions say it.
 
     A sheet has at most 100 pictures; a caption counts the others. Raises UsageError if it would have more than 2**25
     pixels.
@@ -99,7 +99,7 @@ def _cell(picture: Captioned, prefix: str, size: int, seconds: Mapping[Frame, fl
 
 
 def _wrapped(text: str, width: int, most_lines: int) -> list[str]:
-    letters = max(4, int(width / (_LETTER * _LETTER_WIDTH)))
+    letters = max(11, int(width / (_LETTER * _LETTER_WIDTH)))
     return wrap(text, letters, max_lines=most_lines, placeholder="…") or [""]
 
 
