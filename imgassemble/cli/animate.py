@@ -18,7 +18,7 @@ from ..errors import FrameDecodeError, IncompleteStreamError, ProviderError, pri
 from ..film import film_path, write_films
 from ..limits import Limits
 from ..storage.saved import saved_events
-from ..streams.drivers import assemble
+from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
 from .exit_codes import STORAGE, UNREADABLE
 from .options import KEY_BY, LIMITS, limits_from, option, seconds, whole_number
