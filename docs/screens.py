@@ -83,7 +83,7 @@ NOTES = {
     "with_jupyter.ipynb": "A cell ends after everything is shown, so that an executed notebook contains the finals. "
     "`async with` waits without blocking the kernel. Without a `width` the notebook holds the bytes as received. "
     "After the stop button the last preview is marked as a draft. A cell that ends with `result` shows the pictures of a "
-    "stream as a strip with captions.",
+    "stream as a strip with captions; one that ends with `film.inline_films(result)` shows [films](films.md).",
     "with_asyncio.py": "Pictures are decoded in a thread and never on the loop. While `show` awaits, previews are skipped.",
     "own_screen.py": "`show` receives a `Shown`: `image` is a Pillow image (RGB or RGBA, at most `size`), `tile.item_id` names "
     "the item, `tile.kind` is a `Kind` (`WAITING`, `PREVIEW`, `FINAL`, `DRAFT`, `FAILED`, `BLOCKED`), `tile.caption` is one line of text, "

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 import tracemalloc
 from base64 import b64decode
 from io import BytesIO
@@ -408,3 +412,32 @@ def test_a_notebook_shows_the_films_of_all_images_as_animations() -> None:
 def test_the_names_in_a_notebook_are_escaped() -> None:
     html = film.inline_films(result_of(plain(RED), name='"><script>'))._repr_mimebundle_()["text/html"]
     assert "<script>" not in html
+
+
+# ---- the page
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with the fixtures in it, as a clone has, and the folder that the program writes into."""
+    shutil.copytree(DOCS.parent / "fixtures", tmp_path / "fixtures")
+    (tmp_path / "films").mkdir()
+    return tmp_path
+
+
+def test_the_program_of_the_page_prints_what_is_shown(clone: Path) -> None:
+    page = (DOCS / "films.md").read_text()
+    ((program, printed),) = re.findall(r"^```python\n(.*?)^```\n+```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    run = subprocess.run([sys.executable, "-c", program], cwd=clone, capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == (printed, "")
+
+
+def test_the_commands_of_the_page_run(clone: Path) -> None:
+    lines = re.findall(r"^\$ imgassemble (.+)$", (DOCS / "films.md").read_text(), re.MULTILINE)
+    for line in lines:
+        command = [sys.executable, "-m", "imgassemble", *shlex.split(line)]
+        assert subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False).returncode == 0
+    assert {"otter.webp", "sheet.png", "both-1.gif", "both-2.gif"} <= {path.name for path in clone.iterdir()}
