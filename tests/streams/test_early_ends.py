@@ -61,6 +61,15 @@ def over_openai(url: str, stack: ExitStack) -> Any:
     return client.responses.create(model="gpt-5", input="an otter", stream=True)
 
 
+def over_openai_loop(url: str, stack: ExitStack) -> Iterator[Any]:
+    for event in over_openai(url, stack):
+        yield event
+
+
+def over_openai_chain(url: str, stack: ExitStack) -> Iterator[Any]:
+    return map(dict, (event.model_dump() for event in over_openai(url, stack)))
+
+
 def over_openai_bytes(url: str, stack: ExitStack) -> Any:
     openai: Any = pytest.importorskip("openai", reason="openai is not installed: pip install openai")
     client = stack.enter_context(openai.OpenAI(base_url=url, api_key="-", max_retries=0))
@@ -108,6 +117,8 @@ def over_urllib3(url: str, stack: ExitStack) -> Any:
 
 SYNC_CLIENTS: list[Callable[[str, ExitStack], Any]] = [
     over_openai,
+    over_openai_loop,
+    over_openai_chain,
     over_openai_bytes,
     over_httpx,
     over_httpx_manager,
@@ -124,6 +135,14 @@ async def aover_openai(url: str, stack: AsyncExitStack) -> Any:
     openai: Any = pytest.importorskip("openai", reason="openai is not installed: pip install openai")
     client = await stack.enter_async_context(openai.AsyncOpenAI(base_url=url, api_key="-", max_retries=0))
     return await client.responses.create(model="gpt-5", input="an otter", stream=True)
+
+
+async def aover_openai_loop(url: str, stack: AsyncExitStack) -> Any:
+    async def events() -> AsyncIterator[Any]:
+        async for event in await aover_openai(url, stack):
+            yield event
+
+    return events()
 
 
 async def aover_openai_coroutine(url: str, stack: AsyncExitStack) -> Any:
@@ -167,6 +186,7 @@ async def aover_aiohttp_manager(url: str, stack: AsyncExitStack) -> Any:
 
 ASYNC_CLIENTS: list[Callable[[str, AsyncExitStack], Awaitable[Any]]] = [
     aover_openai,
+    aover_openai_loop,
     aover_openai_coroutine,
     aover_httpx,
     aover_httpx_manager,

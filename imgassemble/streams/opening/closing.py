@@ -21,6 +21,8 @@ from time import sleep
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
+from .generators import responses_in
+
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
@@ -123,20 +125,28 @@ def stays_open(stream: object) -> bool:
 
 
 def close_stream(stream: Any) -> None:
-    """Close a stream, in the thread that has read it. Files and pipes stay open; exceptions are suppressed."""
-    close = getattr(stream, "close", None)
-    if callable(close) and not stays_open(stream):
-        with suppress(Exception):
-            close()
+    """Close a stream, in the thread that has read it. Files and pipes stay open; exceptions are suppressed.
+
+    The responses from which a generator reads are closed too, because it frees them only when garbage is collected.
+    """
+    for each in (stream, *responses_in(stream)):
+        close = getattr(each, "close", None)
+        if callable(close) and not stays_open(each):
+            with suppress(Exception):
+                close()
 
 
 async def aclose_stream(stream: Any, timeout_s: float | None = None) -> None:
     """Close an async stream of any client, as `close_stream` does. Only a cancellation of the caller is raised."""
+    for each in (stream, *responses_in(stream)):
+        close = getattr(each, "aclose", None) or getattr(each, "close", None)
+        if callable(close) and not stays_open(each):
+            await _finish(close, timeout_s)
+
+
+async def _finish(close: Callable[[], Any], timeout_s: float | None) -> None:
     import asyncio
 
-    close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
-    if not callable(close) or stays_open(stream):
-        return
     try:
         async with asyncio.timeout(timeout_s):
             if isawaitable(answer := close()):

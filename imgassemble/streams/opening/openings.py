@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from inspect import isawaitable, isgenerator
+from inspect import isawaitable
 from io import TextIOBase
 from itertools import islice
 from typing import Any, NamedTuple
@@ -74,7 +74,7 @@ class Opening(Iterator[Any]):
             assert kind.sync is not None
             if not kind.leads_on:
                 elements = kind.sync(stream)
-                self._closers += [partial(close_stream, each) for each in (*_responses_in(stream), stream, elements)]
+                self._closers += [partial(close_stream, each) for each in (stream, elements)]
                 iterator: Iterator[Any] = iter(elements)
                 self._closers.append(partial(close_stream, iterator))
                 return iterator
@@ -233,12 +233,6 @@ KINDS: tuple[AcceptedStream, ...] = (
     AcceptedStream(_is_async_manager, None, _aenter, leads_on=True),
     AcceptedStream(_is_opener, _call, _call, leads_on=True),
 )
-
-
-def _responses_in(stream: Any) -> list[Any]:
-    """Return the responses that a generator reads: closing `iter_content()` of requests does not close its response."""
-    frame = stream.gi_frame if isgenerator(stream) else None
-    return [each for each in frame.f_locals.values() if is_sync_response(each)] if frame else []
 
 
 def _exit(manager: Any) -> None:
