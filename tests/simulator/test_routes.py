@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from http.client import HTTPConnection
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from simulator.asking import SMALL, Answer, send
 
 pytest.importorskip("starlette", reason="the server needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("uvicorn", reason="the server needs the extra web: pip install 'imgassemble[web]'")
 
 from imgassemble import ProviderError, assemble
-from imgassemble.simulator import Order, Pace, pictures_of, play
+from imgassemble.simulator import Pace, pictures_of, play
 from imgassemble.simulator.server import RunningServer, running_server
 from imgassemble.streams import comfyui_events, polled_events
 
-SMALL = Order(size=(48, 32), seed=7)
 GEMINI = "/v1beta/models/gemini-3-pro-image"
 ASKED: dict[str, Any] = {
     "gemini": {"contents": [{"role": "user", "parts": [{"text": "an otter"}]}]},
@@ -43,42 +42,9 @@ WORKFLOW = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-def ask(server: RunningServer, path: str, body: Any = None) -> Reply:
+def ask(server: RunningServer, path: str, body: Any = None) -> Answer:
     """Return the answer to a POST of `body` as JSON, or to a GET if it is None."""
-    connection = HTTPConnection(server.url.removeprefix("http://"), timeout=30)
-    try:
-        connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body))
-        with connection.getresponse() as response:
-            headers = {name.lower(): value for name, value in response.getheaders()}
-            return Reply(status=response.status, headers=headers, body=response.read())
-    finally:
-        connection.close()
-
-
-@pytest.fixture(scope="module")
-def _running() -> Iterator[RunningServer]:
-    with running_server(SMALL) as running:
-        yield running
-
-
-@pytest.fixture
-def server(_running: RunningServer) -> Iterator[RunningServer]:
-    _running.service.order, _running.service.pace = SMALL, Pace()
-    _running.service.requests.clear()
-    _running.service.sent.clear()
-    yield _running
-    _running.release()
+    return send(server, "GET" if body is None else "POST", path, body)
 
 
 # ---- streams over HTTP
@@ -279,17 +245,17 @@ def test_a_job_that_is_not_there_is_not_found(server: RunningServer) -> None:
 
 # ---- AUTOMATIC1111
 
-WISH = {"prompt": "an otter", "width": 48, "height": 32, "batch_size": 1, "force_task_id": "task(1)"}
+REQUEST = {"prompt": "an otter", "width": 48, "height": 32, "batch_size": 1, "force_task_id": "task(1)"}
 
 
-def asking(server: RunningServer, job: Future[Reply]) -> Callable[[], Any]:
+def asking(server: RunningServer, job: Future[Answer]) -> Callable[[], Any]:
     """A function that polls a job as the documentation of `polled_events` shows it."""
     return lambda: job.result().json if job.done() else ask(server, "/sdapi/v1/progress").json
 
 
 def test_each_preview_of_a1111_waits_until_it_has_been_polled(server: RunningServer) -> None:
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(ask, server, "/sdapi/v1/txt2img", WISH)
+        job = pool.submit(ask, server, "/sdapi/v1/txt2img", REQUEST)
         result = assemble(polled_events(asking(server, job), 0.01))
     (shot,) = pictures_of(replace(SMALL, api="a1111", prompt="an otter"))
     (item,) = result.items.values()
@@ -301,7 +267,7 @@ def test_each_preview_of_a1111_waits_until_it_has_been_polled(server: RunningSer
 
 def test_a_poll_can_leave_out_the_preview(server: RunningServer) -> None:
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(ask, server, "/sdapi/v1/txt2img", WISH)
+        job = pool.submit(ask, server, "/sdapi/v1/txt2img", REQUEST)
         while not job.done():
             assert ask(server, "/sdapi/v1/progress?skip_current_image=true").json["current_image"] is None
 
@@ -310,7 +276,7 @@ def test_the_page_of_a1111_gets_a_preview_only_if_it_is_new(server: RunningServe
     asked = {"id_task": "task(1)", "id_live_preview": -1, "live_preview": True}
     previews, replies = list[str](), list[Any]()
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(ask, server, "/sdapi/v1/txt2img", WISH)
+        job = pool.submit(ask, server, "/sdapi/v1/txt2img", REQUEST)
         while not job.done():
             reply = ask(server, "/internal/progress", asked).json
             replies.append(reply)
@@ -326,7 +292,7 @@ def test_the_page_of_a1111_gets_a_preview_only_if_it_is_new(server: RunningServe
 def test_a_job_of_a1111_that_fails_is_an_http_error(server: RunningServer) -> None:
     server.service.order = replace(SMALL, faults=("response-failed",))
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(ask, server, "/sdapi/v1/txt2img", WISH)
+        job = pool.submit(ask, server, "/sdapi/v1/txt2img", REQUEST)
         result = assemble(polled_events(asking(server, job), 0.01))
     assert (job.result().status, job.result().json["error"]) == (500, "server_error")
     assert isinstance(result.error, ProviderError)

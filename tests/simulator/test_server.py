@@ -16,15 +16,16 @@ import threading
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from simulator.asking import PATIENCE_S, SMALL, Answer, asking, send
 
 from imgassemble import assemble
 from imgassemble.simulator import draw, encode
-from imgassemble.simulator.answers import Order, Pace, play
+from imgassemble.simulator.answers import Pace, play
 
 pytest.importorskip("starlette", reason="the server needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("uvicorn", reason="the server needs the extra web: pip install 'imgassemble[web]'")
@@ -33,8 +34,6 @@ pytest.importorskip("python_multipart", reason="the server needs the extra web: 
 from imgassemble.simulator.response_store import ResponseStore, StoredResponse
 from imgassemble.simulator.server import RunningServer, create_server_app, running_server
 
-SMALL = Order(size=(48, 32), seed=7)
-PATIENCE_S = 30  # how long a test waits for an event; the machine may be busy
 POSTS: dict[str, dict[str, Any]] = {
     "/v1/responses": {
         "model": "gpt-5",
@@ -58,72 +57,8 @@ POSTS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def events(self) -> list[Any]:
-        lines = [line for line in self.body.decode().splitlines() if line.startswith("data: {")]
-        return [json.loads(line.removeprefix("data: ")) for line in lines]
-
-
-@contextlib.contextmanager
-def asking(
-    server: RunningServer,
-    method: str,
-    path: str,
-    body: bytes | None = None,
-    headers: Mapping[str, str] | None = None,
-    timeout_s: float = PATIENCE_S,
-) -> Iterator[http.client.HTTPResponse]:
-    """The answer with its body not yet read."""
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=timeout_s)
-    try:
-        connection.request(method, path, body, dict(headers or {}))
-        with connection.getresponse() as response:
-            yield response
-    finally:
-        connection.close()
-
-
-def ask(
-    server: RunningServer,
-    method: str,
-    path: str,
-    body: Any = None,
-    headers: Mapping[str, str] | None = None,
-) -> Answer:
-    """Return the whole answer. `body`: bytes are sent unchanged, other values as JSON."""
-    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    with asking(server, method, path, data, headers) as response:
-        named = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(status=response.status, headers=named, body=response.read())
-
-
 def streamed(path: str, **more: Any) -> dict[str, Any]:
     return {**POSTS[path], "stream": True, **more}
-
-
-@pytest.fixture(scope="module")
-def _running() -> Iterator[RunningServer]:
-    with running_server(SMALL) as running:
-        yield running
-
-
-@pytest.fixture
-def server(_running: RunningServer) -> Iterator[RunningServer]:
-    _running.service.order, _running.service.pace = SMALL, Pace()
-    _running.service.store.clear()
-    _running.service.requests.clear()
-    yield _running
-    _running.release()
 
 
 class Gate:
@@ -153,7 +88,7 @@ def wait_for(is_so: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("path", POSTS)
 def test_a_stream_has_the_bytes_of_the_answer(server: RunningServer, path: str) -> None:
-    answer = ask(server, "POST", path, streamed(path))
+    answer = send(server, "POST", path, streamed(path))
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["transfer-encoding"] == "chunked"
@@ -164,7 +99,7 @@ def test_a_stream_has_the_bytes_of_the_answer(server: RunningServer, path: str) 
 
 @pytest.mark.parametrize("path", POSTS)
 def test_an_answer_that_is_not_streamed_is_json_with_the_picture(server: RunningServer, path: str) -> None:
-    answer = ask(server, "POST", path, POSTS[path])
+    answer = send(server, "POST", path, POSTS[path])
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("application/json")
     assert answer.headers["content-length"] == str(len(answer.body))
@@ -180,7 +115,7 @@ def test_a_request_overrides_the_default_order(server: RunningServer) -> None:
         "output_format": "webp",
         "partial_images": 3,
     }
-    answer = ask(
+    answer = send(
         server,
         "POST",
         "/v1/responses",
@@ -192,12 +127,12 @@ def test_a_request_overrides_the_default_order(server: RunningServer) -> None:
 
 def test_auto_and_null_leave_the_default(server: RunningServer) -> None:
     body = streamed("/v1/images/generations", size="auto", n=None, output_format=None)
-    answer = ask(server, "POST", "/v1/images/generations", body)
+    answer = send(server, "POST", "/v1/images/generations", body)
     assert answer.body == b"".join(play(replace(SMALL, api="images", prompt="an otter")).body)
 
 
 def test_several_images_come_in_a_whole_answer(server: RunningServer) -> None:
-    answer = ask(server, "POST", "/v1/images/generations", POSTS["/v1/images/generations"] | {"n": 2})
+    answer = send(server, "POST", "/v1/images/generations", POSTS["/v1/images/generations"] | {"n": 2})
     assert len(answer.json["data"]) == 2
 
 
@@ -207,13 +142,13 @@ def test_headers_choose_the_seed_the_dialect_and_the_faults(server: RunningServe
         "x-imgassemble-dialect": "openai-2025",
         "x-imgassemble-faults": "crlf, comments",
     }
-    answer = ask(server, "POST", "/v1/responses", streamed("/v1/responses"), headers)
+    answer = send(server, "POST", "/v1/responses", streamed("/v1/responses"), headers)
     order = replace(SMALL, prompt="an otter", seed=11, dialect="openai-2025", faults=("crlf", "comments"))
     assert answer.body == b"".join(play(order).body)
 
 
 def test_paths_below_api_are_those_of_openrouter(server: RunningServer) -> None:
-    answer = ask(server, "POST", "/api/v1/responses", streamed("/api/v1/responses"))
+    answer = send(server, "POST", "/api/v1/responses", streamed("/api/v1/responses"))
     assert answer.body == b"".join(play(replace(SMALL, prompt="an otter", dialect="openrouter")).body)
     assert answer.body.endswith(b"data: [DONE]\n\n")
 
@@ -224,12 +159,12 @@ def test_the_texts_of_an_input_of_many_parts_are_the_prompt(server: RunningServe
         {"type": "input_image", "image_url": "data:,"},
     ]
     asked = [{"role": "system", "content": "draw"}, {"role": "user", "content": parts}]
-    answer = ask(server, "POST", "/v1/responses", streamed("/v1/responses", input=asked))
+    answer = send(server, "POST", "/v1/responses", streamed("/v1/responses", input=asked))
     assert answer.body == b"".join(play(replace(SMALL, prompt="draw an otter")).body)
 
 
 def test_requests_are_kept(server: RunningServer) -> None:
-    ask(
+    send(
         server,
         "POST",
         "/v1/images/generations?x=1",
@@ -261,7 +196,7 @@ def form(
 def test_an_edit_comes_as_a_form_with_the_picture(server: RunningServer, name: str) -> None:
     picture = encode(draw("a barn", size=(32, 32)), "PNG")
     body, headers = form({"prompt": "an otter", "stream": "true", "partial_images": "1", "n": "1"}, {name: picture})
-    answer = ask(server, "POST", "/v1/images/edits", body, headers)
+    answer = send(server, "POST", "/v1/images/edits", body, headers)
     order = replace(SMALL, api="edits", prompt="an otter", partials=1, picture=picture)
     assert answer.body == b"".join(play(order).body)
     assert {event["type"].split(".")[0] for event in answer.events} == {"image_edit"}
@@ -272,7 +207,7 @@ def test_an_edit_comes_as_a_form_with_the_picture(server: RunningServer, name: s
 def test_an_edit_that_is_not_streamed_is_json(server: RunningServer) -> None:
     picture = encode(draw("a barn", size=(32, 32)), "PNG")
     body, headers = form({"prompt": "an otter"}, {"image": picture})
-    answer = ask(server, "POST", "/v1/images/edits", body, headers)
+    answer = send(server, "POST", "/v1/images/edits", body, headers)
     assert answer.status == 200
     assert b64decode(answer.json["data"][0]["b64_json"])
 
@@ -281,7 +216,7 @@ def test_an_edit_may_come_as_json(server: RunningServer) -> None:
     picture = encode(draw("a barn", size=(32, 32)), "PNG")
     url = f"data:image/png;base64,{b64encode(picture).decode()}"
     asked = {"prompt": "an otter", "stream": True, "images": [{"image_url": url}]}
-    answer = ask(server, "POST", "/v1/images/edits", asked)
+    answer = send(server, "POST", "/v1/images/edits", asked)
     assert answer.body == b"".join(play(replace(SMALL, api="edits", prompt="an otter", picture=picture)).body)
 
 
@@ -365,7 +300,7 @@ def with_type(path: str, body: Any) -> Any:
 def test_a_bad_body_is_refused_in_the_form_of_the_service(
     server: RunningServer, path: str, body: Any, param: str | None, code: str | None
 ) -> None:
-    answer = ask(server, "POST", path, with_type(path, body))
+    answer = send(server, "POST", path, with_type(path, body))
     assert answer.status == 400
     error = answer.json["error"]
     assert list(error) == ["message", "type", "param", "code"]
@@ -374,7 +309,7 @@ def test_a_bad_body_is_refused_in_the_form_of_the_service(
 
 
 def test_several_images_are_not_streamed(server: RunningServer) -> None:
-    answer = ask(server, "POST", "/v1/images/generations", streamed("/v1/images/generations", n=2))
+    answer = send(server, "POST", "/v1/images/generations", streamed("/v1/images/generations", n=2))
     assert answer.status == 400
     assert answer.json == {
         "error": {
@@ -396,7 +331,7 @@ def test_several_images_are_not_streamed(server: RunningServer) -> None:
     ],
 )
 def test_a_header_that_names_nothing_is_refused(server: RunningServer, name: str, value: str) -> None:
-    answer = ask(server, "POST", "/v1/responses", POSTS["/v1/responses"], {name: value})
+    answer = send(server, "POST", "/v1/responses", POSTS["/v1/responses"], {name: value})
     assert (answer.status, answer.json["error"]["type"]) == (400, "invalid_request_error")
     assert answer.json["error"]["param"] == name
 
@@ -415,13 +350,13 @@ def test_a_header_that_names_nothing_is_refused(server: RunningServer, name: str
     ],
 )
 def test_a_bad_form_is_refused(server: RunningServer, body: bytes, headers: dict[str, str]) -> None:
-    answer = ask(server, "POST", "/v1/images/edits", body, headers)
+    answer = send(server, "POST", "/v1/images/edits", body, headers)
     assert (answer.status, answer.json["error"]["type"]) == (400, "invalid_request_error")
 
 
 def test_a_body_that_is_too_large_is_refused(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imgassemble.simulator.service._MAX_REQUEST_BYTES", 100)
-    answer = ask(server, "POST", "/v1/responses", {"input": "x" * 200})
+    answer = send(server, "POST", "/v1/responses", {"input": "x" * 200})
     assert answer.status == 413
     assert "100 bytes" in answer.json["error"]["message"]
 
@@ -439,13 +374,13 @@ def test_a_body_that_is_too_large_is_refused(server: RunningServer, monkeypatch:
 def test_an_unknown_path_gets_an_error_in_the_form_of_the_service(
     server: RunningServer, method: str, path: str, status: int
 ) -> None:
-    answer = ask(server, method, path)
+    answer = send(server, method, path)
     assert answer.status == status
     assert list(answer.json["error"]) == ["message", "type", "param", "code"]
 
 
 def test_openrouter_has_its_own_form_of_an_error(server: RunningServer) -> None:
-    answer = ask(server, "POST", "/api/v1/images", {})
+    answer = send(server, "POST", "/api/v1/images", {})
     assert answer.json == {"error": {"message": "Missing required parameter: 'prompt'.", "code": 400}}
 
 
@@ -453,7 +388,7 @@ def test_openrouter_has_its_own_form_of_an_error(server: RunningServer) -> None:
 
 
 def made_in_background(server: RunningServer, headers: Mapping[str, str] | None = None) -> Answer:
-    return ask(server, "POST", "/v1/responses", streamed("/v1/responses", background=True), headers)
+    return send(server, "POST", "/v1/responses", streamed("/v1/responses", background=True), headers)
 
 
 def id_of(answer: Answer) -> str:
@@ -463,46 +398,46 @@ def id_of(answer: Answer) -> str:
 @pytest.mark.parametrize("after", [0, 1, 5, 6])
 def test_a_resumed_stream_is_the_tail_of_the_whole(server: RunningServer, after: int) -> None:
     whole = made_in_background(server)
-    rest = ask(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true&starting_after={after}")
+    rest = send(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true&starting_after={after}")
     assert rest.status == 200
     assert rest.events == [event for event in whole.events if event["sequence_number"] > after]
 
 
 def test_without_a_number_the_whole_stream_comes_again(server: RunningServer) -> None:
     whole = made_in_background(server)
-    assert ask(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true").body == whole.body
+    assert send(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true").body == whole.body
 
 
 def test_a_number_beyond_the_end_leaves_nothing(server: RunningServer) -> None:
     whole = made_in_background(server)
-    rest = ask(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true&starting_after=999")
+    rest = send(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true&starting_after=999")
     assert (rest.status, rest.events) == (200, [])
 
 
 def test_a_number_that_is_none_is_refused(server: RunningServer) -> None:
     whole = made_in_background(server)
-    rest = ask(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true&starting_after=six")
+    rest = send(server, "GET", f"/v1/responses/{id_of(whole)}?stream=true&starting_after=six")
     assert (rest.status, rest.json["error"]["param"]) == (400, "starting_after")
 
 
 def test_each_of_several_responses_can_be_read_and_resumed(server: RunningServer) -> None:
     server.service.order = replace(SMALL, turns=2)
     body = streamed("/v1/responses") | {"background": True}
-    made = ask(server, "POST", "/v1/responses", body)
+    made = send(server, "POST", "/v1/responses", body)
     names = [event["response"]["id"] for event in made.events if event["type"] == "response.created"]
     assert len(set(names)) == 2
     for name in names:
-        assert ask(server, "GET", f"/v1/responses/{name}").json["id"] == name
-        rest = ask(server, "GET", f"/v1/responses/{name}?stream=true&starting_after=5")
+        assert send(server, "GET", f"/v1/responses/{name}").json["id"] == name
+        rest = send(server, "GET", f"/v1/responses/{name}?stream=true&starting_after=5")
         assert rest.events[0]["sequence_number"] == 6
         assert rest.events[-1]["response"]["id"] == name
 
 
 def test_a_response_without_background_can_only_be_read_whole(server: RunningServer) -> None:
-    made = ask(server, "POST", "/v1/responses", streamed("/v1/responses"))
-    again = ask(server, "GET", f"/v1/responses/{id_of(made)}")
+    made = send(server, "POST", "/v1/responses", streamed("/v1/responses"))
+    again = send(server, "GET", f"/v1/responses/{id_of(made)}")
     assert again.json == made.events[-1]["response"]
-    refused = ask(server, "GET", f"/v1/responses/{id_of(made)}?stream=true&starting_after=2")
+    refused = send(server, "GET", f"/v1/responses/{id_of(made)}?stream=true&starting_after=2")
     assert refused.status == 400
     assert refused.json["error"] == {
         "message": "This response cannot be streamed because it was not created with background=true.",
@@ -513,20 +448,20 @@ def test_a_response_without_background_can_only_be_read_whole(server: RunningSer
 
 
 def test_a_response_that_is_not_to_be_stored_is_not(server: RunningServer) -> None:
-    made = ask(server, "POST", "/v1/responses", streamed("/v1/responses", store=False))
-    assert ask(server, "GET", f"/v1/responses/{id_of(made)}").status == 404
+    made = send(server, "POST", "/v1/responses", streamed("/v1/responses", store=False))
+    assert send(server, "GET", f"/v1/responses/{id_of(made)}").status == 404
 
 
 def test_in_the_background_a_response_is_queued_then_in_progress_then_done() -> None:
     now_s, gate = [100.0], Gate()
     gate.open(4)  # for the four answers
     with running_server(SMALL, pace=Pace(delay_s=1.0), sleep=gate.sleep, clock=lambda: now_s[0]) as server:
-        queued = ask(server, "POST", "/v1/responses", POSTS["/v1/responses"] | {"background": True})
+        queued = send(server, "POST", "/v1/responses", POSTS["/v1/responses"] | {"background": True})
         assert (queued.json["status"], queued.json["output"]) == ("queued", [])
         path = f"/v1/responses/{queued.json['id']}"
-        assert ask(server, "GET", path).json["status"] == "in_progress"
+        assert send(server, "GET", path).json["status"] == "in_progress"
         now_s[0] += 60
-        done = ask(server, "GET", path)
+        done = send(server, "GET", path)
         assert done.json["status"] == "completed"
         assert assemble([done.json]).final is not None
 
@@ -559,7 +494,7 @@ def test_the_shelf_keeps_the_newest_up_to_their_bytes() -> None:
 @pytest.mark.parametrize("fault", ["disconnect-after-event=6", "disconnect-after-bytes=4000"])
 def test_a_cut_stream_is_a_broken_read(server: RunningServer, fault: str) -> None:
     with pytest.raises(http.client.IncompleteRead) as caught:
-        ask(
+        send(
             server,
             "POST",
             "/v1/responses",
@@ -579,7 +514,7 @@ def test_a_cut_stream_and_its_rest_give_the_items_of_the_whole(server: RunningSe
     first = caught.value.partial
     events = Answer(status=200, headers={}, body=first).events
     name, after = events[0]["response"]["id"], events[-1]["sequence_number"]
-    rest = ask(server, "GET", f"/v1/responses/{name}?stream=true&starting_after={after}")
+    rest = send(server, "GET", f"/v1/responses/{name}?stream=true&starting_after={after}")
     assert dict(assemble([first, rest.body]).items) == dict(whole.items)
 
 
@@ -589,7 +524,7 @@ def test_a_hanging_stream_hangs_until_the_client_has_enough(server: RunningServe
     with asking(server, "POST", "/v1/responses", body, headers, timeout_s=0.5) as response:
         with pytest.raises(TimeoutError):
             response.read()
-    assert ask(server, "POST", "/v1/responses", POSTS["/v1/responses"]).status == 200
+    assert send(server, "POST", "/v1/responses", POSTS["/v1/responses"]).status == 200
 
 
 def test_a_hanging_stream_does_not_hold_up_the_stop() -> None:
@@ -609,7 +544,7 @@ def test_a_client_that_does_not_read_does_not_delay_others(server: RunningServer
     body = json.dumps(streamed("/v1/responses", tools=[{"type": "image_generation", "size": "1024x1024"}])).encode()
     with asking(server, "POST", "/v1/responses", body) as slow:
         assert slow.status == 200
-        assert ask(server, "POST", "/v1/responses", POSTS["/v1/responses"]).status == 200
+        assert send(server, "POST", "/v1/responses", POSTS["/v1/responses"]).status == 200
 
 
 def test_events_come_when_they_are_due() -> None:
@@ -631,7 +566,7 @@ def test_waits_are_counted_from_the_start_so_that_they_do_not_add_up() -> None:
         now_s[0] += seconds + 0.25  # it is always a quarter of a second late
 
     with running_server(SMALL, pace=Pace(delay_s=1.0), sleep=late, clock=lambda: now_s[0]) as server:
-        ask(server, "POST", "/v1/responses", streamed("/v1/responses"))
+        send(server, "POST", "/v1/responses", streamed("/v1/responses"))
     assert waits[0] == 1.0
     assert set(waits[1:]) == {0.75}
 
