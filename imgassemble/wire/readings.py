@@ -96,6 +96,8 @@ def _with_answer_error(reading: Reading, event: ImagesEventFields, _row: EventRo
         return reading._replace(ending=Ending.ERROR, error=reported_error(event.error), concerns_images=True)
     if not reading.signals and not any(image and image.progress is not None for image in event.data):
         return reading._replace(anomaly=_no_picture_in(event))
+    if len(event.data) > 1 and event.usage is not None:  # the usage is the sum for all images
+        return reading._replace(details={"image_usage": event.usage})
     return reading
 
 

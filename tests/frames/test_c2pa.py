@@ -7,15 +7,16 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
+from io import BytesIO
 from pathlib import Path
 from struct import pack
 
 import pytest
 import samples
 import signing
-from shared import ROOT
+from shared import MISSING, RECORDINGS, ROOT
 
-from imgassemble import Limits
+from imgassemble import Limits, assemble
 from imgassemble.frames.containers import has_c2pa_manifest, read_header
 from imgassemble.limits import Format
 
@@ -124,6 +125,21 @@ def test_the_manifests_that_c2pa_writes_are_found(form: Format) -> None:
     signed = signing.signed(unsigned(form), form)
     assert read_header(signed).format == form
     assert has_c2pa_manifest(signed, form)
+
+
+@pytest.mark.skipif(not RECORDINGS.exists(), reason=MISSING)
+def test_the_pictures_of_real_services_are_found_and_their_bytes_are_those_that_were_signed() -> None:
+    c2pa = pytest.importorskip("c2pa", reason="the verifier is missing: pip install --group provenance")
+    results = [assemble(path) for path in sorted((RECORDINGS / "streams").iterdir())]
+    frames = [frame for result in results for item in result.items.values() for frame in (*item.partials, item.final)]
+    signed = [frame for frame in frames if frame and has_c2pa_manifest(frame.data, frame.format)]
+    assert {frame.format for frame in signed} == {"PNG", "JPEG"}
+    for frame in filter(None, frames):
+        reader = c2pa.Reader.try_create(frame.mime_type, BytesIO(frame.data))
+        assert (reader is not None) == (frame in signed)
+        if reader is not None:
+            checks = reader.get_validation_results()["activeManifest"]
+            assert "assertion.dataHash.match" in {check["code"] for check in checks["success"]}
 
 
 def test_the_program_of_the_page_tells_a_signed_picture_from_a_changed_one(tmp_path: Path) -> None:

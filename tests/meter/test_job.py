@@ -155,6 +155,7 @@ def test_the_money_is_unknown_if_a_price_or_a_count_is_missing(
     ("order", "prices", "image_prices", "cost", "reported"),
     [
         (Order(api="images", items=2), None, IMAGE_PRICES, 16 * 5 + 472 * 40, None),
+        (Order(api="images", items=2, is_streamed=False), None, IMAGE_PRICES, 16 * 5 + 472 * 40, None),
         (Order(api="router-images"), None, IMAGE_PRICES, None, 0.03388125),
         (Order(api="router-images"), None, Prices(input=1, output=4), 1125 + 1120 * 4, 0.03388125),
         (Order(api="seedream", items=2), None, IMAGE_PRICES, 32448 * 40, None),
