@@ -26,6 +26,13 @@ Mark = tuple[Any, ...]
 """The members that an event and its repeat have in common, apart from the picture."""
 
 
+class Track(NamedTuple):
+    """The newest image of a track: one of several images that are made side by side."""
+
+    number: int
+    has_ended: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class ResponseRecord:
     """One response: its facts, and the names of its items."""
@@ -46,6 +53,7 @@ class ResponseRecord:
         default_factory=dict
     )  # by place: how often the id there changed before its item was whole
     images_done: int = 0  # the number of unnamed images that have ended, which is also the number of the current image
+    tracks: dict[int, Track] = field(default_factory=dict)
     links: dict[str, None] = field(default_factory=dict)  # links of pictures in its text
     usage: tuple[str, Any] | None = None  # the item and the usage of the latest report for an unnamed image
 

@@ -10,7 +10,7 @@ Must not know: what the pictures show, limits, listeners.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import EventError, LimitError, clean, quoted
@@ -18,7 +18,7 @@ from ..frames.base64_json import Withheld
 from ..frames.frame import Frame
 from ..wire.dialects import Naming, Reading, Signal
 from .changes import Change
-from .held import Held, ResponseRecord
+from .held import Held, ResponseRecord, Track
 from .lifecycle import Facts
 from .options import Rules
 from .repeats import frame_in, picture_of, remember, repeat_key, repeated_item
@@ -45,7 +45,7 @@ class ItemNames:
 
     def __init__(self, reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
         self._reading, self._record, self._held, self._rules, self._change = reading, record, held, rules, change
-        self._named: list[Frame] = []  # pictures of this event whose items were counted
+        self._named: list[tuple[int | None, Frame]] = []  # pictures of this event whose items were counted, by track
 
     def name_of(self, signal: Signal, position: int) -> str | None:
         """Return the name of the item; None if the signal is a repeat, concerns a discarded item, or names none.
@@ -170,23 +170,23 @@ class ItemNames:
         if payload is None or not payload.is_final:
             return None
         if isinstance(payload.base64, Withheld):
-            return self._item_with_withheld(payload.base64)
+            return self._item_with_withheld(payload.base64, self._record.items)
         frame = frame_in(payload, self._rules.limits)
         if frame is None:
             return None
         data = frame.data
-        return self._item_with(lambda other: data == other.data)
+        return self._item_with(lambda other: data == other.data, self._record.items)
 
-    def _item_with_withheld(self, withheld: Withheld) -> str | None:
-        """Return the item of this response whose result was left out under the same reference."""
-        for name in self._record.items:
+    def _item_with_withheld(self, withheld: Withheld, names: Iterable[str]) -> str | None:
+        """Return the item among `names` whose result was left out under the same reference."""
+        for name in names:
             facts = self._facts_of(name)
             if facts is not None and any(claim.withheld == withheld for claim in facts.claims.values()):
                 return name
         return None
 
-    def _item_with(self, is_equal: Callable[[Frame], bool]) -> str | None:
-        for name in self._record.items:
+    def _item_with(self, is_equal: Callable[[Frame], bool], names: Iterable[str]) -> str | None:
+        for name in names:
             facts = self._facts_of(name)
             if facts is not None and any(is_equal(frame) for frame in facts.pictures()):
                 return name
@@ -215,7 +215,9 @@ class ItemNames:
         mark = repeat_key(self._reading, signal, position, record)
         if mark and repeated_item(mark, signal, held, self._rules.limits) is not None:
             return None
-        number = record.images_done if signal.number is None else signal.number
+        number = self._number_of(signal)
+        if number is None:
+            return None
         base = f"image-{number}"
         name = record.names.get(base)
         if name is None and signal.naming is Naming.KNOWN:
@@ -226,29 +228,66 @@ class ItemNames:
             if (record.number, base) in held.discarded:
                 return None
             name = self._new_name(base)
+        if signal.track is not None and name is not None:
+            journal.put(record.tracks, signal.track, Track(number, has_ended=signal.witness is not None))
         if mark and name is not None:
             remember(mark, name, signal, held, self._change)
         return name
+
+    def _number_of(self, signal: Signal) -> int | None:
+        """Return the number of the image of a signal; None if it concerns an image of a track that has none."""
+        record, track = self._record, signal.track
+        if track is None:
+            return record.images_done if signal.number is None else signal.number
+        newest = record.tracks.get(track)
+        if signal.naming is Naming.KNOWN:
+            return newest and newest.number
+        if newest is None or (newest.has_ended and not self._is_result_of(newest.number, signal)):
+            return self._free_number(track)
+        return newest.number
+
+    def _is_result_of(self, number: int, signal: Signal) -> bool:
+        """Return whether the signal has the picture of a result of which only the URL came before."""
+        payload = picture_of(signal)
+        facts = self._facts_of(self._record.names.get(f"image-{number}", ""))
+        return payload is not None and payload.is_final and facts is not None and not facts.claims
+
+    def _free_number(self, wanted: int) -> int:
+        """Return `wanted`, or the next number that no image has."""
+        record = self._record
+        numbers = [each.number for each in record.tracks.values()]
+        if wanted not in numbers and f"image-{wanted}" not in record.names:
+            return wanted
+        return max((record.images_done, *(each + 1 for each in numbers)))
 
     def _has_image_of(self, signal: Signal) -> bool:
         """Return whether the response already has the image of the signal, or its URL.
 
         A result that equals a draft is still a result.
         """
-        payload = picture_of(signal)
+        payload, names = picture_of(signal), self._names_beside(signal)
         if payload is None:
             url = signal.details.get("url")
-            known = (self._facts_of(name) for name in self._record.items)
+            known = (self._facts_of(name) for name in names)
             return url is not None and any(facts.detail("url") == url for facts in known if facts)
         if isinstance(payload.base64, Withheld):
-            return self._item_with_withheld(payload.base64) is not None
+            return self._item_with_withheld(payload.base64, names) is not None
         frame = frame_in(payload, self._rules.limits)
         if frame is None:
             return False
-        if any(_is_repeat(frame, other) for other in self._named):
+        if any(track == signal.track and _is_repeat(frame, other) for track, other in self._named):
             return True
-        self._named.append(frame)
-        return self._item_with(lambda other: _is_repeat(frame, other)) is not None
+        self._named.append((signal.track, frame))
+        return self._item_with(lambda other: _is_repeat(frame, other), names) is not None
+
+    def _names_beside(self, signal: Signal) -> Iterable[str]:
+        """Return the names of the items that can already have the image of the signal."""
+        record = self._record
+        if signal.track is None:
+            return record.items
+        # Images that are made side by side can look the same, such as first drafts.
+        others = {f"image-{each.number}" for track, each in record.tracks.items() if track != signal.track}
+        return [name for item_id, name in record.names.items() if item_id not in others]
 
     def _is_repeat_of(self, name: str, signal: Signal, position: int) -> bool:
         """Return whether a partial without an index came before."""

@@ -2,7 +2,7 @@
 
 A response begins with `response.created` or `.queued` under an unknown id. After the current response of a lane has
 ended, a response begins with the first event that names an unknown response, or that names an unknown item under a
-number that the ended response has used. While a response is open, another unknown id is another name of it. An event
+number that the ended response has used, or, in a stream without numbers, that concerns a new picture. While a response is open, another unknown id is another name of it. An event
 that names no response belongs to the open response of its lane that has its item, else to the current one.
 
 Must not know: pictures, limits, listeners.
@@ -11,7 +11,7 @@ Must not know: pictures, limits, listeners.
 from __future__ import annotations
 
 from ..states import Ending
-from ..wire.dialects import Naming, Reading
+from ..wire.dialects import Naming, Reading, Signal
 from .changes import Change
 from .held import Held, Lane, ResponseRecord
 from .responses import ResponseFacts
@@ -77,9 +77,21 @@ def _names_another_item(reading: Reading, ended: ResponseRecord, held: Held) -> 
     """
     if reading.sequence_number is not None and reading.sequence_number not in ended.numbers:
         return False
-    signals = (signal for signal in reading.signals if signal.naming is not Naming.KNOWN)
+    signals = [signal for signal in reading.signals if signal.naming is not Naming.KNOWN]
+    if reading.sequence_number is None and Ending.COMPLETED in ended.facts.endings and _are_next(signals):
+        return True
     ids = [signal.item_id for signal in signals if signal.item_id is not None]
     return bool(ids) and not any(each in ended.names or (ended.number, each) in held.discarded for each in ids)
+
+
+def _are_next(signals: list[Signal]) -> bool:
+    """Return whether signals without item ids, after the end of a response, concern the next one.
+
+    These are drafts, or images with numbers. A result without a number can be the last result again.
+    """
+    unnamed = [signal for signal in signals if signal.is_unnamed]
+    are_drafts = all(signal.payload is not None and not signal.payload.is_final for signal in unnamed)
+    return bool(unnamed) and (are_drafts or any(signal.number is not None for signal in unnamed))
 
 
 def _of_error(lane: Lane | None, held: Held) -> ResponseRecord | None:

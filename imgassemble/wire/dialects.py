@@ -216,6 +216,7 @@ class Signal(NamedTuple):
     # The service gave no id: the item is the current image, or the image with number `number` if that is set.
     is_unnamed: bool = False
     number: int | None = None  # counted from 0
+    track: int | None = None  # of several images that are made side by side; after its result the next one begins
     word: State | None = None
     witness: Witness | None = None
     payload: Payload | None = None

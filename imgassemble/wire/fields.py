@@ -164,6 +164,8 @@ class ErrorEventFields(EventFields):
     message: Text = None
     param: Anything = None
     error: Anything = None
+    errors: Text = None  # AUTOMATIC1111: the words, beside the name of the exception in `error`
+    detail: Text = None
     is_bare_body: Flag = False
 
 
@@ -257,6 +259,8 @@ class PlacedPictureFields(ItemFields):
 
     item_id: Name = None
     number: Count = None  # of the image
+    track: Count = None  # of the image among those made side by side; a later request counts from 0 again
+    share: Number = None  # how far the image is, from 0 to 1
     partial_image_index: Count = None
     is_draft: Flag = False
     link: Base64 = None  # a URL, perhaps without the name of the server

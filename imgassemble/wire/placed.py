@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..frames.base64_json import Decoded, decode_base64, url_prefix
+from ..frames.base64_json import Decoded, Withheld, decode_base64, url_prefix
 from ..frames.containers import format_of
 from .event_rows import Layout, Place, Ways
 from .failures import has_content
@@ -41,7 +41,7 @@ def _pictures_in(start: Chain, place: Place) -> Iterator[tuple[tuple[int, ...], 
             continue
         found = {name: _first(ways, holder) for name, ways in place.fields.items()}
         picture = fields_of_values(PlacedPictureFields, {"is_draft": place.is_draft or None, **_chosen(found)})
-        is_named = picture.item_id is not None or picture.number is not None
+        is_named = not (picture.item_id is None and picture.number is None and picture.track is None)
         if _is_picture(picture, place) or (place.is_item and is_named):
             yield holder.positions, picture
 
@@ -84,10 +84,15 @@ def _first(ways: Ways, holder: Chain) -> Any:
 
 def _chosen(found: dict[str, Any]) -> dict[str, Any]:
     """Return the facts of a picture. A text that can be a picture or a link becomes one of both."""
-    text = found.get("b64")
-    if text is None or text is not found.get("link"):
+    text, link = found.get("b64"), found.get("link")
+    if link is None or text not in (None, "", link):
         return found
-    return {**found, "link" if _begins_like_picture(text) else "b64": None}
+    is_picture = _begins_like_picture(link) if text else _is_data(link)
+    return {**found, "b64": link if is_picture else None, "link": None if is_picture else link}
+
+
+def _is_data(link: Any) -> bool:
+    return bool(url_prefix(link)) if isinstance(link, (str, Decoded, Withheld)) else False
 
 
 def _is_picture(picture: PlacedPictureFields, place: Place) -> bool:

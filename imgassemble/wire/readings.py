@@ -67,13 +67,13 @@ def read(event: EventFields) -> Reading:
 
 
 def _with_error(reading: Reading, event: ErrorEventFields, _row: EventRow) -> Reading:
-    said = event.error
+    said, words = event.error, event.message or event.errors or event.detail
     if not has_content(said):
-        said = {"code": event.code, "message": event.message, "param": event.param}
-    elif event.message and isinstance(said, dict) and not said.get("message"):
-        said = {**said, "message": event.message}
-    elif event.message and isinstance(said, str) and event.message != said:
-        said = {"message": f"{said}: {event.message}", "code": event.code}
+        said = {"code": event.code, "message": words, "param": event.param}
+    elif words and isinstance(said, dict) and not said.get("message"):
+        said = {**said, "message": words}
+    elif words and isinstance(said, str) and words != said:
+        said = {"message": f"{said}: {words}", "code": event.code}
     return reading._replace(error=reported_error(said), is_bare_body=event.is_bare_body)
 
 
@@ -88,7 +88,8 @@ def _with_image_error(reading: Reading, event: ImageEventFields, _row: EventRow)
         return reading._replace(ending=Ending.ERROR, error=reported_error(event.error), concerns_images=True)
     if event.usage is None:
         return reading._replace(concerns_images=False, is_known=False)
-    return reading._replace(concerns_images=False, details={"image_usage": event.usage})  # the sum of Seedream
+    # The sum of Seedream. It ends the answer.
+    return reading._replace(ending=Ending.COMPLETED, concerns_images=False, details={"image_usage": event.usage})
 
 
 def _with_answer_error(reading: Reading, event: ImagesEventFields, _row: EventRow) -> Reading:
@@ -165,7 +166,8 @@ def _no_picture_in(event: EventFields) -> EventError:
 def _with_placed(reading: Reading, event: PlacedEventFields, row: EventRow) -> Reading:
     layout = row.layout
     assert layout is not None
-    ending = row.ending or _ending_of(event, row)
+    is_of_row = bool(reading.signals) or all(place.is_sure for place in layout.places)
+    ending = (row.ending if is_of_row else None) or _ending_of(event, row)
     details = {name: value for name, value in (("model", event.model), ("usage", event.usage)) if value is not None}
     reading = reading._replace(
         parts=(AnswerPart(event.words),) if event.words and ending not in _BAD_ENDINGS else (),

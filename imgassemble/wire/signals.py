@@ -153,6 +153,8 @@ def _placed_signal(event: PlacedEventFields, row: EventRow, said: PlacedPictureF
     details = _details_of(said, row, None, said.usage, link)
     if layout.is_last_result:
         details["is_last_result"] = True
+    if said.share is not None:
+        details["percent"] = round(100 * min(said.share, 1), 1)
     payload = None
     if picture and (row.is_partial or row.witness):
         payload = _payload(event, row, said, picture, said.partial_image_index)
@@ -163,6 +165,7 @@ def _placed_signal(event: PlacedEventFields, row: EventRow, said: PlacedPictureF
         said.item_id,
         said.item_id is None,
         None if said.number is None else int(said.number),
+        None if said.track is None else int(said.track),
         _word_of(said, row, has_failed=error is not None and not (picture or link)),
         row.witness,
         payload,
@@ -240,6 +243,7 @@ def _signal(
         item_id,
         is_unnamed,
         number,
+        None,
         word,
         row.witness,
         payload,

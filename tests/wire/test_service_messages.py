@@ -16,7 +16,7 @@ from samples import Wire, b64, picture, png, png_chunk
 from imgassemble import Assembler, ImgassembleError, Item, Result, aassemble, assemble, open_events, parse_event
 from imgassemble.wire.services import SERVICE_ROWS
 
-A, B, C, D = png(2, 1), png(3, 1), png(4, 1), png(5, 1)
+A, B, C, D, E, F, G = (png(width, 1) for width in range(2, 9))
 JPEG = picture("JPEG")
 LINK = "https://example.org/otter.png"
 OTHER_LINK = "https://example.org/newt.png"
@@ -89,6 +89,11 @@ def inline(data: bytes, **more: Any) -> Wire:
 def gemini(*parts: Wire, finish: str | None = None, **more: Any) -> Wire:
     candidate = {"content": {"role": "model", "parts": [*parts]}, "index": 0}
     return {"candidates": [candidate | ({"finishReason": finish} if finish else {})], "responseId": "r1", **more}
+
+
+def candidate(number: int, *parts: Wire, finish: str | None = None) -> Wire:
+    place = {"content": {"role": "model", "parts": list(parts)}, "index": number}
+    return {"candidates": [{**place, **({"finishReason": finish} if finish else {})}], "responseId": "r1"}
 
 
 def interaction(kind: str, **more: Any) -> tuple[str, Wire]:
@@ -226,6 +231,16 @@ STREAMS: dict[str, Stream] = {
         outcome="failed",
         error="not that one",
     ),
+    "Seedream, two requests in one stream": Stream(
+        sent=[
+            seedream("succeeded", 0, b64_json=b64(A)),
+            seedream_sum(),
+            seedream("succeeded", 0, b64_json=b64(B)),
+            seedream("succeeded", 1, b64_json=b64(C)),
+            seedream_sum(),
+        ],
+        items={"image-0": Made(final=A), "image-0@1": Made(final=B), "image-1": Made(final=C)},
+    ),
     "Seedream, URLs": Stream(
         sent=[seedream("succeeded", 0, url=LINK), seedream("succeeded", 1, url=OTHER_LINK), seedream_sum()],
         items={
@@ -267,6 +282,15 @@ STREAMS: dict[str, Stream] = {
         error="no",
     ),
     # Gemini
+    "Gemini, two candidates that take turns": Stream(
+        sent=[
+            candidate(0, inline(A, thought=True)),
+            candidate(1, inline(B, thought=True)),
+            candidate(1, inline(D), finish="STOP"),
+            candidate(0, inline(C), finish="STOP"),
+        ],
+        items={"image-0": Made(final=C, partials=(A,)), "image-1": Made(final=D, partials=(B,))},
+    ),
     "Gemini, drafts, a result and words": Stream(
         sent=[
             gemini({"text": "Planning", "thought": True}),
@@ -654,6 +678,24 @@ STREAMS: dict[str, Stream] = {
               ("final", {"samp_ix": 0, "gen_id": "g", "image": b64(B)})],
         items={"image-0": Made(final=B, partials=(A,))},
     ),
+    "NovelAI, two requests of two images in one stream": Stream(
+        sent=[
+            novelai("intermediate", A, 0, step_ix=3),
+            novelai("intermediate", A, 1, step_ix=3),
+            novelai("final", B, 0),
+            novelai("final", C, 1),
+            novelai("intermediate", D, 0, step_ix=3),
+            novelai("intermediate", G, 1, step_ix=3),
+            novelai("final", E, 0),
+            novelai("final", F, 1),
+        ],
+        items={
+            "image-0": Made(final=B, partials=(A,), indices=(3,)),
+            "image-1": Made(final=C, partials=(A,), indices=(3,)),
+            "image-2": Made(final=E, partials=(D,), indices=(3,)),
+            "image-3": Made(final=F, partials=(G,), indices=(3,)),
+        },
+    ),
     "NovelAI, an error": Stream(
         sent=[novelai("intermediate", A, 0, step_ix=0), ("error", {"event_type": "error", "message": "out of Anlas"})],
         items={"image-0": Made(state="failed", partials=(A,), error="out of Anlas")},
@@ -677,6 +719,21 @@ STREAMS: dict[str, Stream] = {
             "image-0": Made(final=C, partials=(A,)),
             "image-1": Made(final=B, partials=(A,), url="View/local/raw/1.png"),
         },
+    ),
+    "SwarmUI, two requests in one stream": Stream(
+        sent=[
+            swarm_preview(A),
+            swarm_image("View/local/raw/1.png"),
+            swarm_preview(B),
+            swarm_image(C),
+            {"discard_indices": [0]},
+        ],
+        items={
+            "image-0": Made(state="incomplete", partials=(A,), url="View/local/raw/1.png", error="URL"),
+            "image-1": Made(state="failed", partials=(B,), error="discarded"),
+        },
+        outcome="failed",
+        error="discarded",
     ),
     "SwarmUI, a discarded image": Stream(
         sent=[swarm_image(A, "0"), swarm_image(B, "1"), {"discard_indices": [1, 5]}],
@@ -728,6 +785,22 @@ STREAMS: dict[str, Stream] = {
             {"images": [b64(C), b64(D)], "parameters": {}, "info": "{}"},
         ],
         items={"image-0": Made(final=C, partials=(A, B)), "image-1": Made(final=D)},
+        is_whole=True,
+    ),
+    "AUTOMATIC1111, two jobs in one stream": Stream(
+        sent=[
+            {"progress": 0.3, "state": {"job_no": 0}, "current_image": b64(A)},
+            {"images": [b64(B)], "parameters": {}, "info": "{}"},
+            {"progress": 0.3, "state": {"job_no": 0}, "current_image": b64(C)},
+            {"images": [b64(D)], "parameters": {}, "info": "{}"},
+        ],
+        items={"image-0": Made(final=B, partials=(A,)), "image-0@1": Made(final=D, partials=(C,))},
+        is_whole=True,
+    ),
+    "AUTOMATIC1111, an error with the name of its exception": Stream(
+        sent=[{"error": "OutOfMemoryError", "detail": "", "body": "", "errors": "CUDA out of memory."}],
+        outcome="failed",
+        error="OutOfMemoryError: CUDA out of memory.",
     ),
     "AUTOMATIC1111, polled as by its page": Stream(
         sent=[
