@@ -40,7 +40,10 @@ an answer has its message in `result`.
 The rows of many services name the places of their pictures. A way such as `candidates.*.content.parts.*` leads to each object
 that can hold one: `*` is each member of a list. These services number neither their events nor their drafts:
 
-- Drafts count in the order of their arrival.
+- Drafts count in the order of their arrival, unless they have a number of their own, such as NovelAI's `step_ix`.
+- Images that are made side by side have a `track`: `samp_ix`, `batch_index`, or the index of a candidate of Gemini. After the
+  result of a track, its next picture begins the next image.
+- After the end of an answer, the next draft, or the next image with a number, begins another response.
 - A picture is a repeat if its image already has the same image data, apart from metadata.
 - If a field can also hold other things, its content counts only if the message calls it an image, or if it begins like one.
 - A refusal, such as Gemini's `IMAGE_SAFETY`, fails a response that has no result.
@@ -52,7 +55,7 @@ These rows are in `imgassemble/wire/services.py`. For example, NovelAI sends
 
 ```python
 "intermediate": _row("NovelAI",
-    Place("", {{"b64": ".image", "number": ".samp_ix", "partial_image_index": ".step_ix"}}), is_partial=True),
+    Place("", {{"b64": ".image", "track": ".samp_ix", "partial_image_index": ".step_ix"}}), is_partial=True),
 ```
 
 ## Members and words of the Responses API

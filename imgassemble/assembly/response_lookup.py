@@ -2,8 +2,9 @@
 
 A response begins with `response.created` or `.queued` under an unknown id. After the current response of a lane has
 ended, a response begins with the first event that names an unknown response, or that names an unknown item under a
-number that the ended response has used, or, in a stream without numbers, that concerns a new picture. While a response is open, another unknown id is another name of it. An event
-that names no response belongs to the open response of its lane that has its item, else to the current one.
+number that the ended response has used, or, in a stream without numbers, that brings a draft or a numbered image. While
+a response is open, another unknown id is another name of it. An event that names no response belongs to the open
+response of its lane that has its item, else to the current one.
 
 Must not know: pictures, limits, listeners.
 """
