@@ -137,7 +137,7 @@ def copied(chunks: list[bytes]) -> bytes:
     return b"".join(chunks)
 
 
-# The name, what has to be installed, and the loop. The first is part of every run.
+# The name, the required package, and the loop. The first is part of every run.
 RIVALS: tuple[tuple[str, str, Callable[[list[bytes]], list[bytes]]], ...] = (
     ("openai", "openai", with_openai),
     ("httpx-sse", "httpx_sse", with_httpx_sse),

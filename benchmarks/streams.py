@@ -20,7 +20,7 @@ from imgassemble.simulator import (
 )
 from imgassemble.simulator.pictures import Format
 
-CHUNK = 16 * 1024  # bytes: what an HTTP client gives at a time
+CHUNK = 16 * 1024  # bytes that an HTTP client gives at a time
 FORMATS: tuple[Format, ...] = ("PNG", "JPEG", "WEBP")
 SQUARE = (1024, 1024)
 

@@ -24,7 +24,7 @@ from imgassemble.simulator import Order, play
 from imgassemble.web import Gallery
 from imgassemble.web.server import guarded_page, page_server
 
-_CHUNK = 16 * 1024  # bytes: what an HTTP client gives at a time
+_CHUNK = 16 * 1024  # bytes that an HTTP client gives at a time
 _PACE_S = 0.05  # between two chunks with news; a service takes seconds
 _STATM = Path("/proc/self/statm")
 

@@ -162,7 +162,7 @@ def _meaning(row: EventRow) -> str:
 
 
 def _meaning_of_layout(layout: Layout) -> list[str]:
-    """Return what a layout adds to the meaning of a row."""
+    """Return the meaning that a layout adds to a row."""
     said = {
         "a draft is a partial": any(place.is_draft or "is_draft" in place.fields for place in layout.places),
         "the last one before the end of the stream is the result": layout.is_last_result,

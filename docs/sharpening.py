@@ -1,4 +1,4 @@
-"""Makes docs/sharpening.png: what a user of the library sees of one stream, side by side.
+"""Makes docs/sharpening.png: the pictures of one stream, side by side.
 
 The stream is simulated, the pictures are those that the assembler handed out: `python docs/sharpening.py`.
 """

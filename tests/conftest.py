@@ -1,4 +1,4 @@
-"""How the tests run: interrupts reach what they start; hypothesis has no deadlines, and in CI always the same cases."""
+"""How the tests run: interrupts reach their processes; hypothesis has no deadlines, and in CI the same cases."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Tiny pictures and wire events for tests, as the services send them. It builds; it asserts nothing.
 
 A picture is `bytes`, which become base64; a `str` goes on the wire as it is; None is null. What is None among the other
-arguments is left out of the message, and `**more` are further fields of it, whatever they are.
+arguments is left out of the message, and `**more` are further fields of it.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def created(response_id: str = "resp_1", *, seq: float | None = None) -> Wire:
 def answer(
     kind: str, members: Iterable[Any] = (), *, error: Any = None, reason: str | None = None, **more: Any
 ) -> Wire:
-    """A response as a whole, as a terminal event holds it and as it comes where nothing is streamed."""
+    """A response as a whole, as a terminal event holds it and as it comes without streaming."""
     details = None if reason is None else {"reason": reason}
     said = {"id": "resp_1", "object": "response", "status": kind, "error": error, "incomplete_details": details}
     return {**said, "output": list(members), **more}
@@ -180,7 +180,7 @@ def cut_off(events: Iterable[Any]) -> Iterator[Any]:
 
 
 def as_text(value: Any) -> Any:
-    """A JSON value with its base64 as it was sent, where that was decoded."""
+    """Return a JSON value with its decoded base64 as it was sent."""
     if isinstance(value, Decoded):
         return value.text
     if isinstance(value, dict):

@@ -30,7 +30,7 @@ def blocks_of(page: str) -> list[tuple[str, str]]:
 
 
 def programs_of(page: str) -> list[tuple[str, str | None]]:
-    """Each program, and what is shown as its output."""
+    """Return each program with the output that the page shows."""
     blocks = [*blocks_of(page), ("", "")]
     pairs = pairwise(blocks)
     return [(text, after if then == "text" else None) for (kind, text), (then, after) in pairs if kind == "python"]
@@ -147,7 +147,7 @@ def test_the_page_of_the_simulator_is_drawn_from_its_tables() -> None:
 
 # ---- figures
 
-_OPTIONAL = ("openai", "openrouter", "viewer")  # lines that are printed only where their packages are
+_OPTIONAL = ("openai", "openrouter", "viewer")  # lines that are printed only if their packages are installed
 
 
 def _always(labels: list[str]) -> list[str]:

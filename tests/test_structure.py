@@ -117,7 +117,7 @@ GUESTS = {
     "uvicorn": {"serving", "simulator", "web"},
     "pytest": {"simulator"},
 }
-# What the pure core must not import. A lock is allowed: it protects values that are built on demand.
+# Modules that the pure core must not import. A lock is allowed: it protects values that are built on demand.
 WORLD = {"asyncio", "socket", "time", "datetime", "subprocess", "http", "urllib", "tempfile", "shutil", "queue"}
 PURE = ("frames", "wire", "assembly")
 

@@ -1,4 +1,4 @@
-"""The assembler, as a program meets it: what it is fed, what it tells, what can be asked of it, what it refuses."""
+"""The assembler in a program: its events, updates, queries and refusals."""
 
 from __future__ import annotations
 
@@ -431,7 +431,7 @@ def test_an_image_whose_completed_event_says_failed_has_failed() -> None:
     assert item.error.code == "x"
 
 
-# What can be asked
+# Queries
 
 
 def test_the_cursor_is_the_response_and_the_highest_number_heard() -> None:
@@ -528,7 +528,7 @@ def test_an_event_of_the_images_api_that_has_an_item_id_and_an_output_index_is_j
     assert fed(*events)["ig_0"].output_index == 7
 
 
-# What is not changed, and cannot be
+# Values that cannot be changed
 
 
 def test_the_caller_s_arguments_are_never_changed() -> None:
@@ -831,7 +831,7 @@ def test_a_limit_that_is_none_is_wrong_use(how: dict[str, Any]) -> None:
         Limits(**how)
 
 
-# Bad input: each gets its typed error, and what was good before is still there
+# Bad input: each gives its typed error, and earlier good frames stay
 
 
 def trouble(event: Any) -> Anomaly:

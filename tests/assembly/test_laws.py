@@ -65,7 +65,7 @@ def view(assembler: Assembler) -> tuple[Any, ...]:
 
 
 def steps(events: Iterable[Any], assembler: Assembler) -> Iterator[tuple[tuple[Update, ...], Mapping[str, Item]]]:
-    """After each feed, and after the close: what was told, and the items."""
+    """Return the updates and the items after each feed, and after the close."""
     for event in events:
         yield assembler.feed(event), assembler.items
     yield assembler.close(), assembler.items
@@ -91,7 +91,7 @@ def named_in(event: Wire) -> set[str]:
 
 
 def only_of(item_id: str, event: Wire) -> Wire | None:
-    """What is left of an event for one image: its own, and what concerns the whole stream."""
+    """Return the part of an event that concerns one image or the whole stream."""
     if event["type"] in TERMINAL:
         response = event["response"]
         output = [each if each["id"] == item_id else {"type": "message"} for each in response["output"]]
@@ -658,7 +658,7 @@ def test_events_and_their_bytes_give_the_same_updates(stream: list[Wire]) -> Non
     assert as_facts(iter_updates([samples.sse(stream)])) == as_facts(iter_updates(stream))
 
 
-# What is kept
+# Bounds
 
 
 @given(some.responses_streams(indexed=False).flatmap(some.arrivals))

@@ -1,4 +1,4 @@
-"""The table of evidence, row by row and pair by pair, and what makes an image final: section 3 and 4 of the design.
+"""The evidence table, row by row and pair by pair, and the rules for finals.
 
 Everything here is said by wire events. They speak of "image-0", the name that an image of the Images API gets, so that
 every kind of evidence can be heard of one item.
@@ -39,7 +39,7 @@ NO = {"code": "moderation_blocked", "message": "the picture was refused"}
 
 @dataclass(frozen=True)
 class Evidence:
-    """What makes one row of the table hold, and what that row then says."""
+    """The events that make one row of the table hold, and the result of that row."""
 
     row: int
     name: str
@@ -140,7 +140,7 @@ def test_completed_stands_in_the_highest_partial() -> None:
     assert (item.final.index, item.is_provisional, item.final.is_final) == (9914.45, True, False)
 
 
-# What is no claim, and what beats what in one message
+# Payloads that are no claim, and the order of claims in one message
 
 
 @pytest.mark.parametrize("blank", [None, "", "  ", "%%%", samples.b64(b"text"), samples.b64(DONE[:-3]), 7, ["x"], {}])
@@ -173,7 +173,7 @@ def test_a_picture_beats_every_other_status_beside_it(make: Callable[..., Wire],
     assert (item.state, item.final and item.final.data, item.is_provisional) == (COMPLETED, DONE, False)
 
 
-# Of two claims of equal rank the higher sequence number decides; where numbers are missing or equal, the later arrival
+# Of two claims of equal rank the higher sequence number decides; if numbers are missing or equal, the later arrival
 
 Number = float | None
 NUMBERS: list[tuple[Number, Number, int]] = [  # of the first message, of the second; which of them decides
@@ -289,11 +289,11 @@ def test_a_message_that_does_not_say_it_takes_no_detail_back(late: str) -> None:
     assert getattr(item, late) == said[late]
 
 
-# What makes an image final
+# Finals
 
 
 def told_by(*events: Any) -> list[tuple[Update, ...]]:
-    """What each of the events, fed one after the other, told; and the close."""
+    """Return the updates of each event, fed one after the other, and of the close."""
     assembler = Assembler()
     return [assembler.feed(event) for event in events] + [assembler.close()]
 

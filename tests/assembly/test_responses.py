@@ -542,7 +542,7 @@ def test_ask_again_is_not_advised_after_a_picture_came(event: Wire) -> None:
     assert "again" not in f"{result.error} {result.items['ig_1'].error}"
 
 
-# The exception that ended the stream, and what a result gives
+# The exception that ended the stream, and the members of a result
 
 
 class APIError(Exception):

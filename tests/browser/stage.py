@@ -1,6 +1,6 @@
 """The set-up of the page's tests: a site, streams that are fed step by step, and viewers.
 
-Knows: the server, the browser's page as a test sees it. Must not know: what a test expects.
+Knows: the server, the browser's page as a test sees it. Must not know: the expected facts of a test.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Feeding:
 class Viewer:
     """A page in a browser. Its errors are recorded.
 
-    at: the place of a tile, counted from the end of the page, where the first stream is.
+    at: the place of a tile, counted from the end of the page, which has the first stream.
     """
 
     def __init__(self, context: Any, url: str) -> None:

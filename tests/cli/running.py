@@ -1,6 +1,6 @@
 """Streams for the tests of the commands, and ways to run a command as a user does.
 
-Must not know: what a test expects.
+Must not know: the expected facts of a test.
 """
 
 from __future__ import annotations

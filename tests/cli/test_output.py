@@ -112,7 +112,7 @@ def test_a_full_output_is_a_storage_error_that_is_printed_once(arguments: list[s
 
 
 def stderr_on_a_terminal(arguments: list[str], **more: str) -> str:
-    """Run the command with a terminal as standard error and return what it prints there."""
+    """Run the command with a terminal as standard error and return its output there."""
     terminal, side = pty.openpty()
     process = subprocess.Popen(
         command_line(*arguments), stdout=subprocess.DEVNULL, stderr=side, env=environment(**more)

@@ -1,4 +1,4 @@
-"""`imgassemble watch`: the pictures and lines in a terminal. What terminals draw is tested in screens/."""
+"""`imgassemble watch`: the pictures and lines in a terminal. The drawing in terminals is tested in screens/."""
 
 from __future__ import annotations
 

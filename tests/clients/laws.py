@@ -1,7 +1,8 @@
-"""What must hold for each client and each way to stream with it, and what the page says of it, as measured.
+"""The laws for each client and each way to stream with it, and the measured facts on the page about it.
 
-A module of a client names its `CLIENT` and its `ROUTES` and takes the tests of `ClientLaws`. What a route passes on is
-compared with `docs/clients.json`; with IMGASSEMBLE_MEASURE set it is written there instead, its price included.
+A module of a client names its `CLIENT` and its `ROUTES` and takes the tests of `ClientLaws`. The facts that a route
+passes on are compared with `docs/clients.json`; with IMGASSEMBLE_MEASURE set they are written there instead, with the
+price.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ RESPONSE: dict[str, Any] = {"model": "gpt-5", "input": PROMPT, "tools": [TOOL]}
 IMAGE: dict[str, Any] = {"model": "gpt-image-1", "prompt": PROMPT, "partial_images": 2}
 CHAT: dict[str, Any] = {"model": "some-model", "messages": [{"role": "user", "content": PROMPT}]}
 FAULTS = ("moderation-stream", "response-failed", "disconnect-after-event", "moderation-http")
-_DISAGREES = "wrong-format"  # what makes a claim of the service false, so that one sees whether the claim arrives
+_DISAGREES = "wrong-format"  # makes a claim of the service false, which shows whether the claim arrives
 _ROUNDS = 5
 _CUTS: dict[Api, int] = {
     "responses": 7,
@@ -66,7 +67,7 @@ class Where:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One way to stream with a client: `open` asks for a picture and gives what the client hands over."""
+    """One way to stream with a client: `open` asks for a picture and returns the stream of the client."""
 
     name: str
     open: Callable[[Any], Any]
@@ -78,7 +79,7 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Got:
-    """What came out: the result, or the exception that went through, and in any case what was received."""
+    """The outcome: the result or the exception that passed through, and the received items."""
 
     assembler: Assembler
     error: Exception | None = None
@@ -98,13 +99,13 @@ def run(route: Route, where: Any) -> Got:
             asyncio.run(aassemble(stream, assembler=assembler))
         else:
             assemble(stream, assembler=assembler)
-    except Exception as error:  # noqa: BLE001 - which one it is, is what is measured
+    except Exception as error:  # noqa: BLE001 - the type is measured
         return Got(assembler=assembler, error=error)
     return Got(assembler=assembler)
 
 
 def raw_of(server: Any) -> Result:
-    """What the last answer gives as it was sent."""
+    """Return the result of the last answer, as it was sent."""
     made = server.sent[-1]
     return assemble(_READERS[made.framing.container](made))
 
@@ -131,7 +132,7 @@ def pictures(result: Result | Assembler) -> dict[str, list[bytes]]:
 
 
 def shown(items: Mapping[str, Item]) -> dict[str, Any]:
-    """What counts of each item; `usage` is as the client has it, with fields of its own."""
+    """Return the compared facts of each item; `usage` has fields of the client's own."""
     return {
         name: (item.state, item.partials, item.final, item.is_provisional, item.revised_prompt)
         for name, item in items.items()
@@ -162,7 +163,7 @@ def how_final(got: Result, sent: Result) -> str:
 
 
 def how_claims(got: Result, sent: Result) -> str:
-    """Whether what the service says of format and size arrives: a false claim is an anomaly then."""
+    """Return whether the service's claims about format and size arrive: a false one is then an anomaly."""
 
     def doubts(result: Result) -> int:
         return sum(each.code == "false_claim" for item in result.items.values() for each in item.anomalies)
@@ -181,7 +182,7 @@ def how_failed(got: Got) -> str:
 
 
 def facts_of(route: Route, server: Any) -> dict[str, str]:
-    """What a route passes on."""
+    """The facts that a route passes on."""
     server.use(size=(96, 64), faults=[])
     got = run(route, server)
     assert got.error is None, got.error
@@ -197,13 +198,13 @@ def facts_of(route: Route, server: Any) -> dict[str, str]:
 
 
 def written_page() -> dict[str, Any]:
-    """What was measured before."""
+    """Return the earlier measurements."""
     written: dict[str, Any] = json.loads(PAGE.read_text()) if PAGE.exists() else {}
     return written
 
 
 def write(client: str, packages: Mapping[str, str], routes: dict[str, Any]) -> None:
-    """Put what was measured of a client in the place of what was there."""
+    """Replace the earlier measurements of a client."""
     page = written_page() | {client: {"versions": dict(packages), "routes": routes}}
     PAGE.write_text(json.dumps(dict(sorted(page.items())), indent=1) + "\n")
 
@@ -216,7 +217,7 @@ class ClientLaws:
     """The tests that each client's module takes over; `client` is its name on the page."""
 
     client = ""
-    environment = ""  # the name for .ci/clients, where it is another
+    environment = ""  # the name for .ci/clients, if it is another one
     packages: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Frameworks over the clients: what they hand over is read where the shape allows it."""
+"""Frameworks over the clients: their events are read if their shape allows it."""
 
 from __future__ import annotations
 

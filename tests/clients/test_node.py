@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def node(script: Path, *arguments: str, server: Any) -> subprocess.Popen[bytes]:
-    """A program under Node, in the folder where its packages are."""
+    """A program under Node, in the folder of its packages."""
     there = Path(shutil.copy(script, PLACE))
     addresses = {"OPENAI_BASE_URL": server.base_url, "OPENROUTER_BASE_URL": server.openrouter_url}
     keys = {"OPENAI_API_KEY": "-", "OPENROUTER_API_KEY": "-"}

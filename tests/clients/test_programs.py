@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 # One asks a server of another kind: tests/test_resume.py runs it.
 PROGRAMS = sorted(set((DOCS / "clients").glob("*.py")) - {DOCS / "clients" / "with_sse_resuming.py"})
 DRAWN = runpy.run_path(str(DOCS / "clients.py"))
-# What a program imports, where its name does not tell.
+# The imports of a program, if its name does not show them.
 IMPORTS = {
     "openai_async": ("openai",),
     "openai_resuming": ("openai",),

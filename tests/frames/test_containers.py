@@ -96,7 +96,7 @@ _ANY_SAMPLE = st.sampled_from(NAMES).map(lambda name: _samples()[name])
 
 
 def _header_or_error(data: bytes) -> Header | None:
-    """The header, or None where there is a HeaderError; any other exception fails the test."""
+    """Return the header, or None for a HeaderError; any other exception fails the test."""
     try:
         return read_header(data)
     except HeaderError:

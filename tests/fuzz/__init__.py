@@ -1,1 +1,1 @@
-"""Fuzzing: the laws that hold for any bytes at all, and what looks for the bytes that break them."""
+"""Fuzzing: the laws that hold for any bytes, and the search for bytes that break them."""

@@ -1,4 +1,4 @@
-"""What fuzzing has found, as tests: each input broke a law once. By target, with what it was."""
+"""The findings of fuzzing, as tests: each input broke a law once. By target, with a description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where fuzzing begins: the recorded streams, their events, and the hostile pictures; as far as they are small."""
+"""The seeds of fuzzing: the recorded streams, their events, and the hostile pictures; as far as they are small."""
 
 from __future__ import annotations
 

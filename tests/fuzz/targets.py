@@ -1,6 +1,6 @@
-"""What is fuzzed: functions of bytes that return where the laws hold and raise where one does not.
+"""The targets of fuzzing: functions of bytes that return if the laws hold, and raise if one does not.
 
-They need nothing but the library, so that what was found is replayed as a test wherever the tests run.
+They need nothing but the library, so that findings are replayed as tests on every machine.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _MOST_PIXELS = 2**20  # decoded here, so that a run has many thousand pictures a
 
 
 class Reader:
-    """Takes choices from bytes; where there are none left, each is the first."""
+    """Takes choices from bytes; if none are left, each is the first."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
@@ -71,7 +71,7 @@ class Reader:
 
 
 def sse(data: bytes) -> None:
-    """The same bytes give the same events wherever they are cut, also where base64 is decoded as it stands in them.
+    """The same bytes give the same events at any cut, also if base64 is decoded inside them.
 
     First a limit, then a number of cuts and the cuts.
     """
@@ -293,7 +293,7 @@ def _is_misread(picture: bytes, form: str) -> bool:
 
 
 def _pillow_size(picture: bytes, form: str) -> tuple[int, int] | None:
-    """The size that Pillow reads, None where it refuses."""
+    """Return the size that Pillow reads; None if it refuses."""
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -301,7 +301,7 @@ def _pillow_size(picture: bytes, form: str) -> tuple[int, int] | None:
         try:
             with Image.open(BytesIO(picture), formats=[form]) as image:
                 return image.size
-        except Exception:  # noqa: BLE001 - whatever Pillow raises
+        except Exception:  # noqa: BLE001 - Pillow can raise anything
             return None
 
 

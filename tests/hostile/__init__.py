@@ -1,1 +1,1 @@
-"""Nothing lost: what comes from outside is hostile until it is shown."""
+"""Hostile input: nothing from outside is trusted."""

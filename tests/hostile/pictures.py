@@ -38,7 +38,7 @@ class Expected(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hostile:
-    """A hostile picture. `fault`: what is wrong with it; `make`: builds its bytes."""
+    """A hostile picture. `fault`: its description; `make`: builds its bytes."""
 
     fault: str
     expected: Expected

@@ -1,4 +1,4 @@
-"""An assembler beside a small model of the laws, step by step: whatever comes in whatever order, the two agree."""
+"""An assembler beside a small model of the laws, step by step: for all events in any order, the two agree."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CLIMB = {State.IN_PROGRESS: 0, State.GENERATING: 1, State.PARTIAL_IMAGE: 2, **di
 
 @dataclass
 class Known:
-    """What the model knows of one item: the facts of DESIGN.md, section 3."""
+    """The facts that the model stores for one item."""
 
     partials: dict[float, tuple[int, bytes]] = field(default_factory=dict)
     claims: dict[int, tuple[int, bytes | None]] = field(default_factory=dict)  # by witness; None: failed
@@ -56,7 +56,7 @@ class Known:
 
 
 class Lifecycle(RuleBasedStateMachine):
-    """Feeds an assembler, and says by its own table what it must show."""
+    """Feeds an assembler, and computes the expected state by its own table."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.heard: list[Update] = []
         self.assembler.subscribe(self.heard.append)
 
-    # What can come
+    # Events
 
     @precondition(lambda self: not self.is_closed)
     @rule(item_id=items, index=st.sampled_from(INDICES), content=contents)
@@ -201,7 +201,7 @@ class Lifecycle(RuleBasedStateMachine):
             known.claims[witness] = number, None if status == "failed" else data
 
     def _verdict(self, known: Known) -> tuple[State, bytes | None, bool]:
-        """The table of DESIGN.md, section 3: the state, the final's bytes, and whether that is provisional."""
+        """Return the state, the bytes of the final and whether it is provisional, by the evidence table."""
         for witness in (SNAPSHOT, DONE, OWN):
             if witness in known.claims:
                 data = known.claims[witness][1]
@@ -220,7 +220,7 @@ class Lifecycle(RuleBasedStateMachine):
         return (State.GENERATING if "generating" in known.words else State.IN_PROGRESS), None, False
 
     def _take(self, updates: tuple[Update, ...]) -> None:
-        """Hear what was told, as a listener does that knows nothing else."""
+        """Receive the updates, as a listener does that has no other source."""
         for update in updates:
             if isinstance(update, (Anomaly, StreamEnded)):
                 continue
@@ -239,7 +239,7 @@ class Lifecycle(RuleBasedStateMachine):
             elif isinstance(update, FrameAdded) and update.is_latest:
                 assert update.frame == self.assembler[update.item_id].latest
 
-    # What must hold
+    # Laws
 
     @invariant()
     def items_are_what_the_table_says(self) -> None:
@@ -302,7 +302,7 @@ class Lifecycle(RuleBasedStateMachine):
 
 
 def _bytes_of(text: str | None) -> bytes | None:
-    """The picture in a message, None where it is none that can be used."""
+    """Return the picture in a message; None if it cannot be used."""
     return next((picture for picture in PICTURES if samples.b64(picture) == text), None)
 
 

@@ -178,7 +178,7 @@ def test_of_an_animation_the_first_picture_is_shown(form: str) -> None:
 
 
 def _sizes(data: bytes, form: str) -> tuple[int, int] | None:
-    """The size that Pillow reads, None where it refuses."""
+    """Return the size that Pillow reads; None if it refuses."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -1,4 +1,4 @@
-"""Hostile text: it names no file outside, moves no terminal's cursor, breaks no JSON, and stays what it was."""
+"""Hostile text: it names no file outside, moves no cursor of a terminal, breaks no JSON, and is not changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PICTURE = samples.png(3, 2)
 
 
 def _said(text: str) -> list[samples.Wire]:
-    """Events in which `text` stands wherever a service can put it."""
+    """Return events with `text` in each place that a service can use."""
     shown: dict[str, Any] = {"revised_prompt": text, "usage": {text: text, "a": [text]}, "size": text}
     return [
         {"type": text},
@@ -174,7 +174,7 @@ def _command(tmp_path: Path, *arguments: str) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stream that says each of them wherever it can, without the words that would end it."""
+    """Return a stream with each of them in every possible place, without the words that would end it."""
     path = tmp_path_factory.mktemp("streams") / "naughty.jsonl"
     events = [event for text in NAUGHTY for event in _said(text)[:8]]
     path.write_text("".join(json.dumps(event) + "\n" for event in (*events, *_said(NAUGHTY[-1])[8:])))

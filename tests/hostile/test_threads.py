@@ -47,9 +47,9 @@ def _events() -> Iterator[samples.Wire]:
 
 
 def _while_fed(assembler: Assembler, *readers: Callable[[], object]) -> list[Update]:
-    """Feed a stream in this thread while each reader is called again and again in two of its own; what was told.
+    """Feed a stream in this thread while each reader is called often in two other threads. Return the updates.
 
-    Between two events somebody has read, so that the feeding is not over before the reading has begun.
+    Wait for a reader between two events, so that the feeding is not over before the reading begins.
     """
     is_done = threading.Event()
     turns = threading.Semaphore(0)

@@ -1,4 +1,4 @@
-"""Naughty strings, made here: what ids, prompts and messages from outside may hold."""
+"""Hostile strings for ids, prompts and messages."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from simulator.asking import SMALL
 
 from imgassemble.simulator import Pace
+from simulator.asking import SMALL
 
 if TYPE_CHECKING:
     from imgassemble.simulator.server import RunningServer

@@ -1,4 +1,4 @@
-"""Every fault does on the wire what its sentence says; it is the same for the same seed, and combines with others."""
+"""Every fault has the effect that its sentence describes, the same for the same seed, and combines with others."""
 
 from __future__ import annotations
 

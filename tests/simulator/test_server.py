@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulator.asking import PATIENCE_S, SMALL, Answer, asking, send
 
 from imgassemble import assemble
 from imgassemble.simulator import draw, encode
 from imgassemble.simulator.answers import Pace, play
+from simulator.asking import PATIENCE_S, SMALL, Answer, asking, send
 
 pytest.importorskip("starlette", reason="the server needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("uvicorn", reason="the server needs the extra web: pip install 'imgassemble[web]'")

@@ -202,7 +202,7 @@ def _key_orders(value: Any, name: str) -> Iterator[tuple[str, list[str]]]:
 )
 def test_keys_are_in_the_order_of_the_recordings(fixture: str, recording: str) -> None:
     if not RECORDINGS.is_dir():
-        pytest.skip("the recordings are not at hand: ../shared/recordings")
+        pytest.skip("the recordings are missing: set IMGASSEMBLE_SHARED")
     wire: dict[str, set[tuple[str, ...]]] = {}
     for name, keys in _key_orders(_read(RECORDINGS / recording), ""):
         wire.setdefault(name, set()).add(tuple(keys))
@@ -232,7 +232,7 @@ SMALL = Order(size=(24, 16), partials=0)
 
 def _recorded(name: str) -> list[dict[str, Any]]:
     if not RECORDINGS.is_dir():
-        pytest.skip("the recordings are not at hand: ../shared/recordings")
+        pytest.skip("the recordings are missing: set IMGASSEMBLE_SHARED")
     return _read(RECORDINGS / name)
 
 

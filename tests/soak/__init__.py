@@ -1,1 +1,1 @@
-"""What shows only with time and force: killed processes, many streams at once, full disks. See .ci/soak."""
+"""Long and destructive tests: killed processes, many streams at once, full disks. See .ci/soak."""

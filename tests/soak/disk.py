@@ -1,7 +1,7 @@
 """Storage that fails in the middle of a stream: `PYTHONPATH=tests python -m soak.disk`.
 
 A disk that is full, a folder that may not be written to any more, a sink that raises: it is a SinkError with its path,
-the stream goes on, and what was written stays. What a machine does not let us bring about is told with its reason.
+the stream goes on, and written files stay. A test that the machine does not allow is reported with its reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class NotHereError(Exception):
 
 
 def _events(trouble: Callable[[], object] = lambda: None) -> Iterator[samples.Wire]:
-    """Two pictures that fit, trouble, and then what cannot be written; a second item all along."""
+    """Return two pictures that fit, then some that cannot be written, and a second item between them."""
     yield samples.partial("ig_1", 0, SMALL)
     yield samples.partial("ig_2", 0, SMALL)
     trouble()
@@ -44,7 +44,7 @@ def _events(trouble: Callable[[], object] = lambda: None) -> Iterator[samples.Wi
 
 
 def _check(folder: Path, run: Callable[[Assembler], object]) -> SinkError:
-    """Run a stream whose storage fails; what must hold then, and the error."""
+    """Run a stream whose storage fails, check its laws, and return the error."""
     assembler = Assembler()
     heard: list[Update] = []
     assembler.subscribe(heard.append)
@@ -67,7 +67,7 @@ def _check(folder: Path, run: Callable[[Assembler], object]) -> SinkError:
 
 
 def full_disk() -> SinkError:
-    """A disk of 128 KiB; where mounting is not allowed, a file size beyond which nothing is written."""
+    """A disk of 128 KiB; if mounting is not allowed, a limit on the file size."""
     with tempfile.TemporaryDirectory() as place, _small_disk(Path(place)) as is_mounted:
         out = Path(place) / "out"
         if is_mounted:

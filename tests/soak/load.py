@@ -34,7 +34,7 @@ _ASKED = {
 
 @dataclass(slots=True, kw_only=True)
 class Figures:
-    """What was seen. `lost`: streams that gave anything but all their pictures; memory in bytes."""
+    """The measurements. `lost`: streams that gave anything but all their pictures; memory in bytes."""
 
     seconds: float = 0.0
     streams: int = 0
@@ -48,12 +48,12 @@ class Figures:
 
     @property
     def growth(self) -> float:
-        """By what part memory grew after the first tenth."""
+        """Return the growth of memory after the first tenth, as a fraction."""
         return self.memory_last / self.memory_first - 1 if self.memory_first else 0.0
 
 
 def load(seconds: float) -> Figures:
-    """Run streams for that long; what was seen."""
+    """Run streams for that time, and return the measurements."""
     figures = Figures()
     start = time.monotonic()
     with running_server(ORDER, keep_requests=AT_A_TIME) as server, ThreadPoolExecutor(AT_A_TIME) as pool:
@@ -117,7 +117,7 @@ def _watch(start: float, seconds: float, figures: Figures) -> None:
 
 
 def _memory_bytes() -> int:
-    """What this process has in memory now; 0 where the system does not say."""
+    """Return the bytes of memory of this process; 0 if the system does not report them."""
     path = Path("/proc/self/statm")
     return int(path.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if path.exists() else 0
 

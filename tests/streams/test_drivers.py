@@ -1,4 +1,4 @@
-"""Drivers: the same updates sync and async, from events or raw bytes; and whatever fails, sinks are closed."""
+"""Drivers: the same updates sync and async, from events or raw bytes; sinks are closed after every failure."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ both = pytest.mark.parametrize("drain", [_assemble, _aassemble])
 
 
 class Listening:
-    """A sink that writes down what is asked of it, and fails where it is told to."""
+    """A sink that notes its calls, and fails at the chosen one."""
 
     def __init__(self, fails_in: str = "", error: BaseException | None = None) -> None:
         self.told: list[Any] = []
@@ -198,7 +198,7 @@ _LARGE = json.dumps(samples.partial(index=0, content=samples.png() + bytes(10**6
 
 
 class _Async:
-    """An async stream that holds nothing of what it gave."""
+    """An async stream that keeps no reference to its events."""
 
     def __init__(self, elements: Iterator[Any]) -> None:
         self._elements = elements
@@ -716,7 +716,7 @@ class Blocking(Listening):
         super().__call__(update)
 
 
-PATIENCE_S = 30  # how long a test waits for what must come; the machine may be busy
+PATIENCE_S = 30  # how long a test waits for an event; the machine may be busy
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

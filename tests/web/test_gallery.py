@@ -128,7 +128,7 @@ STREAMS = st.one_of(st.lists(EVENTFUL, max_size=12), responses_streams(), images
 
 @st.composite
 def days(draw: st.DrawFn) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
-    """Bounds of a gallery, and what happens in it: streams begin, go on, end and are removed; viewers look."""
+    """Bounds of a gallery, and its events: streams begin, go on, end and are removed; viewers look."""
     bounds = {
         "max_bytes": draw(st.sampled_from((1, 150, 10_000))),
         "max_streams": draw(st.sampled_from((1, 2, 9))),

@@ -272,7 +272,6 @@ _LINKED = Gives(state="incomplete", url=LINK)
 _HELD = Gives(state="incomplete", partials={0: A})
 _LOST = Gives(state="failed", partials={0: A})
 SHAPES: dict[str, Shape] = {
-    # WIRE.md 1.4
     "exo, two images at once": Shape(
         sent=[
             *(exo("partial", image, A, partial_index=1, total_partials=5) for image in (0, 1)),
@@ -443,7 +442,6 @@ SHAPES: dict[str, Shape] = {
     "Responses API, a refusal in words": Shape(
         sent=[{"type": "response.refusal.delta", "delta": "I will not."}], outcome="no_image", error="'I will not.'"
     ),
-    # WIRE.md 1.3
     "OpenRouter, imageB64": Shape(
         sent=[item_done(router_item(id="ig_tmp_1", imageB64=b64(A), revisedPrompt="an otter"))],
         items={"ig_tmp_1": Gives(final=A)},

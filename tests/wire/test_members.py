@@ -1,4 +1,4 @@
-"""Each form of an event gives what a plain mapping with the same members gives, and is never changed.
+"""Each form of an event gives the same as a plain mapping with the same members, and is never changed.
 
 Beside each form stands that mapping.
 """
@@ -314,7 +314,7 @@ _IMAGES = {"type": "image_generation.completed", "b64_json": PICTURE}
 _RESPONSE = {"type": "response.completed", "response": {"id": "resp_1", "output": [ITEM, ITEM]}}
 _ERROR = {"type": "error", "error": {"message": "it broke", "code": "c"}}
 
-# The name of a form: what makes it, and the plain mapping that gives the same.
+# The name of a form: the function that makes it, and the plain mapping that gives the same.
 FORMS: dict[str, tuple[Callable[[], Any], Any]] = {
     "a mapping that is no dict": (Lazy, PARTIAL),
     "a read-only mapping": (lambda: MappingProxyType(PARTIAL), PARTIAL),

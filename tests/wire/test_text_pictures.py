@@ -1,4 +1,4 @@
-"""Pictures in the text of an answer are found wherever the text is cut, in time that grows with its length alone."""
+"""Pictures in the text of an answer are found at any cut of the text, in time that grows with its length alone."""
 
 import time
 from base64 import b64encode
