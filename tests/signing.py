@@ -34,7 +34,7 @@ def signed(data: bytes, form: str) -> bytes:
 
 @cache
 def signer() -> Any:
-    """Return a signer whose certificate is issued by an authority that nobody trusts."""
+    """Return a signer whose certificate is issued by an authority on no trust list."""
     import c2pa
 
     chain, key = certificates()
