@@ -35,6 +35,8 @@ from imgassemble.screens.sheet import draw_sheet
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 160, 40), (40, 60, 200)
 BLOCKED = {"code": "moderation_blocked", "message": "no"}
+DOCS = Path(__file__).parents[2] / "docs"
+NO_NOTEBOOK = "a notebook cannot be executed here: pip install nbclient ipykernel"
 HAS_AV = importlib.util.find_spec("av") is not None
 FORMATS = ["webp", pytest.param("avif", marks=pytest.mark.skipif(not samples.has_avif(), reason="no AVIF")), "gif"]
 
@@ -414,10 +416,52 @@ def test_the_names_in_a_notebook_are_escaped() -> None:
     assert "<script>" not in html
 
 
+def test_a_notebook_that_is_executed_holds_the_film() -> None:
+    nbformat, nbclient = (pytest.importorskip(name, reason=NO_NOTEBOOK) for name in ("nbformat", "nbclient"))
+    pytest.importorskip("ipykernel", reason=NO_NOTEBOOK)
+    fixture = DOCS.parent / "fixtures" / "openai-2025-06-jpeg.sse"
+    source = (
+        "from pathlib import Path\nfrom imgassemble import assemble, film\n"
+        f"film.inline_films(assemble(Path({str(fixture)!r})))"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    ((output,),) = [cell["outputs"] for cell in notebook["cells"]]
+    (data,) = re.findall(r'src="data:image/webp;base64,([^"]+)"', output["data"]["text/html"])
+    assert Image.open(BytesIO(b64decode(data))).n_frames > 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("size", [(320, 240), (1280, 720)])
+def test_a_browser_shows_films_of_every_format_in_their_own_colours(size: tuple[int, int], tmp_path: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api", reason="no browser here: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no browser here: apt-get install chromium")
+    colours = [(200, 120, 60), (30, 200, 60), (60, 120, 220)]
+    forms = ["webp", "gif", *(["avif"] if samples.has_avif() else []), *(["mp4"] if HAS_AV else [])]
+    elements = []
+    for at, colour in enumerate(colours):
+        nearly = colour[0] + 3, colour[1] + 3, colour[2] + 3
+        result = result_of(plain(nearly, size), plain(colour, size))
+        for form in forms:
+            (path,) = film.save_films(result, tmp_path / f"{at}.{form}")
+            tag = "video muted autoplay" if form == "mp4" else "img"
+            elements.append(f"<{tag} src={path.name} width=64 height=48></{tag.split()[0]}>")
+    (tmp_path / "page.html").write_text("".join(elements))
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto((tmp_path / "page.html").as_uri())
+        page.wait_for_function("[...document.images].every((each) => each.complete)")
+        page.wait_for_function("[...document.querySelectorAll('video')].every((each) => each.readyState === 4)")
+        shots = [Image.open(BytesIO(each.screenshot())) for each in page.query_selector_all("img, video")]
+        browser.close()
+    expected = [colour for colour in colours for _ in forms]
+    shown = [shot.convert("RGB").getpixel((32, 24)) for shot in shots]
+    assert all(is_near(pixel, colour, 8) for pixel, colour in zip(shown, expected, strict=True)), shown
+
+
 # ---- the page
-
-
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
