@@ -66,7 +66,7 @@ def test_recorded_answers_give_each_new_preview_once(name: str, *, is_final: boo
         for line in lines
         if (found := json.loads(line).get("current_image") or json.loads(line).get("live_preview"))
     ]
-    item = only(polled(*(line for line in lines for _ in range(times))))
+    item = only(polled(*(line for line in lines for _ in range(times)), None))
     assert [b64(frame.data) for frame in item.partials] == [text.rpartition(",")[2] for text in previews]
     assert (item.state, item.is_provisional, item.anomalies) == (State.COMPLETED, not is_final, ())
 
@@ -110,8 +110,23 @@ def test_an_interrupted_job_gives_its_reason() -> None:
 def test_a_waiting_task_is_asked_again_and_a_forgotten_one_is_not() -> None:
     queued = internal(active=False, queued=True, number=-1)
     forgotten = internal(active=False, number=-1)
-    item = only(polled(forgotten, queued, internal(shade(1)), internal(number=0), internal(shade(2), 1), forgotten))
+    item = only(
+        polled(forgotten, queued, internal(shade(1)), internal(number=0), internal(shade(2), 1), *[forgotten] * 20)
+    )
     assert (item.state, shown(item)) == (State.INCOMPLETE, [(0, shade(1)), (1, shade(2))])
+
+
+def test_a_completed_task_is_asked_until_the_results_arrive() -> None:
+    completed = internal(active=False, completed=True, number=-1)
+    result = polled(internal(shade(1)), completed, completed, {"images": [b64(shade(9))]})
+    assert (result.require_final().data, list(result.items)) == (shade(9), ["image-0"])
+
+
+@pytest.mark.parametrize("answers", [1, 20])
+def test_a_completed_task_without_results_gives_its_last_preview_provisionally(answers: int) -> None:
+    completed = internal(active=False, completed=True, number=-1)
+    item = only(polled(internal(shade(1)), *[completed] * answers, *([None] if answers == 1 else ())))
+    assert (item.state, item.is_provisional, shown(item)) == (State.COMPLETED, True, [(0, shade(1))])
 
 
 def test_a_job_of_fooocus_gives_previews_and_results() -> None:

@@ -78,8 +78,8 @@ def polled_events(
     sleep: called with `interval_s`; time.sleep or asyncio.sleep if None.
 
     The stream ends with None, with results, with an error, and with an answer that says that the job is over (20 idle
-    answers of /sdapi/v1/progress in a row: the results may still be on their way). Each new
-    preview is a partial of "image-0"; the same preview twice is one. Further results are "image-1", "image-2", ….
+    or completed answers of AUTOMATIC1111 in a row: the results may still be on their way). Each new preview is a partial
+    of "image-0"; the same preview twice is one. Further results are "image-1", "image-2", ….
     `item.settings` has "percent" (0 to 100) and "eta_s" (the seconds that are left, as the engine estimates).
 
     Raises UsageError for wrong arguments. An exception of `ask` ends the stream, and is raised by the driver.
@@ -106,6 +106,7 @@ class _JobReader:
         self._has_begun = False
         self._has_run = False  # an answer showed that the engine works
         self._n_idle = 0  # idle answers in a row, after the engine worked
+        self._is_completed = False  # /internal/progress called the task completed
         self._n_previews = 0
         self._last_preview: str | None = None
         self._n_results = 0
@@ -117,6 +118,7 @@ class _JobReader:
             yield {"type": "response.created", "response": {}}
         if answer is None:
             self.is_over = True
+            yield from self._end() if self._is_completed else ()
             return
         try:
             facts = load_json(answer) if isinstance(answer, (str, bytes, bytearray)) else answer
@@ -154,13 +156,16 @@ class _JobReader:
 
     def _internal_progress(self, facts: Mapping[str, Any]) -> Iterator[Event]:
         """POST /internal/progress."""
+        self._is_completed = bool(facts.get("completed"))
         if facts.get("active") or facts.get("live_preview"):
             self._has_run = True
             yield from self._step(facts.get("live_preview"), facts.get("progress"), facts.get("eta"))
-        if facts.get("completed"):
-            yield from self._end()
-        elif self._has_run and not (facts.get("active") or facts.get("queued")):
-            yield from self._end(is_incomplete=True)
+        if facts.get("active") or facts.get("queued"):
+            self._n_idle = 0
+        elif self._has_run or self._is_completed:
+            self._n_idle += 1
+            if self._n_idle == _IDLE_ANSWERS:
+                yield from self._end(is_incomplete=not self._is_completed)
 
     def _images(self, facts: Mapping[str, Any]) -> Iterator[Event]:
         """POST /sdapi/v1/txt2img and img2img."""
