@@ -252,7 +252,7 @@ def test_only_what_is_asked_for_is_read() -> None:
         await opening.aclose()
 
     opening = Opening(stream())
-    assert (next(opening), read) == (EVENTS[0], [0])
+    assert (next(iter(opening)), read) == (EVENTS[0], [0])
     opening.close()
     asyncio.run(run())
 

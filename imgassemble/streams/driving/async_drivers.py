@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError, Task, create_task
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, Self
@@ -22,7 +22,7 @@ from ...frames.base64_json import load_decoded
 from ..fetching.async_links import AsyncLinks
 from ..fetching.links import Fetch
 from ..opening.openings import AsyncOpening, StreamStoppedError
-from ..opening.pump import END, Pump
+from ..opening.pump import END, DirectReader, Pump
 from ..sources import StreamReader
 from .delivery import Delivery, in_thread, uninterrupted
 from .driver_arguments import checked_assembler, checked_listeners
@@ -82,7 +82,7 @@ _closing: set[Task[None]] = set()  # a loop alone does not keep its tasks
 
 
 class AsyncRun:
-    """Reads an async stream, and feeds one event for each call of `advance`."""
+    """Reads an async stream, and feeds its events."""
 
     def __init__(
         self, opening: AsyncOpening, assembler: Assembler, fetch: Fetch | None, *, keep_open: bool, kept: OpenSinks
@@ -91,12 +91,23 @@ class AsyncRun:
         self.kept = kept
         self._links = AsyncLinks(assembler, fetch)
         self._opening, self._keep_open = opening, keep_open
-        self._pump: Pump | None = None
+        self._source: Pump | DirectReader | None = None
         self._reader = StreamReader(assembler.limits, load=load_decoded)
         self._boxes: Iterator[list[Any]] = iter(())  # the events that were read and not yet fed
         self._is_read = self._is_over = False  # the stream has ended; its last updates were returned
         self._error: Exception | None = None  # raised after them
         self._registered = ExitStack()
+
+    async def feed_all(self, deliver: Callable[[], Awaitable[None]]) -> None:
+        """Feed each event, and call `deliver` after it. `advance` then returns the updates of the end."""
+
+        async def work() -> None:
+            while await self._feed_next() is not None:
+                await deliver()
+
+        reader = DirectReader(self._opening, work)
+        self._use(reader)
+        await reader.wait()
 
     async def advance(self) -> Iterable[Update] | None:
         """Feed the next event and return its updates, or those of the end. Return None after the end.
@@ -108,47 +119,59 @@ class AsyncRun:
             if error is not None:
                 raise error
             return None
-        try:
-            if self._links.are_waiting:
-                return await self._links.next_updates()
-            box = await self._next_box()
-            if box is not None and not self.assembler.is_stopped:
-                return self._feed(box.pop())
-            if self._error is None and not self.assembler.is_stopped:
-                self._links.find_last()
-            if self._links.are_waiting:
-                return await self._links.next_updates()
-        except StreamStoppedError:
-            pass
-        except Exception as error:  # noqa: BLE001 - it is raised by a later call
-            self._error = error
-        self._boxes, self._is_read = iter(()), True
+        if self._source is None:
+            self._use(Pump(self._opening))
+        updates = await self._feed_next()
+        if updates is not None:
+            return updates
         await self.aclose()
         self._is_over = True
         self._registered.close()
         updates, self._error = end_stream(self.assembler, self._error, keep_open=self._keep_open)
         return updates
 
-    def _feed(self, event: Any) -> Iterable[Update]:
-        updates = self.assembler.feed(self.kept.join(event))
-        self._links.find()
-        return updates
+    def _use(self, source: Pump | DirectReader) -> None:
+        self._source = source
+        self._registered.enter_context(stop_signal(self.assembler).interrupting(source.interrupt))
+
+    async def _feed_next(self) -> Iterable[Update] | None:
+        """Feed the next event, or the picture of a link, and return its updates. Return None after the last."""
+        links, assembler = self._links, self.assembler
+        try:
+            if links.waiting:
+                return await links.next_updates()
+            if (box := next(self._boxes, None)) is None:
+                box = await self._next_box()
+            if box is not None and not assembler.is_stopped:
+                updates = assembler.feed(self.kept.join(box.pop()) if self.kept.continuing else box.pop())
+                links.find()
+                return updates
+            if self._error is None and not assembler.is_stopped:
+                links.find_last()
+            if links.waiting:
+                return await links.next_updates()
+        except StreamStoppedError:
+            pass
+        except Exception as error:  # noqa: BLE001 - it is raised after the updates of the end
+            self._error = error
+        self._boxes, self._is_read = iter(()), True
+        return None
 
     async def _next_box(self) -> list[Any] | None:
-        """Return the next event in a list of one; None after the last."""
-        if self._pump is None:
-            self._pump = Pump(self._opening)
-            self._registered.enter_context(stop_signal(self.assembler).interrupting(self._pump.interrupt))
-        while (box := next(self._boxes, None)) is None and not self._is_read:
+        """Read on, and return the next event in a list of one; None after the last."""
+        assert self._source is not None
+        while not self._is_read:
             try:
-                element = await self._pump.next()
+                element = await self._source.next()
             except Exception as error:  # noqa: BLE001 - as above
                 self._boxes, self._is_read, self._error = self._reader.finish(is_cut=True), True, error
-                continue
-            self._is_read = element is END
-            self._boxes = iter(self._reader.finish() if self._is_read else self._reader.take(element))
-            del element
-        return box
+            else:
+                self._is_read = element is END
+                self._boxes = iter(self._reader.finish() if self._is_read else self._reader.take(element))
+                del element
+            if (box := next(self._boxes, None)) is not None:
+                return box
+        return None
 
     def leave(self, error: BaseException) -> None:
         """End the reading early, and close the assembler, unless it is kept open."""
@@ -157,18 +180,18 @@ class AsyncRun:
         self._is_over = self._is_read = True
         self._registered.close()
         self._links.cancel()
-        if self._pump is not None:
-            self._pump.interrupt()
+        if self._source is not None:
+            self._source.interrupt()
         leave_stream(self.assembler, error, keep_open=self._keep_open)
 
     async def aclose(self) -> None:
         """Close the stream."""
-        await (self._opening if self._pump is None else self._pump).aclose()
+        await (self._opening if self._source is None else self._source).aclose()
 
     def abandon(self) -> None:
         """End the reading early, and close the stream as soon as its loop can do it."""
         self.leave(GeneratorExit())
-        if self._pump is None:
+        if self._source is None:
             with suppress(RuntimeError):  # no loop is running: nothing of the stream was opened here
                 task = create_task(self._opening.aclose())
                 _closing.add(task)
@@ -220,14 +243,19 @@ async def _deliver_all(run: AsyncRun, delivery: Delivery) -> None:
     unsubscribe = run.assembler.subscribe(delivery.add)
     try:
         with late_listeners(run.assembler) as discard_pending:
+
+            async def deliver() -> None:
+                if delivery.is_waiting:
+                    await delivery.deliver()
+                discard_pending()
+
             try:
                 if run.kept.continuing:
                     await in_thread(partial(run.kept.continue_run, run.assembler))
-                    await delivery.deliver()
-                    discard_pending()
+                    await deliver()
+                await run.feed_all(deliver)
                 while await run.advance() is not None:
-                    await delivery.deliver()
-                    discard_pending()
+                    await deliver()
             except BaseException as error:
                 run.leave(error)
                 await delivery.deliver_end(is_cancelled=not isinstance(error, Exception))

@@ -38,6 +38,11 @@ class Delivery:
         callees = (*([self._kept] if self._kept.sinks else ()), *self._listeners)
         self._waiting.extend((callee, update) for callee in callees)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether a call waits."""
+        return bool(self._waiting)
+
     async def deliver(self) -> None:
         """Make the calls that wait. A sink is called in a thread."""
         while self._waiting:

@@ -132,16 +132,17 @@ def _updates(
 ) -> Generator[Update | None]:
     """Yield None, and then the updates of a stream and of its end."""
     error: Exception | None = None
+    signal = stop_signal(assembler)
     try:
         yield None  # from here on, closing the generator ends the stream
-        with stop_signal(assembler).interrupting(opening.interrupt):
+        with signal.interrupting(opening.interrupt):
             kept.continue_run(assembler)
             for box in read_events(opening, StreamReader(assembler.limits, load=load_decoded)):
-                yield from assembler.feed(kept.join(box.pop()))
-                for link in links.found():
+                yield from assembler.feed(kept.join(box.pop()) if kept.continuing else box.pop())
+                for link in links.found() if links.are_fetched else ():
                     if not assembler.is_stopped:
                         yield from links.get(link)
-                if assembler.is_stopped:
+                if signal.reason is not None:
                     break
             for link in links.found_at_end():
                 if not assembler.is_stopped:

@@ -24,21 +24,17 @@ class AsyncLinks:
 
     def __init__(self, assembler: Assembler, fetch: Fetch | None) -> None:
         self._assembler, self._fetcher = assembler, LinkFetcher(assembler, fetch)
-        self._waiting: deque[Link] = deque()
+        self.waiting: deque[Link] = deque()
         self._task: asyncio.Task[Any] | None = None  # it gets the first one
 
     def find(self) -> None:
         """Add the links of the last event."""
-        self._waiting.extend(self._fetcher.found())
+        if self._fetcher.are_fetched:
+            self.waiting.extend(self._fetcher.found())
 
     def find_last(self) -> None:
         """Add the links that are those of results because the stream has ended."""
-        self._waiting.extend(self._fetcher.found_at_end())
-
-    @property
-    def are_waiting(self) -> bool:
-        """Return whether a link waits for its picture."""
-        return bool(self._waiting)
+        self.waiting.extend(self._fetcher.found_at_end())
 
     async def next_updates(self) -> tuple[Update, ...]:
         """Get the picture of the first link, feed it, and return the updates.
@@ -46,7 +42,7 @@ class AsyncLinks:
         Raises StreamStoppedError after a stop.
         """
         if self._task is None:
-            self._task = asyncio.create_task(self._fetched(self._waiting[0]), name="imgassemble-fetch")
+            self._task = asyncio.create_task(self._fetched(self.waiting[0]), name="imgassemble-fetch")
         task, loop = self._task, asyncio.get_running_loop()
 
         def interrupt() -> None:
@@ -57,9 +53,9 @@ class AsyncLinks:
             await asyncio.wait([task])
         self._task = None
         if task.cancelled():
-            self._waiting.clear()
+            self.waiting.clear()
             raise StreamStoppedError
-        return self._fetcher.put(self._waiting.popleft(), task.result())
+        return self._fetcher.put(self.waiting.popleft(), task.result())
 
     async def _fetched(self, link: Link) -> Any:
         """Return the answer of `fetch`, or its exception. A function that is not async runs in a thread."""
@@ -73,7 +69,7 @@ class AsyncLinks:
 
     def cancel(self) -> None:
         """Leave the links that wait without pictures."""
-        self._waiting.clear()
+        self.waiting.clear()
         if self._task is not None:
             with suppress(RuntimeError):  # its loop was closed
                 self._task.cancel()

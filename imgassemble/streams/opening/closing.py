@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
 _RETRY_S = 0.02  # between two attempts to wake a reader that is not yet at its socket, or connects again
+_ENDED = "the reading of the stream was ended"
 _RETRIES_S = 15.0  # the time of all attempts: longer than a client sleeps before it connects again
 
 # Modules whose sockets serve other readers, too: one HTTP/2 connection carries many streams, and asyncio wakes its loop
@@ -63,10 +64,24 @@ class BlockingCalls(Interruptible):
         self._thread_id = get_ident()
         try:
             if self._is_interrupted:  # read after the id is set, so that `interrupt` misses no call
-                raise InterruptedError("the reading of the stream was ended")
+                raise InterruptedError(_ENDED)
             return call(*args, **kwargs)
         finally:
             self._thread_id = None
+
+    def each(self, elements: Iterator[_T]) -> Iterator[_T]:
+        """Yield the elements, and ask for each as `run` does, with less work."""
+        while True:
+            self._thread_id = get_ident()
+            try:
+                if self._is_interrupted:
+                    raise InterruptedError(_ENDED)
+                box = [next(elements)]
+            except StopIteration:
+                return
+            finally:
+                self._thread_id = None
+            yield box.pop()  # without a name for the element, which can hold a picture
 
     def interrupt(self) -> None:
         """End the call that waits, from any thread, and refuse later calls.
@@ -112,11 +127,14 @@ class BlockingCalls(Interruptible):
         frames: list[FrameType] = []
         frame = sys._current_frames().get(self._thread_id or 0)
         while frame is not None:
-            if frame.f_code is BlockingCalls.run.__code__ and frame.f_locals.get("self") is self:
+            if frame.f_code in _CALLERS and frame.f_locals.get("self") is self:
                 return iter(frames)
             frames.append(frame)
             frame = frame.f_back
         return iter(())
+
+
+_CALLERS = {BlockingCalls.run.__code__, BlockingCalls.each.__code__}
 
 
 def stays_open(stream: object) -> bool:

@@ -41,27 +41,24 @@ class AcceptedStream(NamedTuple):
     leads_on: bool = False
 
 
-class Opening(Iterator[Any]):
+class Opening(Iterable[Any]):
     """The elements of a stream, which is opened at the first one. Raises UsageError if the stream is of no kind.
 
-    An element is read when `next` asks for it, in the thread that asks.
+    An element is read when the iterator is asked for it, in the thread that asks. Iterate over it once.
     async_twin: the functions that read an async stream, for that error.
     """
 
     def __init__(self, stream: Any, *, async_twin: str = "aiter_updates or aassemble") -> None:
         self._stream, self._twin = stream, async_twin
         self._kind = _kind_of(stream, is_async=False, twin=async_twin)
-        self._elements: Iterator[Any] | None = None
         self._closers: list[Callable[[], object]] = []
         self._calls = BlockingCalls()
         self._is_interrupted = False
 
-    def __next__(self) -> Any:
-        """Return the next element. Raises StreamStoppedError after `interrupt`."""
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the elements. Raises StreamStoppedError after `interrupt`."""
         try:
-            if self._elements is None:
-                self._elements = self._calls.run(self._open)
-            return self._calls.run(next, self._elements)
+            yield from self._calls.each(self._calls.run(self._open))
         except Exception:
             if self._is_interrupted:
                 raise StreamStoppedError from None

@@ -241,9 +241,10 @@ class _ThreadedReader:
             Thread(target=self._opening.close, name="imgassemble-close", daemon=True).start()
 
     def _read(self) -> None:
+        elements = iter(self._opening)
         try:
             while self._questions.acquire() and not self._is_closed:
-                self.pieces.put(_Piece(next(self._opening, _END)))
+                self.pieces.put(_Piece(next(elements, _END)))
         except BaseException as error:  # noqa: BLE001 - it is raised where the stream is read
             self.pieces.put(_Piece(_END, error))
         finally:
