@@ -374,15 +374,16 @@ class Assembler:
             return
         self._log.add_updates(updates)
         interrupt: BaseException | None = None
-        for update in updates:
-            for callback, types in tuple(self._listeners.values()):
-                if not types or isinstance(update, types):
-                    try:
-                        callback(update)
-                    except Exception:  # noqa: BLE001 - a listener is code of the caller
-                        self._failures.add(callback, update)
-                    except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt and the like
-                        interrupt = interrupt or error
+        with self._turn.listening():
+            for update in updates:
+                for callback, types in tuple(self._listeners.values()):
+                    if not types or isinstance(update, types):
+                        try:
+                            callback(update)
+                        except Exception:  # noqa: BLE001 - a listener is code of the caller
+                            self._failures.add(callback, update)
+                        except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt and the like
+                            interrupt = interrupt or error
         if not self._has_late_listeners:
             self._discard_pending()
         if interrupt is not None:

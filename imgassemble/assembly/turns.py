@@ -7,37 +7,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock, get_ident
 
 from ..errors import UsageError
 
 
 class Turn:
-    """The right to feed an assembler or to close it. One call at a time has it."""
+    """The right to feed an assembler or to close it. One call at a time has it, and each event takes it."""
 
-    __slots__ = ("_lock", "_thread_id")
+    __slots__ = ("_acquire", "_is_locked", "listening_thread_id", "release")
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._thread_id: int | None = None  # of the thread that took the turn last
+        lock = Lock()
+        self._acquire, self._is_locked = partial(lock.acquire, blocking=False), lock.locked
+        self.release = lock.release  # returns the turn
+        self.listening_thread_id: int | None = None  # of the thread whose listeners are called
 
     def take(self) -> None:
         """Take the turn. Raises UsageError if a call of this thread or of another one has it."""
-        if self._lock.acquire(blocking=False):
-            self._thread_id = get_ident()
-        elif self._thread_id == get_ident():
+        if self._acquire():
+            return
+        if self.listening_thread_id == get_ident():
             raise UsageError("a listener cannot feed or close its own assembler: do it after `feed()` has returned")
-        else:
-            raise UsageError("two threads feed one assembler at the same moment: give each stream its own Assembler")
+        raise UsageError("two threads feed one assembler at the same moment: give each stream its own Assembler")
 
-    def release(self) -> None:
-        """Return the turn."""
-        self._lock.release()
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Note that the thread which has the turn calls listeners, until the block ends."""
+        self.listening_thread_id = get_ident()
+        try:
+            yield
+        finally:
+            self.listening_thread_id = None
 
     @property
     def is_taken(self) -> bool:
         """Whether a call has the turn, with its listeners."""
-        return self._lock.locked()
+        return self._is_locked()
 
 
 class StopSignal:

@@ -124,7 +124,7 @@ class _ItemChanges:
         if signal.is_unnamed and "usage" in details and self._is_usage_of_another(details["usage"], item_id):
             details = {name: value for name, value in details.items() if name != "usage"}
         facts = before.with_details(details, number) if details else before
-        if "url" in details and signal.witness and signal.payload is None:
+        if signal.witness and signal.payload is None and "url" in details:
             self._change.links += ((item_id, details["url"]),)
         if signal.word is State.FAILED and signal.witness:
             failed = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
@@ -134,10 +134,11 @@ class _ItemChanges:
             remember_dropped(before, facts, None, self._held, self._change)
         else:
             facts = facts.with_word(signal.word) if signal.word in _WORDS else facts
-            if signal.payload is not None and isinstance(signal.payload.base64, Withheld):
-                facts = self._with_withheld(signal, signal.payload, signal.payload.base64, item_id, facts)
-            elif signal.payload is not None:
-                facts = self._with_picture(signal, signal.payload, item_id, facts)
+            payload = signal.payload
+            if payload is not None and isinstance(payload.base64, Withheld):
+                facts = self._with_withheld(signal, payload, payload.base64, item_id, facts)
+            elif payload is not None:
+                facts = self._with_picture(signal, payload, item_id, facts)
         self._change.facts[item_id] = facts
 
     def _is_usage_of_another(self, usage: Any, item_id: str) -> bool:

@@ -53,7 +53,7 @@ def _read(message: Any) -> EventFields:
     members = message if type(message) is dict else members_of(message, TYPE_MEMBERS)
     kind = members.get("type")
     row = ROWS.get(kind) if type(kind) is str else None
-    if row is None or members.get(CARRIER) is not None:
+    if row is None or CARRIER in members:
         message, kind = message_and_type(message)
         row = ROWS.get(kind)
     if row is None:

@@ -1000,3 +1000,82 @@ def test_chunks_that_are_cut_before_a_data_url_are_no_lines() -> None:
 def test_a_path_among_the_events_is_a_usage_error_that_names_open_events(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"open_events\(path\)"):
         assemble([tmp_path / "otter.sse"])
+
+
+def test_an_interrupt_in_a_callback_of_aassemble_leaves_the_loop_running() -> None:
+    def interrupt(_: Update) -> None:
+        raise KeyboardInterrupt
+
+    async def run() -> str:
+        with pytest.raises(KeyboardInterrupt):
+            await aassemble(_async(EVENTS), on_update=interrupt)
+        return await asyncio.sleep(0, "still running")
+
+    assert asyncio.run(run()) == "still running"
+
+
+def test_a_stop_does_not_cancel_the_callback_that_runs() -> None:
+    assembler, heard = Assembler(), list[Update]()
+
+    async def stop(update: Update) -> None:
+        assembler.stop()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        heard.append(update)
+
+    async def run() -> None:
+        await aassemble(_async(EVENTS), on_update=stop, assembler=assembler)
+
+    updates: list[Update] = []
+    assembler.subscribe(updates.append)
+    asyncio.run(run())
+    assert heard == updates
+    assert isinstance(heard[-1], StreamEnded)
+
+
+def test_a_client_that_ignores_a_cancellation_does_not_hold_up_a_cancelled_task() -> None:
+    is_read, may_go, assembler = asyncio.Event(), asyncio.Event(), Assembler()
+
+    async def stubborn() -> AsyncIterator[Any]:
+        yield EVENTS[0]
+        while not may_go.is_set():
+            is_read.set()
+            with suppress(asyncio.CancelledError):
+                await may_go.wait()
+        yield EVENTS[1]
+
+    async def run() -> None:
+        task = asyncio.create_task(aassemble(stubborn(), assembler=assembler))
+        await is_read.wait()
+        task.cancel()
+        await asyncio.wait([task], timeout=10)
+        assert task.cancelled()
+        assert assembler.outcome is not None
+        may_go.set()
+
+    asyncio.run(run())
+
+
+def test_aassemble_changes_no_tasks_for_the_elements_that_are_there() -> None:
+    turns = 0
+
+    async def many() -> AsyncIterator[Any]:
+        nonlocal turns
+        loop: Any = asyncio.get_running_loop()
+        call_soon = loop.call_soon
+
+        def count(*args: Any, **options: Any) -> Any:
+            nonlocal turns
+            turns += 1
+            return call_soon(*args, **options)
+
+        loop.call_soon = count
+        for number in range(500):
+            yield {"type": "response.output_text.delta", "delta": "a", "sequence_number": number}
+        loop.call_soon = call_soon
+
+    async def run() -> None:
+        await aassemble(many())
+
+    asyncio.run(run())
+    assert turns == 0

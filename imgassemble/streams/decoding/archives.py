@@ -40,7 +40,7 @@ def with_type_from_name(value: Any, name: str) -> Any:
     if name in NAMED_EVENTS and value.get(NAMED_EVENTS[name][0]) is not None:
         value["type"] = NAMED_EVENTS[name][1]
         return value
-    if any(value.get(member) for member in TYPE_NAMES):
+    if any(map(value.get, TYPE_NAMES)):
         return value
     kind = type_of_members(value)
     if kind in ("", "progress") or (kind == "images" and name in ROWS):
