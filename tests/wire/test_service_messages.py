@@ -1131,6 +1131,28 @@ def test_the_sum_of_seedream_is_the_usage_of_the_response() -> None:
     assert summary.image_usage == {"total_tokens": 9}
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"current_image": b64(A), "progress": 0.25, "eta_relative": 2.0, "state": {}},
+        {"live_preview": url_of(A), "progress": 0.25, "id_live_preview": 1},
+        {"gen_progress": {"batch_index": "0", "overall_percent": 0.25, "preview": url_of(A)}},
+        {"type": "invocation_progress", "item_id": 7, "percentage": 0.25, "image": {"dataURL": url_of(A)}},
+        {"job_stage": "Running", "job_progress": 25, "job_step_preview": b64(A)},
+        chatkit_draft("gi_a", A, 0.25),
+    ],
+    ids=["AUTOMATIC1111", "its page", "SwarmUI", "InvokeAI", "Fooocus", "ChatKit"],
+)
+def test_the_progress_beside_a_draft_is_a_setting_in_percent(message: Wire) -> None:
+    (item,) = assemble([message]).items.values()
+    assert item.settings["percent"] == 25
+
+
+def test_a_data_url_in_the_place_of_a_link_is_the_picture() -> None:
+    result = assemble(open_events(BytesIO(_bytes_of(comfy_output(url_of(A))))))
+    assert (result.require_final().data, result.items["image-0"].url) == (A, None)
+
+
 def test_a_draft_is_no_result_if_the_stream_raised() -> None:
     assembler = Assembler()
     assembler.feed(fal(A))

@@ -78,8 +78,8 @@ def polled_events(
     sleep: called with `interval_s`; time.sleep or asyncio.sleep if None.
 
     The stream ends with None, with results, with an error, and with an answer that says that the job is over (20 idle
-    or completed answers of AUTOMATIC1111 in a row: the results may still be on their way). Each new preview is a partial
-    of "image-0"; the same preview twice is one. Further results are "image-1", "image-2", ….
+    or completed answers of AUTOMATIC1111 in a row: the results may still be on their way). Each new preview is a
+    partial of "image-0"; the same preview twice is one. Further results are "image-1", "image-2", ….
     `item.settings` has "percent" (0 to 100) and "eta_s" (the seconds that are left, as the engine estimates).
 
     Raises UsageError for wrong arguments. An exception of `ask` ends the stream, and is raised by the driver.
