@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import samples
-from PIL import Image, ImageDraw, ImageSequence
+from PIL import Image, ImageChops, ImageDraw, ImageSequence
 
 from imgassemble import (
     Assembler,
@@ -485,3 +485,12 @@ def test_the_commands_of_the_page_run(clone: Path) -> None:
         command = [sys.executable, "-m", "imgassemble", *shlex.split(line)]
         assert subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False).returncode == 0
     assert {"otter.webp", "sheet.png", "both-1.gif", "both-2.gif"} <= {path.name for path in clone.iterdir()}
+
+
+def test_the_film_of_the_page_is_drawn_from_a_simulated_stream(tmp_path: Path) -> None:
+    """Its bytes depend on the encoder, so the pictures are compared."""
+    program = shutil.copy(DOCS / "films.py", tmp_path)
+    subprocess.run([sys.executable, str(program)], check=True)
+    for name in ("film.webp", "sheet.webp"):
+        drawn, shown = (frames_of(folder / name)[-1] for folder in (tmp_path, DOCS))
+        assert ImageChops.difference(drawn, shown).convert("L").resize((8, 8)).getextrema()[1] < 24  # type: ignore[operator]
