@@ -96,7 +96,17 @@ def cut_error(error: BaseException, item_ids: tuple[str, ...]) -> IncompleteStre
 def _cut_sentence(error: BaseException) -> str:
     if isinstance(error, IncompleteStreamError):
         return str(error)
-    return f"the stream was cut: {type(error).__name__}: {clean(str(error), 300)}"
+    status = _http_status_of(error)
+    happened = "the stream was cut" if status is None else f"the service answered with the HTTP status {status}"
+    return f"{happened}: {type(error).__name__}: {clean(str(error), 300)}"
+
+
+def _http_status_of(error: BaseException) -> int | None:
+    """Return the status of an HTTP error, 400 to 599, that a client's exception or its response has; else None."""
+    own = vars(error)
+    holders = (own, getattr(own.get("response"), "__dict__", {}))
+    found = (holder.get(name) for holder in holders for name in ("status_code", "status", "code"))
+    return next((status for status in found if isinstance(status, int) and 400 <= status < 600), None)
 
 
 def _copy_of(error: BaseException) -> BaseException | None:

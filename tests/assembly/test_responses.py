@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -591,6 +592,22 @@ def test_any_other_exception_cuts_the_stream_and_is_named() -> None:
     assert result.error is not None
     assert isinstance(result.error.__cause__, ConnectionError)
     assert result.error.__cause__.__traceback__ is None
+
+
+class HTTPStatusError(Exception):
+    """The shape of an HTTP client's: the status is that of its response."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.response = SimpleNamespace(status_code=status)
+
+
+def test_an_http_error_without_an_error_of_the_service_names_its_status() -> None:
+    error = closed_by(HTTPStatusError("not found", 404)).error
+    assert str(error) == (
+        "the service answered with the HTTP status 404: HTTPStatusError: not found; what came is kept"
+    )
+    assert "the stream was cut" in str(closed_by(HTTPStatusError("closed", 1006)).error)
 
 
 def test_an_exception_after_every_response_has_ended_changes_nothing() -> None:
