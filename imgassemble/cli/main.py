@@ -36,10 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command that `arguments` (default: `sys.argv`) name and return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     chosen = next((word for word in words if not word.startswith("-")), "")
-    options = _build_parser(chosen).parse_args(words)
     logger = logging.getLogger("imgassemble")
     logger.addFilter(_is_no_anomaly)
     try:
+        options = _build_parser(chosen).parse_args(words)
         return int(options.run(options))
     except UsageError as error:
         say(str(error))

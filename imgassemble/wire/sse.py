@@ -62,9 +62,14 @@ class LineDecoder:
             yield self._take()
         self._add(pieces.pop())
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a line has begun and not ended."""
+        return bool(self._open or self._lost)
+
     def close(self) -> Iterator[bytearray | LimitError]:
         """Yield the last line if it has no end."""
-        if self._open or self._lost:
+        if self.is_open:
             yield self._take()
 
     def _add(self, piece: bytes) -> None:

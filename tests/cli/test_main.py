@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +20,23 @@ from cli.running import (
 )
 from imgassemble.cli.main import main
 from imgassemble.screens.graphics import Graphics
+
+
+class _Interrupting(MetaPathFinder):
+    """Interrupts the import of one module."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "imgassemble.cli.strip":
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_the_command_is_loaded_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "imgassemble.cli.strip", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [_Interrupting(), *sys.meta_path])
+    assert main(["strip", "otter.sse"]) == 130
+    assert capsys.readouterr().err == "imgassemble: interrupted; everything received so far is kept\n"
 
 
 @pytest.mark.parametrize(

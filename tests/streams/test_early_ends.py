@@ -62,8 +62,8 @@ def over_openai(url: str, stack: ExitStack) -> Any:
 
 
 def over_openai_loop(url: str, stack: ExitStack) -> Iterator[Any]:
-    for event in over_openai(url, stack):  # noqa: UP028 - `yield from` is another case
-        yield event
+    for event in over_openai(url, stack):
+        yield event.model_dump()
 
 
 def over_openai_chain(url: str, stack: ExitStack) -> Iterator[Any]:
