@@ -772,6 +772,28 @@ def test_whatever_a_sink_raises_is_a_sink_error_from_its_cause(drain: Callable[.
 
 
 @both
+def test_a_sink_that_fails_at_each_update_is_logged_once(
+    drain: Callable[..., Result], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(SinkError):
+        drain(EVENTS, sinks=[Listening("call", ZeroDivisionError("x"))])
+    logged = [record for record in caplog.records if "a sink failed" in record.message]
+    assert len(logged) == 1
+
+
+@both
+def test_the_notes_of_an_exception_name_each_sink_that_failed(drain: Callable[..., Result]) -> None:
+    def broken() -> Iterator[Any]:
+        yield from EVENTS[:2]
+        raise ConnectionError("reset")
+
+    sinks = [Listening("call", SinkError(f"disk {number} is full", path="/d")) for number in (1, 2)]
+    with pytest.raises(ConnectionError) as caught:
+        drain(broken(), sinks=sinks)
+    assert caught.value.__notes__ == ["disk 1 is full", "disk 2 is full"]
+
+
+@both
 def test_where_a_sink_cannot_be_opened_the_others_are_closed_and_nothing_is_drained(
     drain: Callable[..., Result],
 ) -> None:

@@ -21,7 +21,7 @@ _log = logging.getLogger("imgassemble")
 
 
 class OpenSinks:
-    """Several sinks as one listener that never raises: errors are kept until the end."""
+    """Several sinks as one listener that never raises: the first error of each sink is kept until the end."""
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         if not isinstance(sinks, Iterable) or isinstance(sinks, str):
@@ -35,7 +35,8 @@ class OpenSinks:
             raise UsageError(f"a sink has open and close and can be called with updates; {invalid[0]!r:.80} does not")
         self.continuing = [sink for sink in self.sinks if isinstance(sink, ContinuingSink)]
         self._opened: list[Sink] = []
-        self._errors: list[SinkError] = []
+        self._errors: dict[int, SinkError] = {}  # by the id of the sink
+        self._logged: set[tuple[int, type[Exception]]] = set()
 
     def open(self, assembler: Assembler) -> None:
         """Open the sinks. Raises SinkError at the first that fails."""
@@ -66,11 +67,11 @@ class OpenSinks:
             self._try(sink, partial(sink, update))
 
     def close(self) -> list[SinkError]:
-        """Close the sinks, and return the errors of all that failed."""
+        """Close the sinks, and return the first error of each that failed."""
         while self._opened:
             sink = self._opened.pop(0)
             self._try(sink, sink.close)
-        return self._errors
+        return list(self._errors.values())
 
     def finish(self, assembler: Assembler) -> Result:
         """Close the sinks, and return the result of the stream. Raises the first SinkError, which has the result."""
@@ -89,12 +90,14 @@ class OpenSinks:
         try:
             step()
         except SinkError as error:
-            self._errors.append(error)
+            self._errors.setdefault(id(sink), error)
         except Exception as cause:  # noqa: BLE001 - a sink can raise anything, too
-            _log.exception("a sink failed; the stream goes on")
+            if (key := (id(sink), type(cause))) not in self._logged:
+                self._logged.add(key)
+                _log.exception("a sink failed; the stream goes on")
             failed = _sink_failure(sink, cause)
             failed.__cause__ = cause
-            self._errors.append(failed)
+            self._errors.setdefault(id(sink), failed)
 
 
 def _sink_failure(sink: Sink, cause: Exception) -> SinkError:
