@@ -160,7 +160,7 @@ def viewer_costs(rounds: int, *, viewers: int = 200) -> dict[str, list[float]]:
     chunks = [body[at : at + _CHUNK] for at in range(0, len(body), _CHUNK)]
     shown, alone = Gallery(), Gallery()
     with serving(shown) as port:
-        few = Crowd(port, 5)  # what is loaded and allocated once
+        few = Crowd(port, 5)  # modules and memory that are loaded once
         for number in range(5):
             read(chunks, shown, f"warm {number}")
             few.wait(f"warm {number}")

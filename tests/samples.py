@@ -1,7 +1,7 @@
 """Tiny pictures and wire events for tests, as the services send them. It builds; it asserts nothing.
 
-A picture is `bytes`, which become base64; a `str` goes on the wire as it is; None is null. What is None among the other
-arguments is left out of the message, and `**more` are further fields of it.
+A picture is `bytes`, which become base64; a `str` goes on the wire as it is; None is null. An argument that is None
+is left out of the message, and `**more` are further fields of it.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def members(draw: st.DrawFn, item_id: str) -> Wire:
 
 @st.composite
 def snapshots(draw: st.DrawFn, ids: list[str]) -> Wire:
-    """A terminal event. Each image stands at its place in `ids`, or something else does where it is not named."""
+    """A terminal event. Each image is at its place in `ids`; another member replaces an image without a name."""
     kind = draw(st.sampled_from(("completed", "completed", "incomplete", "failed")))
     others = st.just({"type": "message", "id": "msg_1"})
     output = [draw(st.one_of(others, members(item_id), members(item_id))) for item_id in ids]

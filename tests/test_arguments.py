@@ -1,4 +1,4 @@
-"""Slips of a newcomer: each is a UsageError whose sentence says what to write."""
+"""Mistakes of a newcomer: each is a UsageError whose sentence names the right form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README and the pages run: every program and every command, and they print what the pages show."""
+"""The README and the pages run: every program and every command, and they print the text on the pages."""
 
 from __future__ import annotations
 

@@ -1429,7 +1429,7 @@ def test_what_is_held_is_what_max_total_bytes_says(keep: Any) -> None:
     frames = [frame for item in assembler.items.values() for frame in item.partials]
     total = sum(len(frame.data) for frame in frames)
     assert 0.5 * limits.max_total_bytes < total <= limits.max_total_bytes
-    assert held < 1.25 * limits.max_total_bytes  # and what stands around the bytes
+    assert held < 1.25 * limits.max_total_bytes  # and the container around the bytes
 
 
 @given(some.responses_streams(most_events=20), st.data(), st.sampled_from(["all", "latest"]), st.sampled_from([2, 9]))

@@ -42,7 +42,7 @@ def unsigned(form: Format) -> bytes:
 
 
 def with_store(form: Format, body: bytes) -> bytes:
-    """The picture with `body` where the format has its manifest."""
+    """Return the picture with `body` in the place of the format's manifest."""
     data = unsigned(form)
     match form:
         case "PNG":

@@ -1,7 +1,7 @@
 """Fuzz one target for some seconds: `PYTHONPATH=tests python -m fuzz header --seconds 60`.
 
-What breaks a law is left in --findings as a file, and the exit code is not 0; give it to FOUND in found.py, with what
-it was. It needs atheris (`pip install atheris`), which has wheels for Linux and macOS.
+Bytes that break a law are written to a file in --findings, and the exit code is not 0; add them to FOUND in found.py,
+with a description. It needs atheris (`pip install atheris`), which has wheels for Linux and macOS.
 """
 
 from __future__ import annotations

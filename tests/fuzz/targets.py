@@ -254,7 +254,7 @@ def _member(reader: Reader) -> Any:
 
 
 def header(data: bytes) -> None:
-    """What the header reader takes, Pillow takes for the same or refuses; and pixels come or a FrameDecodeError does.
+    """Pillow reads the same format and size as the header reader, or refuses; pixels or a FrameDecodeError follow.
 
     The first byte tells whether the checksums of a PNG are put right, so that more than those is tried.
     """
@@ -284,8 +284,8 @@ def header(data: bytes) -> None:
 
 
 def _is_misread(picture: bytes, form: str) -> bool:
-    """Whether Pillow, given all of a GIF, would read on in the wrong place: behind an extension that ends where it does
-    not think of it. It is given only what is needed, and there no such extension is.
+    """Return whether Pillow, given all of a GIF, would go on at the wrong byte, after an extension with an early end.
+    The library gives it only the needed blocks, without extensions of this kind.
     """
     if form != "GIF":
         return False

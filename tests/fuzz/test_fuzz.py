@@ -1,4 +1,4 @@
-"""Fuzzing, as tests: the seeds and what was once found always, and twenty seconds of search for each target in CI."""
+"""Fuzzing, as tests: the seeds and the earlier findings always, and twenty seconds of search for each target in CI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Films and sheets: their frames and seconds, what they show of each kind of image, their files, and their bounds."""
+"""Films and sheets: their frames and seconds, their pictures for each kind of image, their files, and their bounds."""
 
 from __future__ import annotations
 
@@ -466,9 +466,8 @@ def test_a_browser_shows_films_of_every_format_in_their_own_colours(size: tuple[
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A folder with the fixtures in it, as a clone has, and the folder that the program writes into."""
+    """A folder with the fixtures in it, as a clone has."""
     shutil.copytree(DOCS.parent / "fixtures", tmp_path / "fixtures")
-    (tmp_path / "films").mkdir()
     return tmp_path
 
 

@@ -1,4 +1,4 @@
-"""What a durable sink has reported outlasts a power cut, and no event loop waits for a disk."""
+"""Results that a durable sink has reported outlast a power cut, and no event loop waits for a disk."""
 
 from __future__ import annotations
 

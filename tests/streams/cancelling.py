@@ -130,7 +130,7 @@ def main(client: str) -> None:
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode reports slow steps
     with silent_server(BODY) as server:
         opener = globals()[f"over_{client}"]
-        asyncio.run(run(server, opener, None))  # the client imports what it needs
+        asyncio.run(run(server, opener, None))  # the client imports its modules
         waits = asyncio.run(run(server, opener, None))
         for at in range(waits):
             asyncio.run(run(server, opener, at))

@@ -1,4 +1,4 @@
-"""The decoder: each kind of stream is recognised by its content, wherever its bytes are cut; other files are named."""
+"""The decoder: each kind of stream is recognised by its content, at any cut of its bytes; other files are named."""
 
 from __future__ import annotations
 

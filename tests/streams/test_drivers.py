@@ -255,7 +255,7 @@ def test_while_a_frame_is_shown_nothing_else_is_held_of_its_event(
         else:
             asyncio.run(drain(stream))
 
-    run(stream_of())  # what is loaded once
+    run(stream_of())  # modules that are loaded once
     stream = stream_of()
     tracemalloc.start()
     try:
@@ -856,7 +856,7 @@ def test_strict_iteration_gives_the_last_updates_before_it_raises(updates_of: Ca
     seen: list[Update] = []
     with pytest.raises(IncompleteStreamError):
         for update in iter_updates(EVENTS[:5], Assembler(strict=True)):
-            seen.append(update)  # noqa: PERF402 - what came before it raised
+            seen.append(update)  # noqa: PERF402 - the earlier elements are needed after it raised
     assert seen == told
 
 

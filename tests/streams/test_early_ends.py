@@ -36,7 +36,7 @@ from imgassemble import (
 )
 
 GONE_S = 1.0  # the service stops sending within that time
-PATIENCE_S = 30  # for what must come before
+PATIENCE_S = 30  # for the events before
 BEGINNING = [
     samples.created(seq=0),
     samples.added(seq=1),

@@ -1,4 +1,4 @@
-"""Each kind of stream that the drivers accept, and what they refuse."""
+"""Each kind of stream that the drivers accept or refuse."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def sockets() -> set[str]:
 
 @contextmanager
 def leaving_nothing_behind() -> Iterator[None]:
-    """Check that no thread of the library and no socket is left of what is done inside."""
+    """Check that the block leaves no thread of the library and no socket."""
     gc.collect()
     before = sockets()
     yield

@@ -1,4 +1,4 @@
-"""Sources: which kind of stream it is, told by looking; and an error in the place of what is no event."""
+"""Sources: the kind of a stream is recognised by its content, and an error replaces bytes that are no event."""
 
 from __future__ import annotations
 
@@ -327,7 +327,7 @@ def test_a_broken_document_of_many_lines_is_one_error_in_bounded_memory(line: by
     assert peak < 1_500_000
 
 
-# ---- what is no stream
+# ---- other files
 
 
 @pytest.mark.parametrize(

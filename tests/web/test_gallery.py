@@ -505,7 +505,7 @@ def test_a_new_viewer_receives_no_removals() -> None:
 
 
 def without_seconds(gallery: Gallery) -> tuple[object, ...]:
-    """What a new viewer receives, without the facts that are unknown if a stream had begun before."""
+    """Return the facts for a new viewer, without those that are unknown if a stream had begun before."""
     now = fresh(gallery)
     shown = [now.items[key] for key in sorted(now.items)]
     secret = {"preview_s", "final_s", "shown", "partials", "final"}

@@ -703,7 +703,7 @@ def test_every_row_of_the_table_has_an_event_here() -> None:
 
 
 def nested(path: str, value: str) -> Wire:
-    """A field under a dotted path, such as data.0.b64_json."""
+    """A field under a dotted path, for example data.0.b64_json."""
     first, _, rest = path.partition(".")
     if not rest:
         return {first: value}
