@@ -200,7 +200,8 @@ def _has_failed(record: ResponseRecord, items: Mapping[str, Item]) -> bool:
     if Ending.REFUSED not in record.facts.endings:
         return record.facts.has_failed
     own = (items[name] for name in record.items if name in items)
-    return record.facts.has_failed or not any(item.final and not item.is_provisional for item in own)
+    # A result whose picture was left out has no frame.
+    return record.facts.has_failed or not any(item.state is State.COMPLETED and not item.is_provisional for item in own)
 
 
 def _is_cut(record: ResponseRecord) -> bool:

@@ -188,6 +188,14 @@ def test_a_reference_is_no_frame_and_no_phantom() -> None:
         result.require_final()
 
 
+def test_the_failure_of_another_tool_leaves_a_stripped_result_whole() -> None:
+    sent = [
+        {"type": "tool-output-error", "toolCallId": "weather", "errorText": "no network"},
+        {"type": "tool-output-available", "toolCallId": "ig_a", "output": {"result": b64(shade(1))}},
+    ]
+    assert assemble(sent).outcome is assemble(stripped(*sent)).outcome is Outcome.COMPLETED
+
+
 def test_a_repeated_reference_is_one_image() -> None:
     chunk = {"object": "chat.completion.chunk", "choices": [{"delta": {"images": [
         {"image_url": {"url": f"data:image/png;base64,{b64(PICTURE)}"}}]}}]}  # fmt: skip
