@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _GREATEST_INDEX = 2**53
+_LONGEST_NAME = 4_096  # characters, as of an item id of a service
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Picture:
     """A picture from elsewhere, as an event: `Assembler.feed` takes it, and every stream can contain it.
 
-    item_id: the name of the image; pictures with the same name belong together.
+    item_id: the name of the image, at most 4,096 characters; pictures with the same name belong together.
     data: the bytes of a file (PNG, JPEG, WebP, GIF, AVIF, SVG), or a Pillow image, which is encoded as PNG at once, so
         that you can go on to draw on it.
     index: the place of a partial among the previews of its image, a number from 0 to 2**53; None: after the last one.
@@ -53,7 +54,10 @@ class Picture:
     ) -> None:
         if not (isinstance(item_id, str) and item_id):
             raise UsageError(f"the item_id of a picture is a name, not {item_id!r:.80}")
-        if index is not None and not (isinstance(index, (int, float)) and 0 <= index <= _GREATEST_INDEX):
+        if len(item_id) > _LONGEST_NAME:
+            raise UsageError(f"the item_id of a picture has {len(item_id):,} characters, more than {_LONGEST_NAME:,}")
+        is_number = isinstance(index, (int, float)) and not isinstance(index, bool)
+        if index is not None and not (is_number and 0 <= index <= _GREATEST_INDEX):
             raise UsageError(f"the index of a picture is a number from 0 to 2**53, not {index!r:.80}")
         values = {"item_id": item_id, "data": _bytes_of(data), "index": None if is_final else index}
         for name, value in {**values, "is_final": bool(is_final)}.items():
@@ -76,5 +80,8 @@ def _bytes_of(data: Any) -> bytes:
     if isinstance(data, (bytearray, memoryview)):
         return bytes(data)
     if hasattr(data, "has_transparency_data"):  # a Pillow image; the check must not import Pillow
-        return encode_picture(data, "PNG")
+        try:
+            return encode_picture(data, "PNG")
+        except (OSError, ValueError) as cause:
+            raise UsageError(f"the Pillow image cannot be encoded as PNG: {cause}") from cause
     raise UsageError(f"a picture is bytes or a Pillow image, not {type(data).__name__}")

@@ -59,7 +59,17 @@ def test_the_index_of_a_result_is_dropped() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("", png()), (7, png()), ("otter", "iVBORw0KGgo="), ("otter", None), ("otter", png(), -1), ("otter", png(), "1")],
+    [
+        ("", png()),
+        (7, png()),
+        ("o" * 5000, png()),
+        ("otter", "iVBORw0KGgo="),
+        ("otter", None),
+        ("otter", png(), -1),
+        ("otter", png(), "1"),
+        ("otter", png(), True),
+        ("otter", PIL.Image.new("RGB", (0, 0))),
+    ],
 )
 def test_wrong_arguments_are_refused(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(UsageError):
