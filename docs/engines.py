@@ -27,7 +27,8 @@ process can use every screen, sink and page. This program shows the previews in 
 ## AUTOMATIC1111, Forge, SD.Next, Fooocus
 
 These engines must be asked for their progress. `polled_events(ask, interval_s=0.5)` calls `ask` until it returns the results,
-an error, or None. The same preview twice is one. `item.settings` has `percent` and `eta_s`.
+an error, or None. After the end of the job it calls `ask` 20 times more, because the results can still be on their way. The same
+preview twice is one. `item.settings` has `percent` and `eta_s`.
 
 ```python
 {with_automatic1111}```

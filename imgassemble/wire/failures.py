@@ -58,7 +58,7 @@ def error_of_body(event: object, kind: str) -> Any:
     if not isinstance(event, _MAPPINGS) or (kind and not _is_problem_type(kind)):
         return None
     is_problem = bool(kind) or ("title" in event and "status" in event)
-    if not (is_problem or event.keys() <= _BODY):
+    if not (is_problem or all(name in _BODY for name, value in event.items() if value is not None)):
         return None
     words = next((text for name in _WORDS if (text := _text(event.get(name)))), None)
     code = next((event[name] for name in _CODES if event.get(name) not in (None, "")), None)

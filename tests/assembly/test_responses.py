@@ -466,6 +466,7 @@ def test_an_empty_error_is_none(error: Any) -> None:
         ({"type": "image_generation.error", "error": {"message": "boom", "code": "x"}}, "(x): boom"),
         ({"type": "rate_limit_error", "message": "boom"}, "boom"),
         ({"detail": "Not Found"}, "Not Found"),
+        ({"detail": "Not Found", "error": None, "data": None}, "Not Found"),
         ({"detail": [{"msg": "field required", "loc": ["n"]}]}, "field required"),
         ({"message": "No API key found", "request_id": "1"}, "No API key found"),
         ({"errors": [{"message": "rate limited", "code": 10000}], "success": False}, "(10000): rate limited"),
