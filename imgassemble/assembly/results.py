@@ -16,7 +16,6 @@ from .held import Held, ResponseRecord, has_facts
 from .items import Item, copy_to_raise
 from .lifecycle import CALLED_INCOMPLETE, CUT_AFTER_PARTIALS, CUT_WITHOUT_PICTURE
 from .responses import MAX_TEXT_LENGTH
-from .strip import strip_of
 from .updates import Anomaly, Outcome
 
 _MAX_QUOTED = 300  # characters of an answer in words that a sentence shows
@@ -118,6 +117,8 @@ class Result:
         )
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from .strip import strip_of  # only notebooks need it; it imports html
+
         return {"text/plain": repr(self), "text/html": strip_of(self.items.values(), self.error)}
 
     def _several(self) -> str:
