@@ -83,7 +83,7 @@ class ItemFolder:
         self.written: set[str] = set()  # the names of the files that this run has written
         self._text_digest = ""  # of item.json as this run wrote it
         self._lost: SinkError | None = None  # for a picture that cannot be restored; raised by `write_facts`
-        if options.existing == "continue" and not path.is_symlink():
+        if options.existing == "continue" and is_folder(path):
             self._adopt()
 
     def _adopt(self) -> None:
