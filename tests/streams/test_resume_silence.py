@@ -54,9 +54,9 @@ def sockets() -> set[str]:
 def leaving_nothing_behind() -> Iterator[None]:
     """Check that the block leaves no thread of the library and no socket."""
     gc.collect()
-    before = sockets()
+    before, threads_before = sockets(), set(threading.enumerate())
     yield
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - threads_before:
         if thread.name.startswith("imgassemble-"):
             thread.join(AT_ONCE_S)
             assert not thread.is_alive(), thread.name

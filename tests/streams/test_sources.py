@@ -252,13 +252,6 @@ def test_json_lines_are_told_as_they_come() -> None:
     assert list(decoder.feed(b'pe": "b"}\n')) == [{"type": "b"}]
 
 
-def test_json_lines_without_their_ends_are_told_as_they_come() -> None:
-    decoder = EventDecoder()
-    lines = [json.dumps(event).encode() for event in EVENTS]
-    assert [list(map(_facts, decoder.feed(line))) for line in lines] == [[_facts(event)] for event in EVENTS]
-    assert not list(decoder.close())
-
-
 def test_a_damaged_line_among_json_lines_is_an_error_in_its_place() -> None:
     first, error, last = _read('{"type": "a"}\n{"type": \n{"type": "b"}\n')
     assert (first, error[0], last) == ({"type": "a"}, "EventError", {"type": "b"})

@@ -196,10 +196,6 @@ class JSONStream:
         if self._lines is None:
             yield from self._scanned(chunk)
             return
-        if values := self._loaded_chunk(chunk):
-            yield from self._held_error()
-            yield values.pop()
-            return
         for line in self._lines.feed(chunk):
             is_open = self._scanner.is_open
             values = [] if is_open else self._loaded(line)
@@ -303,13 +299,6 @@ class JSONStream:
         self._is_empty = self._is_lost = False
         yield from self._held_error()
         yield values.pop()
-
-    def _loaded_chunk(self, chunk: bytes) -> list[Any]:
-        """Return the object that is exactly one chunk, in a list: clients can remove the ends of lines."""
-        is_whole = chunk.startswith(b"{") and chunk.endswith(b"}") and b"\n" not in chunk
-        if not is_whole or self._scanner.is_open or self._lines is None or self._lines.is_open:
-            return []
-        return self._loaded(bytearray(chunk))
 
     def _loaded(self, line: bytearray | LimitError) -> list[Any]:
         """Return the value of a line in a list, or an empty list if the line is no object or array."""

@@ -10,6 +10,7 @@ import asyncio
 from asyncio import CancelledError, Future
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from .openings import AsyncOpening, StreamStoppedError
@@ -116,11 +117,10 @@ class DirectReader(StreamTask):
     """
 
     def __init__(self, opening: AsyncOpening, work: Callable[[], Awaitable[None]]) -> None:
-        self._work = work
         self._elements: AsyncIterator[Any] | None = None
         self._is_waiting = self._is_stopped = False  # for the stream; no further element may be read
         self._error: BaseException | None = None
-        super().__init__(opening, self._work_to_end)
+        super().__init__(opening, partial(self._work_to_end, work))  # kept by the task alone: it can lead back to here
         self._has_ended: Future[None] = self._loop.create_future()
         self._task.add_done_callback(lambda _: _wake(self._has_ended))
 
@@ -170,9 +170,9 @@ class DirectReader(StreamTask):
         if self._is_waiting:
             self._cancel()
 
-    async def _work_to_end(self) -> None:
+    async def _work_to_end(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._work()
+            await work()
         except BaseException as error:  # noqa: BLE001 - a KeyboardInterrupt belongs to the task that called
             self._error = error
         finally:
