@@ -138,6 +138,8 @@ async def aover_openai(url: str, stack: AsyncExitStack) -> Any:
 
 
 async def aover_openai_loop(url: str, stack: AsyncExitStack) -> Any:
+    pytest.importorskip("openai", reason="openai is not installed: pip install openai")
+
     async def events() -> AsyncIterator[Any]:
         async for event in await aover_openai(url, stack):
             yield event
@@ -164,6 +166,8 @@ async def aover_httpx_manager(url: str, stack: AsyncExitStack) -> Any:
 
 
 async def aover_httpx_generator(url: str, stack: AsyncExitStack) -> Any:
+    pytest.importorskip("httpx", reason="httpx is not installed: pip install httpx")
+
     async def chunks() -> AsyncIterator[bytes]:
         async with await aover_httpx_manager(url, stack) as response:
             async for chunk in response.aiter_bytes():
