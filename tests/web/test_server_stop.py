@@ -51,8 +51,10 @@ class EventReader:
         self._until(b"event: seen\n")
 
     def _until(self, wanted: bytes) -> None:
+        give_up_at = time.monotonic() + PATIENCE_S
         while (line := self._lines.readline()) != wanted:
             assert line, "the connection was closed"
+            assert time.monotonic() < give_up_at  # the server sends a comment every some seconds
 
     def read_to_end(self) -> None:
         """Wait for the last chunk of the answer: the event stream ended properly and was not cut."""
@@ -124,9 +126,19 @@ def test_the_workers_of_uvicorn_stop_although_viewers_are_connected(tmp_path: Pa
 
 def test_uvicorn_reloads_although_a_viewer_is_connected(tmp_path: Path) -> None:
     with running((*UVICORN, "--reload"), tmp_path) as (process, port):
-        reader = connect(port)
-        (tmp_path / "site_app.py").write_text(f"{APP}\n# changed\n")
-        reader.read_to_end()
+        reader, has_reloaded = connect(port), threading.Event()
+
+        def change() -> None:
+            while not has_reloaded.wait(1.0):  # a change before the first look at the files is not seen
+                (tmp_path / "site_app.py").write_text(f"{APP}\n# {time.monotonic()}\n")
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        try:
+            reader.read_to_end()
+        finally:
+            has_reloaded.set()
+            thread.join()
         assert_stops(process, signal.SIGTERM, [connect(port)])
 
 
