@@ -82,6 +82,6 @@ def _bytes_of(data: Any) -> bytes:
     if hasattr(data, "has_transparency_data"):  # a Pillow image; the check must not import Pillow
         try:
             return encode_picture(data, "PNG")
-        except (OSError, ValueError) as cause:
+        except (OSError, ValueError, SystemError) as cause:  # an old Pillow raises SystemError for an empty image
             raise UsageError(f"the Pillow image cannot be encoded as PNG: {cause}") from cause
     raise UsageError(f"a picture is bytes or a Pillow image, not {type(data).__name__}")
