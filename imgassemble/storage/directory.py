@@ -5,7 +5,6 @@ Must not know: events, base64, the loop that feeds the assembler.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +30,7 @@ from ..errors import SinkError, UsageError, quoted
 from ..files import sink_error
 from .earlier_run import EarlierRun
 from .folder_names import folder_name
+from .item_facts import checked_facts
 from .item_folder import Existing, FolderOptions, ItemFolder, KeepFiles, temporary_files
 from .placing import folder_to_continue, newest_run
 from .saved import Event, SavedItem, read_items
@@ -95,7 +95,7 @@ class DirectorySink:
         self._existing, self._keep, self._keep_rejected = existing, keep, keep_rejected
         self._syncing = Syncing(is_on=durable)
         self._options = FolderOptions(
-            existing=existing, keep=keep, facts=_checked_facts(facts), clock=clock, syncing=self._syncing
+            existing=existing, keep=keep, facts=checked_facts(facts), clock=clock, syncing=self._syncing
         )
         self._assembler: Assembler | None = None
         self._is_open = False
@@ -280,19 +280,6 @@ class DirectorySink:
             return
         if self._rejected_bytes + len(data) <= self._assembler.limits.max_total_bytes:
             self._rejected_bytes += folder.write_rejected(data, item)
-
-
-def _checked_facts(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return a copy of the caller's facts in the form of JSON. Raises UsageError if they have no such form."""
-    if facts is None:
-        return None
-    if not isinstance(facts, Mapping) or not all(isinstance(name, str) for name in facts):
-        raise UsageError(f"facts is a mapping with names, like {{'prompt': 'an otter'}}, not {type(facts).__name__}")
-    try:
-        checked: dict[str, Any] = json.loads(json.dumps(dict(facts), allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as cause:
-        raise UsageError(f"facts cannot be written as JSON: {cause}") from cause
-    return checked
 
 
 _STEPS: dict[type, Callable[[DirectorySink, ItemFolder, Any, Item], None]] = {

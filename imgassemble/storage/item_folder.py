@@ -5,9 +5,7 @@ Must not know: updates, the assembler, other items.
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,24 +15,21 @@ from enum import Enum
 from errno import EDQUOT, EEXIST, ENOSPC
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ..assembly.items import Item
-from ..errors import ProviderError, SinkError, quoted
+from ..errors import SinkError, quoted
 from ..files import sink_error, write_atomically
-from ..frames.containers import format_of
 from ..frames.frame import Frame
+from .file_names import frame_file_name, frame_stem, is_sink_file, stem_in
+from .item_facts import MAX_REJECTED, Facts, ItemFacts
 from .placing import FolderIdentity, FolderSearch, identity_of, is_folder, make_folder
-from .saved import MAX_FRAME_BYTES, described_anomalies, described_frames, read_bounded, read_facts
+from .saved import MAX_FRAME_BYTES, described_frames, read_bounded, read_facts
 from .syncing import Syncing
 
 Existing = Literal["beside", "refuse", "replace", "continue"]
 KeepFiles = Literal["all", "latest", "final"]
-Facts = dict[str, Any]
-
-MAX_REJECTED = 32  # refused pictures of one item: enough to see what is wrong
 _BLOCK_BYTES = 4096  # a file takes whole blocks of the disk
-_OURS = re.compile(r"(partial-[0-9.e+-]+|final|rejected-[0-9]{3})\.(png|jpg|webp|gif|avif|svg|bin)|item\.json")
 
 _log = logging.getLogger("imgassemble")
 
@@ -76,10 +71,7 @@ class ItemFolder:
         self._options = options
         self._search = FolderSearch(path)
         self._own: FolderIdentity | None = None  # the folder that this run made beside those of other runs
-        self._frames: dict[str, Facts] = {}  # by file name
-        self._not_repeated: set[str] = set()  # files of an earlier run that this run's stream has not repeated
-        self._rejected: dict[str, Facts] = {}  # by digest
-        self._earlier: Facts = {}  # the item.json of an earlier run
+        self._facts = ItemFacts(options.facts)
         self.written: set[str] = set()  # the names of the files that this run has written
         self._text_digest = ""  # of item.json as this run wrote it
         self._lost: SinkError | None = None  # for a picture that cannot be restored; raised by `write_facts`
@@ -88,56 +80,51 @@ class ItemFolder:
 
     def _adopt(self) -> None:
         """Take over the files of an earlier run."""
-        self._earlier = read_facts(self.path / "item.json")
-        described = described_frames(self._earlier).items()
-        self._frames = {name: facts for name, facts in described if _is_intact(self.path / name, facts)}
-        self._not_repeated = set(self._frames)
+        self._facts.earlier = read_facts(self.path / "item.json")
+        described = described_frames(self._facts.earlier).items()
+        self._facts.frames = {name: facts for name, facts in described if _is_intact(self.path / name, facts)}
+        self._facts.not_repeated = set(self._facts.frames)
         for file in sorted(self.path.glob("rejected-*.*"))[:MAX_REJECTED]:
             with suppress(OSError):
-                self._record_rejected(file.name, read_bounded(file, MAX_FRAME_BYTES))
+                self._facts.add_rejected(file.name, read_bounded(file, MAX_FRAME_BYTES))
 
     @property
     def file_names(self) -> tuple[str, ...]:
         """The names of the files that exist now."""
         is_shared = self.phase is FolderPhase.SHARED and (self.path / "item.json").is_file()
         has_facts = is_shared or self.phase is FolderPhase.DESCRIBED
-        return (*self._pictures, *(["item.json"] if has_facts else []))
-
-    @property
-    def _pictures(self) -> dict[str, str]:
-        """The names of the pictures that exist now, with their digests."""
-        return {facts["file"]: facts["sha256"] for facts in (*self._frames.values(), *self._rejected.values())}
+        return (*self._facts.pictures, *(["item.json"] if has_facts else []))
 
     @property
     def n_frames(self) -> int:
         """The number of frames that exist now."""
-        return len(self._frames)
+        return len(self._facts.frames)
 
     @property
     def has_result(self) -> bool:
         """Whether this run's stream has brought a result that was not withdrawn."""
-        return any(facts["is_final"] and name not in self._not_repeated for name, facts in self._frames.items())
+        return self._facts.has_result
 
     def write_frame(self, frame: Frame, item: Item) -> None:
         """Write a frame, unless it exists already. A result is synced. Raises SinkError."""
-        stem, name = _stem_of(frame), _name_of(frame)
-        self._not_repeated.discard(name)
-        if self._frames.get(name, {}).get("sha256") == frame.sha256:
+        stem, name = frame_stem(frame), frame_file_name(frame)
+        self._facts.not_repeated.discard(name)
+        if self._facts.holds(frame):
             return
         is_only_one = self._options.keep == "latest" and not frame.is_final
 
         def is_outdated(old: str) -> bool:
-            return old != name and (_stem(old) == stem or (is_only_one and _stem(old) != "final"))
+            return old != name and (stem_in(old) == stem or (is_only_one and stem_in(old) != "final"))
 
         if self.phase is FolderPhase.SHARED:
             self._remove(is_outdated)
         self._write(name, frame.data, frame.sha256, item, is_lasting=frame.is_final)
         self._remove(is_outdated)
-        self._frames[name] = {"file": name, **frame.as_dict(), "received_at": self._options.clock().isoformat()}
+        self._facts.add_frame(frame, self._options.clock())
 
     def remove_result(self) -> None:
         """Remove a result that was withdrawn. Raises SinkError."""
-        self._remove(lambda name: _stem(name) == "final")
+        self._remove(lambda name: stem_in(name) == "final")
 
     def write_rejected(self, data: bytes, item: Item) -> int:
         """Write a refused picture; return its size in bytes, 0 if it exists already or the item has too many.
@@ -145,16 +132,11 @@ class ItemFolder:
         Raises SinkError.
         """
         digest = sha256(data).hexdigest()
-        if len(self._rejected) >= MAX_REJECTED or digest in self._rejected:
+        if (name := self._facts.name_for_rejected(digest, data)) is None:
             return 0
-        name = f"rejected-{len(self._rejected):03d}{_suffix_of(data)}"
         self._write(name, data, digest, item)
-        self._record_rejected(name, data)
+        self._facts.add_rejected(name, data)
         return len(data)
-
-    def _record_rejected(self, name: str, data: bytes) -> None:
-        digest = sha256(data).hexdigest()
-        self._rejected[digest] = {"file": name, "bytes": len(data), "sha256": digest}
 
     def write_facts(self, item: Item) -> None:
         """Write item.json, unless it has the same text already. That of an end is synced. Raises SinkError.
@@ -167,9 +149,9 @@ class ItemFolder:
             raise error
 
     def _write_facts(self, item: Item) -> None:
-        text = json.dumps(self._facts_of(item), indent=2).encode() + b"\n"
+        text = self._facts.as_json(item)
         digest = sha256(text).hexdigest()
-        if self.phase is FolderPhase.SHARED and self._pictures:
+        if self.phase is FolderPhase.SHARED and self._facts.pictures:
             if self._is_shared({}, item):
                 return
         elif digest == self._text_digest:
@@ -178,43 +160,6 @@ class ItemFolder:
         self._text_digest = digest
         if self.phase is FolderPhase.CLAIMED:
             self.phase = FolderPhase.DESCRIBED
-
-    def _facts_of(self, item: Item) -> Facts:
-        self._complete(item)
-        partials = sorted(
-            (each for each in self._frames.values() if not each["is_final"]), key=lambda each: each["index"]
-        )
-        facts = {**item.as_dict(), "final": self._final_of(item, partials), "partials": partials}
-        if isinstance(item.error, ProviderError):
-            facts["error"] = {**facts["error"], "is_blocked": item.error.is_blocked}
-        earlier = (each for each in described_anomalies(self._earlier) if each not in facts["anomalies"])
-        facts["anomalies"] = [*earlier, *facts["anomalies"]]
-        if self._rejected:
-            facts["rejected"] = list(self._rejected.values())
-        if isinstance(settings := self._earlier.get("settings"), dict) and "settings" in facts:
-            facts["settings"] = settings | facts["settings"]
-        if (own := self._options.facts or self._earlier.get("facts")) is not None:
-            facts["facts"] = own
-        return facts
-
-    def _final_of(self, item: Item, partials: list[Facts]) -> Facts | None:
-        final = item.final
-        if final is None:
-            return None
-        results = (each for each in self._frames.values() if each["is_final"])
-        drafts = (each for each in partials if each["index"] == final.index)
-        return next(drafts if item.is_provisional else results, None)
-
-    def _complete(self, item: Item) -> None:
-        """Add the facts of frames that were missing.
-
-        If a run was killed before item.json was written, number and type are missing; the stream sends both again.
-        """
-        for frame in filter(None, (*item.partials, item.final)):
-            facts = self._frames.get(_name_of(frame))
-            is_missing = facts and facts["sequence_number"] is None and frame.sequence_number is not None
-            if facts and is_missing and facts["sha256"] == frame.sha256:
-                facts.update(sequence_number=frame.sequence_number, event_type=frame.event_type)
 
     # ---- the place of the files
 
@@ -250,7 +195,7 @@ class ItemFolder:
         """
         if self._options.existing != "beside" or (self._own is not None and self._own == identity_of(self.path)):
             return False
-        files = self._pictures | added
+        files = self._facts.pictures | added
         is_placed = self.phase is FolderPhase.SHARED
         if is_placed and self._search.holds(self.path, files):
             return True
@@ -295,15 +240,14 @@ class ItemFolder:
         They are taken from memory, or from the folder that was shared.
         """
         self._text_digest = ""
-        held = {_name_of(frame): frame for frame in (*item.partials, item.final) if frame is not None}
-        for name, digest in self._pictures.items():
+        held = {frame_file_name(frame): frame for frame in (*item.partials, item.final) if frame is not None}
+        for name, digest in self._facts.pictures.items():
             try:
                 data = held[name].data if name in held and held[name].sha256 == digest else None
-                self._store(name, data or self._read_shared(shared, name, digest), is_lasting=_stem(name) == "final")
+                self._store(name, data or self._read_shared(shared, name, digest), is_lasting=stem_in(name) == "final")
             except SinkError as error:
                 self._lost = self._lost or error
-                self._frames.pop(name, None)
-                self._rejected = {each: facts for each, facts in self._rejected.items() if facts["file"] != name}
+                self._facts.forget(name)
 
     def _read_shared(self, shared: Path | None, name: str, digest: str) -> bytes:
         """Return a picture from the folder that was shared. Raises SinkError if it is gone."""
@@ -317,7 +261,7 @@ class ItemFolder:
 
     def _make_room(self, error: SinkError, n_bytes: int) -> bool:
         """Remove the previews if the disk is full and `n_bytes` then fit. Return whether they are gone."""
-        previews = [facts for facts in self._frames.values() if not facts["is_final"]]
+        previews = [facts for facts in self._facts.frames.values() if not facts["is_final"]]
         if error.errno not in (ENOSPC, EDQUOT) or not previews:
             return False
         with suppress(OSError):
@@ -325,18 +269,18 @@ class ItemFolder:
             if error.errno == ENOSPC and free < n_bytes + _BLOCK_BYTES:
                 return False
         _log.warning("the disk is full: the previews in %s are removed to write its result", quoted(str(self.path)))
-        self._remove(lambda name: not self._frames[name]["is_final"])
+        self._remove(lambda name: not self._facts.frames[name]["is_final"])
         return True
 
     def _remove(self, is_removed: Callable[[str], bool]) -> None:
         is_own = self.phase is not FolderPhase.SHARED and is_folder(self.path)
-        for name in list(filter(is_removed, self._frames)):
+        for name in list(filter(is_removed, self._facts.frames)):
             try:
                 if is_own:
                     (self.path / name).unlink(missing_ok=True)
             except OSError as cause:
                 raise sink_error(self.path / name, cause) from cause
-            del self._frames[name]
+            del self._facts.frames[name]
 
 
 def _in_the_way(path: Path, reason: str) -> SinkError:
@@ -344,30 +288,10 @@ def _in_the_way(path: Path, reason: str) -> SinkError:
     return SinkError(sentence, path=path, errno=EEXIST)
 
 
-def _name_of(frame: Frame) -> str:
-    return _stem_of(frame) + frame.suffix
-
-
-def _stem_of(frame: Frame) -> str:
-    if frame.is_final:
-        return "final"
-    index = frame.index or 0
-    return f"partial-{int(index):03d}" if index == int(index) else f"partial-{index}"
-
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0]  # an index can contain a point, too
-
-
-def _suffix_of(data: bytes) -> str:
-    form = format_of(data)
-    return ".bin" if form is None else ".jpg" if form == "JPEG" else f".{form.lower()}"
-
-
 def _remove_old(path: Path) -> None:
     """Remove the files of an earlier run: an old final beside new drafts would look like their result."""
     for old in path.iterdir():
-        if _OURS.fullmatch(old.name):
+        if is_sink_file(old.name):
             old.unlink()
 
 
@@ -375,7 +299,7 @@ def _is_intact(file: Path, facts: Facts) -> bool:
     """Return whether a file has the bytes that item.json describes."""
     with suppress(OSError):
         return bool(
-            _OURS.fullmatch(file.name) and sha256(read_bounded(file, MAX_FRAME_BYTES)).hexdigest() == facts["sha256"]
+            is_sink_file(file.name) and sha256(read_bounded(file, MAX_FRAME_BYTES)).hexdigest() == facts["sha256"]
         )
     return False
 

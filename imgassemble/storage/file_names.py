@@ -1,0 +1,44 @@
+"""Name the files of an item: partial-000.png, final.png, rejected-000.bin, item.json.
+
+Must not know: the place of the files, items.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..frames.containers import format_of
+from ..frames.frame import Frame
+
+FACTS_NAME = "item.json"
+_OURS = re.compile(r"(partial-[0-9.e+-]+|final|rejected-[0-9]{3})\.(png|jpg|webp|gif|avif|svg|bin)|item\.json")
+
+
+def is_sink_file(name: str) -> bool:
+    """Return whether a sink gives this name to a file."""
+    return _OURS.fullmatch(name) is not None
+
+
+def frame_file_name(frame: Frame) -> str:
+    """Return the name of a frame's file."""
+    return frame_stem(frame) + frame.suffix
+
+
+def frame_stem(frame: Frame) -> str:
+    """Return the name of a frame's file without the suffix."""
+    if frame.is_final:
+        return "final"
+    index = frame.index or 0
+    return f"partial-{int(index):03d}" if index == int(index) else f"partial-{index}"
+
+
+def stem_in(name: str) -> str:
+    """Return a name of a file without the suffix."""
+    return name.rpartition(".")[0]  # an index can contain a point, too
+
+
+def rejected_file_name(number: int, data: bytes) -> str:
+    """Return the name of the file for a refused picture, counted from 0."""
+    form = format_of(data)
+    suffix = "bin" if form is None else "jpg" if form == "JPEG" else form.lower()
+    return f"rejected-{number:03d}.{suffix}"

@@ -1,0 +1,126 @@
+"""The contents of one item's item.json: the facts of the item and of its files.
+
+Must not know: the place of the files, updates, the assembler.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from ..assembly.items import Item
+from ..errors import ProviderError, UsageError
+from ..frames.frame import Frame
+from .file_names import frame_file_name, rejected_file_name
+from .saved import described_anomalies
+
+Facts = dict[str, Any]
+
+MAX_REJECTED = 32  # refused pictures of one item: enough to see what is wrong
+
+
+class ItemFacts:
+    """The facts of the files of one item, and of an earlier run that is continued.
+
+    own: the caller's own facts, in the form of JSON; None if there are none.
+    """
+
+    def __init__(self, own: Facts | None) -> None:
+        self._own = own
+        self.frames: dict[str, Facts] = {}  # by file name
+        self.not_repeated: set[str] = set()  # files of an earlier run that this run's stream has not repeated
+        self.rejected: dict[str, Facts] = {}  # by digest
+        self.earlier: Facts = {}  # the item.json of an earlier run
+
+    @property
+    def pictures(self) -> dict[str, str]:
+        """The names of the pictures that exist now, with their digests."""
+        return {facts["file"]: facts["sha256"] for facts in (*self.frames.values(), *self.rejected.values())}
+
+    @property
+    def has_result(self) -> bool:
+        """Whether this run's stream has brought a result that was not withdrawn."""
+        return any(facts["is_final"] and name not in self.not_repeated for name, facts in self.frames.items())
+
+    def holds(self, frame: Frame) -> bool:
+        """Return whether the file of a frame exists with the same bytes."""
+        return bool(self.frames.get(frame_file_name(frame), {}).get("sha256") == frame.sha256)
+
+    def add_frame(self, frame: Frame, received_at: datetime) -> None:
+        """Add the file of a frame."""
+        name = frame_file_name(frame)
+        self.frames[name] = {"file": name, **frame.as_dict(), "received_at": received_at.isoformat()}
+
+    def name_for_rejected(self, digest: str, data: bytes) -> str | None:
+        """Return the name for a refused picture; None if it exists already or the item has too many."""
+        if len(self.rejected) >= MAX_REJECTED or digest in self.rejected:
+            return None
+        return rejected_file_name(len(self.rejected), data)
+
+    def add_rejected(self, name: str, data: bytes) -> None:
+        """Add the file of a refused picture."""
+        digest = sha256(data).hexdigest()
+        self.rejected[digest] = {"file": name, "bytes": len(data), "sha256": digest}
+
+    def forget(self, name: str) -> None:
+        """Remove the facts of a picture that is gone."""
+        self.frames.pop(name, None)
+        self.rejected = {each: facts for each, facts in self.rejected.items() if facts["file"] != name}
+
+    def as_json(self, item: Item) -> bytes:
+        """Return the contents of item.json."""
+        return json.dumps(self.as_dict(item), indent=2).encode() + b"\n"
+
+    def as_dict(self, item: Item) -> Facts:
+        """Return the facts of `item` and of its files."""
+        self._complete(item)
+        partials = sorted(
+            (each for each in self.frames.values() if not each["is_final"]), key=lambda each: each["index"]
+        )
+        facts = {**item.as_dict(), "final": self._final_of(item, partials), "partials": partials}
+        if isinstance(item.error, ProviderError):
+            facts["error"] = {**facts["error"], "is_blocked": item.error.is_blocked}
+        earlier = (each for each in described_anomalies(self.earlier) if each not in facts["anomalies"])
+        facts["anomalies"] = [*earlier, *facts["anomalies"]]
+        if self.rejected:
+            facts["rejected"] = list(self.rejected.values())
+        if isinstance(settings := self.earlier.get("settings"), dict) and "settings" in facts:
+            facts["settings"] = settings | facts["settings"]
+        if (own := self._own or self.earlier.get("facts")) is not None:
+            facts["facts"] = own
+        return facts
+
+    def _final_of(self, item: Item, partials: list[Facts]) -> Facts | None:
+        final = item.final
+        if final is None:
+            return None
+        results = (each for each in self.frames.values() if each["is_final"])
+        drafts = (each for each in partials if each["index"] == final.index)
+        return next(drafts if item.is_provisional else results, None)
+
+    def _complete(self, item: Item) -> None:
+        """Add the facts of frames that were missing.
+
+        If a run was killed before item.json was written, number and type are missing; the stream sends both again.
+        """
+        for frame in filter(None, (*item.partials, item.final)):
+            facts = self.frames.get(frame_file_name(frame))
+            is_missing = facts and facts["sequence_number"] is None and frame.sequence_number is not None
+            if facts and is_missing and facts["sha256"] == frame.sha256:
+                facts.update(sequence_number=frame.sequence_number, event_type=frame.event_type)
+
+
+def checked_facts(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a copy of the caller's facts in the form of JSON. Raises UsageError if they have no such form."""
+    if facts is None:
+        return None
+    if not isinstance(facts, Mapping) or not all(isinstance(name, str) for name in facts):
+        raise UsageError(f"facts is a mapping with names, like {{'prompt': 'an otter'}}, not {type(facts).__name__}")
+    try:
+        checked: dict[str, Any] = json.loads(json.dumps(dict(facts), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as cause:
+        raise UsageError(f"facts cannot be written as JSON: {cause}") from cause
+    return checked
