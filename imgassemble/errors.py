@@ -171,8 +171,8 @@ class ProviderError(ImgassembleError):
     """The service reported a failure. `code` and `message` in its words; `details`: its whole error object."""
 
     def __init__(self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None) -> None:
-        self.message = clean(message) or "the service gave no reason"
-        self.code = None if code is None else clean(code, _LONGEST_NAME)
+        self.message: str = clean(message) or "the service gave no reason"
+        self.code: str | None = None if code is None else clean(code, _LONGEST_NAME)
         self.details: Mapping[str, Any] = plain(details or {})
         super().__init__(f"the service failed ({self.code}): {self.message}" if self.code else
                          f"the service failed: {self.message}")  # fmt: skip
@@ -201,7 +201,7 @@ class IncompleteStreamError(ImgassembleError):
 
     def __init__(self, message: str, *, item_ids: Iterable[str] = ()) -> None:
         super().__init__(message)
-        self.item_ids = tuple(sorted(item_ids))
+        self.item_ids: tuple[str, ...] = tuple(sorted(item_ids))
 
 
 class SinkError(ImgassembleError, OSError):
@@ -216,7 +216,7 @@ class SinkError(ImgassembleError, OSError):
 
     def __init__(self, message: str, *, path: str | os.PathLike[str] | None, errno: int | None = None) -> None:
         super().__init__(message)
-        self.path = None if path is None else os.fspath(path)
+        self.path: str | None = None if path is None else os.fspath(path)
         self.errno = errno
 
     def _facts(self) -> dict[str, Any]:

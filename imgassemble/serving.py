@@ -18,8 +18,8 @@ from .errors import UsageError
 
 try:
     import uvicorn
-except ModuleNotFoundError as missing:
-    raise UsageError(f"the server needs {missing.name}: pip install 'imgassemble[web]'") from missing
+except ModuleNotFoundError as _missing:
+    raise UsageError(f"the server needs {_missing.name}: pip install 'imgassemble[web]'") from _missing
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]  # an ASGI application
 STOP_S = 1  # seconds that a server waits for its clients when it is stopped

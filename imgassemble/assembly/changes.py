@@ -62,7 +62,7 @@ class Change:
                  "piece", "record", "skipped_type", "total_bytes", "unreadable")  # fmt: skip
 
     def __init__(self, held: Held) -> None:
-        self.journal = UndoLog()
+        self.journal: UndoLog = UndoLog()
         self.facts: dict[str, Facts] = {}  # of the items that the event names
         self.added: dict[str, list[Frame]] = {}  # new partials, by item
         self.anomalies: list[Anomaly] = []
@@ -71,8 +71,8 @@ class Change:
         self.judged_again: list[ResponseRecord] = []  # they got another ending, or an item of another response
         self.number: float | None = None  # the sequence number of the event
         self.piece: str | None = None  # a piece of the answer in words
-        self.total_bytes = held.total_bytes
-        self.is_skipped = False
+        self.total_bytes: int = held.total_bytes
+        self.is_skipped: bool = False
         self.skipped_type: str | None = None
         self.unreadable: str | None = None  # why the event could not be read
         self.new_marks: list[tuple[Any, ...]] = []

@@ -21,7 +21,7 @@ class Turn:
     def __init__(self) -> None:
         lock = Lock()
         self._acquire, self._is_locked = partial(lock.acquire, blocking=False), lock.locked
-        self.release = lock.release  # returns the turn
+        self.release: Callable[[], None] = lock.release  # returns the turn
         self.listening_thread_id: int | None = None  # of the thread whose listeners are called
 
     def take(self) -> None:

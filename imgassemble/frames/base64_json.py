@@ -36,8 +36,8 @@ class Decoded:
     __slots__ = ("data", "prefix")
 
     def __init__(self, data: bytes, prefix: str = "") -> None:
-        self.data = data
-        self.prefix = prefix
+        self.data: bytes = data
+        self.prefix: str = prefix
 
     @property
     def text(self) -> str:

@@ -31,7 +31,7 @@ class CallbackCall:
     def __init__(self, update: Any, on_failure: Callable[[Any], object]) -> None:
         self.update: Any = update
         self.answer: Any = None
-        self.has_begun = False
+        self.has_begun: bool = False
         self.thread_id: int | None = None
         self._on_failure = on_failure
         self._make: Callable[[], object] | None = None

@@ -42,7 +42,7 @@ class Mailbox:
     """
 
     def __init__(self, policy: Policy, min_interval_s: float) -> None:
-        self.skipped = 0
+        self.skipped: int = 0
         self._shows_all = policy == "all"
         self._min_interval_s = float(min_interval_s)
         self._preview_due_at = float("-inf")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from weakref import ref
 
 from ..assembly.listeners import call_each
@@ -37,8 +37,8 @@ try:
         QVBoxLayout,
         QWidget,
     )
-except ImportError as cause:
-    raise UsageError(f"Qt needs PySide6: pip install PySide6-Essentials ({cause})") from cause
+except ImportError as _cause:
+    raise UsageError(f"Qt needs PySide6: pip install PySide6-Essentials ({_cause})") from _cause
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,7 +72,7 @@ class QtScreen(QWidget):
     Raises UsageError for invalid arguments, without a QApplication, and on import without PySide6.
     """
 
-    stream_ended = Signal(object)
+    stream_ended: ClassVar[Signal] = Signal(object)
 
     def __init__(
         self,

@@ -47,14 +47,15 @@ class ShowingThread:
         dispatch: Callable[[Callable[[], None]], object] | None,
         clock: Callable[[], float],
     ) -> None:
-        self.loop = CallbackLoop()
-        self.is_async = is_coroutine_function(callback)
+        self.loop: CallbackLoop = CallbackLoop()
+        self.is_async: bool = is_coroutine_function(callback)
         self._callback, self._prepare, self._dispatch, self._clock = callback, prepare, dispatch, clock
         self._log_failure = partial(FailureLog().add, callback)  # of prepare and dispatch, too
         self._changed = Condition()  # guards all attributes below
         self.mailbox = mailbox
-        self.phase = RefresherPhase.OPEN
-        self.shown = self.lost = 0
+        self.phase: RefresherPhase = RefresherPhase.OPEN
+        self.shown: int = 0
+        self.lost: int = 0
         self._thread: Thread | None = None
         self._call: CallbackCall | None = None  # the call that is prepared or made now
         self._dispatch_thread_id: int | None = None  # of the thread in which `dispatch` makes the calls

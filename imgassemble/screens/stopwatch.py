@@ -21,7 +21,7 @@ class Stopwatch:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._start_s: float | None = None
-        self.is_running = False
+        self.is_running: bool = False
 
     def start(self) -> None:
         """Count from now, unless it counts already."""

@@ -22,10 +22,10 @@ from .tiles import Painter, Tile, make_placeholder
 try:
     import tkinter
     from tkinter import ttk
-except ImportError as cause:
+except ImportError as _cause:
     raise UsageError(
-        f"Tk needs tkinter, which this Python lacks: apt-get install python3-tk, or brew install python-tk ({cause})"
-    ) from cause
+        f"Tk needs tkinter, which this Python lacks: apt-get install python3-tk, or brew install python-tk ({_cause})"
+    ) from _cause
 
 if TYPE_CHECKING:
     from PIL.Image import Image

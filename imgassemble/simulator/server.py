@@ -27,8 +27,8 @@ try:
     from .application import create_server_app
     from .delivery import Clock, Sleep
     from .service import ReceivedRequest, Service
-except ModuleNotFoundError as missing:
-    raise UsageError(f"the server needs {missing.name}: pip install 'imgassemble[web]'") from missing
+except ModuleNotFoundError as _missing:
+    raise UsageError(f"the server needs {_missing.name}: pip install 'imgassemble[web]'") from _missing
 
 __all__ = ["ReceivedRequest", "RunningServer", "Service", "create_server_app", "running_server", "serve"]
 

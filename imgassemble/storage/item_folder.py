@@ -65,8 +65,8 @@ class ItemFolder:
     """
 
     def __init__(self, path: Path, options: FolderOptions) -> None:
-        self.path = path
-        self.phase = FolderPhase.UNTOUCHED
+        self.path: Path = path
+        self.phase: FolderPhase = FolderPhase.UNTOUCHED
         self.error: SinkError | None = None  # the first
         self._options = options
         self._search = FolderSearch(path)

@@ -41,9 +41,9 @@ try:
     from starlette.responses import PlainTextResponse, Response, StreamingResponse
     from starlette.routing import Route
     from starlette.types import Receive, Scope, Send
-except ModuleNotFoundError as missing:
-    package = str(missing.name).partition(".")[0]
-    raise UsageError(f"the live page needs {package}: pip install 'imgassemble[web]'") from missing
+except ModuleNotFoundError as _missing:
+    _package = str(_missing.name).partition(".")[0]
+    raise UsageError(f"the live page needs {_package}: pip install 'imgassemble[web]'") from _missing
 
 _log = logging.getLogger("imgassemble")
 

@@ -44,7 +44,7 @@ class ChangeLog:
     """
 
     def __init__(self, max_removed: int) -> None:
-        self.version = 0
+        self.version: int = 0
         self._max_removed = max_removed
         # By kind, stream and item id, the newest at the end: a viewer that has nearly everything reads only the end.
         self._last: dict[tuple[str, str, str], tuple[int, PageChange]] = {}

@@ -53,8 +53,8 @@ class Gallery:
         check_count("max_bytes", max_bytes)
         check_count("max_streams", max_streams)
         check_function("clock", clock)
-        self.epoch = token_urlsafe(6)  # identifies this gallery: versions of another process mean nothing here
-        self.is_closed = False
+        self.epoch: str = token_urlsafe(6)  # identifies this gallery: versions of another process mean nothing here
+        self.is_closed: bool = False
         self._keep_s, self._max_bytes, self._max_streams, self._clock = keep_s, max_bytes, max_streams, clock
         self._made_at = clock()
         self._lock = Lock()

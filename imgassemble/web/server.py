@@ -19,9 +19,9 @@ try:
     from ..serving import QuietServer
     from .app import create_app, everyone
     from .guard import MAX_HEADER_BYTES, Guard, is_loopback
-except ModuleNotFoundError as missing:
-    package = str(missing.name).partition(".")[0]
-    raise UsageError(f"the live page needs {package}: pip install 'imgassemble[web]'") from missing
+except ModuleNotFoundError as _missing:
+    _package = str(_missing.name).partition(".")[0]
+    raise UsageError(f"the live page needs {_package}: pip install 'imgassemble[web]'") from _missing
 
 _MAX_VIEWERS = 500
 _MAX_CONNECTIONS = 900  # the viewers, and nearly as many that fetch; most systems let a process open 1,024 files

@@ -7,7 +7,7 @@ Must not know: the meaning of an event, the source of its bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -44,7 +44,7 @@ from .reader import read_event
 class _Model(BaseModel):
     """Takes its fields from the other base of each model, and their values from `read_fields`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -120,7 +120,8 @@ class SSEDecoder:
         self._data: bytearray | None = None
         self._bare: bytearray | None = None  # the first lines of JSON without the name of a field
         self._event = self._id = ""
-        self._is_lost = self.is_recognised = False
+        self._is_lost = False
+        self.is_recognised: bool = False
 
     def take(self, line: bytearray | LimitError) -> ServerSentEvent | LimitError | None:
         """Return the event that one more line completes, the error in its place, or None."""

@@ -283,7 +283,7 @@ def test_a_video_has_even_sides_and_plays_the_same_seconds(size: tuple[int, int]
     (path,) = film.save_films(result_of(plain(RED, size), plain(BLUE, size)), tmp_path / "otter.mp4")
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        frames = [frame.to_image() for frame in container.decode(stream)]
+        frames = [frame.to_image() for frame in container.decode(stream)]  # type: ignore[no-untyped-call, unused-ignore]
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
     assert {frame.size for frame in frames} == {(max(2, size[0] & ~1), max(2, size[1] & ~1))}
     assert len(frames) * STEP_S == pytest.approx(0.8 + 3, abs=STEP_S)

@@ -173,7 +173,8 @@ class JSONStream:
     a document. Neighbouring errors are reported once. If no value can be read, the error names the kind of file.
     """
 
-    last_event_id, is_done = "", False
+    last_event_id: str = ""
+    is_done: bool = False
 
     def __init__(self, limits: Limits, load: Load) -> None:
         self._load = load

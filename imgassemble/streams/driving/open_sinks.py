@@ -26,14 +26,14 @@ class OpenSinks:
     def __init__(self, sinks: Iterable[Sink]) -> None:
         if not isinstance(sinks, Iterable) or isinstance(sinks, str):
             raise UsageError(f"sinks is a list of sinks, not {type(sinks).__name__}: sinks=[DirectorySink(folder)]")
-        self.sinks = tuple(sinks)
+        self.sinks: tuple[Sink, ...] = tuple(sinks)
         if classes := [sink for sink in self.sinks if isinstance(sink, type)]:
             raise UsageError(
                 f"{classes[0].__name__} is a class: make a sink of it, as in sinks=[DirectorySink(folder)]"
             )
         if invalid := [sink for sink in self.sinks if not isinstance(sink, Sink)]:
             raise UsageError(f"a sink has open and close and can be called with updates; {invalid[0]!r:.80} does not")
-        self.continuing = [sink for sink in self.sinks if isinstance(sink, ContinuingSink)]
+        self.continuing: list[ContinuingSink] = [sink for sink in self.sinks if isinstance(sink, ContinuingSink)]
         self._opened: list[Sink] = []
         self._errors: dict[int, SinkError] = {}  # by the id of the sink
         self._logged: set[tuple[int, type[Exception]]] = set()

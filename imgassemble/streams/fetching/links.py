@@ -36,7 +36,7 @@ class LinkFetcher:
         if fetch is not None and not callable(fetch):
             raise UsageError(f"fetch is a function that returns the bytes at a URL, not {type(fetch).__name__}")
         self._assembler, self._fetch = assembler, fetch
-        self.are_fetched = fetch is not None
+        self.are_fetched: bool = fetch is not None
         self._tried: set[Link] = set()
 
     @property

@@ -84,8 +84,8 @@ class StreamPosition:
 
     def __init__(self, since: Cursor | None = None) -> None:
         """since: the position of another reader, at which this one begins. Repeats of its events are not recognised."""
-        self.cursor = since or Cursor()
-        self.phase = Phase.OPEN
+        self.cursor: Cursor = since or Cursor()
+        self.phase: Phase = Phase.OPEN
         self._current = _Numbers(reached=self.cursor.sequence_number)
         self._responses: dict[str | None, _Numbers] = {}
         if self.cursor.response_id is not None:
