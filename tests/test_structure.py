@@ -110,6 +110,8 @@ GUESTS = {
     # Hosts of screens, imported when a screen is made.
     "IPython": {"screens"},
     "PySide6": {"screens"},
+    # The extra `objects`.
+    "obstore": {"storage/conditional_objects", "storage/objects"},
     # The extra `web`.
     "anyio": {"simulator"},
     "python_multipart": {"simulator"},

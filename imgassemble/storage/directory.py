@@ -26,14 +26,14 @@ from ..assembly.updates import (
     StreamEnded,
     Update,
 )
-from ..errors import SinkError, UsageError, quoted
+from ..errors import SinkError, UsageError
 from ..files import sink_error
-from .earlier_run import EarlierRun
+from .continued_run import ContinuedRun
 from .folder_names import folder_name
 from .item_facts import checked_facts
 from .item_folder import Existing, FolderOptions, ItemFolder, KeepFiles, temporary_files
 from .placing import folder_to_continue, newest_run
-from .saved import Event, SavedItem, read_items
+from .saved import Event, read_items
 from .syncing import Syncing
 
 _log = logging.getLogger("imgassemble")
@@ -99,14 +99,11 @@ class DirectorySink:
         )
         self._assembler: Assembler | None = None
         self._is_open = False
-        self._saved_items: list[SavedItem] = []  # of the run that is continued
-        self._earlier_run: EarlierRun | None = None
-        self._saved_events: Iterator[Event] = iter(())
+        self._continued = ContinuedRun()
         self._folders: dict[str, ItemFolder] = {}
         self._max_folders = _MANY
         self._rejected_bytes = 0
         self._error: SinkError | None = None  # the first
-        self._is_refused = False
         self._left_over: list[Path] = []  # temporary files that were there when this run began
 
     def open(self, assembler: Assembler) -> None:
@@ -135,40 +132,27 @@ class DirectorySink:
             self._syncing.note_new_folder(folder)
 
     def _begin(self, assembler: Assembler) -> None:
-        self._assembler, self._folders, self._error, self._is_refused = assembler, {}, None, False
-        self._rejected_bytes, self._earlier_run = 0, None
+        self._assembler, self._folders, self._error = assembler, {}, None
+        self._rejected_bytes, self._continued = 0, ContinuedRun()
         if self._existing == "continue":
-            self._saved_items = newest_run(read_items(self._directory))
-            self._earlier_run = EarlierRun(self._saved_items, drops_partials=self._keep == "final")
-            self._saved_events = self._earlier_run.events()
+            items = newest_run(read_items(self._directory))
+            self._continued = ContinuedRun(items, drops_partials=self._keep == "final", place=str(self._directory))
 
     def saved_events(self) -> Iterator[Event]:
         """Yield the events of the run that is continued, once. A driver feeds them before those of the stream."""
-        return self._saved_events
+        return self._continued.events()
 
     def join(self, event: object) -> object:
         """Return an event of the stream, joined to the run that is continued. A driver feeds it in place of `event`.
 
         The images of some services have no ids: then this adds the number of the image.
         """
-        if self._earlier_run is None or self._assembler is None:
-            return event
-        joined = self._earlier_run.join(event, self._assembler)
-        if self._earlier_run.contradiction:
-            self._refuse(self._earlier_run.contradiction)
-        if self._is_refused or self._earlier_run.is_joined:
-            self._earlier_run = None
-        return joined
+        return event if self._assembler is None else self._continued.join(event, self._assembler)
 
-    def _refuse(self, reason: str) -> None:
-        """Write nothing more: the stream is another one."""
-        sentence = (
-            f"{quoted(str(self._directory))} holds another stream: {reason}; nothing of this stream is written, choose "
-            "another folder"
-        )
-        self._is_refused = True
-        self._error = SinkError(sentence, path=self._directory)
-        _log.warning("%s", self._error)
+    @property
+    def _is_refused(self) -> bool:
+        """Whether nothing more is written, because the stream is another one."""
+        return self._continued.refusal is not None
 
     def __call__(self, update: Update) -> None:
         """Write the files that `update` changes. Raises UsageError before `open()`."""
@@ -185,7 +169,7 @@ class DirectorySink:
             self._forget_discarded(assembler)
             path = self._directory / folder_name(item_id)
             if self._existing == "continue":
-                path = folder_to_continue(path, assembler[item_id], self._saved_items)
+                path = folder_to_continue(path, assembler[item_id], self._continued.items)
             self._folders[item_id] = ItemFolder(path, self._options)
         return self._folders[item_id]
 
@@ -204,7 +188,7 @@ class DirectorySink:
         self._is_open = False
         left_over = [] if self._is_refused else self._remove_left_over()
         self._sync(self._syncing.finish)
-        for error in (self._error, *left_over):
+        for error in (self._continued.refusal or self._error, *left_over):
             if error:
                 raise error
 

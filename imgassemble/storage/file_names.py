@@ -1,4 +1,4 @@
-"""Name the files of an item: partial-000.png, final.png, rejected-000.bin, item.json.
+"""Name the files of an item, and bound their sizes: partial-000.png, final.png, rejected-000.bin, item.json.
 
 Must not know: the place of the files, items.
 """
@@ -11,6 +11,8 @@ from ..frames.containers import format_of
 from ..frames.frame import Frame
 
 FACTS_NAME = "item.json"
+MAX_FRAME_BYTES = 64 * 2**20  # larger than any frame that a sink writes
+MAX_FACTS_BYTES = 4 * 2**20  # a thousand partials take 400 KB
 _OURS = re.compile(r"(partial-[0-9.e+-]+|final|rejected-[0-9]{3})\.(png|jpg|webp|gif|avif|svg|bin)|item\.json")
 
 

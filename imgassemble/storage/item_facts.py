@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from ..assembly.items import Item
 from ..errors import ProviderError, UsageError
 from ..frames.frame import Frame
-from .file_names import frame_file_name, rejected_file_name
-from .saved import described_anomalies
+from .file_names import (
+    FACTS_NAME,
+    MAX_FRAME_BYTES,
+    frame_file_name,
+    frame_stem,
+    is_sink_file,
+    rejected_file_name,
+    stem_in,
+)
+from .saved import described_anomalies, described_frames, read_bounded, read_facts
 
 Facts = dict[str, Any]
 
@@ -34,6 +44,16 @@ class ItemFacts:
         self.not_repeated: set[str] = set()  # files of an earlier run that this run's stream has not repeated
         self.rejected: dict[str, Facts] = {}  # by digest
         self.earlier: Facts = {}  # the item.json of an earlier run
+
+    def adopt(self, folder: Path) -> None:
+        """Take over the files in the folder of an earlier run, if they have the bytes that its item.json describes."""
+        self.earlier = read_facts(folder / FACTS_NAME)
+        described = described_frames(self.earlier).items()
+        self.frames = {name: facts for name, facts in described if _is_intact(folder / name, facts)}
+        self.not_repeated = set(self.frames)
+        for file in sorted(folder.glob("rejected-*.*"))[:MAX_REJECTED]:
+            with suppress(OSError):
+                self.add_rejected(file.name, read_bounded(file, MAX_FRAME_BYTES))
 
     @property
     def pictures(self) -> dict[str, str]:
@@ -69,6 +89,16 @@ class ItemFacts:
         """Remove the facts of a picture that is gone."""
         self.frames.pop(name, None)
         self.rejected = {each: facts for each, facts in self.rejected.items() if facts["file"] != name}
+
+    def outdated_by(self, frame: Frame, *, keeps_one_partial: bool) -> list[str]:
+        """Return the names of the files that a frame replaces: another format of it, or the earlier partials."""
+        name, stem = frame_file_name(frame), frame_stem(frame)
+        is_only_one = keeps_one_partial and not frame.is_final
+        return [
+            old
+            for old in self.frames
+            if old != name and (stem_in(old) == stem or (is_only_one and stem_in(old) != "final"))
+        ]
 
     def as_json(self, item: Item) -> bytes:
         """Return the contents of item.json."""
@@ -111,6 +141,15 @@ class ItemFacts:
             is_missing = facts and facts["sequence_number"] is None and frame.sequence_number is not None
             if facts and is_missing and facts["sha256"] == frame.sha256:
                 facts.update(sequence_number=frame.sequence_number, event_type=frame.event_type)
+
+
+def _is_intact(file: Path, facts: Facts) -> bool:
+    """Return whether a file has the bytes that item.json describes."""
+    with suppress(OSError):
+        return bool(
+            is_sink_file(file.name) and sha256(read_bounded(file, MAX_FRAME_BYTES)).hexdigest() == facts["sha256"]
+        )
+    return False
 
 
 def checked_facts(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -21,10 +21,10 @@ from ..assembly.items import Item
 from ..errors import SinkError, quoted
 from ..files import sink_error, write_atomically
 from ..frames.frame import Frame
-from .file_names import frame_file_name, frame_stem, is_sink_file, stem_in
-from .item_facts import MAX_REJECTED, Facts, ItemFacts
+from .file_names import MAX_FRAME_BYTES, frame_file_name, is_sink_file, stem_in
+from .item_facts import Facts, ItemFacts
 from .placing import FolderIdentity, FolderSearch, identity_of, is_folder, make_folder
-from .saved import MAX_FRAME_BYTES, described_frames, read_bounded, read_facts
+from .saved import read_bounded
 from .syncing import Syncing
 
 Existing = Literal["beside", "refuse", "replace", "continue"]
@@ -76,17 +76,7 @@ class ItemFolder:
         self._text_digest = ""  # of item.json as this run wrote it
         self._lost: SinkError | None = None  # for a picture that cannot be restored; raised by `write_facts`
         if options.existing == "continue" and is_folder(path):
-            self._adopt()
-
-    def _adopt(self) -> None:
-        """Take over the files of an earlier run."""
-        self._facts.earlier = read_facts(self.path / "item.json")
-        described = described_frames(self._facts.earlier).items()
-        self._facts.frames = {name: facts for name, facts in described if _is_intact(self.path / name, facts)}
-        self._facts.not_repeated = set(self._facts.frames)
-        for file in sorted(self.path.glob("rejected-*.*"))[:MAX_REJECTED]:
-            with suppress(OSError):
-                self._facts.add_rejected(file.name, read_bounded(file, MAX_FRAME_BYTES))
+            self._facts.adopt(path)
 
     @property
     def file_names(self) -> tuple[str, ...]:
@@ -107,24 +97,20 @@ class ItemFolder:
 
     def write_frame(self, frame: Frame, item: Item) -> None:
         """Write a frame, unless it exists already. A result is synced. Raises SinkError."""
-        stem, name = frame_stem(frame), frame_file_name(frame)
+        name = frame_file_name(frame)
         self._facts.not_repeated.discard(name)
         if self._facts.holds(frame):
             return
-        is_only_one = self._options.keep == "latest" and not frame.is_final
-
-        def is_outdated(old: str) -> bool:
-            return old != name and (stem_in(old) == stem or (is_only_one and stem_in(old) != "final"))
-
+        outdated = self._facts.outdated_by(frame, keeps_one_partial=self._options.keep == "latest")
         if self.phase is FolderPhase.SHARED:
-            self._remove(is_outdated)
+            self._remove(outdated)
         self._write(name, frame.data, frame.sha256, item, is_lasting=frame.is_final)
-        self._remove(is_outdated)
+        self._remove(outdated)
         self._facts.add_frame(frame, self._options.clock())
 
     def remove_result(self) -> None:
         """Remove a result that was withdrawn. Raises SinkError."""
-        self._remove(lambda name: stem_in(name) == "final")
+        self._remove([name for name in self._facts.frames if stem_in(name) == "final"])
 
     def write_rejected(self, data: bytes, item: Item) -> int:
         """Write a refused picture; return its size in bytes, 0 if it exists already or the item has too many.
@@ -269,18 +255,18 @@ class ItemFolder:
             if error.errno == ENOSPC and free < n_bytes + _BLOCK_BYTES:
                 return False
         _log.warning("the disk is full: the previews in %s are removed to write its result", quoted(str(self.path)))
-        self._remove(lambda name: not self._facts.frames[name]["is_final"])
+        self._remove([facts["file"] for facts in previews])
         return True
 
-    def _remove(self, is_removed: Callable[[str], bool]) -> None:
+    def _remove(self, names: list[str]) -> None:
         is_own = self.phase is not FolderPhase.SHARED and is_folder(self.path)
-        for name in list(filter(is_removed, self._facts.frames)):
+        for name in names:
             try:
                 if is_own:
                     (self.path / name).unlink(missing_ok=True)
             except OSError as cause:
                 raise sink_error(self.path / name, cause) from cause
-            del self._facts.frames[name]
+            self._facts.frames.pop(name, None)
 
 
 def _in_the_way(path: Path, reason: str) -> SinkError:
@@ -293,15 +279,6 @@ def _remove_old(path: Path) -> None:
     for old in path.iterdir():
         if is_sink_file(old.name):
             old.unlink()
-
-
-def _is_intact(file: Path, facts: Facts) -> bool:
-    """Return whether a file has the bytes that item.json describes."""
-    with suppress(OSError):
-        return bool(
-            is_sink_file(file.name) and sha256(read_bounded(file, MAX_FRAME_BYTES)).hexdigest() == facts["sha256"]
-        )
-    return False
 
 
 def temporary_files(directory: Path) -> Iterator[Path]:

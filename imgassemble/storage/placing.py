@@ -17,8 +17,9 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from ..assembly.items import Item
+from .file_names import MAX_FRAME_BYTES
 from .folder_names import numbered_path
-from .saved import MAX_FRAME_BYTES, SavedItem, read_bounded, read_facts
+from .saved import SavedItem, read_bounded, read_facts
 from .syncing import is_on_event_loop
 
 _PAUSE_S = 0.01  # between two looks at the folder of a run that is writing

@@ -29,10 +29,9 @@ from ..errors import UsageError, quoted
 from ..frames.containers import format_of
 from ..states import Witness
 from ..wire.dialects import GREATEST_NUMBER, ROWS
+from .file_names import MAX_FACTS_BYTES, MAX_FRAME_BYTES
 from .folder_names import folder_name
 
-MAX_FRAME_BYTES = 64 * 2**20  # larger than any frame that a sink writes
-_MAX_FACTS_BYTES = 4 * 2**20  # a thousand partials take 400 KB
 _PARTIAL = re.compile(r"partial-(\d+(?:\.\d+)?(?:e[+-]\d+)?)\.\w+")
 _COUNTED = re.compile("image-(0|[1-9][0-9]{0,15})")
 _DETAILS = ("output_index", "revised_prompt", "usage", "url")
@@ -279,8 +278,15 @@ def _done(item: SavedItem, **facts: Any) -> Event:
 
 def read_facts(path: Path) -> Event:
     """Return the facts in an `item.json`; {} if there are none."""
-    with suppress(OSError, ValueError, RecursionError):
-        facts = json.loads(read_bounded(path, _MAX_FACTS_BYTES))
+    with suppress(OSError):
+        return parse_facts(read_bounded(path, MAX_FACTS_BYTES))
+    return {}
+
+
+def parse_facts(text: bytes) -> Event:
+    """Return the facts in the text of an `item.json`; {} if it is damaged."""
+    with suppress(ValueError, RecursionError):
+        facts = json.loads(text)
         return facts if isinstance(facts, dict) else {}
     return {}
 

@@ -20,7 +20,8 @@ from ..frames.base64_json import Decoded, decode_base64, load_decoded, withheld_
 from ..frames.binary import HeaderError
 from ..frames.containers import format_of, read_header
 from ..frames.picture import Picture
-from ..storage.saved import MAX_FRAME_BYTES, read_bounded
+from ..storage.file_names import MAX_FRAME_BYTES
+from ..storage.saved import read_bounded
 from .sources import StreamReader, aread_events, read_events
 
 _SHORTEST = 32  # characters of base64; the smallest picture has 36
