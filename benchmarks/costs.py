@@ -47,8 +47,8 @@ def fed(events: list[Any]) -> dict[str, Item]:
     return dict(assembler.items)
 
 
-def saved(chunks: list[bytes], folder: Path) -> None:
-    assemble(chunks, sinks=[DirectorySink(folder)])
+def saved(chunks: list[bytes], folder: Path, *, durable: bool) -> None:
+    assemble(chunks, sinks=[DirectorySink(folder, durable=durable)])
 
 
 # ---- by event and by chunk

@@ -33,21 +33,45 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, is_synced: bo
             raise OSError("it is a device, a pipe or a socket, and not a file")
         temporary = target.with_name(f".imgassemble-{secrets.token_hex(8)}.tmp")
         # O_EXCL and O_NOFOLLOW: an existing link under this name is refused, never followed.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        with open(os.open(temporary, flags, 0o666), "wb") as file:
-            try:
-                file.write(data)
-                if is_synced:
-                    file.flush()
-                    _sync(file.fileno())
-                file.close()
-                temporary.replace(target)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+        handle = _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            _write_and_close(handle, data, is_synced=is_synced)
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     except (OSError, ValueError) as cause:
         raise sink_error(target, cause) from cause
     return target
+
+
+def append_line(path: str | os.PathLike[str], line: bytes) -> None:
+    """Add `line` to the file at `path`, which is made if it is missing. A link is never followed.
+
+    Raises SinkError with the path if writing fails.
+    """
+    try:
+        # O_NONBLOCK: a pipe is refused, and does not block.
+        handle = _open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))
+        _write_and_close(handle, line)
+    except OSError as cause:
+        raise sink_error(path, cause) from cause
+
+
+def _open(path: str | os.PathLike[str], flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def _write_and_close(handle: int, data: bytes, *, is_synced: bool = False) -> None:
+    try:
+        with memoryview(data) as rest:
+            written = 0
+            while written < len(data):  # a disk that is nearly full, and a signal, end a write early
+                written += os.write(handle, rest[written:])
+        if is_synced:
+            _sync(handle)
+    finally:
+        os.close(handle)
 
 
 def _is_special(path: Path) -> bool:

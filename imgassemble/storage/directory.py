@@ -28,6 +28,7 @@ from ..assembly.updates import (
 )
 from ..errors import SinkError, UsageError
 from ..files import sink_error
+from .additions import belongs_to_facts
 from .continued_run import ContinuedRun
 from .folder_names import folder_name
 from .item_facts import checked_facts
@@ -38,7 +39,6 @@ from .syncing import Syncing
 
 _log = logging.getLogger("imgassemble")
 
-_FEW = 32  # frames of one item; services send up to five
 _MANY = 500  # folders, of a kilobyte or two each: above this number, those of discarded items are forgotten
 
 
@@ -197,6 +197,8 @@ class DirectorySink:
         errors = []
         while self._left_over:
             path = self._left_over.pop()
+            if belongs_to_facts(path):
+                continue
             try:
                 path.unlink(missing_ok=True)
             except OSError as cause:
@@ -238,10 +240,8 @@ class DirectorySink:
         is_highest = update.is_latest or update.frame in item.partials[-1:]
         if self._keep == "final" or (self._keep == "latest" and not is_highest):
             return
-        folder.write_frame(update.frame, item)
-        # With more frames, item.json is written only at the end: a thousand previews would rewrite it a thousand times.
-        if folder.n_frames <= _FEW:
-            folder.write_facts(item)
+        if folder.write_frame(update.frame, item):
+            folder.describe_frame(update.frame, item)
 
     def _set_final(self, folder: ItemFolder, update: FinalReady, item: Item) -> None:
         if not update.is_provisional:
@@ -250,7 +250,7 @@ class DirectorySink:
 
     def _change_state(self, folder: ItemFolder, _update: StateChanged, item: Item) -> None:
         if item.is_provisional:  # a run that continues this one does not receive the update again
-            folder.write_facts(item)
+            folder.describe_state(item)
 
     def _end(self, folder: ItemFolder, _update: FinalReady | FinalWithdrawn | ItemEnded, item: Item) -> None:
         has_result = item.final is not None and item.final.is_final

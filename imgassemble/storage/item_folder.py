@@ -21,7 +21,8 @@ from ..assembly.items import Item
 from ..errors import SinkError, quoted
 from ..files import sink_error, write_atomically
 from ..frames.frame import Frame
-from .file_names import MAX_FRAME_BYTES, frame_file_name, is_sink_file, stem_in
+from .additions import Additions
+from .file_names import FACTS_NAME, MAX_FRAME_BYTES, frame_file_name, is_sink_file, stem_in
 from .item_facts import Facts, ItemFacts
 from .placing import FolderIdentity, FolderSearch, identity_of, is_folder, make_folder
 from .saved import read_bounded
@@ -73,7 +74,7 @@ class ItemFolder:
         self._own: FolderIdentity | None = None  # the folder that this run made beside those of other runs
         self._facts = ItemFacts(options.facts)
         self.written: set[str] = set()  # the names of the files that this run has written
-        self._text_digest = ""  # of item.json as this run wrote it
+        self._additions: Additions | None = None  # to item.json as this run wrote it
         self._lost: SinkError | None = None  # for a picture that cannot be restored; raised by `write_facts`
         if options.existing == "continue" and is_folder(path):
             self._facts.adopt(path)
@@ -81,32 +82,31 @@ class ItemFolder:
     @property
     def file_names(self) -> tuple[str, ...]:
         """The names of the files that exist now."""
-        is_shared = self.phase is FolderPhase.SHARED and (self.path / "item.json").is_file()
+        is_shared = self.phase is FolderPhase.SHARED and (self.path / FACTS_NAME).is_file()
         has_facts = is_shared or self.phase is FolderPhase.DESCRIBED
-        return (*self._facts.pictures, *(["item.json"] if has_facts else []))
-
-    @property
-    def n_frames(self) -> int:
-        """The number of frames that exist now."""
-        return len(self._facts.frames)
+        return (*self._facts.pictures, *([FACTS_NAME] if has_facts else []))
 
     @property
     def has_result(self) -> bool:
         """Whether this run's stream has brought a result that was not withdrawn."""
         return self._facts.has_result
 
-    def write_frame(self, frame: Frame, item: Item) -> None:
-        """Write a frame, unless it exists already. A result is synced. Raises SinkError."""
+    def write_frame(self, frame: Frame, item: Item) -> bool:
+        """Write a frame, unless it exists already. A result is synced. Raises SinkError.
+
+        Returns whether item.json does not describe the frame yet.
+        """
         name = frame_file_name(frame)
         self._facts.not_repeated.discard(name)
         if self._facts.holds(frame):
-            return
+            return self.phase is FolderPhase.UNTOUCHED
         outdated = self._facts.outdated_by(frame, keeps_one_partial=self._options.keep == "latest")
         if self.phase is FolderPhase.SHARED:
             self._remove(outdated)
         self._write(name, frame.data, frame.sha256, item, is_lasting=frame.is_final)
         self._remove(outdated)
         self._facts.add_frame(frame, self._options.clock())
+        return self.phase is not FolderPhase.SHARED
 
     def remove_result(self) -> None:
         """Remove a result that was withdrawn. Raises SinkError."""
@@ -136,16 +136,33 @@ class ItemFolder:
 
     def _write_facts(self, item: Item) -> None:
         text = self._facts.as_json(item)
-        digest = sha256(text).hexdigest()
+        digest, before = sha256(text).hexdigest(), self._additions
         if self.phase is FolderPhase.SHARED and self._facts.pictures:
             if self._is_shared({}, item):
                 return
-        elif digest == self._text_digest:
+        elif before and digest == before.digest:
+            before.remove()
             return
-        self._write("item.json", text, digest, item, is_lasting=item.state.is_end)
-        self._text_digest = digest
+        self._write(FACTS_NAME, text, digest, item, is_lasting=item.state.is_end)
+        self._additions = Additions(self.path, digest, has_frames=bool(self._facts.frames))
         if self.phase is FolderPhase.CLAIMED:
             self.phase = FolderPhase.DESCRIBED
+        if before:
+            before.remove()
+
+    def describe_frame(self, frame: Frame, item: Item) -> None:
+        """Add the facts of a partial to item.json, or write it if it describes no frame yet. Raises SinkError."""
+        if self._additions and self._additions.has_frames:
+            self._additions.add({"partials": [self._facts.frames[frame_file_name(frame)]]})
+        else:
+            self.write_facts(item)
+
+    def describe_state(self, item: Item) -> None:
+        """Add the facts of the item to item.json, or write it if it is missing. Raises SinkError."""
+        if not self._additions:
+            self.write_facts(item)
+        elif self._additions.digest != sha256(self._facts.as_json(item)).hexdigest():
+            self._additions.add({**self._facts.as_dict(item), "partials": []})
 
     # ---- the place of the files
 
@@ -225,7 +242,7 @@ class ItemFolder:
 
         They are taken from memory, or from the folder that was shared.
         """
-        self._text_digest = ""
+        self._additions = None
         held = {frame_file_name(frame): frame for frame in (*item.partials, item.final) if frame is not None}
         for name, digest in self._facts.pictures.items():
             try:

@@ -29,6 +29,7 @@ from ..errors import UsageError, quoted
 from ..frames.containers import format_of
 from ..states import Witness
 from ..wire.dialects import GREATEST_NUMBER, ROWS
+from .additions import additions_to, with_additions
 from .file_names import MAX_FACTS_BYTES, MAX_FRAME_BYTES
 from .folder_names import folder_name
 
@@ -277,9 +278,11 @@ def _done(item: SavedItem, **facts: Any) -> Event:
 
 
 def read_facts(path: Path) -> Event:
-    """Return the facts in an `item.json`; {} if there are none."""
+    """Return the facts in an `item.json` and in its additions; {} if there are none."""
     with suppress(OSError):
-        return parse_facts(read_bounded(path, MAX_FACTS_BYTES))
+        text = read_bounded(path, MAX_FACTS_BYTES)
+        if facts := parse_facts(text):
+            return with_additions(facts, _lines_in(additions_to(path, text)))
     return {}
 
 
@@ -289,6 +292,12 @@ def parse_facts(text: bytes) -> Event:
         facts = json.loads(text)
         return facts if isinstance(facts, dict) else {}
     return {}
+
+
+def _lines_in(path: Path) -> list[bytes]:
+    with suppress(OSError):
+        return read_bounded(path, MAX_FACTS_BYTES).splitlines()
+    return []
 
 
 def described_frames(facts: Event) -> dict[str, Event]:

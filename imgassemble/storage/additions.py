@@ -1,0 +1,75 @@
+"""Add facts to an item.json without replacing it: one line of JSON for each change, in a hidden file beside it.
+
+A file system may write to the disk at once when a file is replaced, which takes milliseconds. A line takes
+microseconds. The name of the hidden file contains the digest of its item.json, so its lines belong to no other version.
+It is also the name of a temporary file: a run that continues a killed one reads the lines, and removes the file.
+Must not know: the meaning of the facts, apart from the list of partials.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ..files import append_line, sink_error
+from .file_names import FACTS_NAME
+
+
+class Additions:
+    """The lines that belong to the item.json with the SHA-256 `digest`.
+
+    has_frames: whether that item.json describes a frame.
+    """
+
+    def __init__(self, folder: Path, digest: str, *, has_frames: bool) -> None:
+        self.digest: str = digest
+        self.has_frames: bool = has_frames
+        self._path = _path_of(folder, digest)
+        self._is_made = False
+
+    def add(self, facts: dict[str, Any]) -> None:
+        """Add members of item.json that have changed; "partials" has only those to add. Raises SinkError."""
+        self._is_made = True
+        append_line(self._path, json.dumps(facts).encode() + b"\n")
+
+    def remove(self) -> None:
+        """Remove the lines, because item.json has their facts. Raises SinkError."""
+        if not self._is_made:
+            return
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as cause:
+            raise sink_error(self._path, cause) from cause
+        self._is_made = False
+
+
+def additions_to(path: Path, text: bytes) -> Path:
+    """Return the place of the lines that belong to the item.json at `path` with the contents `text`."""
+    return _path_of(path.parent, sha256(text).hexdigest())
+
+
+def with_additions(facts: dict[str, Any], lines: Iterable[bytes]) -> dict[str, Any]:
+    """Return the facts of an item.json with those of its lines. A line that is no JSON object is skipped."""
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            added = json.loads(line)
+            if isinstance(added, dict):
+                lists = (each for each in (facts.get("partials"), added.get("partials")) if isinstance(each, list))
+                facts = {**facts, **added, "partials": [partial for each in lists for partial in each]}
+    return facts
+
+
+def belongs_to_facts(path: Path) -> bool:
+    """Return whether a temporary file has the lines of the item.json beside it."""
+    facts = path.with_name(FACTS_NAME)
+    with suppress(OSError):
+        return path == additions_to(facts, facts.read_bytes())
+    return False
+
+
+def _path_of(folder: Path, digest: str) -> Path:
+    return folder / f".imgassemble-{digest[:16]}.tmp"
