@@ -2,13 +2,14 @@
 
     GET /                          the page, with the title
     GET /static/{name}             its style and its scripts
-    GET /events                    server-sent events: `hello`, then `stream`, `item` and `gone` for each change
-    GET /frames/{key}/{name}       a frame, byte for byte as it was received
+    GET /events                    server-sent events: `hello`, then `stream`, `frame`, `item` and `gone` by changes
+    GET /frames/{key}/{name}       a frame, byte for byte as it was received; `-small` after its number: a WebP of at
+                                   most 512 pixels
 
 `hello` has the present time of the gallery as `now_s`; a stream has the time of its beginning as `began_s`. `hello`
 with `is_new` says that the viewer must discard what it has: everything that is shown follows. It is sent again if the
 viewer was too slow, or if a removed stream has a name that the viewer may no longer receive. `seen` ends a batch of
-changes. Its id is the version from which the viewer continues when it connects again; the version is 0 if a stream is
+changes. Its id is the position from which the viewer continues when it connects again; it is empty if a stream is
 withheld from the viewer, because that may be allowed by then.
 
 It needs the extra `web`; without that, importing this module is a UsageError.
@@ -32,6 +33,7 @@ from ..errors import UsageError
 from .changes import RESET, PageChange
 from .gallery import Gallery
 from .server_stop import call_at_server_stop
+from .small_pictures import Picture, SmallPictures
 from .viewer import Viewer
 
 try:
@@ -68,6 +70,8 @@ SECURITY_HEADERS = {
 }
 # The bytes of a frame come from outside: opened as a document of its own, it may run nothing and load nothing.
 _FRAME_HEADERS = SECURITY_HEADERS | {"content-security-policy": "default-src 'none'; sandbox"}
+_SMALL = "-small"
+_FRAME_NAME = re.compile(r"(?P<number>\d{1,12})(?P<suffix>\.[a-z]{3,4}|-small)", re.ASCII)
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?", re.IGNORECASE)
 
 
@@ -172,6 +176,7 @@ class _Page:
         self._logged: set[type[Exception]] = set()  # types of exceptions of `authorize`
         self._max_viewers, self._keep_alive_s = max_viewers, keep_alive_s
         self._change_signals: dict[asyncio.AbstractEventLoop, _ChangeSignal] = {}  # usually one
+        self._small = SmallPictures()
 
     async def index(self, request: Request) -> Response:
         # Another site may link to the page, and frame it if that is allowed.
@@ -203,23 +208,29 @@ class _Page:
     async def frame(self, request: Request) -> Response:
         if refusal := _refuse_foreign(request):
             return refusal
-        found = self._gallery.frame(request.path_params["key"], request.path_params["name"])
+        key, name = request.path_params["key"], _FRAME_NAME.fullmatch(request.path_params["name"])
+        stream = self._gallery.stream_of(key)
         try:
-            is_allowed = found is not None and await self._ask(request, found[0])
+            is_allowed = name is not None and stream is not None and await self._ask(request, stream)
         except Exception as error:  # noqa: BLE001 - the application's own code can raise anything
             self._log_failure(error)
             return PlainTextResponse("The permission could not be checked.\n", 500, SECURITY_HEADERS)
-        if found is None or not is_allowed:
+        if name is None or not is_allowed:
             return _not_found()
-        frame = found[1]
-        etag = f'"{frame.sha256}"'
+        frame = await self._gallery.load_frame(key, int(name["number"]))
+        if frame is None or name["suffix"] not in (frame.suffix, _SMALL):
+            return _not_found()
+        etag = f'"{key}-{name[0]}"'  # a number of a key is given once
         headers = _FRAME_HEADERS | {"etag": etag, "cache-control": f"private, max-age={_YEAR_S}, immutable"}
         known = request.headers.get("if-none-match", "")  # a list; a proxy may have added the prefix W/
         if etag in known or known == "*":
             return Response(status_code=304, headers=headers)
         if frame.format == "SVG":  # never a document of its own: <img> shows it and runs no script
             headers["content-disposition"] = 'attachment; filename="drawing.svg"'
-        return _PictureResponse(frame.data, media_type=frame.mime_type, headers=headers)
+        picture = Picture(frame.data, frame.mime_type)
+        if name["suffix"] == _SMALL:
+            picture = await self._small.of(etag, frame)
+        return _PictureResponse(picture.data, media_type=picture.mime_type, headers=headers)
 
     async def _ask(self, request: Request, stream: str) -> bool:
         """Return the answer of `authorize`; an HTTPException that it raises means no."""
@@ -248,22 +259,23 @@ class _Page:
 
         The gallery does not wait for a slow viewer: it receives the facts as they are when it is ready for them.
         """
-        epoch, now = self._gallery.epoch, asyncio.get_running_loop().time
-        seen = _last_seen(request.headers.get("last-event-id", ""), epoch)
+        now = asyncio.get_running_loop().time
+        last = request.headers.get("last-event-id", "")
+        seen = last if self._gallery.is_known(last) else ""
         viewer = Viewer(self._gallery, partial(self._may_see, request), seen)
-        piece, sent, alive_at = bytearray(self._hello(seen)), -1, now() + self._keep_alive_s
+        piece, sent, alive_at = bytearray(self._hello(seen)), None, now() + self._keep_alive_s
         while True:
             has_news = change_signal.next
             changes = await viewer.next_changes(has_news)
             for change in changes:
-                piece += self._hello(0) if change is RESET else _encode_change(change)
+                piece += self._hello("") if change is RESET else _encode_change(change)
                 if len(piece) >= _PIECE_BYTES:
                     yield bytes(piece)
                     piece.clear()
                     await asyncio.sleep(0)  # lets other viewers proceed, and notices a viewer that has left
             if changes or viewer.seen != sent:
                 sent = viewer.seen
-                yield bytes(piece + _encode("seen", f"{epoch}.{sent}", {}))
+                yield bytes(piece + _encode("seen", sent, {}))
                 piece.clear()
             if now() >= alive_at:
                 alive_at = now() + self._keep_alive_s
@@ -273,9 +285,8 @@ class _Page:
                 return
             await asyncio.wait([has_news], timeout=0 if viewer.has_questions else alive_at - now())
 
-    def _hello(self, version: int) -> bytes:
-        facts = {"is_new": version == 0, "now_s": self._gallery.now_s}
-        return _encode("hello", f"{self._gallery.epoch}.{version}", facts)
+    def _hello(self, seen: str) -> bytes:
+        return _encode("hello", seen, {"is_new": not seen, "now_s": self._gallery.now_s})
 
     def _enter(self) -> _ChangeSignal:
         loop = asyncio.get_running_loop()
@@ -350,12 +361,6 @@ class _ChangeSignal:
         self._is_scheduled = False
         changed, self.next = self.next, self.loop.create_future()
         changed.set_result(None)
-
-
-def _last_seen(last_event_id: str, epoch: str) -> int:
-    """Return the version in an event id; 0 if the id is of another process, or invalid."""
-    its_epoch, _, version = last_event_id.partition(".")
-    return int(version) if its_epoch == epoch and version.isascii() and version.isdecimal() and len(version) < 16 else 0
 
 
 def _encode_change(change: PageChange) -> bytes:

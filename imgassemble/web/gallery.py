@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from secrets import token_urlsafe
 from threading import TIMEOUT_MAX, Lock, Timer
 
 from ..arguments import check_count, check_function, check_seconds, check_text
 from ..assembly.assembler import Assembler, updates_so_far
-from ..assembly.updates import Anomaly, FinalReady, FrameAdded, StreamEnded, Update
+from ..assembly.updates import Anomaly, StreamEnded, Update
 from ..errors import UsageError, clean
 from ..frames.frame import Frame
 from ..screens.tiles import check_size
@@ -53,7 +52,6 @@ class Gallery:
         check_count("max_bytes", max_bytes)
         check_count("max_streams", max_streams)
         check_function("clock", clock)
-        self.epoch: str = token_urlsafe(6)  # identifies this gallery: versions of another process mean nothing here
         self.is_closed: bool = False
         self._keep_s, self._max_bytes, self._max_streams, self._clock = keep_s, max_bytes, max_streams, clock
         self._made_at = clock()
@@ -62,7 +60,7 @@ class Gallery:
         self._n_added = 0
         self._streams: dict[str, ShownStream] = {}
         self._ended: dict[str, float] = {}  # the names of the streams that have ended, and when
-        self._frames: dict[str, tuple[str, Frame]] = {}  # by address; with the name of its stream
+        self._names: dict[str, str] = {}  # the names of the streams by the key of their addresses
         self._n_bytes = 0
         self._prunable: dict[tuple[int, str], tuple[ShownStream, ShownItem]] = {}  # items with more than one frame
         self._watchers: dict[object, Callable[[], object]] = {}
@@ -96,15 +94,14 @@ class Gallery:
             raise UsageError(f"assembler is an Assembler, not {type(assembler).__name__}: gallery.add(name, assembler)")
         if size is not None:
             check_size(size)
-        for frame in _frames_of(assembler) if assembler else ():
-            _ = frame.sha256  # computed before the lock is taken: it takes milliseconds
         with self._lock:
             self._check_room(name)
             shown_title = name if title is None else title
             stream = ShownStream(name=name, title=shown_title, number=self._n_added, began_s=self.now_s, size=size)
             self._n_added += 1
             self._streams[name] = stream
-            self._log.add("stream", name, stream.facts())
+            self._names[stream.key] = name
+            self._log.add(stream.change())
             listener = self._listener_of(stream)
             if assembler is not None:
                 assembler.subscribe(listener)  # it waits for the lock, so it continues after the following
@@ -142,22 +139,38 @@ class Gallery:
         """The seconds since the gallery was made, by its clock."""
         return round(self._clock() - self._made_at, 3)
 
-    def changes(self, since: int) -> tuple[int, list[PageChange]]:
-        """Return the present version, and the changes since another one (0: everything that is shown).
+    def changes(self, since: str = "") -> tuple[str, list[PageChange]]:
+        """Return the present position, and the changes since another one ("": everything that is shown).
 
         An item that has changed many times is in it once, as it is now: a slow viewer skips the changes between.
-        Removals come first, then streams, then items, each in the order of the changes. If the changes since that
-        version are not known, the first change has the kind "reset", and everything that is shown follows.
+        Removals come first, then streams, frames and items, each in the order of the changes. If the changes since that
+        position are not known, the first change has the kind "reset", and everything that is shown follows.
         """
         with self._lock:
             self._prune()
-            return self._log.version, self._log.since(since)
+            return self._log.position, self._log.since(since)
 
-    def frame(self, key: str, name: str) -> tuple[str, Frame] | None:
-        """Return the name of the stream and the frame at the address `frames/{key}/{name}`; None if there is none."""
+    def is_known(self, position: str) -> bool:
+        """Return whether `changes(position)` has no reset."""
+        with self._lock:
+            return self._log.is_known(position)
+
+    def stream_of(self, key: str) -> str | None:
+        """Return the name of the stream whose frames have this key in their address; None if there is none."""
         with self._lock:
             self._prune()
-            return self._frames.get(f"frames/{key}/{name}")
+            return self._names.get(key)
+
+    def frame(self, key: str, number: int) -> Frame | None:
+        """Return the frame with this number of the stream with this key; None if there is none."""
+        with self._lock:
+            self._prune()
+            name = self._names.get(key)
+            return None if name is None else self._streams[name].frames.get(number)
+
+    async def load_frame(self, key: str, number: int) -> Frame | None:
+        """Return what `frame` returns."""
+        return self.frame(key, number)
 
     def watch(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call `callback` after each change, in the thread that made it. Return a function that ends this."""
@@ -191,8 +204,6 @@ class Gallery:
 
     def _listener_of(self, stream: ShownStream) -> Callable[[Update], None]:
         def listen(update: Update) -> None:
-            if isinstance(update, FrameAdded | FinalReady):
-                _ = update.frame.sha256  # computed here, so that no event loop and no other thread waits for it
             with self._lock:
                 if self._streams.get(stream.name) is not stream:
                     return  # it was removed
@@ -215,31 +226,22 @@ class Gallery:
     # ---- taking updates
 
     def _take(self, stream: ShownStream, update: Update) -> None:
+        n_bytes = stream.n_bytes
+        self._publish(stream, stream.take(update, self.now_s), n_bytes)
         if isinstance(update, StreamEnded):
             self._ended.pop(stream.name, None)
             self._ended[stream.name] = self._clock()
-        if isinstance(update, StreamEnded) or (isinstance(update, Anomaly) and update.item_id is None):
-            stream.take(update)
-            self._log.add("stream", stream.name, stream.facts())
-        else:
-            item = stream.item(update.item_id or "")
-            self._set_frames(stream, item, stream.take_item_update(item, update, self.now_s))
-            self._log.add("item", stream.name, stream.item_facts(item), item.id)
+        elif update.item_id is not None:
+            self._note_prunable(stream, stream.items[update.item_id])
 
-    def _set_frames(self, stream: ShownStream, item: ShownItem, frames: list[Frame]) -> None:
-        """Make `frames` the frames of an item. Other frames of it have no address any more."""
-        if frames is item.frames:
-            return
-        for frame in item.frames:
-            if self._frames.pop(stream.address(item, frame), None):
-                self._n_bytes -= len(frame.data)
-        for frame in frames:
-            address = stream.address(item, frame)
-            if address not in self._frames:  # the last partial and the final may be the same picture
-                self._n_bytes += len(frame.data)
-                self._frames[address] = stream.name, frame
-        item.frames = frames
-        if len(frames) > 1:
+    def _publish(self, stream: ShownStream, changes: list[PageChange], n_bytes: int) -> None:
+        """Add changes of a stream to the log. `n_bytes`: those of its frames before the changes."""
+        self._n_bytes += stream.n_bytes - n_bytes
+        for change in changes:
+            self._log.add(change)
+
+    def _note_prunable(self, stream: ShownStream, item: ShownItem) -> None:
+        if len(item.frames) > 1:
             self._prunable.setdefault((stream.number, item.id), (stream, item))
         else:
             self._prunable.pop((stream.number, item.id), None)
@@ -261,9 +263,9 @@ class Gallery:
     def _prune_bytes(self) -> None:
         while self._prunable and self._n_bytes > self._max_bytes:
             stream, item = next(iter(self._prunable.values()))
-            while len(item.frames) > 1 and self._n_bytes > self._max_bytes:
-                self._set_frames(stream, item, item.frames[1:])
-            self._log.add("item", stream.name, stream.item_facts(item), item.id)
+            n_bytes = stream.n_bytes
+            self._publish(stream, stream.drop_oldest_frame(item), n_bytes)
+            self._note_prunable(stream, item)
         while self._ended and self._n_bytes > self._max_bytes:
             self._remove(next(iter(self._ended)))
 
@@ -272,10 +274,12 @@ class Gallery:
         if stream is None:
             return
         self._ended.pop(name, None)
+        del self._names[stream.key]
         for item in stream.items.values():
-            self._set_frames(stream, item, [])
-        self._log.remove(name, list(stream.items))
-        stream.items.clear()  # its listener still holds the stream
+            self._prunable.pop((stream.number, item.id), None)
+        self._n_bytes -= stream.n_bytes
+        stream.drop_frames()
+        self._log.add(PageChange(stream=name, kind="gone"))
 
     def _wake_after(self, seconds: float) -> None:
         """Prune after so many seconds. The timer keeps neither the gallery nor the process alive."""
@@ -300,7 +304,7 @@ class Gallery:
     def _begin_in_child(self) -> None:
         """Begin again in a forked process, which has neither the timer nor the viewers of its parent."""
         self._lock = Lock()
-        self.epoch = token_urlsafe(6)
+        self._log.begin_in_child()
         self._timers.clear()
         self._watchers.clear()
         self._prune()
@@ -341,13 +345,6 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 def _cancel(timers: list[Timer]) -> None:
     for timer in timers:
         timer.cancel()
-
-
-def _frames_of(assembler: Assembler) -> Iterator[Frame]:
-    for item in assembler.items.values():
-        yield from item.partials
-        if item.final:
-            yield item.final
 
 
 def _is_in(caught_up: tuple[Update, ...], update: Update) -> bool:

@@ -20,21 +20,21 @@ class Viewer:
     """One viewer of a gallery.
 
     may_see: returns whether the viewer may see a stream, now.
-    seen: the version that the viewer has; 0 for a new viewer.
+    seen: the position of the last change that the viewer has; "" for a new viewer.
     """
 
-    def __init__(self, gallery: Gallery, may_see: Callable[[str], Awaitable[bool]], seen: int) -> None:
+    def __init__(self, gallery: Gallery, may_see: Callable[[str], Awaitable[bool]], seen: str) -> None:
         self._gallery, self._may_see, self._seen = gallery, may_see, seen
-        self._has_history = seen > 0  # it may have streams of an earlier connection, which are not in `_shown`
+        self._has_history = bool(seen)  # it may have streams of an earlier connection, which are not in `_shown`
         self._shown: set[str] = set()  # streams that it has
         self._withheld: set[str] = set()  # streams that it may not see, or for which the answer is not known yet
         self._unasked: list[str] = []  # those of the withheld streams for which no question was asked
         self._ask_again: dict[str, None] = {}  # those for which the question is to be asked again, in this order
 
     @property
-    def seen(self) -> int:
-        """The version from which the viewer continues when it connects again; 0 if a stream is withheld from it."""
-        return 0 if self._withheld else self._seen
+    def seen(self) -> str:
+        """The position from which the viewer continues when it connects again; "" if a stream is withheld from it."""
+        return "" if self._withheld else self._seen
 
     @property
     def has_questions(self) -> bool:
@@ -57,7 +57,7 @@ class Viewer:
     async def _read_gallery(self) -> list[PageChange]:
         self._seen, changes = self._gallery.changes(self._seen)
         if self._has_history and await self._has_secret_removal(changes):
-            self._seen, changes = self._gallery.changes(0)
+            self._seen, changes = self._gallery.changes()
             changes.insert(0, RESET)
         if RESET in changes:
             self._has_history = False
@@ -76,7 +76,7 @@ class Viewer:
         """Return the changes of streams that the viewer has, and add the questions for the others."""
         removals = self._removals(changes)
         allowed = set()
-        for stream in dict.fromkeys(change.stream for change in changes if change.kind in ("stream", "item")):
+        for stream in dict.fromkeys(change.stream for change in changes if change.kind in ("stream", "frame", "item")):
             if stream not in self._shown or stream in self._withheld:
                 self._add_question(stream)
             elif await self._may_see(stream):
@@ -113,4 +113,4 @@ class Viewer:
                 break
         self._withheld -= allowed
         self._shown |= allowed
-        return [change for change in self._gallery.changes(0)[1] if change.stream in allowed] if allowed else []
+        return [change for change in self._gallery.changes()[1] if change.stream in allowed] if allowed else []
