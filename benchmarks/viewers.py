@@ -72,7 +72,7 @@ async def watch(port: int, told: Told) -> None:
         if line.startswith(b"event: seen") and "" not in finals:
             finals.add("")
             told.tell("")
-        elif line.startswith(b"data: ") and b'"has_final": true' in line:
+        elif line.startswith(b"data: ") and b'"has_final":true' in line:
             name = json.loads(line[6:])["stream"]
             if name not in finals:
                 finals.add(name)

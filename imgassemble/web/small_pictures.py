@@ -19,7 +19,7 @@ _MOST_BYTES = 32 * 2**20  # about two thousand small pictures
 _SMALL_BYTES = 24 * 1024  # a frame that is not larger is sent as it is
 
 
-class Picture(NamedTuple):
+class ServedPicture(NamedTuple):
     """The bytes of a picture and their media type."""
 
     data: bytes
@@ -32,12 +32,12 @@ class SmallPictures:
     def __init__(self, max_bytes: int = _MOST_BYTES) -> None:
         self._max_bytes = max_bytes
         self._n_bytes = 0
-        self._made: OrderedDict[str, Picture] = OrderedDict()  # by address, the last used one at the end
-        self._making: dict[str, Future[Picture]] = {}
+        self._made: OrderedDict[str, ServedPicture] = OrderedDict()  # by address, the last used one at the end
+        self._making: dict[str, Future[ServedPicture]] = {}
         # One thread: Pillow releases the interpreter lock, and more of them would compete with the event loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="imgassemble-small")
 
-    async def of(self, address: str, frame: Frame) -> Picture:
+    async def of(self, address: str, frame: Frame) -> ServedPicture:
         """Return the small picture of the frame at `address`: a WebP, or the frame itself if that is small enough.
 
         A drawing, an animation, and a picture that cannot be decoded are returned as they are.
@@ -53,7 +53,7 @@ class SmallPictures:
             self._keep(address, picture)
         return picture
 
-    def _keep(self, address: str, picture: Picture) -> None:
+    def _keep(self, address: str, picture: ServedPicture) -> None:
         self._made[address] = picture
         self._n_bytes += len(picture.data)
         while self._n_bytes > self._max_bytes and len(self._made) > 1:
@@ -61,12 +61,12 @@ class SmallPictures:
             self._n_bytes -= len(oldest.data)
 
 
-def _small(frame: Frame) -> Picture:
-    original = Picture(frame.data, frame.mime_type)
+def _small(frame: Frame) -> ServedPicture:
+    original = ServedPicture(frame.data, frame.mime_type)
     if frame.format in ("SVG", "GIF") or len(frame.data) <= _SMALL_BYTES:
         return original
     try:
         data = frame.encode(SMALL_SIZE, "WEBP")
     except ImgassembleError:  # the browser may be able to show it
         return original
-    return Picture(data, "image/webp") if len(data) < len(frame.data) else original
+    return ServedPicture(data, "image/webp") if len(data) < len(frame.data) else original

@@ -79,13 +79,26 @@ class Feeding:
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        _, changes = self._gallery.changes(0)
-        return [change.facts for change in changes if (change.kind, change.stream) == ("item", self._name)]
+        """The facts of the items, each with the facts of its frames in place of their numbers."""
+        own = [change for change in self._gallery.changes()[1] if change.stream == self._name]
+        frames = {change.facts["number"]: change.facts for change in own if change.kind == "frame"}
+        items = [change.facts for change in own if change.kind == "item"]
+        return [facts | {"frames": [frames[number] for number in facts["frames"]]} for facts in items]
+
+    @property
+    def frames(self) -> list[dict[str, Any]]:
+        """The frames of the first item, the one that the page is to show last."""
+        return self.items[0]["frames"] if self.items else []
 
     @property
     def shown(self) -> str:
-        """The address of the picture of the first item that the page is to show; "" if it has none."""
-        return str(self.items[0]["shown"] or "") if self.items else ""
+        """The address of the small picture that the tile of the first item is to show; "" if it has none."""
+        return str(self.frames[-1]["small_url"]) if self.frames else ""
+
+    @property
+    def original(self) -> str:
+        """The address of the same picture as it was received."""
+        return str(self.frames[-1]["url"])
 
     def feed(self, event: dict[str, Any]) -> None:
         self._assembler.feed(event)

@@ -191,10 +191,12 @@ def page_of(*events: samples.Wire, **options: Any) -> tuple[Gallery, Application
 
 
 def address_in(gallery: Gallery, stream: str = "otter") -> str:
-    for change in gallery.changes(0)[1]:
-        if change.kind == "item" and change.stream == stream:
-            return f"/{change.facts['shown']}"
-    raise AssertionError("no item of that stream")
+    """The address of the newest frame of a stream."""
+    return f"/{frames_in(gallery, stream)[-1]['url']}"
+
+
+def frames_in(gallery: Gallery, stream: str = "otter") -> list[dict[str, Any]]:
+    return [change.facts for change in gallery.changes()[1] if (change.kind, change.stream) == ("frame", stream)]
 
 
 # ---- the arguments
@@ -331,11 +333,13 @@ def test_a_late_viewer_receives_the_present_state_at_once() -> None:
 
     async def scene() -> None:
         async with viewing(app) as viewer:
-            hello, stream, item, seen = await viewer.until("seen")
+            hello, stream, *frames, item, seen = await viewer.until("seen")
         assert (hello.kind, hello.facts["is_new"]) == ("hello", True)
         assert (stream.kind, stream.facts["stream"], stream.facts["name"]) == ("stream", "otter", "otter")
-        assert (item.kind, item.facts["kind"], len(item.facts["partials"])) == ("item", "final", 3)
-        assert seen.id == f"{gallery.epoch}.{gallery.changes(0)[0]}"
+        assert (item.kind, item.facts["kind"]) == ("item", "final")
+        assert [(each.kind, each.facts["number"]) for each in frames] == [("frame", at) for at in item.facts["frames"]]
+        assert [each.facts["is_final"] for each in frames] == [False, False, False, True]
+        assert seen.id == gallery.changes()[0]
 
     run(scene())
 
@@ -350,9 +354,13 @@ def test_events_contain_addresses_and_no_pictures() -> None:
             events = await viewer.until("seen")
         for event in events:
             assert not re.search(rb"base64|data:\w+/|[A-Za-z0-9+/=]{100}", event.wire)
-        for frame in (*events[2].facts["partials"], events[2].facts["final"]):
-            assert re.fullmatch(r"frames/[\w-]{24}/0-[0-9a-f]{64}\.(png|jpg)", frame["url"])
-            assert (await asked(app, "/" + frame["url"])).status == 200
+        frames = [event.facts for event in events if event.kind == "frame"]
+        assert len(frames) == 2
+        for frame in frames:
+            assert re.fullmatch(r"frames/[\w-]{24}/\d+\.(png|jpg)", frame["url"])
+            assert re.fullmatch(r"frames/[\w-]{24}/\d+-small", frame["small_url"])
+            for name in ("url", "small_url"):
+                assert (await asked(app, "/" + frame[name])).status == 200
 
     run(scene())
 
@@ -366,8 +374,8 @@ def test_changes_are_sent_as_they_happen() -> None:
             assembler = shown(gallery)
             assert [event.kind for event in await viewer.batch()] == ["stream"]
             assembler.feed(samples.partial())
-            (item,) = await viewer.batch()
-            assert item.facts["kind"] == "preview"
+            frame, item = await viewer.batch()
+            assert (frame.kind, item.facts["kind"], item.facts["frames"]) == ("frame", "preview", [0])
             gallery.remove("otter")
             (gone,) = await viewer.batch()
             assert (gone.kind, gone.facts) == ("gone", {"stream": "otter"})
@@ -389,6 +397,7 @@ def test_a_viewer_that_connects_again_receives_only_later_changes() -> None:
         assert hello.facts["is_new"] is False
         assert [(event.kind, event.facts.get("stream")) for event in news[:-1]] == [
             ("stream", "pines"),
+            ("frame", "pines"),
             ("item", "pines"),
         ]
 
@@ -396,18 +405,23 @@ def test_a_viewer_that_connects_again_receives_only_later_changes() -> None:
 
 
 @pytest.mark.parametrize(
-    "last", ["", "7", "{}.999999", "{}.-1", "{}.x", "{}.1.5", "{}.", "{}.٣", "other.1", "{}." + "9" * 400, "\xff\xfe"]
+    "last",
+    [
+        *("", "7", "{}", "{}.0", "{}.{}.0-0-999999", "{}.{}.0-0--1", "{}.{}.0-0-x", "{}.{}.0-0-1.5", "{}.{}.0-0-٣"),
+        *("other.1", "other.other.0-0-1", "{}.{}.0-0-" + "9" * 400, "\xff\xfe"),
+    ],
 )
 def test_a_viewer_with_a_foreign_or_invalid_event_id_receives_everything(last: str) -> None:
     gallery, app = page_of(samples.partial())
-    last = last.format(gallery.epoch) if last.isascii() else last.encode().decode("latin-1").format(gallery.epoch)
+    epoch = gallery.changes()[0].split(".")[0]
+    last = last.encode().decode("latin-1").format(epoch, epoch)
 
     async def scene() -> None:
         async with viewing(app, last_event_id=last) as viewer:
             events = await viewer.until("seen")
         hellos = [event for event in events if event.kind == "hello"]
         assert hellos[-1].facts["is_new"] is True
-        assert [event.kind for event in events[events.index(hellos[-1]) + 1 :]] == ["stream", "item", "seen"]
+        assert [event.kind for event in events[events.index(hellos[-1]) + 1 :]] == ["stream", "frame", "item", "seen"]
 
     run(scene())
 
@@ -415,10 +429,12 @@ def test_a_viewer_with_a_foreign_or_invalid_event_id_receives_everything(last: s
 def test_an_event_id_of_another_process_means_nothing() -> None:
     first, _ = page_of(samples.partial())
     second, app = page_of(samples.partial())
-    assert first.epoch != second.epoch
+    position = first.changes()[0]
+    assert first.is_known(position)
+    assert not second.is_known(position)
 
     async def scene() -> None:
-        async with viewing(app, last_event_id=f"{first.epoch}.1") as viewer:
+        async with viewing(app, last_event_id=position) as viewer:
             assert (await viewer.next()).facts["is_new"] is True
 
     run(scene())
@@ -533,7 +549,7 @@ def test_a_viewer_that_is_too_far_behind_receives_everything() -> None:
             await viewer.until("seen")
             hello, *news = await viewer.until("seen")
         assert (hello.kind, hello.facts["is_new"]) == ("hello", True)
-        assert [event.facts.get("stream") for event in news] == ["new", "new", None]
+        assert [event.facts.get("stream") for event in news] == ["new", "new", "new", None]
 
     run(scene())
 
@@ -611,11 +627,12 @@ def test_text_from_outside_cannot_break_the_event_format(text: str) -> None:
 
     async def scene() -> None:
         async with viewing(app) as viewer:
-            hello, stream, item, seen = await viewer.until("seen")
-        assert [event.kind for event in (hello, stream, item, seen)] == ["hello", "stream", "item", "seen"]
+            events = await viewer.until("seen")
+        assert [event.kind for event in events] == ["hello", "stream", "frame", "item", "seen"]
+        _, stream, frame, item, _ = events
         assert stream.facts["name"] == stream.facts["stream"] == item.facts["stream"] == text
         assert item.facts["id"] == text
-        for event in (stream, item):
+        for event in (stream, frame, item):
             assert event.wire.count(b"\n") == 3
             assert not re.search(rb"[^\n\x20-\x7e]", event.wire)
 
@@ -764,6 +781,7 @@ def test_a_viewer_receives_nothing_of_a_stream_that_it_may_not_see(authorize: An
             told += await viewer.batch()
         assert [(event.kind, event.facts["stream"]) for event in told] == [
             ("stream", "mine"),
+            ("frame", "mine"),
             ("item", "mine"),
             ("gone", "mine"),
         ]
@@ -777,9 +795,9 @@ def test_a_frame_of_a_stream_that_a_viewer_may_not_see_is_a_404() -> None:
     address = address_in(gallery, "yours")
     forbidden, missing = ask(app, address), ask(app, "/frames/a/b.png")
     assert (forbidden.status, forbidden.headers, forbidden.body) == (404, missing.headers, missing.body)
-    frame_name = address.rpartition("/")[2]
-    etag = f'"{frame_name.partition("-")[2].removesuffix(".png")}"'
-    assert ask(app, address, headers={"if-none-match": etag}).status == 404
+    for etag in ("*", f'"{address.split("/")[2]}-0.png"'):
+        assert ask(app, address, headers={"if-none-match": etag}).status == 404
+    assert ask(app, f"/{frames_in(gallery, 'yours')[-1]['small_url']}").status == 404
 
 
 def test_authorize_is_called_with_the_request_of_the_viewer() -> None:
@@ -830,7 +848,7 @@ def test_changes_that_were_withheld_for_a_moment_are_sent_once_allowed(is_failin
 
     async def scene() -> None:
         async with viewing(app) as viewer:
-            assert len(await viewer.batch()) == 4
+            assert len(await viewer.batch()) == 6
             gate.closed.add("otter")
             assembler.feed(samples.done(content=samples.png()))
             other.feed(samples.partial("ig_2", index=1))
@@ -838,7 +856,7 @@ def test_changes_that_were_withheld_for_a_moment_are_sent_once_allowed(is_failin
             assert "otter" not in {event.facts.get("stream") for event in news}
             gate.closed.clear()
             if way == "is connected again":
-                assert seen.id
+                assert seen.id == ""  # it begins again
                 async with viewing(app, last_event_id=seen.id) as again:
                     told = await again.batch()
             else:
@@ -865,11 +883,12 @@ def test_a_stream_that_is_allowed_later_is_sent_whole() -> None:
             told = await viewer.batch()
             assert [(event.kind, event.facts.get("id")) for event in told] == [
                 ("stream", None),
+                *[("frame", None)] * 3,
                 ("item", "ig_1"),
                 ("item", "ig_2"),
             ]
             assembler.feed(samples.partial("ig_2", index=2))
-            (again,) = await viewer.batch()
+            _frame, again = await viewer.batch()
             assert again.facts["id"] == "ig_2"
 
     run(scene())
@@ -891,7 +910,7 @@ def test_the_removal_of_a_withheld_stream_is_sent_only_to_viewers_that_have_it()
             *gone, seen = await viewer.until("seen")
             assert [(event.kind, event.facts["stream"]) for event in gone] == [("gone", "otter")]
             assert seen.id
-            assert not seen.id.endswith(".0")  # no stream is withheld any more
+            assert seen.id == gallery.changes()[0]  # no stream is withheld any more
 
     run(scene())
 
@@ -1148,9 +1167,8 @@ def test_a_frame_that_a_viewer_does_not_have_is_sent(given: str) -> None:
 
 def test_different_frames_have_different_tags() -> None:
     gallery, app = page_of(samples.partial(), samples.done("ig_1", samples.png(2, 2)))
-    facts = gallery.changes(0)[1][1].facts
-    tags = [ask(app, f"/{each['url']}").headers["etag"] for each in (*facts["partials"], facts["final"])]
-    assert len(set(tags)) == 2
+    addresses = [each[name] for each in frames_in(gallery) for name in ("url", "small_url")]
+    assert len({ask(app, f"/{address}").headers["etag"] for address in addresses}) == 4
 
 
 def test_an_svg_opened_alone_is_a_download_that_may_run_nothing() -> None:
@@ -1201,11 +1219,21 @@ def test_no_path_leads_out_of_the_frames(changed: str) -> None:
 
 def test_the_key_of_one_stream_with_the_frame_of_another_is_a_404() -> None:
     gallery, app = page_of()
-    for name, picture in (("mine", samples.png()), ("yours", samples.png(2, 2))):
-        shown(gallery, samples.done(content=picture), name=name)
+    shown(gallery, samples.done(content=samples.png()), name="mine")
+    shown(gallery, samples.partial(), samples.done(content=samples.png(2, 2)), name="yours")
     key = address_in(gallery, "mine").split("/")[2]
     name = address_in(gallery, "yours").split("/")[3]
+    assert name == "1.png"
     assert ask(app, f"/frames/{key}/{name}").status == 404
+
+
+@pytest.mark.parametrize(
+    "name", ["0.jpg", "0", "-small", "0-Small", "0-small.png", "00-small-small", "٠.png", "9" * 13]
+)
+def test_a_name_that_no_frame_has_is_a_404(name: str) -> None:
+    gallery, app = page_of(samples.done(content=samples.png()))
+    key = address_in(gallery).split("/")[2]
+    assert ask(app, f"/frames/{key}/{name}".encode().decode("latin-1")).status == 404
 
 
 # ---- mounted under a prefix
@@ -1234,9 +1262,10 @@ def test_under_a_prefix_every_address_is_relative_to_the_page(mounted: Callable[
         for name in re.findall(r'(?:src|href)="([^"]+)"', html):
             assert (await asked(host, urljoin("/pictures/", name))).status == 200, name
         async with viewing(host, urljoin("/pictures/", "events")) as viewer:
-            _, item = await viewer.batch()
-        answer = await asked(host, urljoin("/pictures/", item.facts["shown"]))
-        assert answer.body == samples.png()
+            _, frame, _item = await viewer.batch()
+        for name in ("url", "small_url"):
+            answer = await asked(host, urljoin("/pictures/", frame.facts[name]))
+            assert answer.body == samples.png()
 
     run(scene())
 

@@ -34,9 +34,10 @@ class Viewer:
     """A viewer that applies the changes it receives."""
 
     gallery: Gallery
-    seen: int = 0
+    seen: str = ""
     streams: dict[str, dict[str, Any]] = field(default_factory=dict)
     items: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    frames: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     told: list[PageChange] = field(default_factory=list)
 
     def look(self) -> Viewer:
@@ -44,20 +45,33 @@ class Viewer:
         for change in self.told:
             match change.kind:
                 case "reset":
-                    self.streams, self.items = {}, {}
+                    self.streams, self.items, self.frames = {}, {}, {}
                 case "stream":
                     self.streams[change.stream] = change.facts
                 case "item":
                     self.items[change.stream, change.facts["id"]] = change.facts
+                case "frame":
+                    self.frames[change.stream, change.facts["number"]] = change.facts
                 case "gone":
                     self.streams.pop(change.stream, None)
                     self.items = {key: facts for key, facts in self.items.items() if key[0] != change.stream}
                 case other:
                     raise AssertionError(other)
+        listed = {(stream, number) for (stream, _), facts in self.items.items() for number in facts["frames"]}
+        assert listed <= self.frames.keys(), "a frame of an item was not sent"
+        self.frames = {key: facts for key, facts in self.frames.items() if key in listed}
         return self
 
-    def knows(self) -> tuple[object, object]:
-        return self.streams, self.items
+    def knows(self) -> tuple[object, ...]:
+        return self.streams, self.items, self.frames
+
+    def item(self, item_id: str = "ig_1", stream: str = "otter") -> dict[str, Any]:
+        """Return the facts of an item, with the facts of its frames in place of their numbers."""
+        facts = self.items[stream, item_id]
+        return facts | {"frames": [self.frames[stream, number] for number in facts["frames"]]}
+
+    def all_items(self) -> list[dict[str, Any]]:
+        return [self.item(item_id, stream) for stream, item_id in sorted(self.items)]
 
 
 def fresh(gallery: Gallery) -> Viewer:
@@ -65,7 +79,7 @@ def fresh(gallery: Gallery) -> Viewer:
 
 
 def the_item(gallery: Gallery, item_id: str = "ig_1", stream: str = "otter") -> dict[str, Any]:
-    return fresh(gallery).items[stream, item_id]
+    return fresh(gallery).item(item_id, stream)
 
 
 def shown(gallery: Gallery, *events: samples.Wire, name: str = "otter", is_over: bool = False) -> Assembler:
@@ -80,19 +94,32 @@ def shown(gallery: Gallery, *events: samples.Wire, name: str = "otter", is_over:
 
 def frames_of(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """All frames of an item: the partials by index, then the final."""
-    return [*facts["partials"], *([facts["final"]] if facts["has_final"] else [])]
+    frames: list[dict[str, Any]] = facts["frames"]
+    return frames
+
+
+def address_of(facts: dict[str, Any]) -> str:
+    """The address of the picture that is shown of an item; "" if it has none."""
+    return str(facts["frames"][-1]["url"]) if facts["frames"] else ""
+
+
+def kept(gallery: Gallery) -> list[Frame]:
+    """All frames that have an address."""
+    return [frame for stream in gallery._streams.values() for frame in stream.frames.values()]
 
 
 def lasting_facts(frame: dict[str, Any]) -> dict[str, Any]:
     """The facts of a frame that do not change when it arrives again; without its address, which is random."""
-    return {name: frame[name] for name in ("index", "is_final", "format", "size", "bytes", "sha256")}
+    return {name: frame[name] for name in ("index", "is_final", "format", "size", "bytes")}
 
 
 def frame_at(gallery: Gallery, address: str) -> Frame | None:
     folder, key, name = address.split("/")
     assert folder == "frames"
-    found = gallery.frame(key, name)
-    return found[1] if found else None
+    number, dot, suffix = name.partition(".")
+    frame = gallery.frame(key, int(number))
+    assert frame is None or dot + suffix == frame.suffix
+    return frame
 
 
 class Clock:
@@ -177,7 +204,7 @@ def lived(bounds: dict[str, Any], happenings: list[tuple[str, Any]]) -> Iterator
 @given(days())
 def test_a_viewer_that_asks_now_and_then_has_what_a_new_viewer_receives(day: tuple[dict[str, Any], list[Any]]) -> None:
     for gallery, viewers in lived(*day):
-        for viewer in copy.deepcopy([(each.seen, each.streams, each.items) for each in viewers]):
+        for viewer in copy.deepcopy([(each.seen, each.streams, each.items, each.frames) for each in viewers]):
             late = Viewer(gallery, *viewer).look()
             assert late.knows() == fresh(gallery).knows()
 
@@ -185,26 +212,34 @@ def test_a_viewer_that_asks_now_and_then_has_what_a_new_viewer_receives(day: tup
 @given(days())
 def test_every_address_in_the_facts_leads_to_its_frame(day: tuple[dict[str, Any], list[Any]]) -> None:
     for gallery, _ in lived(*day):
-        for facts in fresh(gallery).items.values():
-            frames = frames_of(facts)
-            assert facts["shown"] == (frames[-1]["url"] if frames else None)
-            for each in frames:
+        addresses = []
+        for facts in fresh(gallery).all_items():
+            for each in frames_of(facts):
                 frame = frame_at(gallery, each["url"])
                 assert frame is not None
-                assert (len(frame.data), frame.format) == (each["bytes"], each["format"])
-                assert (
-                    f"{frame.sha256}{frame.suffix}" in each["url"]
-                )  # the last partial and the final may be the same picture
+                assert lasting_facts(frame.as_dict()) == lasting_facts(each)
+                assert each["small_url"] == each["url"].removesuffix(frame.suffix) + "-small"
+                addresses.append(each["url"])
+        assert len(set(addresses)) == len(addresses) == len(kept(gallery))
+
+
+@given(days())
+def test_an_address_leads_to_one_frame_forever(day: tuple[dict[str, Any], list[Any]]) -> None:
+    known: dict[str, Frame] = {}
+    for gallery, _ in lived(*day):
+        for facts in fresh(gallery).all_items():
+            for each in frames_of(facts):
+                frame = frame_at(gallery, each["url"])
+                assert frame == known.setdefault(each["url"], frame)  # type: ignore[arg-type]
 
 
 @given(days())
 def test_only_the_newest_picture_of_each_item_may_exceed_max_bytes(day: tuple[dict[str, Any], list[Any]]) -> None:
     for gallery, _ in lived(*day):
         now = fresh(gallery)
-        sizes = {each["url"]: each["bytes"] for facts in now.items.values() for each in frames_of(facts)}
-        if sum(sizes.values()) > day[0]["max_bytes"]:
+        if sum(each["bytes"] for each in now.frames.values()) > day[0]["max_bytes"]:
             assert all(stream["outcome"] is None for stream in now.streams.values())
-            assert all(len(frames_of(facts)) <= 1 for facts in now.items.values())
+            assert all(len(facts["frames"]) <= 1 for facts in now.items.values())
 
 
 @given(STREAMS, st.booleans())
@@ -219,7 +254,7 @@ def test_the_facts_of_an_item_agree_with_the_assembler(events: list[samples.Wire
         now = fresh(gallery)
         assert {item_id for _, item_id in now.items} == set(assembler.items)
         for item_id, item in assembler.items.items():
-            facts = now.items["otter", item_id]
+            facts = now.item(item_id)
             result = None if item.is_provisional else item.final
             frames = [*item.partials, *([result] if result else [])]
             assert facts["state"] == item.state
@@ -227,19 +262,20 @@ def test_the_facts_of_an_item_agree_with_the_assembler(events: list[samples.Wire
             assert facts["has_final"] == (result is not None)
             assert (facts["kind"] == "final") == facts["has_final"]
             assert (facts["final_s"] is not None) == facts["has_final"]
+            is_blocked = facts["kind"] == "blocked"  # its previews are hidden
             assert [lasting_facts(each) for each in frames_of(facts)] == [
-                lasting_facts(each.as_dict()) for each in frames
+                lasting_facts(each.as_dict()) for each in frames if not is_blocked
             ]
             assert (facts["error"] is None) == (item.error is None)
             assert facts["anomalies"] == item.as_dict()["anomalies"]
-            if item.latest is None:
-                assert facts["shown"] is None
+            if item.latest is None or is_blocked:
+                assert not address_of(facts)
             else:
-                latest = frame_at(gallery, facts["shown"])
+                latest = frame_at(gallery, address_of(facts))
                 assert latest is not None
                 assert latest.data == item.latest.data
             if item.state is State.FAILED:
-                assert facts["kind"] == "failed"
+                assert facts["kind"] in ("failed", "blocked")
             elif item.state is State.INCOMPLETE:
                 assert facts["kind"] == ("draft" if item.latest else "failed")
         if is_closed and step is None:
@@ -250,7 +286,7 @@ def test_the_facts_of_an_item_agree_with_the_assembler(events: list[samples.Wire
 def test_facts_are_json_without_base64(events: list[samples.Wire]) -> None:
     gallery = Gallery()
     shown(gallery, *events, is_over=True)
-    text = json.dumps([change.facts for change in gallery.changes(0)[1]], allow_nan=False)
+    text = json.dumps([change.facts for change in gallery.changes()[1]], allow_nan=False)
     assert text.isascii()
     assert not re.search("iVBOR|data:image|[A-Za-z0-9+/=]{100}", text)
 
@@ -267,11 +303,12 @@ def test_facts_have_the_names_and_the_form_of_the_items_own() -> None:
     ]
     item = shown(gallery, *events)["ig_1"].as_dict()
     facts = the_item(gallery)
-    for frame in (*facts["partials"], facts["final"]):
-        assert frame.pop("url").endswith(frame.pop("suffix"))
     told = {name: facts[name] for name in item if name in facts}
     assert told == {name: item[name] for name in told}
+    frames = [*item["partials"], item["final"]]
+    assert [lasting_facts(each) for each in frames_of(facts)] == [lasting_facts(each) for each in frames]
     in_no_update = {"reason", "output_index", "revised_prompt", "url", "usage", "wire_id", "settings", "response_id"}
+    in_no_update |= {"partials", "final"}  # the page has `frames` instead
     assert set(item) - set(told) == in_no_update
 
 
@@ -279,7 +316,7 @@ def test_the_facts_of_a_draft_are_those_of_the_item() -> None:
     gallery = Gallery()
     shown(gallery, samples.partial(), samples.call("completed"), is_over=True)
     facts = the_item(gallery)
-    assert (facts["is_provisional"], facts["final"]) == (True, facts["partials"][-1])
+    assert (facts["is_provisional"], [each["is_final"] for each in facts["frames"]]) == (True, [False])
 
 
 def test_the_facts_of_an_error_are_bounded() -> None:
@@ -311,11 +348,11 @@ def test_a_slow_viewer_receives_one_change_of_an_item_that_changed_often() -> No
     viewer = fresh(gallery)
     for index in range(1, 20):
         assembler.feed(samples.partial(index=index))
-    assert [change.kind for change in viewer.look().told] == ["item"]
-    assert len(frames_of(viewer.items["otter", "ig_1"])) == 20
+    assert [change.kind for change in viewer.look().told] == ["frame"] * 19 + ["item"]
+    assert len(frames_of(viewer.item())) == 20
 
 
-def test_removals_come_first_then_streams_then_items() -> None:
+def test_removals_come_first_then_streams_then_frames_then_items() -> None:
     gallery = Gallery()
     first, second = shown(gallery, name="first"), shown(gallery, name="second")
     viewer = fresh(gallery)
@@ -328,6 +365,8 @@ def test_removals_come_first_then_streams_then_items() -> None:
         ("second", "gone"),
         ("first", "stream"),
         ("second", "stream"),
+        ("first", "frame"),
+        ("second", "frame"),
         ("first", "item"),
         ("second", "item"),
     ]
@@ -336,7 +375,7 @@ def test_removals_come_first_then_streams_then_items() -> None:
 def test_changes_that_were_returned_are_not_modified_later() -> None:
     gallery = Gallery()
     assembler = shown(gallery, samples.partial(index=0))
-    told = gallery.changes(0)[1]
+    told = gallery.changes()[1]
     before = copy.deepcopy(told)
     for event in (
         samples.partial(index=1),
@@ -355,7 +394,6 @@ def test_a_late_preview_hides_no_final() -> None:
     facts = the_item(gallery)
     assert (facts["kind"], facts["caption"], facts["has_final"]) == ("final", "final", True)
     assert [each["index"] for each in frames_of(facts)] == [0, 1, None]
-    assert facts["shown"] == frames_of(facts)[-1]["url"]
 
 
 def test_a_late_preview_with_a_lower_index_hides_no_better_one() -> None:
@@ -363,7 +401,7 @@ def test_a_late_preview_with_a_lower_index_hides_no_better_one() -> None:
     shown(gallery, samples.partial(index=2), samples.partial(index=1))
     facts = the_item(gallery)
     assert facts["caption"] == "preview 3"
-    assert facts["shown"] == frames_of(facts)[-1]["url"]
+    assert [each["index"] for each in frames_of(facts)] == [1, 2]
 
 
 def test_a_failed_item_stays_failed_after_a_late_preview() -> None:
@@ -378,7 +416,7 @@ def test_a_failed_item_stays_failed_after_a_late_preview() -> None:
 def test_the_frame_of_a_withdrawn_final_has_no_address() -> None:
     gallery = Gallery()
     assembler = shown(gallery, samples.partial(index=0), samples.done(content=samples.png(2, 2), seq=1))
-    address = the_item(gallery)["shown"]
+    address = address_of(the_item(gallery))
     assembler.feed(samples.snapshot("failed", [samples.member(status="failed")], seq=2))
     facts = the_item(gallery)
     assert (facts["kind"], facts["has_final"], facts["final_s"]) == ("failed", False, None)
@@ -471,10 +509,12 @@ def test_updates_of_a_removed_stream_are_ignored() -> None:
 # ---- versions
 
 
-@pytest.mark.parametrize("since", [-1, 999])
-def test_a_viewer_with_an_impossible_version_gets_a_reset(since: int) -> None:
+@pytest.mark.parametrize("since", ["x", "{name}.{name}.0-0-999", "{name}.{name}.0-0--1", "{name}.{name}.0-0", "0"])
+def test_a_viewer_with_an_impossible_position_gets_a_reset(since: str) -> None:
     gallery = Gallery()
     shown(gallery, samples.partial())
+    since = since.format(name=gallery.changes()[0].split(".")[0])
+    assert not gallery.is_known(since)
     viewer = Viewer(gallery, seen=since, items={("ghost", ""): {}}).look()
     assert viewer.told[0].kind == "reset"
     assert viewer.knows() == fresh(gallery).knows()
@@ -490,7 +530,7 @@ def test_a_viewer_that_missed_too_many_removals_gets_a_reset() -> None:
         gallery.remove(name)
         viewer.look()
     assert sleeper.look().told[0].kind == "reset"
-    assert sleeper.knows() == viewer.knows() == ({}, {})
+    assert sleeper.knows() == viewer.knows() == ({}, {}, {})
     assert viewer.told[0].kind == "gone"
 
 
@@ -507,14 +547,12 @@ def test_a_new_viewer_receives_no_removals() -> None:
 def without_seconds(gallery: Gallery) -> tuple[object, ...]:
     """Return the facts for a new viewer, without those that are unknown if a stream had begun before."""
     now = fresh(gallery)
-    shown = [now.items[key] for key in sorted(now.items)]
-    secret = {"preview_s", "final_s", "shown", "partials", "final"}
+    shown = now.all_items()
+    secret = {"preview_s", "final_s", "frames"}
     secret |= {"caption", "error"}  # they depend on the item at its end
     of_streams = {"began_s", "kind", "caption"}  # whether an item shows the error of the stream depends on them
     items = [{name: fact for name, fact in facts.items() if name not in secret} for facts in shown]
-    frames = [
-        [lasting_facts(each) | {"name": each["url"].rpartition("/")[2]} for each in frames_of(facts)] for facts in shown
-    ]
+    frames = [[lasting_facts(each) for each in frames_of(facts)] for facts in shown]
     streams = [{name: fact for name, fact in facts.items() if name not in of_streams} for facts in now.streams.values()]
     return items, frames, streams
 
@@ -546,7 +584,7 @@ def test_a_closed_assembler_is_shown_with_its_end_and_removed_in_time() -> None:
     gallery.add("otter", assembler)
     now = fresh(gallery)
     assert now.streams["otter"]["outcome"] == "completed"
-    assert [each["is_final"] for each in frames_of(now.items["otter", "ig_1"])] == [False, True]
+    assert [each["is_final"] for each in frames_of(now.item())] == [False, True]
     clock.now = 60
     assert gallery.names == ()
 
@@ -601,7 +639,7 @@ def test_a_stream_that_has_ended_is_removed_after_keep_s() -> None:
     gallery = Gallery(keep_s=60, clock=clock)
     shown(gallery, samples.done(content=samples.png()), is_over=True)
     viewer = fresh(gallery)
-    address = viewer.items["otter", "ig_1"]["shown"]
+    address = address_of(viewer.item())
     clock.now = 59
     assert frame_at(gallery, address)
     clock.now = 60
@@ -654,7 +692,7 @@ def test_a_timer_removes_a_stream_if_no_thread_asks(alarms: list[Alarm]) -> None
     clock.now = 90
     alarms[-1].ring()
     assert list(gallery._streams) == ["goes on"]
-    assert len(gallery._frames) == 1
+    assert len(kept(gallery)) == 1
     assert len(alarms) == 2
 
 
@@ -688,7 +726,7 @@ def test_the_timer_runs_in_real_time() -> None:
     gallery.watch(look)
     look()
     assert has_gone.wait(30)
-    assert not gallery._frames
+    assert not kept(gallery)
 
 
 def test_a_stream_is_shown_although_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -764,12 +802,14 @@ def test_the_oldest_previews_are_removed_first() -> None:
     assert [len(frames_of(the_item(gallery, stream=name))) for name in ("first", "second")] == [1, 2]
 
 
-def test_equal_bytes_count_once_for_an_item() -> None:
+def test_a_frame_that_arrives_again_keeps_its_address_and_counts_once() -> None:
     picture = samples.png()
     gallery = Gallery(max_bytes=len(picture))
-    shown(gallery, samples.partial(content=picture), samples.done(content=picture))
-    first, final = frames_of(the_item(gallery))
-    assert first["url"] == final["url"]
+    listen = gallery.add("otter")
+    for _ in range(2):
+        listen(FrameAdded("ig_1", Frame(data=picture, format="PNG", size=(1, 1), index=0), True))
+    assert address_of(the_item(gallery)).endswith("/0.png")
+    assert gallery._n_bytes == len(picture)
 
 
 def test_above_max_streams_the_stream_that_ended_first_is_removed() -> None:
@@ -828,7 +868,7 @@ def test_a_frame_is_the_bytes_that_were_received() -> None:
     picture = samples.picture("JPEG")
     gallery = Gallery()
     shown(gallery, samples.done(content=picture))
-    frame = frame_at(gallery, the_item(gallery)["shown"])
+    frame = frame_at(gallery, address_of(the_item(gallery)))
     assert frame is not None
     assert frame.data == picture
 
@@ -836,27 +876,29 @@ def test_a_frame_is_the_bytes_that_were_received() -> None:
 def test_an_address_of_one_stream_leads_to_no_frame_of_another() -> None:
     gallery = Gallery()
     shown(gallery, samples.done(content=samples.png()), name="mine")
-    shown(gallery, samples.done(content=samples.png(2, 2)), name="yours")
-    _, my_key, my_name = the_item(gallery, stream="mine")["shown"].split("/")
-    _, your_key, your_name = the_item(gallery, stream="yours")["shown"].split("/")
+    shown(gallery, samples.partial(), samples.done(content=samples.png(2, 2)), name="yours")
+    _, my_key, _ = address_of(the_item(gallery, stream="mine")).split("/")
+    _, your_key, _ = address_of(the_item(gallery, stream="yours")).split("/")
     assert my_key != your_key
-    assert gallery.frame(my_key, your_name) is gallery.frame(your_key, my_name) is None
+    assert [gallery.stream_of(key) for key in (my_key, your_key, "mine")] == ["mine", "yours", None]
+    assert gallery.frame(my_key, 1) is None
+    assert gallery.frame(my_key, 0) != gallery.frame(your_key, 1)
 
 
 def test_equal_frames_of_two_streams_have_two_addresses() -> None:
     gallery = Gallery()
     for name in ("mine", "yours"):
         shown(gallery, samples.done(content=samples.png()), name=name)
-    assert the_item(gallery, stream="mine")["shown"] != the_item(gallery, stream="yours")["shown"]
+    assert address_of(the_item(gallery, stream="mine")) != address_of(the_item(gallery, stream="yours"))
 
 
-@pytest.mark.parametrize("name", ["", "..", "../x", "\0", "ig_1", "x" * 9_999])
-def test_an_unknown_address_leads_to_no_frame(name: str) -> None:
+@pytest.mark.parametrize("key", ["", "..", "../x", "\0", "ig_1", "x" * 9_999])
+def test_an_unknown_address_leads_to_no_frame(key: str) -> None:
     gallery = Gallery()
     shown(gallery, samples.done(content=samples.png()))
-    key = the_item(gallery)["shown"].split("/")[1]
-    assert gallery.frame(key, name) is None
-    assert gallery.frame(name, key) is None
+    known = address_of(the_item(gallery)).split("/")[1]
+    assert gallery.frame(key, 0) is gallery.frame(known, 1) is gallery.frame(known, -1) is None
+    assert gallery.stream_of(key) is None
 
 
 # ---- watching, and threads
@@ -864,8 +906,8 @@ def test_an_unknown_address_leads_to_no_frame(name: str) -> None:
 
 def test_a_watcher_is_called_after_each_change_until_it_stops() -> None:
     gallery = Gallery()
-    versions: list[int] = []
-    stop = gallery.watch(lambda: versions.append(gallery.changes(0)[0]))
+    versions: list[str] = []
+    stop = gallery.watch(lambda: versions.append(gallery.changes()[0]))
     listen = gallery.add("otter")
     listen(ItemEnded("ig_1", State.FAILED, None))
     gallery.remove("otter")
@@ -907,8 +949,8 @@ def test_viewers_in_many_threads_agree_in_the_end() -> None:
     def look(viewer: Viewer) -> None:
         while not is_over.is_set():
             viewer.look()
-            for facts in tuple(viewer.items.values())[-3:]:
-                frame_at(gallery, frames_of(facts)[-1]["url"]) if frames_of(facts) else None
+            for facts in tuple(viewer.frames.values())[-3:]:
+                frame_at(gallery, facts["url"])
 
     feeders = [careful(lambda number=number: feed(number)) for number in range(5)]  # type: ignore[misc]
     lookers = [careful(lambda viewer=viewer: look(viewer)) for viewer in viewers]  # type: ignore[misc]
@@ -950,11 +992,11 @@ def test_the_previews_of_a_blocked_image_have_no_address() -> None:
     assembler.feed(samples.partial(index=1, content=samples.shade(1)))
     assembler.close()
     item = the_item(gallery)
-    assert (item["kind"], item["partials"], item["shown"], item["has_ended"]) == ("blocked", [], None, True)
+    assert (item["kind"], item["frames"], item["has_ended"]) == ("blocked", [], True)
     for words in ("blocked", BLOCKED["message"], "moderation_blocked", "its previews are hidden"):
         assert words in item["caption"]
     assert frame_at(gallery, preview["url"]) is None
-    assert gallery._frames == {}
+    assert kept(gallery) == []
     assert len(assembler["ig_1"].partials) == 2
 
 
@@ -984,7 +1026,7 @@ def test_the_beginning_of_a_stream_and_the_present_are_seconds_of_the_gallery() 
     clock.now = 1_002.5
     shown(gallery)
     clock.now = 1_010
-    assert (gallery.changes(0)[1][0].facts["began_s"], gallery.now_s) == (2.5, 10)
+    assert (gallery.changes()[1][0].facts["began_s"], gallery.now_s) == (2.5, 10)
 
 
 # ---- closing, forking, and wrong arguments
@@ -1043,7 +1085,7 @@ def test_a_title_is_shown_in_place_of_the_name() -> None:
     gallery = Gallery()
     gallery.add("job-1", title="an otter")
     gallery.add("job-2")
-    assert [(change.facts["name"], change.facts["title"]) for change in gallery.changes(0)[1]] == [
+    assert [(change.facts["name"], change.facts["title"]) for change in gallery.changes()[1]] == [
         ("job-1", "an otter"),
         ("job-2", "job-2"),
     ]
@@ -1068,20 +1110,20 @@ def feed(name):
 threads = [threading.Thread(target=feed, args=(name,)) for name in ("busy", "busier")]
 for thread in threads:
     thread.start()
-epoch, failed = gallery.epoch, 0
+position, failed = gallery.changes()[0], 0
 for _ in range(20):
     child = os.fork()
     if not child:  # works as a gallery of its own
         has_gone = threading.Event()
         gallery.watch(lambda: "otter" in gallery.names or has_gone.set())
         assembler.close()
-        has_changed = gallery.epoch != epoch
+        has_changed = not gallery.is_known(position)
         os._exit(0 if has_changed and has_gone.wait(30) else 1)
     failed += os.waitpid(child, 0)[1]
 is_over.set()
 for thread in threads:
     thread.join()
-sys.exit(failed or gallery.epoch != epoch)
+sys.exit(failed or not gallery.is_known(position))
 """
 
 

@@ -5,7 +5,7 @@
 const RETRY_MS = 2_000; // a browser stops trying after any answer that is not an event stream; then this file tries
 const LONGEST_RETRY_MS = 30_000;
 
-/** Listens until the page is closed. `onBatch({isNew, gone, streams, items})`: with `isNew`, discard earlier batches.
+/** Listens until the page is closed. `onBatch({isNew, gone, streams, frames, items})`: with `isNew`, discard earlier batches.
  *  `onOpen(nowS)`: the present time of the server, by which streams have their beginnings. */
 export function listen(address, { onBatch, onOpen, onLost }) {
   let batch = emptyBatch(false);
@@ -27,6 +27,7 @@ export function listen(address, { onBatch, onOpen, onLost }) {
     });
     on("gone", (facts) => batch.gone.push(facts));
     on("stream", (facts) => batch.streams.push(facts));
+    on("frame", (facts) => batch.frames.push(facts));
     on("item", (facts) => batch.items.push(facts));
     on("seen", deliver);
     source.addEventListener("error", () => {
@@ -41,5 +42,5 @@ export function listen(address, { onBatch, onOpen, onLost }) {
 }
 
 function emptyBatch(isNew) {
-  return { isNew, gone: [], streams: [], items: [] };
+  return { isNew, gone: [], streams: [], frames: [], items: [] };
 }

@@ -33,7 +33,7 @@ export function badge(item) {
 /** The name of a frame: final, draft, or preview with its number. */
 export function frameName(item, frame) {
   if (frame.is_final) return "final";
-  if (item.kind === "draft" && frame.url === item.shown) return "draft";
+  if (item.kind === "draft" && frame === item.frames.at(-1)) return "draft";
   return frame.index === null ? "preview" : `preview ${frame.index + 1}`;
 }
 
@@ -80,14 +80,14 @@ export function fileName(item, frame, title) {
   const letters = plain(title.name).normalize("NFC").replace(/[^\p{L}\p{M}\p{N}_]+/gu, "-").replace(/^[-_]+|[-_]+$/g, "");
   const name = [...letters].slice(0, LONGEST_NAME).join("") || "picture";
   const place = title.of > 1 ? `-${title.nth}` : "";
-  const suffix = /^\.[a-z0-9]{1,5}$/.test(frame.suffix) ? frame.suffix : "";
+  const suffix = /\.[a-z0-9]{1,5}$/.exec(frame.url)?.[0] ?? "";
   return `${name}${place}-${frameName(item, frame).replace(/[^a-z0-9]+/g, "-")}${suffix}`;
 }
 
 /** The notes of an item: a summary in one line, and all lines. */
 export function notes(item, stream, isFirst) {
   const reason = REASONS[item.kind];
-  const own = reason && item.shown ? [item.caption] : []; // without a picture the tile shows it already
+  const own = reason && item.frames.length ? [item.caption] : []; // without a picture the tile shows it already
   const lines = [...own, ...messages(item), ...(isFirst ? streamNotes(stream, item.caption) : [])];
   const count = lines.length === 1 ? "1 note" : `${lines.length} notes`;
   return { summary: reason ?? count, lines: lines.map(plain) };
@@ -109,15 +109,12 @@ function sentence({ code, message }) {
 /** A stream that has no items yet, or the failure of a stream, in the form of an item. */
 export function itemOf(stream) {
   return {
-    id: "",
     number: 0,
     state: stream.outcome === null ? "in_progress" : "failed",
     kind: stream.kind,
     caption: stream.caption,
     size: stream.size,
-    shown: null,
-    partials: [],
-    final: null,
+    frames: [],
     has_final: false,
     has_ended: stream.outcome !== null,
     preview_s: null,

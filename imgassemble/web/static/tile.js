@@ -10,7 +10,7 @@ const template = document.getElementById("tile");
 export class Tile {
   element = template.content.firstElementChild.cloneNode(true);
   #parts = Object.fromEntries(
-    ["mat", "picture", "caption", "name", "badge", "place", "id", "dots", "scrubber", "at", "times", "save", "notes", "enlarge"].map(
+    ["mat", "picture", "caption", "name", "badge", "place", "dots", "scrubber", "at", "times", "save", "notes", "enlarge"].map(
       (name) => [name, this.element.querySelector(`.${name}`)],
     ),
   );
@@ -18,7 +18,6 @@ export class Tile {
   #crossfade = new Crossfade(this.#parts.picture, () => this.#showCaption());
   #chosen = null; // the place of the frame that the viewer has chosen; null: always the newest
   #item = null;
-  #frames = []; // partials by index, then the final
   #title = null;
 
   constructor() {
@@ -28,10 +27,9 @@ export class Tile {
   /** Show the facts of an item. `title`: {name, nth, of}. `isFirst`: whether it also shows the notes of its stream. */
   update(item, stream, title, isFirst) {
     this.#item = item;
-    this.#frames = item.has_final ? [...item.partials, item.final] : item.partials;
     this.#title = title;
     this.element.dataset.kind = item.kind;
-    this.element.classList.toggle("has-frames", this.#frames.length > 0);
+    this.element.classList.toggle("has-frames", item.frames.length > 0);
     this.#label();
     this.#shape();
     this.#scrub(false);
@@ -42,7 +40,7 @@ export class Tile {
   /** The item with its title, its frames, and the places of the frame that is shown and of the newest. */
   get view() {
     const at = this.#range.valueAsNumber;
-    return { item: this.#item, title: this.#title, frames: this.#frames, at, newest: this.#newest() };
+    return { item: this.#item, title: this.#title, frames: this.#item.frames, at, newest: this.#newest() };
   }
 
   /** Show the seconds of the item. `elapsedS`: since the stream began; null if that is not known. */
@@ -53,19 +51,17 @@ export class Tile {
   }
 
   #label() {
-    const { name, badge, place, id } = this.#parts;
+    const { name, badge, place } = this.#parts;
     const text = sentences.plain(this.#title.name);
     write(name, text);
     name.title = text;
     write(place, sentences.numbered(this.#title));
     write(badge, sentences.badge(this.#item));
-    write(id, this.#title.of > 1 ? sentences.plain(this.#item.id) : "");
-    id.title = id.textContent;
   }
 
   /** Give the box the shape of the picture before it arrives, so that nothing moves then. */
   #shape() {
-    const sized = this.#frames.find((frame) => frame.size); // an SVG may have no size
+    const sized = this.#item.frames.find((frame) => frame.size); // an SVG may have no size
     const [width, height] = sized?.size ?? this.#item.size ?? [1, 1];
     this.#parts.picture.style.setProperty("--ratio", String(width / height));
   }
@@ -74,18 +70,17 @@ export class Tile {
 
   #choose() {
     const at = this.#range.valueAsNumber;
-    const frame = this.#frames[at];
+    const frame = this.#item.frames[at];
     this.#chosen = frame && at !== this.#newest() ? place(frame) : null;
     this.#scrub(true);
   }
 
   #newest() {
-    const at = this.#frames.findLastIndex((frame) => frame.url === this.#item.shown);
-    return at < 0 ? this.#frames.length - 1 : at;
+    return this.#item.frames.length - 1;
   }
 
   #scrub(isByHand) {
-    const frames = this.#frames;
+    const { frames } = this.#item;
     const newest = this.#newest();
     const chosen = frames.findIndex((frame) => place(frame) === this.#chosen);
     if (chosen < 0) this.#chosen = null;
@@ -102,7 +97,7 @@ export class Tile {
   #show(frame, n_newer, isByHand) {
     const { at, save, enlarge } = this.#parts;
     const name = sentences.frameName(this.#item, frame);
-    this.#crossfade.show(frame.url, sentences.altText(this.#item, frame, this.#title), isByHand);
+    this.#crossfade.show(frame.small_url, sentences.altText(this.#item, frame, this.#title), isByHand);
     write(at, [name, n_newer > 0 ? `${n_newer} newer` : sentences.pixels(frame)].filter(Boolean).join(" · "));
     at.title = at.textContent;
     this.#range.setAttribute("aria-valuetext", n_newer > 0 ? at.textContent : name);
@@ -121,7 +116,7 @@ export class Tile {
 
   #showDots() {
     const { dots } = this.#parts;
-    const frames = this.#frames;
+    const { frames } = this.#item;
     while (dots.childElementCount > frames.length) dots.lastElementChild.remove();
     while (dots.childElementCount < frames.length) dots.append(document.createElement("i"));
     frames.forEach((frame, at) => {
@@ -144,9 +139,9 @@ export class Tile {
   /** Show the caption in place of the picture while there is none, and on a picture that is no result. */
   #showCaption() {
     if (!this.#item) return;
-    const { caption, shown, kind } = this.#item;
-    const isBroken = shown !== null && this.#crossfade.isBroken;
-    const hasCaption = shown === null || kind === "draft" || kind === "failed";
+    const { caption, frames, kind } = this.#item;
+    const isBroken = frames.length > 0 && this.#crossfade.isBroken;
+    const hasCaption = !frames.length || kind === "draft" || kind === "failed";
     const text = isBroken ? "This browser cannot show this picture." : hasCaption ? sentences.plain(caption) : "";
     write(this.#parts.caption.firstElementChild, text);
     this.#parts.mat.classList.toggle("has-picture", !this.#crossfade.isEmpty);

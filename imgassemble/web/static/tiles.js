@@ -6,7 +6,7 @@ import { Enlarged } from "./enlarged.js";
 import { Tile } from "./tile.js";
 import * as sentences from "./sentences.js";
 
-const NO_ITEM = Symbol("no item yet"); // in place of an item id, which may be any text
+const NO_ITEM = Symbol("no item yet"); // in place of the number of an item
 const STREAM_END = Symbol("the failure of the stream");
 const TICK_MS = 1_000;
 
@@ -14,7 +14,7 @@ export class Tiles {
   #list;
   #enlarged;
   #onChange;
-  #streams = new Map(); // name -> {facts, items: Map of id -> facts, tiles: Map of id -> Tile}
+  #streams = new Map(); // name -> {facts, frames: Map of number -> facts, items: Map of number -> facts, tiles}
   #shown = []; // {tile, facts, stream, title, isFirst} in the order of the page
   #isDue = false;
   #kinds = new Map(); // tile -> kind of its item, so that an end is announced once
@@ -35,24 +35,26 @@ export class Tiles {
     this.#clockZeroMs = performance.now() - 1_000 * nowS;
   }
 
-  /** Take the changes of a batch, or with `isNew` everything that is shown: removed names, then streams, then items. */
-  take({ isNew, gone, streams, items }) {
+  /** Take the changes of a batch, or with `isNew` everything that is shown: removed names, then streams, frames and items. */
+  take({ isNew, gone, streams, frames, items }) {
     const before = this.#streams;
     if (isNew) this.#streams = new Map();
     this.#isQuiet ||= isNew;
     for (const { stream } of gone) this.#streams.delete(stream);
     for (const facts of streams) this.#takeStream(facts, before.get(facts.stream));
-    for (const facts of items) this.#streams.get(facts.stream)?.items.set(facts.id, facts);
+    for (const facts of frames) this.#streams.get(facts.stream)?.frames.set(facts.number, facts);
+    for (const facts of items) takeItem(this.#streams.get(facts.stream), facts);
     this.refresh();
   }
 
   /** A stream that is known keeps its tiles; a new stream of the same name does not. */
   #takeStream(facts, before) {
     const isSame = before?.facts.number === facts.number;
-    const items = this.#streams.get(facts.stream)?.items;
+    const known = isSame && this.#streams.get(facts.stream); // not if everything is sent again
     this.#streams.set(facts.stream, {
       facts,
-      items: isSame && items ? items : new Map(),
+      frames: known ? known.frames : new Map(),
+      items: known ? known.items : new Map(),
       tiles: isSame ? before.tiles : new Map(),
     });
   }
@@ -118,12 +120,22 @@ export class Tiles {
   }
 }
 
+/** Keep an item with its frames, and forget the frames that it had before and has not any more. */
+function takeItem(stream, facts) {
+  if (!stream) return;
+  for (const frame of stream.items.get(facts.number)?.frames ?? []) {
+    if (!facts.frames.includes(frame.number)) stream.frames.delete(frame.number);
+  }
+  const frames = facts.frames.map((number) => stream.frames.get(number)).filter(Boolean);
+  stream.items.set(facts.number, { ...facts, frames });
+}
+
 /** The items of a stream with their tiles. A stream without items has a tile, too, and so has its failure. */
 function tilesOf(stream) {
   const items = [...stream.items.values()].sort((a, b) => a.number - b.number);
   const { title: name } = stream.facts;
   const shown = items.map((facts, at) => ({
-    tile: tileOf(stream, facts.id),
+    tile: tileOf(stream, facts.number),
     facts,
     stream: stream.facts,
     title: { name, nth: at + 1, of: items.length },
@@ -136,10 +148,10 @@ function tilesOf(stream) {
 }
 
 /** The tile of an item. The first item takes over the tile of the stream without items. */
-function tileOf({ tiles }, id) {
-  if (!tiles.has(id)) {
-    tiles.set(id, (id !== STREAM_END && tiles.get(NO_ITEM)) || new Tile());
-    if (id !== NO_ITEM) tiles.delete(NO_ITEM);
+function tileOf({ tiles }, key) {
+  if (!tiles.has(key)) {
+    tiles.set(key, (key !== STREAM_END && tiles.get(NO_ITEM)) || new Tile());
+    if (key !== NO_ITEM) tiles.delete(NO_ITEM);
   }
-  return tiles.get(id);
+  return tiles.get(key);
 }
