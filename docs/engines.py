@@ -74,8 +74,8 @@ result = assemble(stream, fetch=fetch_https)
 
 ## Streams without pictures: logs, cassettes, bug reports
 
-`imgassemble strip SOURCE > events.jsonl` prints the events with `{{"sha256": "…"}}` in the place of each picture: six megabytes
-become some kilobytes. Prompts, ids and texts stay in: read the file before you send it with a bug report. In Python:
+`imgassemble strip SOURCE > events.jsonl` prints the events with `{{"sha256": "…"}}` in the place of each picture: megabytes
+become kilobytes. Prompts, ids and texts stay in: read the file before you send it with a bug report. In Python:
 
 ```python
 import json
