@@ -90,7 +90,8 @@ NOTES = {
     "and `tile.frame` is the received frame. `show` runs in the screen's own thread; pass `dispatch=` to run it in the thread "
     "of a window, or make it a coroutine function and enter the screen with `async with`. Define `end(self, outcome)` to learn "
     "that all of a stream was shown, and `count_seconds(self, seconds)` to show how long the screen has waited.",
-    "with_fastapi.py": "The events of the page hold no pixels. "
+    "with_fastapi.py": "`pip install 'fastapi[standard]' openai`, and `fastapi dev with_fastapi.py`. The page is at http://127.0.0.1:8000/pictures/, and "
+    "`curl -X POST 'http://127.0.0.1:8000/draw?prompt=an+otter'` asks for a picture. The events of the page hold no pixels. "
     "A slow browser delays nothing: it loads the newest picture that it knows of, and cancels an older one. "
     "[In a web back end](web_back_end.md) shows an event stream of your own, users, time-outs and storage.",
     "with_streamlit.py": "Streamlit sends the newest picture of a place to the browser, and drops those before it. "
