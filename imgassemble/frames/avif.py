@@ -67,6 +67,11 @@ def avif_orientation(data: bytes) -> int:
     return _ORIENTATIONS[turns][mirror]
 
 
+def has_avif_animation(data: bytes) -> bool:
+    """Return whether the file has an animation beside its main picture."""
+    return data[8:12] == b"avis"
+
+
 def has_avif_manifest(data: bytes) -> bool:
     """Return whether a uuid box of the file holds a C2PA manifest.
 

@@ -41,6 +41,8 @@ class Container:
     """A file with the first picture alone and its colour information."""
     animation: Callable[[bytes], bytes]
     """A file with all pictures and their colour information."""
+    has_animation: Callable[[bytes], bool]
+    """Whether the file holds more than one picture, to be shown in turn."""
     has_manifest: Callable[[bytes], bool]
     """Whether the file carries a C2PA manifest."""
 
@@ -102,6 +104,14 @@ def animation_of(data: bytes, form: Format) -> bytes:
     return _CONTAINERS[form].animation(data)
 
 
+def has_animation(data: bytes, form: Format) -> bool:
+    """Return whether the file holds an animation. Nothing is decoded. An SVG is not searched for one."""
+    try:
+        return _CONTAINERS[form].has_animation(data)
+    except (HeaderError, IndexError, error):
+        return False
+
+
 def has_c2pa_manifest(data: bytes, form: Format) -> bool:
     """Return whether the file carries a C2PA manifest. It is not verified, and its contents are not read."""
     try:
@@ -120,6 +130,10 @@ def _whole(data: bytes) -> Iterator[Part]:
 
 def _unchanged(data: bytes) -> bytes:
     return data
+
+
+def _never(_: bytes) -> bool:
+    return False
 
 
 def _png_still(data: bytes) -> bytes:
@@ -141,25 +155,26 @@ def _gif_animation(data: bytes) -> bytes:
 _CONTAINERS: dict[Format, Container] = {
     "PNG": Container(
         png.is_png, png.read_png_size, png.png_orientation, png.png_image_parts, _png_still, png.png_animation,
-        png.has_png_manifest,
+        png.has_png_animation, png.has_png_manifest,
     ),
     "JPEG": Container(
         jpeg.is_jpeg, jpeg.read_jpeg_size, jpeg.jpeg_orientation, jpeg.jpeg_image_parts, _jpeg_still, _jpeg_still,
-        jpeg.has_jpeg_manifest,
+        _never, jpeg.has_jpeg_manifest,
     ),
     "WEBP": Container(
         webp.is_webp, webp.read_webp_size, webp.webp_orientation, webp.webp_image_parts, webp.webp_still,
-        webp.webp_animation, webp.has_webp_manifest,
+        webp.webp_animation, webp.has_webp_animation, webp.has_webp_manifest,
     ),
     "GIF": Container(
-        gif.is_gif, gif.read_gif_size, _upright, _whole, _gif_still, _gif_animation, gif.has_gif_manifest
+        gif.is_gif, gif.read_gif_size, _upright, _whole, _gif_still, _gif_animation,
+        gif.has_gif_animation, gif.has_gif_manifest,
     ),
     "AVIF": Container(
         avif.is_avif, avif.read_avif_size, avif.avif_orientation, _whole, avif.avif_without_metadata,
-        avif.avif_without_metadata, avif.has_avif_manifest,
+        avif.avif_without_metadata, avif.has_avif_animation, avif.has_avif_manifest,
     ),
     "SVG": Container(
-        svg.is_svg, svg.read_svg_size, _upright, _whole, _unchanged, _unchanged, svg.has_svg_manifest
+        svg.is_svg, svg.read_svg_size, _upright, _whole, _unchanged, _unchanged, _never, svg.has_svg_manifest
     ),
 }  # fmt: skip
 

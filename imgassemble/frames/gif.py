@@ -58,6 +58,11 @@ def read_gif_size(data: bytes) -> Size:
     return max(right, LE16(data, 6)[0]), max(bottom, LE16(data, 8)[0])
 
 
+def has_gif_animation(data: bytes) -> bool:
+    """Return whether the file has more than one picture."""
+    return sum(kind == _PICTURE for kind, _, _ in gif_blocks(data)) > 1
+
+
 def has_gif_manifest(data: bytes) -> bool:
     """Return whether an application extension holds a C2PA manifest; its second sub-block begins the manifest."""
     return any(

@@ -69,6 +69,11 @@ def png_orientation(data: bytes) -> int:
     return exif_orientation(data[place[0] + 8 : place[1] - 4]) if place and _is_sound(data, *place) else 1
 
 
+def has_png_animation(data: bytes) -> bool:
+    """Return whether the file has an animation beside its still picture."""
+    return any(kind == b"acTL" for kind, _, _ in png_chunks(data))
+
+
 def has_png_manifest(data: bytes) -> bool:
     """Return whether a caBX chunk holds a C2PA manifest."""
     return any(kind == b"caBX" and is_manifest_store(data, start + 8, end - 4) for kind, start, end in png_chunks(data))

@@ -13,7 +13,7 @@ from .c2pa import is_manifest_store
 from .exif import exif_orientation
 
 _MAX_CHUNKS = 300_000  # an animation has one a picture, and a still picture ten at most
-_EXIF, _XMP = 0x08, 0x04  # flags of VP8X
+_EXIF, _XMP, _ANIMATION = 0x08, 0x04, 0x02  # flags of VP8X
 _IMAGE = frozenset({b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"})
 
 Chunk = tuple[bytes, int, int]
@@ -62,6 +62,11 @@ def webp_orientation(data: bytes) -> int:
         return 1
     exif = next((data[start + 8 : end] for kind, start, end in webp_chunks(data) if kind == b"EXIF"), b"")
     return exif_orientation(exif)
+
+
+def has_webp_animation(data: bytes) -> bool:
+    """Return whether the file has an animation in place of a still picture."""
+    return data[12:16] == b"VP8X" and bool(data[20] & _ANIMATION)
 
 
 def has_webp_manifest(data: bytes) -> bool:

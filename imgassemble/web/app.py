@@ -33,7 +33,7 @@ from ..errors import UsageError
 from .changes import RESET, PageChange
 from .gallery import Gallery
 from .server_stop import call_at_server_stop
-from .small_pictures import ServedPicture, SmallPictures
+from .small_pictures import SmallPictures, as_it_is
 from .viewer import Viewer
 
 try:
@@ -227,9 +227,7 @@ class _Page:
             return Response(status_code=304, headers=headers)
         if frame.format == "SVG":  # never a document of its own: <img> shows it and runs no script
             headers["content-disposition"] = 'attachment; filename="drawing.svg"'
-        picture = ServedPicture(frame.data, frame.mime_type)
-        if name["suffix"] == _SMALL:
-            picture = await self._small.of(etag, frame)
+        picture = await self._small.of(etag, frame) if name["suffix"] == _SMALL else as_it_is(frame)
         return _PictureResponse(picture.data, media_type=picture.mime_type, headers=headers)
 
     async def _ask(self, request: Request, stream: str) -> bool:

@@ -8,7 +8,7 @@ from functools import cache
 from io import BytesIO
 from random import Random
 from struct import pack
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, get_args
 
 import pytest
 import samples
@@ -18,9 +18,10 @@ from PIL import Image
 
 from imgassemble.frames.av1 import av1_sizes
 from imgassemble.frames.binary import HeaderError
-from imgassemble.frames.containers import Header, format_of, read_header
+from imgassemble.frames.containers import Header, format_of, has_animation, read_header
 from imgassemble.frames.jpeg import jpeg_segments
 from imgassemble.frames.png import png_chunks
+from imgassemble.limits import Format
 
 HAS_AVIF = samples.has_avif()
 WRITTEN = ["PNG", "JPEG", "WEBP", "GIF", *(["AVIF"] if HAS_AVIF else [])]
@@ -129,6 +130,21 @@ def test_format_and_size_are_those_that_pillow_reads(name: str) -> None:
     with Image.open(BytesIO(data)) as image:
         expected = "JPEG" if image.format == "MPO" else image.format
         assert read_header(data) == Header(format=expected, size=image.size)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_animation_is_found_where_pillow_finds_one(name: str) -> None:
+    data = _samples()[name]
+    with Image.open(BytesIO(data)) as image:
+        assert has_animation(data, read_header(data).format) is getattr(image, "is_animated", False)
+        assert has_animation(data, read_header(data).format) is name.endswith("-animated")
+
+
+@pytest.mark.parametrize("form", get_args(Format))
+def test_a_file_that_is_cut_short_has_no_animation(form: Format) -> None:
+    for name in NAMES:
+        for n_bytes in (0, 5, 13, 25):
+            assert isinstance(has_animation(_samples()[name][:n_bytes], form), bool)
 
 
 @given(

@@ -365,6 +365,25 @@ def test_events_contain_addresses_and_no_pictures() -> None:
     run(scene())
 
 
+def test_an_update_sends_a_viewer_at_most_800_bytes() -> None:
+    item_id = "ig_" + "68b7e1f2a9c4" * 4 + "00"  # as long as those of OpenAI
+    gallery, app = page_of()
+    assembler = shown(gallery, name="8c1f9a52-6f0e-4d0c-9a51-0f5c3a2f7b11")
+
+    async def scene() -> None:
+        async with viewing(app) as viewer:
+            await viewer.until("seen")
+            for index in range(32):
+                assembler.feed(samples.partial(item_id, index))
+                events = await viewer.until("seen")
+                assert [event.kind for event in events] == ["frame", "item", "seen"]
+                assert sum(len(event.wire) for event in events) <= 800
+            assembler.feed(samples.done(item_id, samples.png(2, 2)))
+            assert sum(len(event.wire) for event in await viewer.until("seen")) <= 800
+
+    run(scene())
+
+
 def test_changes_are_sent_as_they_happen() -> None:
     gallery, app = page_of()
 
@@ -1181,6 +1200,20 @@ def test_an_svg_opened_alone_is_a_download_that_may_run_nothing() -> None:
     assert answer.headers["content-type"].startswith("image/svg+xml")
     assert answer.headers["content-disposition"].startswith("attachment")
     assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+
+
+def test_the_small_picture_of_a_frame_is_a_webp() -> None:
+    picture = samples.picture("PNG", 700, 700)
+    picture = picture[:-12] + samples.png_chunk(b"tEXt", bytes(30_000)) + picture[-12:]
+    gallery, app = page_of(samples.done(content=picture))
+    (frame,) = frames_in(gallery)
+    small, original = (ask(app, f"/{frame[name]}") for name in ("small_url", "url"))
+    assert original.body == picture
+    assert small.headers["content-type"] == "image/webp"
+    assert len(small.body) < len(picture)
+    for name in ("cache-control", "content-security-policy", "x-content-type-options"):
+        assert small.headers[name] == original.headers[name]
+    assert ask(app, f"/{frame['small_url']}", headers={"if-none-match": small.headers["etag"]}).status == 304
 
 
 def test_a_frame_of_a_removed_stream_is_a_404() -> None:
