@@ -42,8 +42,8 @@ return redis.call('HMGET', KEYS[1], 'number', 'began_ms', 'next_frame', 'cursor'
 """
 )
 
-# KEYS log facts meta lease expires; ARGV token last_id max_entries lease_ms keep_ms name cursor next_frame, then for each
-# fact: where ('log', 'drop' or 'hash') field text. 'log': an entry of the log, and the fact; 'drop': an entry of the
+# KEYS log facts meta lease expires; ARGV token last_id max_entries lease_ms keep_ms name cursor next_frame, then for
+# each fact: where ('log', 'drop' or 'hash') field text. 'log': an entry of the log, and the fact; 'drop': an entry of the
 # log, and the fact goes; 'hash': the fact alone. Returns stop ('1' or ''), the id of the last entry.
 WRITE = (
     _APPEND
@@ -74,8 +74,8 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[2])
 """
 
-# KEYS log facts meta lease expires; ARGV max_entries name text, and 'expired' to remove it only if its time has come and
-# it has no producer. A producer that still writes gets LOST. Returns 1 if there was a stream.
+# KEYS log facts meta lease expires; ARGV max_entries name text, and 'expired' to remove it only if its time has come
+# and it has no producer. A producer that still writes gets LOST. Returns 1 if there was a stream.
 REMOVE = (
     _APPEND
     + """
