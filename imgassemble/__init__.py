@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .errors import LimitError as LimitError
     from .errors import ProviderError as ProviderError
     from .errors import SinkError as SinkError
+    from .errors import StreamTakenError as StreamTakenError
     from .errors import UsageError as UsageError
     from .frames.frame import Frame as Frame
     from .frames.picture import Picture as Picture
@@ -84,6 +85,7 @@ else:
             "LimitError",
             "ProviderError",
             "SinkError",
+            "StreamTakenError",
             "UsageError",
         ),
         "frames.frame": ("Frame",),

@@ -223,5 +223,15 @@ class SinkError(ImgassembleError, OSError):
         return {**super()._facts(), "errno": self.errno}  # OSError keeps it outside of __dict__
 
 
+class StreamTakenError(ImgassembleError):
+    """Another producer holds the stream of this name, or has taken it over.
+
+    result: the Result up to there, if the stream was under way; None otherwise. It takes no part in comparisons,
+        pickles and JSON.
+    """
+
+    result: Any = None
+
+
 class UsageError(ImgassembleError, ValueError):
     """The caller made a mistake; the sentence names what works."""

@@ -152,6 +152,14 @@ def _is_intact(file: Path, facts: Facts) -> bool:
     return False
 
 
+def facts_of(item: Item, received_at: datetime) -> Facts:
+    """Return the facts of an item and of its frames, as in item.json. They need the digests of the frames."""
+    facts = ItemFacts(None)
+    for frame in filter(None, (*item.partials, item.final)):
+        facts.add_frame(frame, received_at)
+    return facts.as_dict(item)
+
+
 def checked_facts(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return a copy of the caller's facts in the form of JSON. Raises UsageError if they have no such form."""
     if facts is None:

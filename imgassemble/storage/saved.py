@@ -1,5 +1,7 @@
 """Read the folders that a DirectorySink has written, and give their contents as events.
 
+The pictures of an item can also come from elsewhere: then a function loads each by its name.
+
 Any program can put files into a folder: links, pipes, files that are too large, and facts of an unknown form are
 skipped.
 Must not know: who uses the events.
@@ -12,7 +14,7 @@ import os
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -34,6 +36,7 @@ from .file_names import MAX_FACTS_BYTES, MAX_FRAME_BYTES
 from .folder_names import folder_name
 
 _PARTIAL = re.compile(r"partial-(\d+(?:\.\d+)?(?:e[+-]\d+)?)\.\w+")
+_FINAL = re.compile(r"final\..*")
 _COUNTED = re.compile("image-(0|[1-9][0-9]{0,15})")
 _DETAILS = ("output_index", "revised_prompt", "usage", "url")
 _NUMBER = (int, float, NoneType)
@@ -50,12 +53,19 @@ Seen = dict[object, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedItem:
-    """The folder of one item, as its item.json describes it."""
+    """The folder of one item, as its item.json describes it.
+
+    folder: the place of its pictures; only the key of the item if they are loaded.
+    frames: the described frames, by file name.
+    is_named: the id names the item in events, also an id such as "image-0".
+    load: returns the picture with this file name, or None if it is gone; None if the pictures are files.
+    """
 
     folder: Path
     facts: Event
-    frames: dict[str, Event]  # by file name
-    is_named: bool = False  # the id names the item in events, also an id such as "image-0"
+    frames: dict[str, Event]
+    is_named: bool = False
+    load: Callable[[str], bytes | None] | None = None
 
     @property
     def id(self) -> str:
@@ -214,23 +224,20 @@ def _item_events(item: SavedItem, seen: Seen, *, is_open: bool) -> Iterator[Even
 
 
 def _partial_events(item: SavedItem, seen: Seen, *, only_pictures: bool) -> Iterator[Event]:
-    for file in sorted(item.folder.glob("partial-*.*")):
-        named = _PARTIAL.fullmatch(file.name)
-        if named and (data := _new_base64(item, file, seen, only_pictures=only_pictures)):
-            picture = {"partial_image_index": float(named[1]), "partial_image_b64": data}
-            yield {"type": f"{_kind(item)}.partial_image", **_name(item), **picture, **_numbered(item, file.name)}
+    for named, data in _new_pictures(item, _PARTIAL, seen, only_pictures=only_pictures):
+        picture = {"partial_image_index": float(named[1]), "partial_image_b64": data}
+        yield {"type": f"{_kind(item)}.partial_image", **_name(item), **picture, **_numbered(item, named[0])}
 
 
 def _result_events(item: SavedItem, seen: Seen, *, only_pictures: bool) -> Iterator[Event]:
-    for file in sorted(item.folder.glob("final.*")):
-        if not (data := _new_base64(item, file, seen, only_pictures=only_pictures)):
-            continue
-        frame = item.frames.get(file.name)
+    for named, data in _new_pictures(item, _FINAL, seen, only_pictures=only_pictures):
+        name = named[0]
+        frame = item.frames.get(name)
         row = ROWS.get(frame["event_type"]) if frame else None
         if row and row.witness and row.witness > Witness.OWN:
-            yield {**_done(item, status="completed", result=data), **_numbered(item, file.name)}
+            yield {**_done(item, status="completed", result=data), **_numbered(item, name)}
         else:  # the witness is OWN or unknown: written as the weakest, so that a stronger report replaces it
-            yield {"type": f"{_kind(item)}.completed", **_name(item), "result": data, **_numbered(item, file.name)}
+            yield {"type": f"{_kind(item)}.completed", **_name(item), "result": data, **_numbered(item, name)}
 
 
 def _end_event(item: SavedItem, state: str, error: Any) -> Event:
@@ -338,6 +345,22 @@ class _FileVersion(NamedTuple):
     stat: tuple[int, ...]
     digest: str  # of its bytes
     described: str | None  # the digest in item.json
+
+
+def _new_pictures(
+    item: SavedItem, pattern: re.Pattern[str], seen: Seen, *, only_pictures: bool
+) -> Iterator[tuple[re.Match[str], str]]:
+    """Yield the name and the base64 of each picture that is new or was replaced, if its name has the pattern."""
+    load, folder = item.load, item.folder
+    for name in sorted(item.frames if load else (file.name for file in folder.glob("*.*"))):
+        if not (named := pattern.fullmatch(name)):
+            continue
+        if load is None:
+            data = _new_base64(item, folder / name, seen, only_pictures=only_pictures)
+        else:
+            data = b64encode(load(name) or b"").decode()
+        if data:
+            yield named, data
 
 
 def _new_base64(item: SavedItem, file: Path, seen: Seen, *, only_pictures: bool) -> str:

@@ -14,13 +14,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import TIMEOUT_MAX, Lock, Timer
 
-from ..arguments import check_count, check_function, check_seconds, check_text
+from ..arguments import check_count, check_function, check_seconds
 from ..assembly.assembler import Assembler, updates_so_far
 from ..assembly.updates import Anomaly, StreamEnded, Update
-from ..errors import UsageError, clean
+from ..errors import StreamTakenError, UsageError, clean
 from ..frames.frame import Frame
-from ..screens.tiles import check_size
 from .changes import ChangeLog, PageChange
+from .local_production import LocalProduction, MadeStream
+from .making import Making
+from .production import check_lease, check_shown_as, orphan_change
 from .shown_streams import ShownItem, ShownStream
 
 
@@ -60,6 +62,7 @@ class Gallery:
         self._n_added = 0
         self._streams: dict[str, ShownStream] = {}
         self._ended: dict[str, float] = {}  # the names of the streams that have ended, and when
+        self._made: dict[str, MadeStream] = {}  # those that producers make
         self._names: dict[str, str] = {}  # the names of the streams by the key of their addresses
         self._n_bytes = 0
         self._prunable: dict[tuple[int, str], tuple[ShownStream, ShownItem]] = {}  # items with more than one frame
@@ -87,21 +90,11 @@ class Gallery:
         Raises UsageError if a stream of this name is shown, if max_streams are shown that have not ended, after
         `close()`, and for an argument of a wrong type.
         """
-        check_text("name", name)
-        if title is not None:
-            check_text("title", title)
+        check_shown_as(name, title, size)
         if not isinstance(assembler, Assembler | None):
             raise UsageError(f"assembler is an Assembler, not {type(assembler).__name__}: gallery.add(name, assembler)")
-        if size is not None:
-            check_size(size)
         with self._lock:
-            self._check_room(name)
-            shown_title = name if title is None else title
-            stream = ShownStream(name=name, title=shown_title, number=self._n_added, began_s=self.now_s, size=size)
-            self._n_added += 1
-            self._streams[name] = stream
-            self._names[stream.key] = name
-            self._log.add(stream.change())
+            stream = self._add(name, title, size)
             listener = self._listener_of(stream)
             if assembler is not None:
                 assembler.subscribe(listener)  # it waits for the lock, so it continues after the following
@@ -109,6 +102,47 @@ class Gallery:
                 self._prune()
         self._call_watchers()
         return listener
+
+    def produce(
+        self,
+        name: str,
+        *,
+        title: str | None = None,
+        size: tuple[int, int] | None = None,
+        lease_s: float = 30.0,
+        renew_s: float = 5.0,
+    ) -> Making:
+        """Return the making of a stream: one producer at a time, which goes on where an earlier one stopped.
+
+        name, title, size: as for `add`.
+        lease_s, renew_s: the seconds after which another producer may take over from one that has stopped, and those
+            between two renewals. Only a gallery with a server needs them: here all producers are in one process.
+
+            with gallery.produce("otter", size=(1024, 1024)) as making:
+                result = making.assemble(lambda cursor: client.open(after=cursor.sequence_number))
+
+        Raises UsageError for an argument of a wrong type or range. Entering the block raises StreamTakenError if
+        another producer makes the stream, and UsageError if a stream of this name was added by `add`.
+        """
+        check_shown_as(name, title, size)
+        check_lease(lease_s, renew_s)
+        return Making(LocalProduction(self, name, title, size))
+
+    def stop(self, name: str) -> None:
+        """End the reading of a stream that `produce` makes; its Result names the reason. Without one, nothing happens.
+
+        A stream that was added by `add` is stopped by `assembler.stop()`.
+        """
+        with self._lock:
+            made = self._made.get(name)
+            producer = made.producer if made else None
+        if producer is not None:
+            producer.stop()
+
+    def orphans(self) -> tuple[str, ...]:
+        """Return the names of the streams whose producer has gone before their end. A call of `produce` goes on."""
+        with self._lock:
+            return tuple(name for name, made in self._made.items() if made.is_orphan(self._streams[name]))
 
     def remove(self, name: str) -> None:
         """Remove a stream and its frames. Without a stream of this name, nothing happens."""
@@ -192,6 +226,16 @@ class Gallery:
 
     # ---- adding a stream
 
+    def _add(self, name: str, title: str | None, size: tuple[int, int] | None) -> ShownStream:
+        self._check_room(name)
+        shown_title = name if title is None else title
+        stream = ShownStream(name=name, title=shown_title, number=self._n_added, began_s=self.now_s, size=size)
+        self._n_added += 1
+        self._streams[name] = stream
+        self._names[stream.key] = name
+        self._log.add(stream.change())
+        return stream
+
     def _check_room(self, name: str) -> None:
         if self.is_closed:
             raise UsageError("this gallery was closed: make a new Gallery")
@@ -222,6 +266,53 @@ class Gallery:
         stream.caught_up = tuple(update for update in updates if isinstance(update, Anomaly))
         for update in updates:
             self._take(stream, update)
+
+    # ---- producing: called by LocalProduction
+
+    def _claim_stream(self, production: LocalProduction) -> MadeStream:
+        """Give the stream to a producer. Raises StreamTakenError if another one has it."""
+        name = production.name
+        with self._lock:
+            made = self._made.get(name)
+            if made is None:
+                self._add(name, production.title, production.size)  # refuses a stream of `add`
+                made = self._made[name] = MadeStream()
+            elif made.producer is not None:
+                raise StreamTakenError(f"another producer makes the stream {clean(name, 60)!r}: wait for its end")
+            made.producer = production
+            self._ended.pop(name, None)
+        self._call_watchers()
+        return made
+
+    def _show_stream(self, production: LocalProduction, assembler: Assembler) -> None:
+        """Show what `assembler` holds under the name of the stream, and each later update."""
+        with self._lock:
+            if self._made.get(production.name) is not production.made:
+                return  # it was removed
+            old = self._streams[production.name]
+            stream = self._streams[old.name] = old.successor()
+            self._publish(old, [change for item in list(old.items.values()) for change in old.drop(item)], old.n_bytes)
+            assembler.subscribe(self._listener_of(stream))
+            stream.catch_up(updates_so_far(assembler), (item.facts for item in old.items.values()))
+            for item in stream.items.values():
+                self._note_prunable(stream, item)
+            self._publish(stream, stream.changes(), 0)
+            self._prune()
+        self._call_watchers()
+
+    def _release_stream(self, production: LocalProduction) -> None:
+        """Take the stream from its producer. Without an end, it is an orphan."""
+        with self._lock:
+            made, name = self._made.get(production.name), production.name
+            if made is None or made.producer is not production:
+                return
+            made.producer = None
+            stream = self._streams[name]
+            if made.is_orphan(stream):
+                self._log.add(orphan_change(stream.change(), can_go_on=made.earlier().can_go_on))
+                self._ended[name] = self._clock()
+            self._prune()
+        self._call_watchers()
 
     # ---- taking updates
 
@@ -274,6 +365,7 @@ class Gallery:
         if stream is None:
             return
         self._ended.pop(name, None)
+        self._made.pop(name, None)
         del self._names[stream.key]
         for item in stream.items.values():
             self._prunable.pop((stream.number, item.id), None)

@@ -7,7 +7,7 @@ Must not know: viewers, how long a stream is kept, how many bytes its frames may
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from secrets import token_urlsafe
 from typing import Any, NamedTuple
@@ -106,9 +106,44 @@ class ShownStream:
         frames = self._take_item_update(item, update, now_s)
         return [*self._set_frames(item, frames), self._item_change(item)]
 
+    def successor(self) -> ShownStream:
+        """Return the same stream for another producer: without items, and with numbers that were not given before."""
+        return replace(
+            self,
+            items={},
+            frames={},
+            n_bytes=0,
+            outcome=None,
+            error=None,
+            anomalies=[],
+            tile=Tile(),
+            tiles=Tiles(),
+            caught_up=(),
+        )
+
+    def catch_up(self, updates: Iterable[Update], earlier: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Take updates of a stream that had begun before.
+
+        earlier: the facts of its items as viewers have them. The items keep their numbers and their seconds.
+        """
+        known = {facts["id"]: facts for facts in sorted(earlier, key=lambda facts: int(facts["number"]))}
+        for item_id, facts in known.items():
+            self._item(item_id).facts["preview_s"] = facts["preview_s"]
+        began_s, self.began_s = self.began_s, None
+        for update in updates:
+            self.take(update, 0.0)
+        self.began_s = began_s
+        for item in self.items.values():
+            if item.facts["has_final"] and item.id in known:
+                item.facts["final_s"] = known[item.id]["final_s"]
+
     def drop_oldest_frame(self, item: ShownItem) -> list[PageChange]:
         """Take the address from the oldest frame of an item, and return the changes for viewers."""
         return [*self._set_frames(item, item.frames[1:]), self._item_change(item)]
+
+    def drop(self, item: ShownItem) -> list[PageChange]:
+        """Take the addresses from all frames of an item, and return the changes for viewers."""
+        return [*self._set_frames(item, []), self._item_change(item)]
 
     def drop_frames(self) -> None:
         """Take the addresses from all frames: the stream was removed."""

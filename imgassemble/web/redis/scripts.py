@@ -43,8 +43,8 @@ return redis.call('HMGET', KEYS[1], 'number', 'began_ms', 'next_frame', 'cursor'
 )
 
 # KEYS log facts meta lease expires; ARGV token last_id max_entries lease_ms keep_ms name cursor next_frame, then for
-# each fact: where ('log', 'drop' or 'hash') field text. 'log': an entry of the log, and the fact; 'drop': an entry of the
-# log, and the fact goes; 'hash': the fact alone. Returns stop ('1' or ''), the id of the last entry.
+# each fact: where ('log', 'drop' or 'hash') field text. 'log': an entry of the log, and the fact; 'drop': an entry of
+# the log, and the fact goes; 'hash': the fact alone. Returns stop ('1' or ''), the id of the last entry.
 WRITE = (
     _APPEND
     + """
