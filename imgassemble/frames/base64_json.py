@@ -1,4 +1,4 @@
-"""Reads JSON, and decodes long base64 inside the bytes of the JSON.
+"""Reads and writes JSON, and decodes long base64 inside the bytes of the JSON.
 
 Nearly all of a message with a picture is base64. If the message arrives as bytes, long base64 is decoded before the
 JSON is read. This saves a copy of the base64 as text.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pybase64
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from ..errors import EventError, clean
 
@@ -87,6 +87,15 @@ def load_json(data: str | bytes | bytearray | memoryview) -> Any:
     # Raised outside of `except`, so that it does not reference the second error, which holds the whole message.
     sentence = f"a message of {len(data):,} bytes is not JSON ({clean(str(cause), 80)}); it is skipped"
     raise EventError(sentence) from cause
+
+
+def dump_json(value: Any) -> bytes:
+    """Return the JSON of `value`, indented by two spaces."""
+    with suppress(ValueError):
+        return to_json(value, indent=2)
+    import json
+
+    return json.dumps(value, indent=2).encode()  # a prompt can contain a lone surrogate, which JSON can only escape
 
 
 def load_decoded(data: str | bytes | bytearray | memoryview) -> Any:

@@ -169,7 +169,7 @@ class _CurrentResponses:
             self._current[reading.lane] = owners[0]  # the saved events have no lanes
             return owners[0]
         if current is None:
-            if self._last in owners and self._is_of_another_response(str(item_id), reading):
+            if self._last in owners and self._is_of_another_response(str(item_id), reading, assembler):
                 self._leave_last(assembler)
             return None
         if current == self._last:
@@ -177,14 +177,15 @@ class _CurrentResponses:
         is_open = self._last in owners and not self._items[str(self._last), str(item_id)].has_ended
         return None if is_open and current not in owners else current
 
-    def _is_of_another_response(self, item_id: str, reading: Reading) -> bool:
+    def _is_of_another_response(self, item_id: str, reading: Reading, assembler: Assembler) -> bool:
         """Return whether the event brings a picture that contradicts the saved item, which has its result."""
         item = self._items[str(self._last), item_id]
         if not item.has_ended or item.drops_partials:
             return False
         pictures = (_data_of(signal.payload, self._limits) for signal in reading.signals if signal.payload)
-        saved = {frame["sha256"] for frame in item.frames.values()}
-        return any(data is not None and sha256(data).hexdigest() not in saved for data in pictures)
+        held = assembler.items.get(item.id)
+        frames = [frame for frame in (*held.partials, held.final) if frame] if held else []
+        return any(data is not None and not _is_saved(data, item, frames) for data in pictures)
 
     def _begin(self, response_id: str, assembler: Assembler) -> None:
         """Begin a response whose `response.created` was lost: otherwise its id is another name of the last one."""
@@ -329,6 +330,18 @@ class _ImageCounter:
         self._phase, self._images = _RepeatPhase.PAST, []  # they hold pictures
 
 
+def _is_saved(data: bytes, item: SavedItem, frames: Sequence[Frame]) -> bool:
+    """Return whether a picture of `item` was saved. `frames`: those of its pictures that the assembler holds.
+
+    item.json has no digests of partials: for one that is not held its size stands for it.
+    """
+    if any(frame.data == data for frame in frames):
+        return True
+    indices = {frame.index for frame in frames}
+    others = [each for each in item.frames.values() if each["bytes"] == len(data) and each["index"] not in indices]
+    return any(each.get("sha256") in (None, sha256(data).hexdigest()) for each in others)
+
+
 def _is_counted(signal: Signal) -> bool:
     """Return whether the image is counted. If a service sends no numbers, the assembler compares pictures itself."""
     return signal.is_unnamed and signal.number is None and not signal.is_unnumbered
@@ -342,9 +355,12 @@ def _images_in(items: Sequence[SavedItem], assembler: Assembler) -> list[_SavedI
         number = number_in_id(item_id)
         if number is not None:
             described = saved[item_id].frames.values() if item_id in saved else ()
-            numbers = {each["sha256"]: each["sequence_number"] for each in described}
+            numbers = {(each["index"], each["bytes"]): each["sequence_number"] for each in described}
             results = [item.final] if item.final and item.final.is_final else []
-            pictures = tuple(_SavedPicture(frame, numbers.get(frame.sha256)) for frame in (*item.partials, *results))
+            pictures = tuple(
+                _SavedPicture(frame, numbers.get((frame.index, len(frame.data))))
+                for frame in (*item.partials, *results)
+            )
             has_ended = bool(results) or item.state is State.FAILED
             images.append(_SavedImage(number, pictures, _words_of(item.error), has_ended))
     return sorted(images, key=lambda image: image.number)

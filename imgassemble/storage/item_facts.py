@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +16,10 @@ from typing import Any
 
 from ..assembly.items import Item
 from ..errors import ProviderError, UsageError
-from ..frames.frame import Frame
+from ..frames.base64_json import dump_json
+from ..frames.binary import HeaderError
+from ..frames.containers import read_header
+from ..frames.frame import Frame, facts_without_digest
 from .file_names import (
     FACTS_NAME,
     MAX_FRAME_BYTES,
@@ -57,8 +61,8 @@ class ItemFacts:
 
     @property
     def pictures(self) -> dict[str, str]:
-        """The names of the pictures that exist now, with their digests."""
-        return {facts["file"]: facts["sha256"] for facts in (*self.frames.values(), *self.rejected.values())}
+        """The names of the pictures that exist now, with their digests; "" if a digest is not known."""
+        return {facts["file"]: facts.get("sha256", "") for facts in (*self.frames.values(), *self.rejected.values())}
 
     @property
     def has_result(self) -> bool:
@@ -66,13 +70,28 @@ class ItemFacts:
         return any(facts["is_final"] and name not in self.not_repeated for name, facts in self.frames.items())
 
     def holds(self, frame: Frame) -> bool:
-        """Return whether the file of a frame exists with the same bytes."""
-        return bool(self.frames.get(frame_file_name(frame), {}).get("sha256") == frame.sha256)
+        """Return whether the file of a frame exists, and its digest is known to be that of the frame."""
+        digest = self.frames.get(frame_file_name(frame), {}).get("sha256")
+        return digest is not None and bool(digest == frame.sha256)
 
-    def add_frame(self, frame: Frame, received_at: datetime) -> None:
-        """Add the file of a frame."""
+    def add_frame(self, frame: Frame, received_at: datetime, *, has_digest: bool = True) -> None:
+        """Add the file of a frame. The digest of a large picture takes milliseconds."""
         name = frame_file_name(frame)
-        self.frames[name] = {"file": name, **frame.as_dict(), "received_at": received_at.isoformat()}
+        facts = frame.as_dict() if has_digest else facts_without_digest(frame)
+        self.frames[name] = {"file": name, **facts, "received_at": received_at.isoformat()}
+
+    def add_digests(self, digests: Mapping[str, str]) -> None:
+        """Add the digests of frames, by file name."""
+        for name, facts in self.frames.items():
+            facts["sha256"] = digests[name]
+
+    def digests(self, item: Item) -> dict[str, str]:
+        """Return `pictures`, with the digests of the frames that `item` holds."""
+        held = {frame_file_name(frame): frame for frame in (*item.partials, item.final) if frame is not None}
+        return {
+            name: digest or (held[name].sha256 if name in held and _is_of(self.frames[name], held[name]) else "")
+            for name, digest in self.pictures.items()
+        }
 
     def name_for_rejected(self, digest: str, data: bytes) -> str | None:
         """Return the name for a refused picture; None if it exists already or the item has too many."""
@@ -102,7 +121,7 @@ class ItemFacts:
 
     def as_json(self, item: Item) -> bytes:
         """Return the contents of item.json."""
-        return json.dumps(self.as_dict(item), indent=2).encode() + b"\n"
+        return dump_json(self.as_dict(item)) + b"\n"
 
     def as_dict(self, item: Item) -> Facts:
         """Return the facts of `item` and of its files."""
@@ -110,7 +129,12 @@ class ItemFacts:
         partials = sorted(
             (each for each in self.frames.values() if not each["is_final"]), key=lambda each: each["index"]
         )
-        facts = {**item.as_dict(), "final": self._final_of(item, partials), "partials": partials}
+        # The facts of the frames are in `self.frames`; those of `item` would take the time of their digests.
+        facts = {
+            **replace(item, partials=(), final=None).as_dict(),
+            "final": self._final_of(item, partials),
+            "partials": partials,
+        }
         if isinstance(item.error, ProviderError):
             facts["error"] = {**facts["error"], "is_blocked": item.error.is_blocked}
         earlier = (each for each in described_anomalies(self.earlier) if each not in facts["anomalies"])
@@ -139,16 +163,24 @@ class ItemFacts:
         for frame in filter(None, (*item.partials, item.final)):
             facts = self.frames.get(frame_file_name(frame))
             is_missing = facts and facts["sequence_number"] is None and frame.sequence_number is not None
-            if facts and is_missing and facts["sha256"] == frame.sha256:
+            if facts and is_missing and _is_of(facts, frame):
                 facts.update(sequence_number=frame.sequence_number, event_type=frame.event_type)
 
 
 def _is_intact(file: Path, facts: Facts) -> bool:
-    """Return whether a file has the bytes that item.json describes."""
-    with suppress(OSError):
-        return bool(
-            is_sink_file(file.name) and sha256(read_bounded(file, MAX_FRAME_BYTES)).hexdigest() == facts["sha256"]
-        )
+    """Return whether a file has the bytes that item.json describes.
+
+    Without a digest, their number and the header of the picture stand for them.
+    """
+    if not is_sink_file(file.name):
+        return False
+    with suppress(OSError, HeaderError):
+        data = read_bounded(file, MAX_FRAME_BYTES)
+        if "sha256" in facts:
+            return bool(sha256(data).hexdigest() == facts["sha256"])
+        header = read_header(data)
+        size = None if header.size is None else list(header.size)
+        return [len(data), header.format, size] == [facts["bytes"], facts["format"], facts["size"]]
     return False
 
 
@@ -158,6 +190,11 @@ def facts_of(item: Item, received_at: datetime) -> Facts:
     for frame in filter(None, (*item.partials, item.final)):
         facts.add_frame(frame, received_at)
     return facts.as_dict(item)
+
+
+def _is_of(facts: Facts, frame: Frame) -> bool:
+    """Return whether these can be the facts of a frame; partials of one index rarely have the same size."""
+    return bool(facts["bytes"] == len(frame.data) and facts.get("sha256", "") in ("", frame.sha256))
 
 
 def checked_facts(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -98,15 +98,23 @@ class ItemFolder:
         """
         name = frame_file_name(frame)
         self._facts.not_repeated.discard(name)
-        if self._facts.holds(frame):
+        if self._facts.holds(frame) or self._has_file_of(frame):
             return self.phase is FolderPhase.UNTOUCHED
         outdated = self._facts.outdated_by(frame, keeps_one_partial=self._options.keep == "latest")
         if self.phase is FolderPhase.SHARED:
             self._remove(outdated)
-        self._write(name, frame.data, frame.sha256, item, is_lasting=frame.is_final)
+        self._write(name, frame.data, lambda: frame.sha256, item, is_lasting=frame.is_final)
         self._remove(outdated)
-        self._facts.add_frame(frame, self._options.clock())
-        return self.phase is not FolderPhase.SHARED
+        is_shared = self.phase is FolderPhase.SHARED
+        self._facts.add_frame(frame, self._options.clock(), has_digest=frame.is_final or is_shared)
+        return not is_shared
+
+    def _has_file_of(self, frame: Frame) -> bool:
+        """Return whether the file of a frame exists with the same bytes. Only a frame that comes again has one."""
+        name = frame_file_name(frame)
+        with suppress(OSError):
+            return name in self._facts.frames and read_bounded(self.path / name, MAX_FRAME_BYTES) == frame.data
+        return False
 
     def remove_result(self) -> None:
         """Remove a result that was withdrawn. Raises SinkError."""
@@ -120,7 +128,7 @@ class ItemFolder:
         digest = sha256(data).hexdigest()
         if (name := self._facts.name_for_rejected(digest, data)) is None:
             return 0
-        self._write(name, data, digest, item)
+        self._write(name, data, lambda: digest, item)
         self._facts.add_rejected(name, data)
         return len(data)
 
@@ -138,12 +146,12 @@ class ItemFolder:
         text = self._facts.as_json(item)
         digest, before = sha256(text).hexdigest(), self._additions
         if self.phase is FolderPhase.SHARED and self._facts.pictures:
-            if self._is_shared({}, item):
+            if self._is_shared(dict, item):
                 return
         elif before and digest == before.digest:
             before.remove()
             return
-        self._write(FACTS_NAME, text, digest, item, is_lasting=item.state.is_end)
+        self._write(FACTS_NAME, text, lambda: digest, item, is_lasting=item.state.is_end)
         self._additions = Additions(self.path, digest, has_frames=bool(self._facts.frames))
         if self.phase is FolderPhase.CLAIMED:
             self.phase = FolderPhase.DESCRIBED
@@ -166,13 +174,16 @@ class ItemFolder:
 
     # ---- the place of the files
 
-    def _write(self, name: str, data: bytes, digest: str, item: Item, *, is_lasting: bool = False) -> None:
+    def _write(
+        self, name: str, data: bytes, digest: Callable[[], str], item: Item, *, is_lasting: bool = False
+    ) -> None:
         """Write a file, unless it is in the folder of another run. Raises SinkError.
 
+        digest: called only if the folder of another run exists.
         is_lasting: the file must outlast a power cut, and is worth more than the previews.
         """
         syncing = self._options.syncing
-        is_shared = self._is_shared({name: digest}, item)
+        is_shared = self._is_shared(lambda: {name: digest()}, item)
         if not is_shared:
             if self._own is None:
                 self._claim(item)
@@ -191,16 +202,19 @@ class ItemFolder:
         write_atomically(self.path / name, data, is_synced=is_lasting and self._options.syncing.is_possible)
         self.written.add(name)
 
-    def _is_shared(self, added: dict[str, str], item: Item) -> bool:
+    def _is_shared(self, added: Callable[[], dict[str, str]], item: Item) -> bool:
         """Return whether all pictures, and `added` files, are in the folder of another run.
 
         Otherwise they get a folder of their own. Raises SinkError.
         """
         if self._options.existing != "beside" or (self._own is not None and self._own == identity_of(self.path)):
             return False
-        files = self._facts.pictures | added
+
+        def files() -> dict[str, str]:
+            return self._facts.digests(item) | added()
+
         is_placed = self.phase is FolderPhase.SHARED
-        if is_placed and self._search.holds(self.path, files):
+        if is_placed and self._search.holds(self.path, files()):
             return True
         shared = self.path if is_placed else None
         try:
@@ -214,6 +228,8 @@ class ItemFolder:
         if is_new:
             self._options.syncing.note_new_folder(self.path)
             self._restore(item, shared)
+        else:
+            self._facts.add_digests(files())
         return not is_new
 
     def _claim(self, item: Item) -> None:
@@ -244,7 +260,7 @@ class ItemFolder:
         """
         self._additions = None
         held = {frame_file_name(frame): frame for frame in (*item.partials, item.final) if frame is not None}
-        for name, digest in self._facts.pictures.items():
+        for name, digest in self._facts.digests(item).items():
             try:
                 data = held[name].data if name in held and held[name].sha256 == digest else None
                 self._store(name, data or self._read_shared(shared, name, digest), is_lasting=stem_in(name) == "final")

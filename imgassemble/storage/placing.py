@@ -8,7 +8,7 @@ Must not know: updates, frames, the assembler.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from errno import ENOTDIR
 from hashlib import sha256
@@ -38,9 +38,10 @@ class FolderSearch:
         self._base = base
         self._known: dict[Path, tuple[tuple[int, ...], str]] = {}  # the stat and the digest of each file
 
-    def find(self, files: Digests) -> tuple[Path, bool]:
+    def find(self, files: Callable[[], Digests]) -> tuple[Path, bool]:
         """Return a folder that has `files`, or a new one; and whether it is new.
 
+        files: called only if a folder exists, because digests take time.
         Raises NotADirectoryError if a file or a link is in the way, and OSError if no folder can be made.
         """
         for number in count(1):
@@ -49,7 +50,7 @@ class FolderSearch:
                 return path, True
             if not is_folder(path):
                 raise NotADirectoryError(ENOTDIR, "it is a file or a link", str(path))
-            if self._will_hold(path, files):
+            if self._will_hold(path, files()):
                 return path, False
         raise AssertionError("the numbers do not end")
 

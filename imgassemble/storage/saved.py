@@ -23,7 +23,7 @@ from itertools import groupby
 from pathlib import Path
 from stat import S_ISREG
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from ..arguments import check_path
 from ..assembly.updates import MOST_ANOMALIES
@@ -42,7 +42,7 @@ _DETAILS = ("output_index", "revised_prompt", "usage", "url")
 _NUMBER = (int, float, NoneType)
 _KINDS: dict[str, type | tuple[type, ...]] = {  # the members of a frame in item.json, and their types
     "file": str, "index": _NUMBER, "is_final": bool, "sequence_number": _NUMBER, "event_type": str, "format": str,
-    "size": (list, NoneType), "bytes": int, "sha256": str, "received_at": str,
+    "size": (list, NoneType), "bytes": int, "sha256": (str, NoneType), "received_at": str,
 }  # fmt: skip
 _NO_NAME = "saved"  # the id given to a response without an id, when an event must end it
 
@@ -311,7 +311,8 @@ def described_frames(facts: Event) -> dict[str, Event]:
     """Return the frames that an `item.json` describes in the form that a sink gives them, by file name."""
     partials = facts.get("partials")
     frames = [*(partials if isinstance(partials, list) else ()), facts.get("final")]
-    return {frame["file"]: {name: frame[name] for name in _KINDS} for frame in frames if _is_described(frame)}
+    described = filter(_is_described, frames)
+    return {frame["file"]: {name: frame[name] for name in _KINDS if name in frame} for frame in described}
 
 
 def described_anomalies(facts: Event) -> list[Event]:
@@ -322,7 +323,7 @@ def described_anomalies(facts: Event) -> list[Event]:
     return [each for each in pairs if all(isinstance(text, str) for text in each.values())]
 
 
-def _is_described(frame: Any) -> bool:
+def _is_described(frame: Any) -> TypeGuard[Event]:
     if not isinstance(frame, dict) or not all(isinstance(frame.get(name), kind) for name, kind in _KINDS.items()):
         return False
     numbers = (frame["index"], frame["sequence_number"], frame["bytes"], *(frame["size"] or ()))
@@ -344,7 +345,7 @@ class _FileVersion(NamedTuple):
 
     stat: tuple[int, ...]
     digest: str  # of its bytes
-    described: str | None  # the digest in item.json
+    described: str | None  # the digest in item.json; the time of arrival if it has no digest
 
 
 def _new_pictures(
@@ -367,9 +368,10 @@ def _new_base64(item: SavedItem, file: Path, seen: Seen, *, only_pictures: bool)
     """Return the base64 of a file that is new or was replaced; "" for others.
 
     A replaced file can have the same size, inode and time, because clocks can be coarse and inodes are used again.
-    Then item.json describes another digest.
+    Then item.json describes another digest, or another time.
     """
-    described = item.frames.get(file.name, {}).get("sha256")
+    frame = item.frames.get(file.name, {})
+    described = frame.get("sha256") or frame.get("received_at")
     with suppress(OSError):
         facts = file.lstat()
         stat, known = (facts.st_size, facts.st_ino, facts.st_mtime_ns), seen.get(file)

@@ -87,8 +87,12 @@ def test_save_ends_with_the_expected_code_and_files(
         assert (facts["state"], facts["is_provisional"]) == (expected["state"], expected["is_provisional"])
         assert [frame["index"] for frame in facts["partials"]] == expected["partial_indices"]
         for frame in [*facts["partials"], *([facts["final"]] if facts["final"] else [])]:
-            assert sha256((folder / frame["file"]).read_bytes()).hexdigest() == frame["sha256"]
-        assert (facts["final"] or {"sha256": None})["sha256"] == expected["final_sha256"]
+            data = (folder / frame["file"]).read_bytes()
+            assert len(data) == frame["bytes"]
+            assert ("sha256" in frame) == frame["is_final"]
+            assert frame.get("sha256", sha256(data).hexdigest()) == sha256(data).hexdigest()
+        final = folder / facts["final"]["file"] if facts["final"] else None
+        assert (final and sha256(final.read_bytes()).hexdigest()) == expected["final_sha256"]
 
 
 @every_fixture
