@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .screens.refresher import Refresher as Refresher
     from .states import State as State
     from .storage.directory import DirectorySink as DirectorySink
+    from .storage.objects import ObjectSink as ObjectSink
     from .storage.saved import saved_events as saved_events
     from .streams.driving.async_drivers import aassemble as aassemble
     from .streams.driving.async_drivers import aiter_updates as aiter_updates
@@ -94,6 +95,7 @@ else:
         "screens.refresher": ("Refresher",),
         "states": ("State",),
         "storage.directory": ("DirectorySink",),
+        "storage.objects": ("ObjectSink",),
         "storage.saved": ("saved_events",),
         "streams.driving.async_drivers": ("aassemble", "aiter_updates"),
         "streams.resuming.async_resume": ("aresuming",),

@@ -111,7 +111,7 @@ GUESTS = {
     "IPython": {"screens"},
     "PySide6": {"screens"},
     # The extra `objects`.
-    "obstore": {"storage/conditional_objects", "storage/objects"},
+    "obstore": {f"storage/{name}" for name in ("conditional_objects", "object_copy", "objects", "saved")},
     # The extra `web`.
     "anyio": {"simulator"},
     "python_multipart": {"simulator"},

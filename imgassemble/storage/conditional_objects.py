@@ -7,7 +7,7 @@ Must not know: items, frames, the names of objects.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from errno import EACCES, ENOENT, ENOTSUP
+from errno import EACCES, EEXIST, ENOENT, ENOTSUP
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -22,7 +22,8 @@ from obstore.exceptions import (
 )
 from obstore.store import HTTPStore, LocalStore
 
-from ..errors import SinkError, UsageError, clean, quoted
+from ..arguments import shorten
+from ..errors import SinkError, UsageError, clean, printable, quoted
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -40,10 +41,6 @@ _ADVICE: dict[type[Exception] | tuple[type[Exception], ...], tuple[str, int | No
     (NotSupportedError, NotImplementedError): ("the store must support conditional writes", ENOTSUP),
     Exception: ("the retries of the store are over; its retry_config sets them", None),
 }
-
-
-class ObjectTakenError(SinkError):
-    """Another program has written or removed an object of this run. `path`: the key."""
 
 
 class StoredObject(NamedTuple):
@@ -88,7 +85,7 @@ class ConditionalObjects:
     def put(self, key: str, data: bytes, content_type: str) -> None:
         """Write an object that this run knows, or a new one.
 
-        Raises ObjectTakenError if another run or program has written it, and SinkError.
+        Raises SinkError, with the errno EEXIST if another run or program has written it.
         """
         for _ in range(2):
             try:
@@ -97,7 +94,7 @@ class ConditionalObjects:
                 if not self._adopt_own(key, data):
                     break
         sentence = f"another run or program has written {quoted(key)}, which stays; give each run a prefix of its own"
-        raise ObjectTakenError(sentence, path=key)
+        raise SinkError(sentence, path=key, errno=EEXIST)
 
     def _adopt_own(self, key: str, data: bytes) -> bool:
         """Return whether an object has the bytes of this run, and then remember its version.
@@ -179,3 +176,16 @@ def store_error(key: str, action: str, cause: Exception) -> SinkError:
     advice, errno = _ADVICE[kind]
     reason = clean(str(cause).partition("\n")[0], 300) or type(cause).__name__
     return SinkError(f"cannot {action} {quoted(key)}: {reason}; {advice}", path=key, errno=errno)
+
+
+def checked_prefix(prefix: object) -> str:
+    """Return a prefix with "/" at its end, or "" for none. Raises UsageError if it cannot begin a key."""
+    names = prefix.strip("/").split("/") if isinstance(prefix, str) else []
+    is_plain = all(name not in ("", ".", "..") and name == printable(name) for name in names)
+    if prefix == "" or (names == [""] and prefix):
+        return ""
+    if not names or not is_plain:
+        raise UsageError(
+            f"prefix is a str such as 'jobs/otter-7', without empty parts, '.' and '..', not {shorten(prefix)}"
+        )
+    return "/".join(names) + "/"

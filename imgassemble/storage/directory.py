@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -31,7 +31,7 @@ from ..files import sink_error
 from .additions import belongs_to_facts
 from .continued_run import ContinuedRun
 from .folder_names import folder_name
-from .item_facts import checked_facts
+from .item_facts import checked_facts, utc_now
 from .item_folder import Existing, FolderOptions, ItemFolder, KeepFiles, temporary_files
 from .placing import folder_to_continue, newest_run
 from .saved import Event, read_items
@@ -40,10 +40,6 @@ from .syncing import Syncing
 _log = logging.getLogger("imgassemble")
 
 _MANY = 500  # folders, of a kilobyte or two each: above this number, those of discarded items are forgotten
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class DirectorySink:
@@ -84,7 +80,7 @@ class DirectorySink:
         keep_rejected: bool = True,
         durable: bool = True,
         facts: Mapping[str, Any] | None = None,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         for name, value, kind in (("existing", existing, Existing), ("keep", keep, KeepFiles)):
             check_choice(name, value, get_args(kind))

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,11 @@ def facts_of(item: Item, received_at: datetime) -> Facts:
 def _is_of(facts: Facts, frame: Frame) -> bool:
     """Return whether these can be the facts of a frame; partials of one index rarely have the same size."""
     return bool(facts["bytes"] == len(frame.data) and facts.get("sha256", "") in ("", frame.sha256))
+
+
+def utc_now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
 
 
 def checked_facts(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -10,11 +10,20 @@ import re
 from collections.abc import Container
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from .conditional_objects import ConditionalObjects
+from .conditional_objects import ConditionalObjects, checked_prefix
 from .file_names import FACTS_NAME, MAX_FACTS_BYTES, MAX_FRAME_BYTES, is_sink_file
 
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
 _FOLDER = re.compile(r"[a-z0-9_-][a-z0-9_.-]{0,199}")  # any program can write objects: no name leads out of the copy
+
+
+def copy_of(store: ObjectStore, prefix: str) -> ObjectCopy:
+    """Return a copy of the objects under a prefix of the user's. Raises UsageError if it cannot begin a key."""
+    return ObjectCopy(ConditionalObjects(store), checked_prefix(prefix))
 
 
 class ObjectCopy:
@@ -28,7 +37,7 @@ class ObjectCopy:
     def __init__(self, objects: ConditionalObjects, prefix: str) -> None:
         self._objects, self._prefix = objects, prefix
         self._folder = TemporaryDirectory(prefix="imgassemble-")
-        self.path = Path(self._folder.name)
+        self.path: Path = Path(self._folder.name)
         self._names: dict[str, list[str]] = {}  # the files in each folder
         try:
             self._copy_facts()

@@ -8,10 +8,9 @@ Must not know: updates, the assembler, other items.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from errno import EEXIST
+from errno import EEXIST, ESTALE
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -42,7 +41,6 @@ class ObjectOptions:
     existing: Existing
     keep: KeepFiles
     facts: Facts | None
-    clock: Callable[[], datetime]
     run: str
 
 
@@ -71,7 +69,7 @@ class ObjectFolder:
             self._facts.adopt(earlier)
             self._described = self._facts.pictures
 
-    def write_frame(self, frame: Frame, item: Item) -> None:
+    def write_frame(self, frame: Frame, item: Item, received_at: datetime) -> None:
         """Write a frame, unless it exists already. Raises SinkError."""
         name = frame_file_name(frame)
         self._facts.not_repeated.discard(name)
@@ -83,7 +81,7 @@ class ObjectFolder:
         self._types[name] = frame.mime_type
         self._write(name, frame.data, frame.sha256, frame.mime_type, item)
         self._leave_out(outdated)
-        self._facts.add_frame(frame, self._options.clock())
+        self._facts.add_frame(frame, received_at)
         self._note_keys()
 
     def write_rejected(self, data: bytes, item: Item) -> int:
@@ -107,7 +105,8 @@ class ObjectFolder:
         has_result = item.final is not None and item.final.is_final
         if self._facts.has_result and not has_result:  # it was withdrawn
             self._leave_out([name for name in self._facts.frames if stem_in(name) == "final"])
-        if self._claim({}, item):
+        is_written = self.phase is not FolderPhase.UNTOUCHED or not self._is_as_before(item)
+        if is_written and self._claim({}, item):
             self._put_facts(item)
             self._remove_outdated()
         self._note_keys()
@@ -203,6 +202,8 @@ class ObjectFolder:
                     self._key(name), data or self._read_shared(shared, name, digest), self._types.get(name, _UNKNOWN)
                 )
             except SinkError as error:
+                if error.errno not in (EEXIST, ESTALE):
+                    raise
                 self._lost = self._lost or error
                 self._facts.forget(name)
 
@@ -210,7 +211,8 @@ class ObjectFolder:
         key = f"{self._options.prefix}{shared}/{name}"
         found = self._objects.read(key, MAX_FRAME_BYTES)
         if found is None or sha256(found.data).hexdigest() != digest:
-            raise SinkError(f"{quoted(key)} was removed by another program; use a prefix of your own", path=key)
+            sentence = f"{quoted(key)} was removed by another program; use a prefix of your own"
+            raise SinkError(sentence, path=key, errno=ESTALE)
         return found.data
 
     # ---- item.json
@@ -225,6 +227,11 @@ class ObjectFolder:
             self._objects.put(self._key(FACTS_NAME), text, _JSON)
             self._text_digest, self._described = digest, self._facts.pictures
 
+    def _is_as_before(self, item: Item) -> bool:
+        """Return whether the item.json of the earlier run says the same."""
+        earlier = {name: value for name, value in self._facts.earlier.items() if name != "run"}
+        return bool(earlier) and earlier == json.loads(json.dumps(self._facts.as_dict(item)))
+
     def _leave_out(self, names: list[str]) -> None:
         """Leave files out of item.json. Their objects are removed after it is written."""
         for name in names:
@@ -238,8 +245,8 @@ class ObjectFolder:
             del self._outdated[name]
 
     def _note_keys(self) -> None:
-        names = [*self._facts.pictures, FACTS_NAME] if self.phase is not FolderPhase.UNTOUCHED else []
-        self.keys = tuple(map(self._key, names))
+        has_facts = self._facts.earlier or self.phase is not FolderPhase.UNTOUCHED
+        self.keys = tuple(map(self._key, [*self._facts.pictures, *([FACTS_NAME] if has_facts else [])]))
 
 
 def _pictures_in(text: bytes) -> dict[str, str]:

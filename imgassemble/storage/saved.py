@@ -23,7 +23,7 @@ from itertools import groupby
 from pathlib import Path
 from stat import S_ISREG
 from types import NoneType
-from typing import Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from ..arguments import check_path
 from ..assembly.updates import MOST_ANOMALIES
@@ -34,6 +34,9 @@ from ..wire.dialects import GREATEST_NUMBER, ROWS
 from .additions import additions_to, with_additions
 from .file_names import MAX_FACTS_BYTES, MAX_FRAME_BYTES
 from .folder_names import folder_name
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 _PARTIAL = re.compile(r"partial-(\d+(?:\.\d+)?(?:e[+-]\d+)?)\.\w+")
 _FINAL = re.compile(r"final\..*")
@@ -133,20 +136,33 @@ def number_in_id(item_id: str) -> int | None:
     return int(counted[1]) if counted else None
 
 
-def saved_events(directory: str | os.PathLike[str]) -> Iterator[Event]:
-    """Yield the frames and the ends of the items in a folder that a DirectorySink wrote, as events.
+def saved_events(directory: str | os.PathLike[str] | ObjectStore, prefix: str = "") -> Iterator[Event]:
+    """Yield the frames and the ends of the items that a DirectorySink or an ObjectSink wrote, as events.
 
-    directory: the folder that was given to the sink. If it holds several runs, each folder of an item is an item of
-        its own, and the later ones have the names of their folders: "image-0", "image-0-2", ….
+    directory: the folder or the store that was given to the sink. If it holds several runs, each folder of an item is
+        an item of its own, and the later ones have the names of their folders: "image-0", "image-0-2", ….
+    prefix: the prefix in the store.
 
-    Raises UsageError if there is no folder of this name.
+    Raises UsageError if there is no folder of this name, and SinkError if the store cannot be read.
 
     Example: `assemble(saved_events("pictures"))` gives the items of the run again.
     """
+    if hasattr(directory, "list_with_delimiter"):
+        return _stored_events(directory, prefix)
     check_path("directory", directory)
     if not Path(directory).is_dir():
         raise UsageError(f"there is no folder {quoted(os.fspath(directory))}: name the one that a DirectorySink wrote")
     return item_events(with_own_names(read_items(directory)), {}, is_finished=True)
+
+
+def _stored_events(store: ObjectStore, prefix: str) -> Iterator[Event]:
+    from .object_copy import copy_of
+
+    with copy_of(store, prefix) as copied:
+        items = with_own_names(read_items(copied.path))
+        for item in items:
+            copied.fetch(item.folder.name, item.frames)
+        yield from item_events(items, {}, is_finished=True)
 
 
 def read_items(directory: str | os.PathLike[str]) -> list[SavedItem]:
