@@ -32,6 +32,7 @@ Version = dict[str, str]
 """The ETag or the generation of an object, as obstore takes it for a conditional put."""
 
 _FAILURES = (BaseError, OSError, NotImplementedError, ValueError)  # the exceptions of obstore
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "specified bucket does not exist")  # S3, Azure, GCS
 _ADVICE: dict[type[Exception] | tuple[type[Exception], ...], tuple[str, int | None]] = {
     (PermissionDeniedError, UnauthenticatedError): (
         "check the credentials, and the rights to list, read, write and delete",
@@ -70,9 +71,15 @@ class ConditionalObjects:
         self._unsure: dict[str, str] = {}  # digests of the writes that failed: the store may have them, by key
 
     def check(self, prefix: str) -> None:
-        """Ask the store for an answer. Raises SinkError if there is none, or no bucket."""
-        for _ in self._list(f"{prefix}.imgassemble-check"):
-            return
+        """Ask the store for an object that is not there. Raises SinkError if it has no answer, or no bucket."""
+        key = f"{prefix}.imgassemble-check"
+        try:
+            obstore.get(self._store, key)
+        except FileNotFoundError as cause:
+            if any(code in str(cause) for code in _NO_BUCKET):
+                raise store_error(key, "write", cause) from cause
+        except _FAILURES as cause:
+            raise store_error(key, "read", cause) from cause
 
     def create(self, key: str, data: bytes, content_type: str) -> bool:
         """Write a new object. Return False if another run or program has written one. Raises SinkError."""

@@ -248,7 +248,8 @@ class ObjectSink:
         if self._has_failed and not isinstance(update, _ENDS):
             self._n_lost += isinstance(update, FrameAdded)
         elif not self._has_failed and not folder.error:
-            self._try(folder, partial(_store, write))
+            is_stored = self._try(folder, partial(_store, write))
+            self._n_lost += isinstance(update, FrameAdded) and not is_stored
             if isinstance(update, _ENDS):
                 self._save()
 
@@ -309,7 +310,7 @@ class ObjectSink:
         named = ", ".join(map(quoted, lost[:3])) + (", …" if len(lost) > 3 else "")
         results = f"the results of {named} are not stored" if lost else "the results are stored"
         failure = SinkError(
-            f"{error}; {results}, {self._n_lost} previews are missing", path=error.path, errno=error.errno
+            f"{error}; {results}; previews that are missing: {self._n_lost}", path=error.path, errno=error.errno
         )
         failure.__cause__ = error.__cause__
         return failure
