@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..assembly.items import Item
 from ..errors import SinkError, quoted
+from ..frames.base64_json import dump_json
 from ..frames.frame import Frame
 from .conditional_objects import ConditionalObjects
 from .file_names import FACTS_NAME, MAX_FACTS_BYTES, MAX_FRAME_BYTES, frame_file_name, is_sink_file, stem_in
@@ -218,7 +219,7 @@ class ObjectFolder:
     # ---- item.json
 
     def _text_of(self, item: Item, facts: ItemFacts) -> bytes:
-        return json.dumps({**facts.as_dict(item), "run": self._options.run}, indent=2).encode() + b"\n"
+        return dump_json({**facts.as_dict(item), "run": self._options.run}) + b"\n"
 
     def _put_facts(self, item: Item) -> None:
         text = self._text_of(item, self._facts)
