@@ -51,6 +51,24 @@ def saved(chunks: list[bytes], folder: Path, *, durable: bool) -> None:
     assemble(chunks, sinks=[DirectorySink(folder, durable=durable)])
 
 
+def calls_while_saving(chunks: list[bytes], folder: Path, name: str) -> float:
+    """Return how often a function of `os` is called while a stream is saved durably."""
+    function, count = getattr(os, name), 0
+
+    def profile(_frame: FrameType, what: str, called: Any) -> None:
+        nonlocal count
+        count += what == "c_call" and called is function
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        saved(chunks, folder, durable=True)
+    finally:
+        sys.setprofile(before)
+    assert count, f"os.{name} is not called"
+    return count
+
+
 # ---- by event and by chunk
 
 _EVENT = {"type": "response.image_generation_call.generating", "item_id": "ig_1", "output_index": 0}

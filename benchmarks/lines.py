@@ -284,7 +284,13 @@ def _loop() -> Iterator[Line]:
 
 
 def _files_and_previews() -> Iterator[Line]:
-    yield Line(what="a stream onto the disk, to the bare loop and plain writes", measure=_saving, goal=1.5, bound=2)
+    yield Line(what="a stream onto the disk, to the bare loop and plain writes", measure=_saving, goal=1.5, bound=2.5)
+    yield Line(what="a durable stream onto the disk, to one with plain syncs", measure=_syncing, goal=1.5)
+    for name, what, most in (
+        ("replace", "files written for a result and three partials", 6),
+        ("fsync", "syncs for a durable result in two new folders", 5),
+    ):
+        yield Line(what=what, measure=partial(_file_calls, name), goal=most, bound=most)
     for form in FORMATS:
         for side in (512, 256):
             what = f"a preview of {side} pixels, {_named(form, SQUARE)}, to all of it"
@@ -298,24 +304,38 @@ def _saving(rounds: int) -> list[float]:
     def plain(folder: Path) -> None:
         rivals.written(rivals.with_bare_loop(chunks), folder)
 
-    times = [_in_new_folders(partial(costs.saved, chunks, durable=False), plain) for _ in range(rounds)]
-    return [ours / theirs for ours, theirs in times]
+    return [_in_new_folders(partial(costs.saved, chunks, durable=False), plain) for _ in range(rounds)]
+
+
+def _syncing(rounds: int) -> list[float]:
+    chunks = chunks_of(make_stream("PNG"))
+
+    def plain(folder: Path) -> None:
+        rivals.written(rivals.with_bare_loop(chunks), folder, is_synced=True)
+
+    return [_in_new_folders(partial(costs.saved, chunks, durable=True), plain) for _ in range((rounds + 1) // 2)]
+
+
+def _file_calls(name: str, _rounds: int) -> list[float]:
+    with tempfile.TemporaryDirectory() as folder:
+        return [costs.calls_while_saving(chunks_of(make_stream("PNG")), Path(folder) / "new", name)]
 
 
 _FOLDERS = 12  # in a round, for each side
 
 
-def _in_new_folders(*sides: Callable[[Path], object]) -> list[float]:
-    """Return the median seconds of each side, which fills a new folder several times. The folders are removed.
+def _in_new_folders(ours: Callable[[Path], object], theirs: Callable[[Path], object]) -> float:
+    """Return the time of `ours` divided by that of `theirs`: medians of several runs, each in a new folder.
 
-    The sides take turns. Removing a folder at once keeps the disk from writing most of it.
+    The sides take turns. A folder is removed at once, so that the disk has less to write.
     """
-    seconds: list[list[float]] = [[] for _ in sides]
+    sides = (ours, theirs)
+    seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(_FOLDERS):
         for side, found in zip(sides, seconds, strict=True):
             with tempfile.TemporaryDirectory() as folder:
                 found.append(_seconds(partial(side, Path(folder) / "new"), 1))
-    return [median(found) for found in seconds]
+    return median(seconds[0]) / median(seconds[1])
 
 
 def _previewing(form: Format, side: int, rounds: int) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from importlib.metadata import distributions, version
@@ -172,8 +173,18 @@ def decoded(data: bytes) -> Image.Image:
     return image
 
 
-def written(frames: list[bytes], folder: Path) -> None:
-    """Write each frame to a file, as a simple loop does it."""
+def written(frames: list[bytes], folder: Path, *, is_synced: bool = False) -> None:
+    """Write each frame to a file, as a simple loop does it.
+
+    is_synced: sync the last file, and a second one that describes it, and then their folder and the two above it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(frames):
         (folder / f"{number}.png").write_bytes(data)
+    if is_synced:
+        (folder / "facts.json").write_bytes(b"{}")
+        files = (folder / f"{len(frames) - 1}.png", folder / "facts.json")
+        for path in (*files, folder, folder.parent, folder.parent.parent):
+            handle = os.open(path, os.O_RDONLY)
+            os.fsync(handle)
+            os.close(handle)
