@@ -115,6 +115,7 @@ GUESTS = {
     # The extra `web`.
     "anyio": {"simulator"},
     "python_multipart": {"simulator"},
+    "redis": {"web/redis/connecting"},
     "starlette": {"simulator", "web"},
     "uvicorn": {"serving", "simulator", "web"},
     "pytest": {"simulator"},

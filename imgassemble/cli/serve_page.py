@@ -14,7 +14,7 @@ from functools import partial
 
 from ..console import say
 from ..errors import UsageError
-from ..web.gallery import Gallery
+from ..web.viewer import ViewedGallery
 from .exit_codes import INTERRUPTED, OK
 from .options import option
 
@@ -29,7 +29,7 @@ PAGE_OPTIONS = (
 )
 
 
-def serve_page(gallery: Gallery, feeders: Iterable[Callable[[], object]], options: argparse.Namespace) -> int:
+def serve_page(gallery: ViewedGallery, feeders: Iterable[Callable[[], object]], options: argparse.Namespace) -> int:
     """Serve the page of `gallery` until Ctrl-C and return the exit code.
 
     Each of `feeders` runs in a thread of its own, which starts when the server answers.

@@ -4,7 +4,8 @@
     app.mount("/pictures", create_app(gallery, authorize=may_see))
     result = await aassemble(stream, on_update=gallery.add("an otter"))
 
-Starlette, of the extra `web`, is imported only when the application is used.
+Starlette, of the extra `web`, is imported only when the application is used; redis-py, of the extra `redis`, only for a
+`RedisGallery`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ from .gallery import Gallery
 
 if TYPE_CHECKING:
     from .app import create_app, everyone
+    from .redis.gallery import RedisGallery
 
-__all__ = ["Gallery", "create_app", "everyone"]
+__all__ = ["Gallery", "RedisGallery", "create_app", "everyone"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "RedisGallery":
+        from .redis import gallery
+
+        return gallery.RedisGallery
     from . import app
 
     return getattr(app, name)

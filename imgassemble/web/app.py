@@ -31,10 +31,9 @@ from inspect import isawaitable
 from ..arguments import check_count, check_function, check_seconds, check_text, shorten
 from ..errors import UsageError
 from .changes import RESET, PageChange
-from .gallery import Gallery
 from .server_stop import call_at_server_stop
 from .small_pictures import SmallPictures, as_it_is
-from .viewer import Viewer
+from .viewer import ViewedGallery, Viewer
 
 try:
     from starlette.applications import Starlette
@@ -76,7 +75,7 @@ _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?", re.IG
 
 
 def create_app(
-    gallery: Gallery,
+    gallery: ViewedGallery,
     *,
     authorize: Authorize,
     title: str = "imgassemble",
@@ -170,7 +169,7 @@ class _Document:
 
 class _Page:
     def __init__(
-        self, gallery: Gallery, authorize: Authorize, max_viewers: int, keep_alive_s: float, document: _Document
+        self, gallery: ViewedGallery, authorize: Authorize, max_viewers: int, keep_alive_s: float, document: _Document
     ) -> None:
         self._gallery, self._authorize, self._document = gallery, authorize, document
         self._logged: set[type[Exception]] = set()  # types of exceptions of `authorize`
@@ -209,7 +208,7 @@ class _Page:
         if refusal := _refuse_foreign(request):
             return refusal
         key, name = request.path_params["key"], _FRAME_NAME.fullmatch(request.path_params["name"])
-        stream = self._gallery.stream_of(key)
+        stream = await self._stream_of(key)
         try:
             is_allowed = name is not None and stream is not None and await self._ask(request, stream)
         except Exception as error:  # noqa: BLE001 - the application's own code can raise anything
@@ -229,6 +228,14 @@ class _Page:
             headers["content-disposition"] = 'attachment; filename="drawing.svg"'
         picture = await self._small.of(etag, frame) if name["suffix"] == _SMALL else as_it_is(frame)
         return _PictureResponse(picture.data, media_type=picture.mime_type, headers=headers)
+
+    async def _stream_of(self, key: str) -> str | None:
+        """Return the name of the stream with this key, also if another process has only just shown it."""
+        stream = self._gallery.stream_of(key)
+        if stream is None:
+            await self._gallery.catch_up()
+            stream = self._gallery.stream_of(key)
+        return stream
 
     async def _ask(self, request: Request, stream: str) -> bool:
         """Return the answer of `authorize`; an HTTPException that it raises means no."""
@@ -259,6 +266,8 @@ class _Page:
         """
         now = asyncio.get_running_loop().time
         last = request.headers.get("last-event-id", "")
+        if not self._gallery.is_known(last):
+            await self._gallery.catch_up()  # another process may have sent it
         seen = last if self._gallery.is_known(last) else ""
         viewer = Viewer(self._gallery, partial(self._may_see, request), seen)
         piece, sent, alive_at = bytearray(self._hello(seen)), None, now() + self._keep_alive_s
@@ -331,7 +340,7 @@ class _ChangeSignal:
     is_last: whether the viewers must leave, because their server stops.
     """
 
-    def __init__(self, gallery: Gallery, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, gallery: ViewedGallery, loop: asyncio.AbstractEventLoop) -> None:
         self.viewers = 0
         self.next: asyncio.Future[None] = loop.create_future()  # done at the next change
         self.loop = loop

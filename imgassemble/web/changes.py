@@ -110,7 +110,7 @@ class ChangeLog:
 
     def is_known(self, position: str) -> bool:
         """Return whether the changes since `position` are known."""
-        version = self._version_of(position)
+        version = self.version_of(position)
         return version is not None and self._forgotten <= version <= self.version
 
     def since(self, position: str) -> list[PageChange]:
@@ -120,7 +120,7 @@ class ChangeLog:
         position are not known, the first one is RESET, and everything that is shown follows.
         """
         is_known = self.is_known(position)
-        first = self._version_of(position) if is_known else None
+        first = self.version_of(position) if is_known else None
         changes = [] if is_known or not position else [RESET]
         for changed_at, change in reversed(self._last.values()):
             if first is not None and changed_at <= first:
@@ -130,7 +130,8 @@ class ChangeLog:
         changes.reverse()
         return sorted(changes, key=lambda change: _KINDS.index(change.kind))
 
-    def _version_of(self, position: str) -> Version | None:
+    def version_of(self, position: str) -> Version | None:
+        """Return the version of a position of this history; None if it belongs to another one, or is no position."""
         found = _POSITION.fullmatch(position)
         if found is None or found[1] != self.epoch:
             return None

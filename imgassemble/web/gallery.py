@@ -189,6 +189,9 @@ class Gallery:
         with self._lock:
             return self._log.is_known(position)
 
+    async def catch_up(self) -> None:
+        """Do nothing: all changes are known here. A gallery on Redis waits for those of other processes."""
+
     def stream_of(self, key: str) -> str | None:
         """Return the name of the stream whose frames have this key in their address; None if there is none."""
         with self._lock:

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable
 
 from ..errors import UsageError
-from .gallery import Gallery
 
 try:
     from starlette.types import ASGIApp
@@ -19,6 +18,7 @@ try:
     from ..serving import QuietServer
     from .app import create_app, everyone
     from .guard import MAX_HEADER_BYTES, Guard, is_loopback
+    from .viewer import ViewedGallery
 except ModuleNotFoundError as _missing:
     _package = str(_missing.name).partition(".")[0]
     raise UsageError(f"the live page needs {_package}: pip install 'imgassemble[web]'") from _missing
@@ -30,7 +30,7 @@ _REFUSAL_S = 1  # seconds in which a refused client can read the answer
 _PATIENCE_S = 5  # seconds for the first line and the headers of a request, which a browser sends at once
 
 
-def guarded_page(gallery: Gallery, host: str, *, link: Callable[[str], object]) -> ASGIApp:
+def guarded_page(gallery: ViewedGallery, host: str, *, link: Callable[[str], object]) -> ASGIApp:
     """Return the live page for a server on `host`.
 
     If other machines can reach `host`, each viewer needs a token, and `link` is called with each new token.

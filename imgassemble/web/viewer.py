@@ -9,11 +9,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
+from ..frames.frame import Frame
 from .changes import RESET, PageChange
-from .gallery import Gallery
 
 _ASKING_S = 0.1  # after this time the viewer receives what is allowed so far, also if there are more questions
+
+
+class ViewedGallery(Protocol):
+    """The methods of `Gallery` and `RedisGallery` that the page needs."""
+
+    is_closed: bool
+
+    @property
+    def now_s(self) -> float: ...
+    def changes(self, since: str = "") -> tuple[str, list[PageChange]]: ...
+    def is_known(self, position: str) -> bool: ...
+    def stream_of(self, key: str) -> str | None: ...
+    async def catch_up(self) -> None: ...
+    async def load_frame(self, key: str, number: int) -> Frame | None: ...
+    def watch(self, callback: Callable[[], object]) -> Callable[[], None]: ...
 
 
 class Viewer:
@@ -23,7 +39,7 @@ class Viewer:
     seen: the position of the last change that the viewer has; "" for a new viewer.
     """
 
-    def __init__(self, gallery: Gallery, may_see: Callable[[str], Awaitable[bool]], seen: str) -> None:
+    def __init__(self, gallery: ViewedGallery, may_see: Callable[[str], Awaitable[bool]], seen: str) -> None:
         self._gallery, self._may_see, self._seen = gallery, may_see, seen
         self._has_history = bool(seen)  # it may have streams of an earlier connection, which are not in `_shown`
         self._shown: set[str] = set()  # streams that it has

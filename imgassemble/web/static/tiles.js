@@ -96,7 +96,7 @@ export class Tiles {
   #showSeconds() {
     const nowS = (performance.now() - this.#clockZeroMs) / 1_000;
     for (const { tile, stream } of this.#shown) {
-      tile.showSeconds(stream.began_s === null ? null : Math.max(0, nowS - stream.began_s));
+      tile.showSeconds(stream.began_s === null || stream.is_orphaned ? null : Math.max(0, nowS - stream.began_s));
     }
   }
 

@@ -1,0 +1,238 @@
+"""A gallery whose facts and frames are in Redis or Valkey, for producers and viewers in any number of processes.
+
+Must not know: HTTP, how facts are read and frames are checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from threading import Lock
+
+from ...arguments import check_seconds, check_text
+from ...frames.frame import Frame
+from ..changes import PageChange
+from .connecting import RedisError, check_url, connect
+from .frame_store import FrameStore
+from .keys import GalleryKeys
+from .reader import Reader, remove_stream
+
+_SYNC_S = 5.0  # for everything to be read once
+_CATCH_UP_S = 2.0  # for the changes made before now
+
+
+class RedisGallery:
+    """A gallery on Redis or Valkey, with the interface of `Gallery`. Safe in any thread, event loop and process.
+
+        gallery = RedisGallery("redis://localhost:6379/0")
+        app.mount("/pictures", create_app(gallery, authorize=may_see))
+
+    url: the address of the server: `redis://`, `rediss://` (TLS) or `unix://`, with name and password if it has some.
+    name: identifies the gallery on the server: 1 to 64 letters, digits and `_.-`.
+    keep_s: seconds for which a stream is kept after its last change, from 0.
+
+    Nothing is connected before a method needs it. Each process has one thread that reads the changes, for any number
+    of viewers; frames are loaded when a viewer asks. While the server cannot be reached, viewers keep what they have.
+    It needs the extra `redis`. Raises UsageError for an argument of a wrong type or range.
+    """
+
+    def __init__(self, url: str, name: str = "pictures", keep_s: float = 3_600.0) -> None:
+        check_url(url)
+        check_text("name", name)
+        check_seconds("keep_s", keep_s)
+        self.is_closed = False
+        self._url, self._keys, self._keep_s = url, GalleryKeys(name), keep_s
+        self._client = connect(url)
+        self._lock = Lock()
+        self._watchers: dict[object, Callable[[], object]] = {}
+        self._parts: _Parts | None = None  # those of this process, once a method needs them
+        _GALLERIES.add(self)
+
+    def remove(self, name: str) -> None:
+        """Remove a stream and its facts in all processes. Without a stream of this name, nothing happens.
+
+        Waits for the server. Raises ConnectionError if it cannot be reached.
+        """
+        remove_stream(self._client, self._keys, name)
+        self._synced().catch_up()
+
+    def close(self) -> None:
+        """End the event streams of all viewers of this process, and its connections. Streams stay as they are."""
+        with self._lock:
+            self.is_closed = True
+            if self._parts is not None:
+                self._parts.close()
+        self._call_watchers()
+        self._client.close()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the streams that are shown, the oldest first. Waits at most 5 s for the first answer."""
+        reader = self._synced().reader
+        with reader.lock:
+            return reader.mirror.names
+
+    def orphans(self) -> tuple[str, ...]:
+        """Return the names of the streams that have not ended and whose producer has gone, the oldest first.
+
+        It is known about two seconds after the lease of the producer has run out.
+        """
+        reader = self._synced().reader
+        with reader.lock:
+            return reader.mirror.orphans
+
+    @property
+    def now_s(self) -> float:
+        """The present time of the server, in seconds since 1970: it is the same in all processes."""
+        return round(time.time() + self._started().reader.clock_offset_s, 3)
+
+    @property
+    def n_malformed(self) -> int:
+        """The number of entries in Redis that were no changes and were skipped by this process."""
+        return self._started().reader.n_malformed
+
+    @property
+    def n_tampered(self) -> int:
+        """The number of frames in Redis that differed from their facts and were not shown by this process."""
+        return self._started().frames.n_tampered
+
+    def changes(self, since: str = "") -> tuple[str, list[PageChange]]:
+        """Return the present position, and the changes since another one, as `Gallery.changes` does.
+
+        A position holds in all processes. Never waits: before the first answer of the server there are no changes.
+        """
+        reader = self._started().reader
+        with reader.lock:
+            return reader.mirror.position, reader.mirror.since(since)
+
+    def is_known(self, position: str) -> bool:
+        """Return whether `changes(position)` has no reset."""
+        reader = self._started().reader
+        with reader.lock:
+            return reader.mirror.is_known(position)
+
+    async def catch_up(self) -> None:
+        """Return once the changes are known here that any process made before now, or after about 2 seconds."""
+        with suppress(RedisError):
+            await asyncio.shield(asyncio.wrap_future(self._started().catching_up()))
+
+    def stream_of(self, key: str) -> str | None:
+        """Return the name of the stream whose frames have this key in their address; None if there is none."""
+        reader = self._started().reader
+        with reader.lock:
+            return reader.mirror.stream_of(key)
+
+    def frame(self, key: str, number: int) -> Frame | None:
+        """Return the frame with this number of the stream with this key; None if there is none.
+
+        Waits for the server. In an event loop, `load_frame` does not block.
+        """
+        self._synced()
+        loading = self._loading(key, number)
+        return None if loading is None else loading.result()
+
+    async def load_frame(self, key: str, number: int) -> Frame | None:
+        """Return what `frame` returns, without blocking the event loop."""
+        loading = self._loading(key, number)
+        if loading is None:
+            await self.catch_up()
+            loading = self._loading(key, number)
+        return None if loading is None else await asyncio.wrap_future(loading)
+
+    def watch(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call `callback` after each change, in a thread of the gallery. Return a function that ends this."""
+        key = object()
+
+        def stop() -> None:
+            with self._lock:
+                self._watchers.pop(key, None)
+
+        with self._lock:
+            self._watchers[key] = callback
+        self._started()
+        return stop
+
+    def _call_watchers(self) -> None:
+        with self._lock:
+            callbacks = tuple(self._watchers.values())
+        for callback in callbacks:
+            callback()
+
+    def _loading(self, key: str, number: int) -> Future[Frame | None] | None:
+        parts = self._started()
+        with parts.reader.lock:
+            stored = parts.reader.mirror.stored_frame(key, number)
+        return None if stored is None else parts.frames.load(stored)
+
+    def _started(self) -> _Parts:
+        """Return the reader and the frames of this process."""
+        with self._lock:
+            if self._parts is None:
+                self._parts = _Parts(self._url, self._keys, self)
+                if not self.is_closed:
+                    self._parts.reader.start()
+            return self._parts
+
+    def _synced(self) -> _Parts:
+        parts = self._started()
+        parts.reader.wait_until_synced(0.0 if self.is_closed else _SYNC_S)
+        return parts
+
+    def _begin_in_child(self) -> None:
+        """Begin again in a forked process, which has neither the threads nor the viewers of its parent."""
+        self._lock = Lock()
+        self._watchers.clear()
+        self._parts = None
+
+
+class _Parts:
+    """The reader and the frames of one process."""
+
+    def __init__(self, url: str, keys: GalleryKeys, gallery: RedisGallery) -> None:
+        found = weakref.ref(gallery)  # the thread of the reader does not keep the gallery
+
+        def call_watchers() -> None:
+            if gallery := found():
+                gallery._call_watchers()
+
+        self.reader = Reader(url, keys, call_watchers)
+        self.frames = FrameStore(url, keys)
+        self._lock = Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="imgassemble-catch-up")
+        self._latest: Future[None] | None = None
+        weakref.finalize(gallery, self.reader.stop).atexit = False
+
+    def catch_up(self) -> None:
+        """Wait until the changes that any process made before now are known, at most for about 2 seconds."""
+        self.reader.catch_up(_CATCH_UP_S)
+
+    def catching_up(self) -> Future[None]:
+        """Return a future of `catch_up`, for all that wait and have not asked the server yet."""
+        with self._lock:
+            if self._latest is None or self._latest.running() or self._latest.done():
+                self._latest = self._thread.submit(self.catch_up)
+            return self._latest
+
+    def close(self) -> None:
+        self.reader.stop()
+        self.frames.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+# ---- after a fork
+
+_GALLERIES: weakref.WeakSet[RedisGallery] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for gallery in _GALLERIES:
+        gallery._begin_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)

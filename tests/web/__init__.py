@@ -1,0 +1,1 @@
+"""Tests of the live page, the gallery and its back ends."""

@@ -1,0 +1,1 @@
+"""Tests of the gallery on Redis, with a real server."""
