@@ -73,8 +73,10 @@ class Reader:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after its present read."""
+        """End the thread and its connections."""
         self._stopped.set()
+        for client in (self._client, self._asking):
+            client.connection_pool.disconnect()
 
     @property
     def lock(self) -> Condition:
@@ -107,6 +109,8 @@ class Reader:
                 self._is_connected, self._must_sync = False, True
                 self._stopped.wait(pause_s)
             except Exception as error:  # noqa: BLE001 - viewers would wait for ever if the thread ended
+                if self._stopped.is_set():
+                    break
                 self._log_failure(error)
                 self._is_connected = False
                 self._client.connection_pool.disconnect()

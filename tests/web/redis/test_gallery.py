@@ -122,8 +122,7 @@ def test_a_stream_without_a_producer_is_an_orphan(server: RedisServer, name: str
         assert (heron["kind"], heron["is_orphaned"]) == ("failed", True)
         assert "cannot be continued" in heron["caption"]
         position = gallery.changes()[0]
-        images_api.claim()
-        server.client.persist(images_api.keys.lease("heron"))
+        server.client.set(images_api.keys.lease("heron"), "token of another producer")
         wait_until(lambda: gallery.orphans() == ())
         (change,) = gallery.changes(position)[1]
         assert (change.stream, change.facts["kind"], "is_orphaned" in change.facts) == ("heron", "waiting", False)
