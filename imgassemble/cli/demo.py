@@ -20,6 +20,7 @@ from .serve_page import PAGE_OPTIONS, serve_page
 OPTIONS = PAGE_OPTIONS
 
 _PACE = Pace(delay_s=0.9, jitter_s=0.4)
+_LONGEST_WITHOUT_PICTURE = 4_000  # bytes of an event
 # Seconds after the beginning, and the stream that then starts.
 _STREAMS: tuple[tuple[float, Order], ...] = (
     (0.0, Order(prompt="an otter on a lake at dusk", partials=3)),
@@ -50,11 +51,13 @@ def _feeder(gallery: Gallery, after_s: float, order: Order) -> Callable[[], obje
 
 
 def _paced(order: Order, after_s: float = 0.0) -> Iterator[bytes]:
-    """Yield the chunks of a simulated stream, at the pace of a service."""
-    body = play(order).body
-    time.sleep(after_s)
-    for wait_s, chunk in _PACE.chunks(body, seed=order.seed):
-        time.sleep(wait_s)
+    """Yield the chunks of a simulated stream: its first picture at once, and the rest at the pace of a service."""
+    time.sleep(after_s)  # before the pictures are drawn, so that they do not compete with those of the first stream
+    has_begun = False
+    for wait_s, chunk in _PACE.chunks(play(order).body, seed=order.seed):
+        if has_begun:
+            time.sleep(wait_s)
+        has_begun |= len(chunk) > _LONGEST_WITHOUT_PICTURE
         yield chunk
 
 

@@ -12,11 +12,14 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import samples
+from PIL import Image
 
 from imgassemble import Assembler, Limits
 from imgassemble.simulator import Order, base64_text, pictures_of
@@ -305,7 +308,9 @@ def test_a_failure_without_a_picture_is_described_in_its_place(site: Site, view:
     site.stream(Order(prompt="forbidden", size=SMALL, faults=("moderation-stream",))).finish()
     viewer = view()
     viewer.wait_for_text(".badge", "Blocked")
-    assert "moderation_blocked" in viewer.text(".caption")
+    assert viewer.text(".caption").strip() == "The service refused to make this picture."
+    viewer.tile().locator("summary").click()
+    assert "moderation_blocked" in viewer.tile().locator(".notes li").inner_text()
     assert not viewer.tile().locator(".save").is_visible()
 
 
@@ -315,7 +320,8 @@ def test_the_previews_of_a_blocked_image_disappear(site: Site, view: View) -> No
     viewer.wait_for_picture(stream.shown)
     stream.feed({"type": "error", "error": {"code": "moderation_blocked", "message": "It was rejected."}})
     viewer.wait_for_text(".badge", "Blocked")
-    assert "its previews are hidden" in viewer.text(".caption")
+    assert viewer.text(".caption").strip() == "The service refused to make this picture."
+    assert "its previews are hidden" in viewer.text(".notes li")
     assert viewer.tile().locator("img").count() == 0
     assert not viewer.tile().locator(".save").is_visible()
     assert "so far" not in viewer.text(".times")
@@ -330,27 +336,40 @@ class ClientError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("error", "badge", "caption"),
+    ("error", "badge", "caption", "reason"),
     [
-        (ClientError("moderation_blocked"), "Blocked", "blocked (moderation_blocked): The service says no."),
-        (ClientError("rate_limit_exceeded"), "Failed", "failed: the service failed (rate_limit_exceeded): The service"),
+        (
+            ClientError("moderation_blocked"),
+            "Blocked",
+            "The service refused to make this picture.",
+            "blocked (moderation_blocked): The service says no.",
+        ),
+        (
+            ClientError("rate_limit_exceeded"),
+            "Failed",
+            "This picture could not be made.",
+            "failed: the service failed (rate_limit_exceeded): The service",
+        ),
         (
             OSError("reset by peer"),
-            "Failed",
+            "Incomplete",
+            "This picture was not finished.",
             "incomplete: the stream was cut: OSError: reset by peer; what came is kept",
         ),
     ],
     ids=["400", "429", "cut"],
 )
 def test_a_stream_that_fails_before_its_first_event_stops_waiting(
-    site: Site, view: View, error: Exception, badge: str, caption: str
+    site: Site, view: View, error: Exception, badge: str, caption: str, reason: str
 ) -> None:
     stream, viewer = site.stream(OTTER), view()
     viewer.wait_for_text(".badge", "Waiting")
     viewer.wait_for("() => document.querySelector('.times').textContent.endsWith('so far')")
     stream.fail(error)
     viewer.wait_for_text(".badge", badge)
-    assert viewer.text(".caption").startswith(caption)
+    assert viewer.text(".caption").strip() == caption
+    assert viewer.text("summary") == "What went wrong"
+    assert viewer.text(".notes li").startswith(reason)
     assert viewer.text(".times") == ""
     assert viewer.page.locator("#count").text_content() == "1 picture"
 
@@ -369,7 +388,7 @@ def test_a_picture_that_is_no_result_says_so_on_itself(site: Site, view: View) -
     stream.step()
     stream.fail(ConnectionResetError("reset by peer"))
     viewer.wait_for_text(".badge", "Draft")
-    viewer.wait_for("() => document.querySelector('.caption').textContent.trim().startsWith('draft: ')")
+    viewer.wait_for("() => document.querySelector('.caption').textContent.trim().startsWith('This is only a draft')")
     assert viewer.tile().locator(".caption").is_visible()
     assert "saturate" in viewer.evaluate("getComputedStyle(document.querySelector('.picture')).filter")
 
@@ -391,7 +410,9 @@ def test_a_stream_that_ends_without_an_item_shows_its_outcome(site: Site, view: 
     stream, viewer = site.stream(Order(prompt="a refusal", size=SMALL, faults=("refusal",))), view()
     viewer.wait_for_tiles(1)
     stream.finish()
-    viewer.wait_for("() => document.querySelector('.caption').textContent.startsWith('no image: the service answered')")
+    viewer.wait_for_text(".badge", "No picture")
+    assert viewer.text(".caption").strip() == "No picture came."
+    assert viewer.text(".notes li").startswith("no image: the service answered")
 
 
 def test_anomalies_are_shown_as_notes(site: Site, view: View) -> None:
@@ -399,7 +420,9 @@ def test_anomalies_are_shown_as_notes(site: Site, view: View) -> None:
     stream.finish()
     viewer.wait_for_text("summary", "4 notes")
     viewer.tile().locator("summary").click()
-    assert "is PNG and not webp" in viewer.tile().locator(".notes li").first.inner_text()
+    first = viewer.tile().locator(".notes li").first.inner_text()
+    assert "is PNG and not webp" in first
+    assert stream.items[0]["id"] not in viewer.page.locator("body").inner_text()
 
 
 def test_only_new_ends_are_announced(site: Site, view: View) -> None:
@@ -618,7 +641,7 @@ def test_the_keyboard_alone_is_enough(site: Site, view: View) -> None:
     assert len(Path(coming.value.path()).read_bytes()) == frame["bytes"]
 
 
-ENLARGED = "() => document.querySelector('dialog[open] > img')?.getAttribute('src') === %r"
+ENLARGED = "() => document.querySelector('dialog[open] .chosen')?.getAttribute('src') === %r"
 
 
 def test_a_picture_is_enlarged_and_left_by_the_keyboard(site: Site, view: View) -> None:
@@ -657,6 +680,27 @@ def test_an_enlarged_picture_closes_with_its_stream(site: Site, view: View) -> N
     check_nothing_is_wider(viewer)
     stream.feed({"type": "error", "error": {"code": "moderation_blocked", "message": "It was rejected."}})
     viewer.wait_for("() => !document.querySelector('dialog').open")
+
+
+def test_a_slider_compares_a_preview_with_the_final(site: Site, view: View) -> None:
+    stream, viewer = site.stream(OTTER), view()
+    stream.finish()
+    viewer.wait_for_picture(stream.shown)
+    viewer.tile().locator(".enlarge").press("Enter")
+    keyboard, compare = viewer.page.keyboard, viewer.page.locator("dialog .compare input")
+    viewer.wait_for(ENLARGED % stream.original)
+    assert not compare.is_visible()
+    keyboard.press("ArrowLeft")
+    viewer.wait_for(ENLARGED % stream.frames[-2]["url"])
+    keyboard.press("Tab")
+    assert viewer.evaluate("document.activeElement.getAttribute('aria-label')") == "Compare preview 3 with final"
+    keyboard.press("Home")
+    for _ in range(25):
+        keyboard.press("ArrowRight")
+    assert viewer.page.locator("dialog .newest").get_attribute("src") == stream.original
+    clips = [viewer.page.locator(name).evaluate("e => getComputedStyle(e).clipPath") for name in (".chosen", ".newest")]
+    assert clips == ["inset(0px 75% 0px 0px)", "inset(0px 0px 0px 25%)"]
+    check_nothing_is_wider(viewer)
 
 
 def check_nothing_is_wider(viewer: Viewer) -> None:
@@ -715,8 +759,7 @@ def test_hostile_ids_and_errors_are_shown_as_text(site: Site, view: View) -> Non
         stream.feed({"type": "response.output_item.done", "output_index": at, "sequence_number": at, "item": item})
     viewer.wait_for_tiles(len(HOSTILE))
     first = len(HOSTILE) - 1
-    assert "<img src=x" in viewer.text(".caption", first)
-    assert "<img src=x" in str(viewer.page.locator("#announcer").text_content())
+    assert "<img src=x" in viewer.text(".notes li", first)
     assert viewer.page.title() == "imgassemble"
     assert viewer.page.locator("#tiles script, #tiles img, #announcer *").count() == 0
 
@@ -738,6 +781,53 @@ def test_a_picture_is_saved_under_a_safe_name(site: Site, view: View, name: str,
     with viewer.page.expect_download() as coming:
         viewer.tile().locator(".save").click()
     assert coming.value.suggested_filename == saved
+
+
+def test_a_tile_loads_small_pictures_and_the_dialog_the_received_bytes(site: Site, view: View) -> None:
+    stream, viewer = site.stream(Order(prompt="an otter", size=(1024, 1024), partials=1)), view()
+    loaded: dict[str, int] = {}
+    viewer.page.on("response", lambda answer: loaded.update({answer.url: len(answer.body())}))
+    stream.step()
+    viewer.wait_for_picture(stream.shown)
+    (small,) = [n_bytes for address, n_bytes in loaded.items() if "/frames/" in address]
+    assert small < stream.frames[0]["bytes"] / 5
+    assert viewer.evaluate("document.querySelector('.picture img').naturalWidth") == 512
+    viewer.tile().locator(".enlarge").click()
+    viewer.wait_for(ENLARGED % stream.original)
+    viewer.wait_for("() => document.querySelector('.chosen').naturalWidth === 1024")
+
+
+def animation(form: str) -> bytes:
+    red, blue = (Image.frombytes("RGB", (192, 128), Random(seed).randbytes(3 * 192 * 128)) for seed in range(2))
+    file = BytesIO()
+    red.save(file, form, save_all=True, append_images=[blue], duration=100, loop=0, lossless=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["WEBP", "GIF", "PNG"])
+def test_an_animation_is_shown_with_all_its_pictures(site: Site, view: View, form: str) -> None:
+    viewer, data = view(), animation(form)
+    assembler = Assembler()
+    site.gallery.add("an otter", assembler)
+    assembler.feed(samples.done(content=data))
+    (_, frame, _) = (change.facts for change in site.gallery.changes()[1])
+    viewer.wait_for_picture(frame["small_url"])
+    shown = viewer.page.request.get(site.url + frame["small_url"])
+    assert (len(data) > 24 * 1024, shown.body()) == (True, data)
+
+
+def test_there_is_a_checkerboard_behind_transparency(site: Site, view: View) -> None:
+    viewer = view(reduced_motion="reduce")
+    file = BytesIO()
+    Image.new("RGBA", SMALL, (0, 0, 0, 0)).save(file, "PNG")
+    assembler = Assembler()
+    site.gallery.add("an otter", assembler)
+    assembler.feed(samples.done(content=file.getvalue()))
+    (_, frame, _) = (change.facts for change in site.gallery.changes()[1])
+    viewer.wait_for_picture(frame["small_url"])
+    with Image.open(BytesIO(viewer.tile().locator(".picture").screenshot())) as image:
+        colours = {colour for count, colour in image.convert("RGB").getcolors(99_999) or [] if count > 1_000}
+    assert colours == {(0xF8, 0xF7, 0xF4), (0xE9, 0xE6, 0xE0)}
 
 
 SVG = (

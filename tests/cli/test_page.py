@@ -15,13 +15,15 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import samples
 
-from imgassemble import DirectorySink, assemble
+from imgassemble import Assembler, DirectorySink, FrameAdded, assemble, iter_updates
+from imgassemble.cli import demo
 
 pytest.importorskip("starlette", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
 pytest.importorskip("uvicorn", reason="the live page needs the extra web: pip install 'imgassemble[web]'")
@@ -160,10 +162,10 @@ def test_a_recorded_stream_is_shown_until_ctrl_c() -> None:
         host, port = running.address()
         assert host == "127.0.0.1"
         with events(port) as told:
-            item = first(told, stream=str(FIXTURE), has_final=True)
-            frames = assemble([FIXTURE.read_bytes()]).final
-            assert frames is not None
-            assert get(port, f"/{item['shown']}") == (200, frames.data)
+            shown = first(told, stream=str(FIXTURE), is_final=True)
+            final = assemble([FIXTURE.read_bytes()]).final
+            assert final is not None
+            assert get(port, f"/{shown['url']}") == (200, final.data)
         assert running.interrupt() == (130, "")
 
 
@@ -209,6 +211,17 @@ def test_a_folder_is_shown_with_later_additions(tmp_path: Path) -> None:
             assemble([samples.done("ig_2", samples.png(2, 2))], sinks=[DirectorySink(tmp_path)])
             first(told, id="ig_2", has_final=True)
         assert running.interrupt() == (130, "")
+
+
+def test_the_demo_waits_for_nothing_before_its_first_preview(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    after_s, order = demo._STREAMS[0]
+    assembler = Assembler()
+    for _ in takewhile(lambda update: not isinstance(update, FrameAdded), iter_updates(demo._paced(order), assembler)):
+        pass
+    assert sum(waits) == after_s == 0
+    assert sum(len(item.partials) for item in assembler.items.values()) == 1
 
 
 @POSIX

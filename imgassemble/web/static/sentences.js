@@ -5,6 +5,14 @@
 
 const BADGES = { waiting: "Waiting", preview: "Preview", final: "Final", draft: "Draft", failed: "Failed", blocked: "Blocked" };
 const REASONS = { draft: "Why this is a draft", failed: "What went wrong", blocked: "What went wrong" };
+// By badge, what an end user reads on a picture that is no result. The technical reason is behind "What went wrong".
+const CAPTIONS = {
+  Draft: "This is only a draft. The final picture did not come.",
+  Failed: "This picture could not be made.",
+  Incomplete: "This picture was not finished.",
+  "No picture": "No picture came.",
+  Blocked: "The service refused to make this picture.",
+};
 const LONGEST_NAME = 60; // letters of a file name, without the kind of picture and the suffix
 
 /** The text without invisible characters and without those that change the direction of the text around it. */
@@ -26,8 +34,14 @@ export function numbered(title) {
 
 export function badge(item) {
   if (item.kind === "failed" && item.state === "incomplete") return "Incomplete";
+  if (item.kind === "failed" && item.state === "no_image") return "No picture";
   if (item.kind === "waiting" && item.state === "generating") return "Generating";
   return BADGES[item.kind] ?? plain(item.kind);
+}
+
+/** The sentence in place of a picture, or on one that is no result. */
+export function caption(item) {
+  return CAPTIONS[badge(item)] ?? plain(item.caption);
 }
 
 /** The name of a frame: final, draft, or preview with its number. */
@@ -87,15 +101,21 @@ export function fileName(item, frame, title) {
 /** The notes of an item: a summary in one line, and all lines. */
 export function notes(item, stream, isFirst) {
   const reason = REASONS[item.kind];
-  const own = reason && item.frames.length ? [item.caption] : []; // without a picture the tile shows it already
-  const lines = [...own, ...messages(item), ...(isFirst ? streamNotes(stream, item.caption) : [])];
+  const own = messages(item).map((line) => withoutId(line, item.id));
+  const lines = [...(reason ? [item.caption] : []), ...own, ...(isFirst ? streamNotes(stream, item.caption) : [])];
   const count = lines.length === 1 ? "1 note" : `${lines.length} notes`;
   return { summary: reason ?? count, lines: lines.map(plain) };
 }
 
 function streamNotes(stream, caption) {
-  const isNews = stream.error && !caption.includes(stream.error.message);
+  const hasOwnTile = stream.kind !== "waiting"; // it has failed, and that tile says why
+  const isNews = stream.error && !hasOwnTile && !caption.includes(stream.error.message);
   return [...(isNews ? [`the stream: ${sentence(stream.error)}`] : []), ...messages(stream)];
+}
+
+/** The message without the id of the item, which says nothing to a reader: the line is on the tile of the item. */
+function withoutId(message, id) {
+  return message.replaceAll(` of item '${id}'`, "");
 }
 
 function messages({ anomalies }) {
@@ -110,7 +130,7 @@ function sentence({ code, message }) {
 export function itemOf(stream) {
   return {
     number: 0,
-    state: stream.outcome === null ? "in_progress" : "failed",
+    state: stream.outcome ?? "in_progress",
     kind: stream.kind,
     caption: stream.caption,
     size: stream.size,
@@ -127,7 +147,7 @@ export function itemOf(stream) {
 export function announcement(item, title) {
   if (item.kind === "final") return `The final picture of ${quoted(title)} has arrived.`;
   if (item.kind === "draft") return `Only a draft of ${quoted(title)} arrived.`;
-  if (item.kind === "failed" || item.kind === "blocked") return `${quoted(title)}: ${plain(item.caption)}.`;
+  if (item.kind === "failed" || item.kind === "blocked") return `${quoted(title)}: ${caption(item)}`;
   return "";
 }
 

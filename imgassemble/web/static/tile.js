@@ -15,7 +15,7 @@ export class Tile {
     ),
   );
   #range = this.element.querySelector("input");
-  #crossfade = new Crossfade(this.#parts.picture, () => this.#showCaption());
+  #crossfade = new Crossfade(this.element.querySelector(".layers"), () => this.#showCaption());
   #chosen = null; // the place of the frame that the viewer has chosen; null: always the newest
   #item = null;
   #title = null;
@@ -139,10 +139,10 @@ export class Tile {
   /** Show the caption in place of the picture while there is none, and on a picture that is no result. */
   #showCaption() {
     if (!this.#item) return;
-    const { caption, frames, kind } = this.#item;
+    const { frames, kind } = this.#item;
     const isBroken = frames.length > 0 && this.#crossfade.isBroken;
     const hasCaption = !frames.length || kind === "draft" || kind === "failed";
-    const text = isBroken ? "This browser cannot show this picture." : hasCaption ? sentences.plain(caption) : "";
+    const text = isBroken ? "This browser cannot show this picture." : hasCaption ? sentences.caption(this.#item) : "";
     write(this.#parts.caption.firstElementChild, text);
     this.#parts.mat.classList.toggle("has-picture", !this.#crossfade.isEmpty);
   }
