@@ -97,10 +97,11 @@ def _restore(kind: type[ImgassembleError], args: tuple[Any, ...], facts: dict[st
 
 
 class EventError(ImgassembleError):
-    """A message that cannot be read as an event. `event_type`: its wire type, or None.
+    """A message that cannot be read as an event.
 
-    `has_picture`: whether the message brought a picture that belongs to no known item.
-    `file_kind`: the name of the kind of file, if the source is another kind of file: "an HTML page".
+    event_type: its type on the wire; None if it has none.
+    has_picture: whether the message brought a picture that belongs to no known item.
+    file_kind: the name of the kind of file, if the source is another kind of file: "an HTML page".
     """
 
     def __init__(
@@ -118,7 +119,11 @@ class EventError(ImgassembleError):
 
 
 class FrameError(ImgassembleError):
-    """A picture that cannot be used. `item_id`: its item; `index`: its partial_image_index, None for a result."""
+    """A picture that cannot be used.
+
+    item_id: its item; None if it belongs to none.
+    index: its partial_image_index; None for a result.
+    """
 
     def __init__(self, message: str, *, item_id: str | None = None, index: float | None = None) -> None:
         super().__init__(message)
@@ -133,8 +138,8 @@ class FrameEncodingError(FrameError):
 class FrameDecodeError(FrameError):
     """The bytes of a picture are cut short, damaged, or no picture at all.
 
-    `data`: the refused bytes, in the error of the update that reports them; None in every other error. They take no
-    part in comparisons, repr, pickles and `as_dict`.
+    data: the refused bytes, in the error of the update that reports them; None in every other error. They take no
+        part in comparisons, repr, pickles and `as_dict`.
     """
 
     data: bytes | None = None
@@ -158,7 +163,12 @@ class FrameDecodeError(FrameError):
 
 
 class LimitError(ImgassembleError):
-    """Something is larger than `Limits` allows. `limit`: the field of Limits; `actual`: the value that came."""
+    """Something is larger than `Limits` allows.
+
+    limit: the field of Limits, for example "max_frame_bytes".
+    actual: the value that came.
+    item_id: the item that it concerns; None if it concerns none.
+    """
 
     def __init__(self, message: str, *, limit: str, actual: int | str, item_id: str | None = None) -> None:
         super().__init__(message)
@@ -168,7 +178,12 @@ class LimitError(ImgassembleError):
 
 
 class ProviderError(ImgassembleError):
-    """The service reported a failure. `code` and `message` in its words; `details`: its whole error object."""
+    """The service reported a failure.
+
+    message: the reason in the words of the service.
+    code: its code, for example "server_error" or "moderation_blocked"; None if it gave none.
+    details: its whole error object.
+    """
 
     def __init__(self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None) -> None:
         self.message: str = clean(message) or "the service gave no reason"
@@ -197,7 +212,10 @@ def is_blocked(error: BaseException | None) -> TypeGuard[ProviderError]:
 
 
 class IncompleteStreamError(ImgassembleError):
-    """The stream ended before the pictures were there. `item_ids`: the items without a picture, sorted."""
+    """The stream ended before the pictures were there.
+
+    item_ids: the items without a picture, sorted.
+    """
 
     def __init__(self, message: str, *, item_ids: Iterable[str] = ()) -> None:
         super().__init__(message)

@@ -9,7 +9,15 @@ from enum import Enum, IntEnum, StrEnum
 
 
 class State(StrEnum):
-    """The stage of an item, in the words of the wire."""
+    """The stage of an item, in the words of the wire. Each is also a str: `State.COMPLETED == "completed"`.
+
+    IN_PROGRESS: the service has begun the item.
+    GENERATING: the service is making the picture.
+    PARTIAL_IMAGE: a usable partial arrived.
+    COMPLETED: the item has its final, or the service said so.
+    FAILED: the service reported an error, or refused the picture.
+    INCOMPLETE: the stream or the response ended before the picture was there.
+    """
 
     IN_PROGRESS = "in_progress"
     GENERATING = "generating"

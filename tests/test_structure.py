@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -238,6 +241,35 @@ def test_what_is_exported_is_there_typed_and_documented() -> None:
     for name in PUBLIC:
         thing = getattr(imgassemble, name)
         assert name == "Update" or inspect.getdoc(thing), name
+
+
+REFERENCE = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "site" / "reference.py"))
+
+
+def test_each_public_name_is_on_one_page_of_the_reference() -> None:
+    assert REFERENCE["misplaced_names"]() == [], "put it on a page in docs/site/reference.py"
+
+
+def functions_of_the_reference() -> Iterator[tuple[str, Callable[..., object]]]:
+    for name in (name for *_, names in REFERENCE["REFERENCE"] for name in names.split()):
+        module, _, last = name.rpartition(".")
+        try:
+            value = getattr(import_module(f"imgassemble.{module}".rstrip(".")), last)
+        except imgassemble.UsageError:  # its host is not installed
+            continue
+        if inspect.isfunction(value):
+            yield name, value
+        elif inspect.isclass(value):
+            yield from ((f"{name}.{each}", one) for each, one in vars(value).items() if inspect.isfunction(one))
+
+
+def test_public_functions_name_their_arguments_in_their_docstrings() -> None:
+    for name, function in functions_of_the_reference():
+        if name.rpartition(".")[2].startswith("_"):
+            continue
+        for argument, facts in inspect.signature(function).parameters.items():
+            is_named = argument == "self" or argument[0] == "_" or facts.kind is facts.VAR_POSITIONAL
+            assert is_named or argument in str(function.__doc__), f"{name} does not say what {argument} is"
 
 
 def test_the_sources_of_streams_are_there_and_documented() -> None:

@@ -15,10 +15,11 @@ class ArgumentLists(Extension):
     """Gives each list of arguments the heading that griffe's Google style expects."""
 
     def on_class(self, *, cls: Class, **_: Any) -> None:
-        """Read the docstring of a class; its arguments are those of `__init__`, or its attributes."""
+        """Read the docstring of a class: the arguments of its `__init__`, or its attributes."""
         init = cls.members.get("__init__")
-        names = {each.name for each in init.parameters} if isinstance(init, Function) else set()
-        _mark(cls.docstring, names, "Parameters")
+        if isinstance(init, Function):
+            _mark(cls.docstring, {each.name for each in init.parameters}, "Parameters")
+        _mark(cls.docstring, set(cls.members), "Attributes")
 
     def on_function(self, *, func: Function, **_: Any) -> None:
         """Read the docstring of a function."""

@@ -6,12 +6,12 @@ on no page of the reference, or on two.
 
 import posixpath
 import re
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from reference import REFERENCE, misplaced_names
 
 ROOT = Path(__file__).parents[2]
 SOURCE = "https://github.com/imgassemble/imgassemble/blob/main/"
@@ -22,50 +22,15 @@ TOP_PAGES = {
     "SECURITY.md": "SECURITY.md",
 }
 
-# The pages of the reference: file, title, introduction, and the names on it. A name without a module is of the package.
-REFERENCE = (
-    ("reading", "Read a stream", "The functions that read a stream to its end, and `Assembler` for a loop of your own.",
-     "assemble aassemble iter_updates aiter_updates Assembler open_events saved_events with_pictures without_pictures "
-     "streams.comfyui_events streams.polled_events streams.fetch_https"),
-    ("updates", "Updates", "The changes that a listener receives.",
-     "Update StateChanged FrameAdded FinalReady FinalWithdrawn ItemEnded Anomaly StreamEnded Outcome State"),
-    ("results", "Results, items and frames", "The values that you receive. All are immutable.",
-     "Result ResponseSummary Item Frame Picture"),
-    ("resuming", "Resume", "One stream over broken connections.", "resuming aresuming Cursor Patience"),
-    ("storing", "Store", "Sinks are listeners that store frames.", "DirectorySink Sink"),
-    ("screens", "Screens", "Show previews while they arrive.",
-     "Refresher screens.Screen screens.TerminalScreen screens.TkScreen screens.QtScreen screens.JupyterScreen "
-     "screens.LoopScreen screens.Shown screens.Tile screens.Kind screens.Painter screens.Graphics screens.Policy"),
-    ("web", "The live page", "Show streams in a browser.", "web.Gallery web.create_app web.everyone"),
-    ("films", "Films and sheets", "Make films and sheets of a result.",
-     "film.save_films film.save_sheet film.inline_films film.InlineFilms"),
-    ("meter", "Time and costs", "Measure one job.", "meter.Meter meter.Prices"),
-    ("simulator", "The simulator", "Imitate a service in tests, without a key.",
-     "simulator.Order simulator.play simulator.resumed simulator.replay simulator.pictures_of simulator.Answer simulator.Pace "
-     "simulator.FAULTS simulator.Fault simulator.DIALECTS simulator.Dialect simulator.plugin.ImageServer"),
-    ("errors", "Errors and limits", "All errors derive from `ImgassembleError`.",
-     "ImgassembleError EventError FrameError FrameEncodingError FrameDecodeError LimitError ProviderError "
-     "IncompleteStreamError SinkError UsageError Limits"),
-    ("events", "Typed events", "Models of the messages of services.", "parse_event wire.Event"),
-)  # fmt: skip
-
 
 def on_config(config: Any) -> Any:
     """Add the pages of the reference to the navigation."""
-    check_names()
+    if names := misplaced_names():
+        raise PluginError(f"put {', '.join(names)} on one page of the reference in docs/site/reference.py")
     for entry in config.nav:
         if "API reference" in entry:
             entry["API reference"] = [{title: f"reference/{file}.md"} for file, title, *_ in REFERENCE]
     return config
-
-
-def check_names() -> None:
-    """Raise PluginError unless each public name is on one page."""
-    shown = [name for *_, names in REFERENCE for name in names.split()]
-    for module in ("", "screens", "web", "film", "meter"):
-        for name in import_module(f"imgassemble.{module}".rstrip(".")).__all__:
-            if shown.count(f"{module}.{name}".lstrip(".")) != 1:
-                raise PluginError(f"put {name!r} on one page of the reference in docs/site/hook.py")
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -188,7 +188,7 @@ class Assembler:
         return self._result is not None or (bool(responses) and all(facts.is_over for facts in responses))
 
     def discard(self, item_id: str) -> Item:
-        """Remove an item and return it. Later events about it are skipped.
+        """Remove the item with the id `item_id`, and return it. Later events about it are skipped.
 
         Use it for a stream without end, so that memory does not grow with images that were shown long ago. A listener
         may call it: the item is removed after all listeners, sinks included, have received the updates. Its end still

@@ -164,7 +164,11 @@ class Item:
 class Cursor:
     """The position at which to resume a stream; each field is None until it is known.
 
-    `last_event_id` is the id of a server-sent event; only `resuming` sets it.
+    response_id: the id of the response that came last.
+    sequence_number: its highest sequence number; with `resuming`, the one up to which nothing is missing.
+    last_event_id: the id of the last server-sent event that has one; only `resuming` sets it.
+
+        client.responses.retrieve(cursor.response_id, stream=True, starting_after=cursor.sequence_number)
     """
 
     response_id: str | None = None

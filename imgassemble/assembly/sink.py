@@ -16,7 +16,10 @@ from .updates import Update
 class Sink(Protocol):
     """A listener that stores frames. A sink that fails raises SinkError, at the latest in `close()`.
 
-    A sink may also have `paths`: the files that it has written.
+    A sink may also have `paths`: the files that it has written. A driver calls `open`, then the sink with each update,
+    then `close`, also if the stream fails.
+
+        assemble(stream, sinks=[DirectorySink("pictures")])
     """
 
     def open(self, assembler: Assembler) -> None:

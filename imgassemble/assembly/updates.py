@@ -20,7 +20,13 @@ from .lifecycle import Verdict
 
 
 class Outcome(StrEnum):
-    """How a stream ended."""
+    """How a stream ended. Each is also a str: `Outcome.COMPLETED == "completed"`.
+
+    COMPLETED: every image has its final, and no response failed.
+    FAILED: the service reported an error for an image, or for the last response.
+    INCOMPLETE: the stream ended before an image was whole.
+    NO_IMAGE: the stream has no image: a refusal, an answer in words, another kind of stream.
+    """
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -41,7 +47,12 @@ class _Update:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged(_Update):
-    """An item has another state. `previous` is None for a new item."""
+    """An item has another state.
+
+    item_id: the id of the item.
+    state: its state now.
+    previous: its state before; None for a new item.
+    """
 
     item_id: str
     state: State
@@ -50,7 +61,15 @@ class StateChanged(_Update):
 
 @dataclass(frozen=True, slots=True)
 class FrameAdded(_Update):
-    """A partial arrived. `is_latest`: it is the best picture of the item so far; show it."""
+    """A partial arrived.
+
+    item_id: the id of its item.
+    frame: the picture.
+    is_latest: whether it is the best picture of the item so far. A partial that comes late is not: do not show it.
+
+        case FrameAdded(is_latest=True, frame=frame):
+            show(frame.decode())
+    """
 
     item_id: str
     frame: Frame
@@ -59,7 +78,15 @@ class FrameAdded(_Update):
 
 @dataclass(frozen=True, slots=True)
 class FinalReady(_Update):
-    """An item has its final picture. `is_provisional`: it is only the last partial, and no result will arrive."""
+    """An item has its final picture. It is reported again if a better one arrives.
+
+    item_id: the id of the item.
+    frame: the picture.
+    is_provisional: whether it is only the last partial, because the service completed the image without a result.
+
+        case FinalReady(frame=frame, is_provisional=False):
+            frame.save("otter")
+    """
 
     item_id: str
     frame: Frame
@@ -68,7 +95,12 @@ class FinalReady(_Update):
 
 @dataclass(frozen=True, slots=True)
 class FinalWithdrawn(_Update):
-    """The final that was reported before is not valid any more. `frame`: that picture; `error`: the reason."""
+    """The final that was reported before is not valid any more: remove it where you have stored it.
+
+    item_id: the id of the item.
+    frame: the picture that is withdrawn.
+    error: the reason, which the item has too; None if it has none.
+    """
 
     item_id: str
     frame: Frame
@@ -77,7 +109,12 @@ class FinalWithdrawn(_Update):
 
 @dataclass(frozen=True, slots=True)
 class ItemEnded(_Update):
-    """An item is COMPLETED, FAILED or INCOMPLETE. Reported again if stronger evidence moves it to another end."""
+    """An item has ended. It is reported again if stronger evidence moves the item to another end.
+
+    item_id: the id of the item.
+    state: COMPLETED, FAILED or INCOMPLETE.
+    error: the reason; None if the item is COMPLETED.
+    """
 
     item_id: str
     state: State
@@ -104,7 +141,13 @@ MOST_ANOMALIES = 100  # kept for an item, and for the stream: enough to find the
 
 @dataclass(frozen=True, slots=True)
 class Anomaly(_Update):
-    """Part of an event was wrong, and the stream goes on. `item_id` is None if it concerns no item."""
+    """Part of an event was wrong, and the stream goes on.
+
+    item_id: the item that it concerns; None if it concerns none.
+    code: the kind of problem, for example "bad_picture" or "false_claim".
+    message: one sentence for people.
+    error: the same as an error, with its data.
+    """
 
     item_id: str | None
     code: AnomalyCode
@@ -114,13 +157,21 @@ class Anomaly(_Update):
 
 @dataclass(frozen=True, slots=True)
 class StreamEnded(_Update):
-    """The stream has ended. `error` is None if the outcome is COMPLETED."""
+    """The stream has ended; no update follows.
+
+    outcome: how it ended.
+    error: the reason; None if the outcome is COMPLETED.
+
+        case StreamEnded(error=error) if error:
+            print(error)
+    """
 
     outcome: Outcome
     error: ImgassembleError | None
 
 
 Update = StateChanged | FrameAdded | FinalReady | FinalWithdrawn | ItemEnded | Anomaly | StreamEnded
+"""Any of the updates: the type of the argument of a listener."""
 
 
 class LastReport(NamedTuple):

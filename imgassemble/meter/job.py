@@ -71,7 +71,7 @@ class Meter:
             self._first_update_s = now_s
 
     def seconds_of(self, item_id: str) -> dict[str, float]:
-        """Return the seconds until each picture of an item.
+        """Return the seconds until each picture of the item `item_id`; {} if it has none.
 
         The key of a partial is its index as text, that of the result is "final". A provisional final has none.
         """
@@ -99,7 +99,7 @@ class Meter:
         }
 
     def as_json(self, result: Result | None = None) -> str:
-        """Return the measurements as one line of JSON, without the end of the line."""
+        """Return the measurements as one line of JSON, without the end of the line. `result`: as for `as_dict`."""
         return json.dumps(self.as_dict(result))
 
     def _of_item(self, item_id: str) -> dict[str, float]:

@@ -137,7 +137,7 @@ class Refresher:
         return self._end_closing()
 
     async def aclose(self, timeout_s: float = 10.0) -> bool:
-        """Do the same as `close()` without blocking the event loop. Any event loop may run it."""
+        """Do the same as `close(timeout_s)` without blocking the event loop. Any event loop may run it."""
         import asyncio
 
         _check_seconds("timeout_s", timeout_s)

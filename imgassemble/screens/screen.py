@@ -73,7 +73,10 @@ class Screen:
         return None
 
     def end(self, outcome: Outcome) -> object:
-        """React to the end of a stream, after its last picture was shown. The default does nothing."""
+        """React to the end of a stream, after its last picture was shown. By default nothing happens.
+
+        outcome: how the stream ended.
+        """
         return None
 
     def __call__(self, update: Update) -> None:
@@ -81,12 +84,12 @@ class Screen:
         self._refresher(update)
 
     def close(self, timeout_s: float = 10.0) -> bool:
-        """Wait until all is shown, as `Refresher.close` does. Return False if something was not shown."""
+        """Wait until all is shown, at most `timeout_s` seconds for previews. Return whether everything was shown."""
         self._ticker.stop()
         return self._refresher.close(timeout_s)
 
     async def aclose(self, timeout_s: float = 10.0) -> bool:
-        """Do the same as `close()` without blocking the event loop."""
+        """Do the same as `close(timeout_s)` without blocking the event loop."""
         self._ticker.stop()
         return await self._refresher.aclose(timeout_s)
 

@@ -47,16 +47,26 @@ _CONTENT_TYPES: Mapping[Container, str] = {
 class Order:
     """An order for pictures from the simulated service.
 
-    `api`: the API that answers. `dialect`: a row of DIALECTS. `prompt`, `seed`: select the picture. `format`: "PNG",
-    "JPEG", "WEBP", "GIF" or "SVG" (no SVG in chats, and none in a stream of the Images API). `frames`: the pictures of
-    an animation, 1 to 30, for GIF and WEBP; None: 9 for GIF, 1 for WEBP. `size`: (width, height) in pixels, at most
-    3840x2160 pixels. `partials`: 0 to 3; the Responses API sends one more, which is the result already, so that 2 give
-    three (`ends_with_result` of the dialect); a chat, Seedream, a GIF and an SVG have none. `items`: 1 to 10 images.
-    `faults`: names of FAULTS, each "name" or "name=value". `picture`: a picture file to show in place of a drawn one.
-    `is_portable`: PNGs that do not depend on zlib. `provenance`: the text of their C2PA metadata (WebP and GIF have
-    none).
-    `turns`: 1 to 8 responses one after the other in one stream, as an agent sends them. `lanes`: 1 to 16 such series
-    side by side, their events marked with `stream_id`, as on a socket of OpenAI. Both are for the Responses API.
+    api: the API that answers: "responses", "images", "chat", "gemini" and others.
+    dialect: a row of DIALECTS.
+    prompt: selects the picture, with `seed`.
+    format: "PNG", "JPEG", "WEBP", "GIF" or "SVG" (no SVG in chats, and none in a stream of the Images API).
+    size: (width, height) in pixels, together at most 3840x2160 pixels.
+    frames: the pictures of an animation, 1 to 30, for GIF and WEBP; None: 9 for GIF, 1 for WEBP.
+    partials: 0 to 3. The Responses API sends one more, which is the result already, so that 2 give three
+        (`ends_with_result` of the dialect). A chat, Seedream, a GIF and an SVG have none.
+    items: 1 to 10 images.
+    seed: any whole number.
+    faults: names of FAULTS, each "name" or "name=value".
+    picture: a picture file to show in place of a drawn one.
+    turns: 1 to 8 responses one after the other in one stream, as an agent sends them (Responses API).
+    lanes: 1 to 16 such series side by side, their events marked with `stream_id`, as on a socket of OpenAI.
+    is_streamed: False for one whole answer.
+    is_background: whether the response is one that can be resumed.
+    is_portable: PNGs that do not depend on zlib.
+    provenance: the text of their C2PA metadata (WebP and GIF have none).
+
+        Order(prompt="a lake at night", size=(256, 256), faults=("no-final",))
     """
 
     api: Api = "responses"
@@ -82,10 +92,14 @@ class Order:
 class Answer:
     """The answer of the service.
 
-    `events`: all events of the stream, even if a fault cuts the body before its end; none if the answer is no stream.
-    `body`: the bytes, in the pieces in which they are sent. `ending`: how the connection ends after them.
-    `response_id`: the id of the first response. `own_delay_s`: seconds between the events of a recording.
-    `files`: pictures that the service sends at addresses of their own, by their names (ComfyUI).
+    status: the HTTP status.
+    headers: the HTTP headers.
+    events: all events of the stream, even if a fault cuts the body before its end; none if the answer is no stream.
+    body: the bytes, in the pieces in which they are sent.
+    ending: how the connection ends after them: "closed", "disconnected" or "hanging".
+    response_id: the id of the first response; None if it has none.
+    own_delay_s: seconds between the events of a recording.
+    files: pictures that the service sends at addresses of their own, by their names (ComfyUI).
     """
 
     status: int = 200
@@ -108,6 +122,8 @@ def play(order: Order) -> Answer:
 
     Raises UsageError (a ValueError), which lists the known values, for an unknown API, dialect, format or fault, a
     number out of range, or a picture that cannot be read.
+
+        result = assemble(play(Order(faults=("cut-picture",))).body)
     """
     api, row, faults = _check(order), dialect_named(order.dialect), _faults(order)
     refused = faults.apply("http", None)
@@ -139,9 +155,11 @@ def pictures_of(order: Order) -> tuple[ImageFiles, ...]:
 
 
 def resumed(answer: Answer, starting_after: float, response_id: str | None = None) -> Answer:
-    """Return the rest of a stream: the events with a number above `starting_after`. It does not break again.
+    """Return the rest of a stream as an answer. It does not break again.
 
-    `response_id`: the response to resume if the stream has several; None: all events are considered.
+    answer: the whole answer.
+    starting_after: the sequence number behind which the rest begins.
+    response_id: the response to resume if the stream has several; None: all events are considered.
     """
     whole = replace(answer.framing, last_event=None, last_byte=None, ending="closed")
     events = answer.events if response_id is None else _events_of_response(answer.events, response_id)

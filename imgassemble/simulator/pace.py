@@ -12,7 +12,12 @@ from random import Random
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """The seconds before each event, plus or minus the jitter, and the size of a chunk (0: a whole event)."""
+    """The pace of an answer.
+
+    delay_s: seconds before each event, from 0.
+    jitter_s: up to this many seconds more or less, by chance, from 0.
+    chunk_bytes: the size of a chunk; 0: a whole event.
+    """
 
     delay_s: float = 0.0
     jitter_s: float = 0.0
@@ -25,7 +30,7 @@ class Pace:
             yield max(0.0, self.delay_s + self.jitter_s * (2 * chance() - 1))
 
     def chunks(self, body: Iterable[bytes], *, seed: int = 0) -> Iterator[tuple[float, bytes]]:
-        """Yield for each chunk the seconds to wait before it, and its bytes; the same for the same seed.
+        """Yield for each chunk of `body` the seconds to wait before it, and its bytes; the same for the same seed.
 
         Only the first chunk of an event has to be waited for. An event ends with a blank line.
         """

@@ -83,13 +83,19 @@ class ImageServer:
     ) -> None:
         """Set the answers for the rest of this test; the fields of a request have priority.
 
-        Arguments: `faults`: names (see `imgassemble simulate --list-faults`), with `=value` if they take one.
-        `times`: how many of the next requests get the faults, 0 or more; None: all of them. `retry_after_s`: whole
-        seconds in the header retry-after of the fault `rate-limit`.
-        `size`: (width, height) in pixels. `delay_s`, `jitter_s`: seconds before each event. `chunk_bytes`: the size of
-        the chunks, 0 for whole events. `partials`: 0 to 3; OpenAI's Responses API sends one more, which is the result
-        already. The others, and further ones in `order`, are fields of `imgassemble.simulator.Order`.
+        faults: names (see `imgassemble simulate --list-faults`), with `=value` if they take one.
+        times: how many of the next requests get the faults, 0 or more; None: all of them.
+        retry_after_s: whole seconds in the header retry-after of the fault `rate-limit`, from 0.
+        size: (width, height) in pixels.
+        delay_s, jitter_s: seconds before each event, from 0.
+        chunk_bytes: the size of the chunks, 0 for whole events.
+        partials: 0 to 3; OpenAI's Responses API sends one more, which is the result already.
+        dialect, format, items, frames, turns, lanes, prompt, seed, picture, order: fields of
+            `imgassemble.simulator.Order`.
+
         Raises UsageError, which names the nearest known name.
+
+            image_server.use(faults=["rate-limit"], times=1, retry_after_s=0)
         """
         from dataclasses import fields, replace
 

@@ -17,8 +17,9 @@ from .messages import Event
 def replay(recorded: bytes) -> Answer:
     """Return a recorded stream as an answer, one piece for each event.
 
-    Arguments: `recorded`: server-sent events, which are sent byte for byte; JSON Lines or a JSON array of events, which
-    become server-sent events; or one whole answer.
+    recorded: server-sent events, which are sent byte for byte; JSON Lines or a JSON array of events, which become
+        server-sent events; or one whole answer.
+
     Raises UsageError if it is none of these.
     """
     events = _json_events(recorded)

@@ -43,12 +43,12 @@ _MANY = 500  # folders, of a kilobyte or two each: above this number, those of d
 
 
 class DirectorySink:
-    """Write each frame to a file as it arrives: DIR/<item>/partial-000.png, …, final.png, and item.json.
+    """Write each frame to a file as it arrives: DIR/ITEM/partial-000.png, …, final.png, and item.json.
 
     directory: DIR; it is made if it is missing.
     existing: the treatment of an item's folder that another run made.
         "beside": no file of another run is changed. If all pictures of the item are in that folder with the same
-        bytes, nothing is written, and that folder is used. Otherwise the item gets a folder of its own, <item>-2, ….
+        bytes, nothing is written, and that folder is used. Otherwise the item gets a folder of its own, ITEM-2, ….
         "refuse": a SinkError. "replace": its files are replaced.
         "continue": goes on with the newest run in DIR, which may have been killed at any moment. The stream may begin
         at its start or at the place where it broke. A stream that is known to be another one is refused.

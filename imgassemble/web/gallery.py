@@ -206,7 +206,7 @@ class Gallery:
             return None if name is None else self._streams[name].frames.get(number)
 
     async def load_frame(self, key: str, number: int) -> Frame | None:
-        """Return what `frame` returns."""
+        """Return the frame as `frame(key, number)` does."""
         return self.frame(key, number)
 
     def watch(self, callback: Callable[[], object]) -> Callable[[], None]:

@@ -37,6 +37,7 @@ def aiter_updates(
 
     stream: as for `iter_updates`, but async: an async iterable or response (httpx, aiohttp), or an awaitable of one.
         A list, a path and a whole answer are accepted, too.
+    assembler, keep_open: as for `iter_updates`.
     fetch: as for `iter_updates`; it may be async. Another function runs in a thread.
 
     `asyncio.wait_for(anext(updates), t)` loses nothing if it times out.
@@ -60,13 +61,17 @@ async def aassemble(
     fetch: Fetch | None = None,
     keep_open: bool = False,
 ) -> Result:
-    """Do the same as `assemble`, async.
+    """Read a stream to its end and return its result, like `assemble`, without blocking the event loop.
 
     stream, fetch: as for `aiter_updates`.
     on_update: may be a coroutine function, or a list with some. Sinks run in a thread, in order.
+    sinks, assembler, keep_open: as for `assemble`.
 
     If the task is cancelled, sinks and listeners receive the end of the stream first, within one second; coroutine
-    functions have 0.25 seconds for it, all together.
+    functions have 0.25 seconds for it, all together. Raises as `assemble` does, and UsageError for a stream that would
+    block the event loop.
+
+        result = await aassemble(client.images.generate(..., stream=True), on_update=show)
     """
     kept, listeners = OpenSinks(sinks), checked_listeners(on_update)
     run = AsyncRun(AsyncOpening(stream), checked_assembler(assembler), fetch, keep_open=keep_open, kept=kept)

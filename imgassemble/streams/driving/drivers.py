@@ -34,6 +34,7 @@ def iter_updates(
         (httpx, requests, urllib), a context manager of such a response, a Path, one whole answer (a mapping, a model,
         text or bytes), or a function that opens any of these. In an iterable a str is one event. A server-sent event
         that a client has split already, as an object or a mapping with `event` and `data`, counts as the event in it.
+    assembler: the Assembler that reads the events; None: a new one with the defaults.
     fetch: called with the URL that a service sent in place of a result; it returns the bytes, or raises an exception,
         which becomes an anomaly of the item. The stream waits while it runs. Without it a URL is kept in `item.url`.
         `imgassemble.streams.fetch_https` is one for URLs of the public internet.
@@ -66,6 +67,8 @@ def assemble(
     stream, fetch, keep_open: as for `iter_updates`. A function or a path is opened after the sinks.
     on_update: one callable or a list, called with each update, after the sinks. The stream waits while it runs. If it
         raises, that is logged, and the stream goes on.
+    sinks: the sinks, for example a DirectorySink. They are opened before the stream and closed after it.
+    assembler: a new Assembler with options of yours, or one that you want to ask or stop; None: one with the defaults.
 
     If the program ends the reading early (`assembler.stop()`, an interrupt), the stream is closed, and sinks and
     listeners receive its end. Raises SinkError at the end if a sink failed; its `result` is the result. Raises the

@@ -33,7 +33,16 @@ def aresuming(
     sleep: Callable[[float], Awaitable[object]] | None = None,
     chance: Callable[[], float] = random.random,
 ) -> AsyncIterator[Any]:
-    """Return the same as `resuming`, async: `open_stream` may be a coroutine function, `sleep` is one (asyncio's)."""
+    """Return an async iterator of the events of a stream over cuts, for `aassemble`; the twin of `resuming`.
+
+    open_stream: as for `resuming`; it may be a coroutine function, or return an awaitable.
+    since, patience, limits, may_retry, clock, chance: as for `resuming`.
+    sleep: a coroutine function that waits for a number of seconds; None: asyncio.sleep.
+
+    Raises as `resuming` does.
+
+        result = await aassemble(aresuming(lambda cursor: client.open(after=cursor.sequence_number)))
+    """
     check_arguments(open_stream, since, patience, limits, "aresuming")
     return _aresume(open_stream, since, Retries(patience, may_retry, clock, chance), limits, sleep)
 

@@ -36,13 +36,26 @@ _TICK_S = 0.001  # a timer can fire this much too early
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How often and how long to try, in seconds; `max_retries` counts the cuts without progress between them."""
+    """How often and how long to try.
+
+    max_retries: the cuts without progress between them after which the stream is given up, from 0.
+    first_wait_s: seconds before the first retry, from 0. The wait doubles with each retry.
+    max_wait_s: the longest wait in seconds, from 0. Half of each wait is random, so that many clients do not come at
+        once.
+    silence_s: seconds without a piece of the stream after which its connection counts as cut, from 0; None: no limit.
+        A service that generates sends a keepalive every 30 seconds.
+    deadline_s: seconds for the whole stream, from 0; None: no limit.
+
+    Raises UsageError for a value out of range.
+
+        assemble(resuming(open_stream, patience=Patience(silence_s=60, deadline_s=600)))
+    """
 
     max_retries: int = 5
-    first_wait_s: float = 0.5  # doubled with each retry, …
-    max_wait_s: float = 30.0  # … up to this; half of each wait is random, so that many clients do not come at once
-    silence_s: float | None = 120.0  # without a piece: a service that generates sends a keepalive every 30 seconds
-    deadline_s: float | None = 900.0  # for the whole stream
+    first_wait_s: float = 0.5
+    max_wait_s: float = 30.0
+    silence_s: float | None = 120.0
+    deadline_s: float | None = 900.0
 
     def __post_init__(self) -> None:
         for name in ("max_retries", "first_wait_s", "max_wait_s", "silence_s", "deadline_s"):

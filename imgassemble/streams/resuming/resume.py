@@ -57,9 +57,13 @@ def resuming(
         events that have one. If the service sends more than that, even from the start, events that came before are
         dropped as far as their ids or numbers tell; the assembler drops other repeats.
     since: the position at which another reader of the stream stopped, its `assembler.cursor`.
+    patience: how often and how long to try.
     limits: for the events that are read from bytes, as for `open_events`.
     may_retry: returns whether an exception of the client is temporary. The default accepts a broken connection, and
         the HTTP states 408, 409, 425, 429, 500, 502, 503 and 504.
+    clock: returns seconds, as `time.monotonic` does.
+    sleep: waits for a number of seconds before a retry; None: a wait that ends when the stream is closed.
+    chance: returns a number from 0 to 1 for the random half of each wait.
 
     A stream has ended if it says so, or stops after the result of an image. After an `error` it is not opened again.
     An exception after the end of every response is logged, and ends the stream normally.
