@@ -27,6 +27,7 @@ from imgassemble import (
     LimitError,
     ProviderError,
     SinkError,
+    StreamTakenError,
     UsageError,
 )
 from imgassemble.errors import clean, quoted
@@ -40,6 +41,7 @@ _MADE: dict[str, Callable[[str], ImgassembleError]] = {
     "ProviderError": lambda text: ProviderError(text, code="server_error", details={"a": [1, {"b": None}]}),
     "IncompleteStreamError": lambda text: IncompleteStreamError(text, item_ids=["b", "a"]),
     "SinkError": lambda text: SinkError(text, path=Path("/tmp/x"), errno=ENOSPC),
+    "StreamTakenError": lambda text: StreamTakenError(text),
     "UsageError": lambda text: UsageError(text),
 }
 KINDS = sorted(_MADE)

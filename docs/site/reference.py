@@ -15,7 +15,7 @@ REFERENCE = (
     ("results", "Results, items and frames", "The values that you receive. All are immutable.",
      "Result ResponseSummary Item Frame Picture"),
     ("resuming", "Resume", "One stream over broken connections.", "resuming aresuming Cursor Patience"),
-    ("storing", "Store", "Sinks are listeners that store frames.", "DirectorySink Sink"),
+    ("storing", "Store", "Sinks are listeners that store frames.", "DirectorySink ObjectSink Sink"),
     ("screens", "Screens", "Show previews while they arrive.",
      "Refresher screens.Screen screens.TerminalScreen screens.TkScreen screens.QtScreen screens.JupyterScreen "
      "screens.LoopScreen screens.Shown screens.Tile screens.Kind screens.Painter screens.Graphics screens.Policy"),
@@ -28,7 +28,7 @@ REFERENCE = (
      "simulator.plugin.ImageServer"),
     ("errors", "Errors and limits", "All errors derive from `ImgassembleError`.",
      "ImgassembleError EventError FrameError FrameEncodingError FrameDecodeError LimitError ProviderError "
-     "IncompleteStreamError SinkError UsageError Limits"),
+     "IncompleteStreamError SinkError StreamTakenError UsageError Limits"),
     ("events", "Typed events", "Models of the messages of services.", "parse_event wire.Event"),
 )  # fmt: skip
 
