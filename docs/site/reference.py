@@ -19,7 +19,7 @@ REFERENCE = (
     ("screens", "Screens", "Show previews while they arrive.",
      "Refresher screens.Screen screens.TerminalScreen screens.TkScreen screens.QtScreen screens.JupyterScreen "
      "screens.LoopScreen screens.Shown screens.Tile screens.Kind screens.Painter screens.Graphics screens.Policy"),
-    ("web", "The live page", "Show streams in a browser.", "web.Gallery web.create_app web.everyone"),
+    ("web", "The live page", "Show streams in a browser.", "web.Gallery web.RedisGallery web.create_app web.everyone"),
     ("films", "Films and sheets", "Make films and sheets of a result.",
      "film.save_films film.save_sheet film.inline_films film.InlineFilms"),
     ("meter", "Time and costs", "Measure one job.", "meter.Meter meter.Prices"),
