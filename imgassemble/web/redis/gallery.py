@@ -137,7 +137,7 @@ class RedisGallery:
         return None if loading is None else loading.result()
 
     async def load_frame(self, key: str, number: int) -> Frame | None:
-        """Return what `frame` returns, without blocking the event loop."""
+        """Return the frame as `frame(key, number)` does, without blocking the event loop."""
         loading = self._loading(key, number)
         if loading is None:
             await self.catch_up()
