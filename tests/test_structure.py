@@ -84,6 +84,7 @@ ORDERS = {
         "open_texts",
         "weighing",
         "items",
+        "wording",
         "strip",
         "results",
         "stream_errors",

@@ -15,6 +15,7 @@ from ..errors import FrameDecodeError, ImgassembleError, clean, is_blocked
 from ..frames.frame import Frame
 from ..states import State
 from .items import Item
+from .wording import DRAFT_CAPTION, name_preview
 
 _SIDE = 256  # pixels of a picture; its WebP has a hundredth of the bytes of a received PNG
 _MOST_PICTURES = 100  # of a strip; a notebook's file must stay small
@@ -72,21 +73,17 @@ def captioned_pictures(item: Item) -> Iterator[Captioned]:
     has_failed = item.state is State.FAILED
     previews = item.partials[:-1] if item.state is State.INCOMPLETE or item.is_provisional else item.partials
     for frame in previews:
-        yield Captioned(frame, _name(frame), Look.GREY if has_failed else Look.PLAIN)
+        yield Captioned(frame, name_preview(frame), Look.GREY if has_failed else Look.PLAIN)
     if has_failed:
         yield Captioned(None, f"failed: {item.error}", Look.FAILED)
     elif item.final is not None and not item.is_provisional:
         yield Captioned(item.final, "final")
     elif item.is_provisional:
-        yield Captioned(item.final, "draft: the last preview, because no final picture came", Look.DRAFT)
+        yield Captioned(item.final, DRAFT_CAPTION, Look.DRAFT)
     elif item.state is State.INCOMPLETE and item.partials:
         yield Captioned(item.partials[-1], f"draft: {item.reason}", Look.DRAFT)
     elif item.error is not None:
         yield Captioned(None, f"incomplete: {item.error}", Look.FAILED)
-
-
-def _name(frame: Frame) -> str:
-    return "preview" if frame.index is None else f"preview {frame.index + 1:g}"
 
 
 def _figure(picture: Captioned) -> str:

@@ -21,7 +21,7 @@ from ..storage.saved import saved_events
 from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
 from .exit_codes import STORAGE, UNREADABLE
-from .options import KEY_BY, LIMITS, limits_from, option, seconds, whole_number
+from .options import KEY_BY, LIMITS, limits_from, option, output_option, seconds, whole_number
 from .output import ResultPrinter, call_each, progress_on_stderr
 from .stdin import read_stdin
 from .tally import StreamTally
@@ -32,13 +32,9 @@ SOURCE_OR_FOLDER = option(
 OVERWRITE = option("--overwrite", action="store_true", help="replace a file that exists (default: stop with code 7)")
 OPTIONS = (
     SOURCE_OR_FOLDER,
-    option(
-        "-o",
-        "--output",
-        metavar="FILE",
-        required=True,
-        type=Path,
-        help="the film: .webp, .avif, .gif, or .mp4 with the extra `video`; without a suffix it is .webp. "
+    output_option(
+        "FILE",
+        "the film: .webp, .avif, .gif, or .mp4 with the extra `video`; without a suffix it is .webp. "
         "Of several images each has a file: otter-1.webp, otter-2.webp, ...",
     ),
     option("--size", metavar="N", type=whole_number, help="the longest side in pixels (default: that of the final)"),

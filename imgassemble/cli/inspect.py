@@ -14,6 +14,14 @@ from typing import Any
 from ..assembly.assembler import Assembler
 from ..assembly.items import Item
 from ..assembly.results import Result
+from ..assembly.wording import (
+    DRAFT_CAPTION,
+    ImageNumbers,
+    describe_state,
+    name_preview,
+    reason_of_item,
+    reason_of_stream,
+)
 from ..errors import clean
 from ..frames.containers import has_c2pa_manifest
 from ..frames.frame import Frame
@@ -23,6 +31,7 @@ from ..readonly import plain
 from ..screens.progress import describe_frame
 from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
+from .clock import Clock
 from .exit_codes import STORAGE
 from .options import KEY_BY, LIMITS, SOURCE, limits_from, option
 from .output import ResultPrinter, call_each
@@ -40,11 +49,15 @@ def inspect(options: argparse.Namespace) -> int:
     """Print a report of the stream of `options.source` on standard output and return the exit code."""
     limits = limits_from(options)
     assembler = Assembler(limits=limits, key_by=options.key_by)
-    printer, tally, meter = ResultPrinter(), StreamTally(), Meter()
+    printer, tally, meter, numbers = ResultPrinter(), StreamTally(), Meter(), ImageNumbers()
     events = tally.read_events(open_chunks(options.source), limits)
-    result = assemble(events, on_update=call_each(tally, meter), assembler=assembler)
-    report = _json_lines if options.json else _text_lines
-    for line in report(result, assembler, tally, meter):
+    with Clock() as clock:
+        result = assemble(events, on_update=call_each(tally, meter, numbers, clock), assembler=assembler)
+    if options.json:
+        lines = _json_lines(result, assembler, tally, meter)
+    else:
+        lines = map(numbers.reword, _text_lines(result, assembler, tally, meter))
+    for line in lines:
         printer.print(line)
     return STORAGE if printer.error else tally.exit_code(result)
 
@@ -92,33 +105,34 @@ def _stream_facts(result: Result, assembler: Assembler, tally: StreamTally) -> d
 def _text_lines(result: Result, assembler: Assembler, tally: StreamTally, meter: Meter) -> Iterator[str]:
     response = clean(assembler.cursor.response_id or "", 100)
     named = f", response {response}" if response else ""
-    yield f"{result.outcome}  {tally.events} events, {assembler.skipped} of other types{named}"
+    events = f"{tally.events} {'event' if tally.events == 1 else 'events'}"
+    yield f"{describe_state(result.outcome)}: {events}, {assembler.skipped} of other types{named}"
     if result.error:
-        yield f"  {result.error}"
-    for item in result.items.values():
+        yield f"  {reason_of_stream(result.error)}"
+    for number, item in enumerate(result.items.values(), 1):
+        yield ""
+        yield f"image {number}: {describe_state(item.state)}, id {clean(item.id, 200) or repr(item.id)}"
         yield from _item_lines(item, meter)
     for anomaly in assembler.anomalies:
-        yield f"anomaly: {anomaly.message}"
+        yield f"problem: {anomaly.message}"
 
 
 def _item_lines(item: Item, meter: Meter) -> Iterator[str]:
-    yield ""
-    yield f"{clean(item.id, 200) or repr(item.id)}  {item.state}"
     seconds = _seconds(item, meter)
     for frame in _frames(item):
         yield _frame_line(item, frame, seconds[_name_of(frame)])
     if item.error:
-        yield f"  {item.error}"
+        yield f"  {reason_of_item(item.id, item.error)}"
     if item.revised_prompt:
         yield f"  prompt: {clean(item.revised_prompt, 300)}"
     for anomaly in item.anomalies:
-        yield f"  anomaly: {anomaly.message}"
+        yield f"  problem: {anomaly.message}"
 
 
 def _frame_line(item: Item, frame: Frame, seconds: float | None) -> str:
-    name = "final" if frame.is_final else f"partial {frame.index}"
+    name = "final" if frame.is_final else name_preview(frame)
     when = "" if seconds is None else f"{seconds:8.2f} s"
-    note = "  (provisional final)" if item.is_provisional and frame is item.final else ""
+    note = f"  ({DRAFT_CAPTION})" if item.is_provisional and frame is item.final else ""
     if has_c2pa_manifest(frame.data, frame.format):
         note += "  (with a C2PA manifest, not verified)"
     if damaged := _damaged_chunks(frame):

@@ -14,7 +14,7 @@ from importlib import import_module
 from .. import __version__
 from ..console import say
 from ..errors import SinkError, UsageError
-from .exit_codes import EXIT_CODES, INTERRUPTED, STORAGE, USAGE
+from .exit_codes import INTERRUPTED, STORAGE, USAGE, describe_exit_codes
 from .options import add_options
 
 # The commands and their purposes. The module and the function that run a command have the command's name.
@@ -29,7 +29,6 @@ COMMANDS = {
     "demo": "show simulated streams on a live page: no API key, no network",
     "simulate": "simulate a service: make a stream of previews and pictures, with the faults that you choose",
 }
-_WITH_EXIT_CODES = ("save", "watch", "inspect", "animate", "sheet")  # their help lists the exit codes
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,7 +63,7 @@ def _build_parser(chosen: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="imgassemble",
         description="Turn the event stream of an image-generation API into pictures.",
-        epilog=EXIT_CODES,
+        epilog=describe_exit_codes(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"imgassemble {__version__}")
@@ -74,7 +73,7 @@ def _build_parser(chosen: str) -> argparse.ArgumentParser:
             name,
             help=about,
             description=about[0].upper() + about[1:] + ".",
-            epilog=EXIT_CODES if name in _WITH_EXIT_CODES else None,
+            epilog=describe_exit_codes(name),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == chosen:

@@ -9,6 +9,7 @@ import argparse
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UsageError, quoted
@@ -26,6 +27,11 @@ class Option(NamedTuple):
 def option(*flags: str, group: str = "", **details: Any) -> Option:
     """Return the `Option` with these flags. `group`: the title under which the help lists it."""
     return Option(flags, details, group)
+
+
+def output_option(metavar: str, about: str) -> Option:
+    """Return the option -o of the commands that write a file or a folder, a Path that must be given."""
+    return option("-o", "--output", metavar=metavar, required=True, type=Path, help=about)
 
 
 def add_options(parser: argparse.ArgumentParser, options: Iterable[Option]) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ..assembly.listeners import call_each as call_each
 from ..assembly.updates import Update
-from ..console import say, write_line
+from ..console import is_terminal, say, write_line
 from ..errors import SinkError, printable
 from ..screens.progress import Progress
 
@@ -80,7 +80,7 @@ def _count_pictures(paths: Iterable[Path]) -> str:
 
 
 def _place_of(paths: Iterable[Path], directory: Path) -> str:
-    folders = {path.parent for path in paths}
+    folders = {path.parent for path in paths if path.name != "item.json"}
     return (
         printable(str(min(folders))) if len(folders) == 1 else f"{len(folders)} folders of {printable(str(directory))}"
     )
@@ -92,8 +92,7 @@ def progress_on_stderr(kinds: tuple[type, ...] | None = None) -> Progress:
 
 
 def _has_colour() -> bool:
-    is_terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return is_terminal and not os.environ.get("NO_COLOR")
+    return is_terminal(sys.stderr) and not os.environ.get("NO_COLOR")
 
 
 @contextmanager

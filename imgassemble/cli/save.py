@@ -21,8 +21,9 @@ from ..storage.directory import DirectorySink
 from ..storage.item_folder import Existing
 from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
+from .clock import Clock
 from .exit_codes import STORAGE
-from .options import KEY_BY, LIMITS, LOOKS, SOURCE, limits_from, option, seconds
+from .options import KEY_BY, LIMITS, LOOKS, SOURCE, limits_from, option, output_option, seconds
 from .output import ResultPrinter, call_each, describe_files, open_screens, progress_on_stderr
 from .stdin import read_stdin
 from .tally import StreamTally
@@ -30,13 +31,9 @@ from .tee import Tee, check_tee
 
 OPTIONS = (
     SOURCE,
-    option(
-        "-o",
-        "--output",
-        metavar="DIR",
-        required=True,
-        type=Path,
-        help="the folder: DIR/<item>/partial-000.png, ..., final.png, item.json; it is made if it does not exist",
+    output_option(
+        "DIR",
+        "the folder: DIR/<item>/partial-000.png, ..., final.png, item.json; it is made if it does not exist",
     ),
     option(
         "--keep",
@@ -93,8 +90,11 @@ def save(options: argparse.Namespace) -> int:
     progress = progress_on_stderr((Anomaly,) if options.show else None)
     error: SinkError | None = None
     try:
-        with open_screens(options, sys.stderr if options.show else None) as screens:
-            listener = call_each(tally, printer.print_update if options.json else progress, *screens)
+        with (
+            open_screens(options, sys.stderr if options.show else None) as screens,
+            Clock(is_shown=not options.show) as clock,
+        ):
+            listener = call_each(tally, clock, printer.print_update if options.json else progress, *screens)
             events = tally.read_events(tee.copy(chunks), limits)
             assemble(events, on_update=listener, sinks=[sink], assembler=assembler, fetch=_fetch(options))
     except SinkError as failed:

@@ -6,21 +6,16 @@ The path of the sheet goes to standard output. Must not know: how a sheet is dra
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..film import save_sheet, sheet_path
 from .animate import OVERWRITE, SOURCE_OR_FOLDER, write_pictures
-from .options import KEY_BY, LIMITS, option, whole_number
+from .options import KEY_BY, LIMITS, option, output_option, whole_number
 
 OPTIONS = (
     SOURCE_OR_FOLDER,
-    option(
-        "-o",
-        "--output",
-        metavar="FILE",
-        required=True,
-        type=Path,
-        help="the sheet: .png, .webp, .jpg or .avif; without a suffix it is .png",
+    output_option(
+        "FILE",
+        "the sheet: .png, .webp, .jpg or .avif; without a suffix it is .png",
     ),
     option(
         "--size",

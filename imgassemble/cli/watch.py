@@ -12,6 +12,7 @@ from ..assembly.assembler import Assembler
 from ..assembly.updates import Anomaly
 from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
+from .clock import Clock
 from .exit_codes import STORAGE
 from .options import KEY_BY, LIMITS, LOOKS, SOURCE, limits_from
 from .output import ResultPrinter, call_each, open_screens, progress_on_stderr
@@ -26,8 +27,11 @@ def watch(options: argparse.Namespace) -> int:
     assembler = Assembler(limits=limits, keep="latest", key_by=options.key_by)
     chunks = open_chunks(options.source)
     printer, tally, progress = ResultPrinter(), StreamTally(), progress_on_stderr((Anomaly,))
-    with open_screens(options, sys.stdout) as screens:
-        listener = call_each(tally, progress, *screens)
+    with (
+        open_screens(options, sys.stdout) as screens,
+        Clock(is_shown=all(screen.graphics == "text" for screen in screens)) as clock,
+    ):
+        listener = call_each(tally, clock, progress, *screens)
         assemble(tally.read_events(chunks, limits), on_update=listener, assembler=assembler)
     printer.report(*(screen.error for screen in screens))
     progress.end(assembler.result)

@@ -22,7 +22,6 @@ from .graphics import (
     Block,
     Graphics,
     choose_graphics,
-    cut_to_columns,
     draw_half_blocks,
     encode_inline,
     encode_kitty,
@@ -33,7 +32,7 @@ from .graphics import (
     redraw,
     wrap_to_columns,
 )
-from .progress import shorten_id, size_text
+from .progress import size_text
 from .tiles import WAITING_STREAM, Kind, Tile
 
 _LEAST_ROWS = 8  # of an item with its caption; if items had fewer rows, fewer items are shown
@@ -45,9 +44,14 @@ _COLOURS = {Kind.FINAL: "\x1b[32m", Kind.DRAFT: "\x1b[33m", Kind.FAILED: "\x1b[3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedPicture:
-    """The picture of an item. `frame`: the frame that `image` shows, None for a placeholder. `seconds`: its time."""
+    """The picture of an item.
+
+    name: "image 1"; "" for the stream itself. frame: the frame that `image` shows, None for a placeholder. seconds: its
+    time.
+    """
 
     tile: Tile
+    name: str = ""
     image: Any
     frame: Frame | None = None
     seconds: float | None = None
@@ -58,21 +62,22 @@ class TimedPicture:
         return not self.tile.kind.is_open
 
     @property
+    def caption(self) -> str:
+        """The name and the caption."""
+        return f"{self.name}: {_describe(self.tile)}" if self.name else _describe(self.tile)
+
+    @property
     def aspect(self) -> tuple[int, int]:
         size: tuple[int, int] = (self.frame and self.frame.size) or self.image.size
         return size
 
 
-def _name(tile: Tile) -> str:
-    return shorten_id(tile.item_id) if tile.item_id else ""  # "": the stream has named no item yet
-
-
 def _describe(tile: Tile) -> str:
-    """Return the caption of a tile; for a final with its size and format."""
+    """Return the caption of a tile; for a final with its format and size."""
     if tile.kind is not Kind.FINAL or tile.frame is None:
         return clean(tile.caption)
-    parts = "final", size_text(tile.frame), tile.frame.format
-    return f"{' '.join(filter(None, parts))}{clean(tile.caption.removeprefix('final'))}"
+    kind = " ".join(filter(None, (tile.frame.format, size_text(tile.frame))))
+    return f"final, {kind}{clean(tile.caption.removeprefix('final'))}"
 
 
 class Output:
@@ -159,8 +164,7 @@ class LineCanvas:
         self._output = output
 
     def show(self, picture: TimedPicture) -> None:
-        name, text = _name(picture.tile), _describe(picture.tile)
-        self.print(f"{name}: {text}" if name else text)
+        self.print(picture.caption)
 
     def print(self, text: str) -> None:
         self._output.write(f"{text}\n")
@@ -253,15 +257,12 @@ class PictureCanvas:
 def _caption(picture: TimedPicture, columns: int, most_lines: int) -> tuple[str, ...]:
     """Return the line under a picture; an explanation may take several lines."""
     tile = picture.tile
-    name, text = _name(tile), _describe(tile)
-    seconds = "" if picture.seconds is None else f"{picture.seconds:.1f}{_UNBROKEN}s"
+    seconds = "" if picture.seconds is None else f"  {picture.seconds:.1f}{_UNBROKEN}s"
     may_wrap = tile.kind in (Kind.FAILED, Kind.BLOCKED, Kind.DRAFT) or picture.frame is not tile.frame
-    if not may_wrap and measure_columns("  ".join((name, text, seconds))) > columns:
-        name = cut_to_columns(
-            name, max(0, columns - measure_columns(f"  {text}  {seconds}"))
-        )  # the rest is more important
-    parts = [part for part in (name, text, seconds) if part]
-    lines = wrap_to_columns("  ".join(parts), columns, most_lines if may_wrap else 1)
+    text = f"{picture.caption}{seconds}"
+    if not may_wrap and measure_columns(text) > columns:
+        text = f"{_describe(tile)}{seconds}"  # more important than the name
+    lines = wrap_to_columns(text.replace("image ", f"image{_UNBROKEN}", 1), columns, most_lines if may_wrap else 1)
     lines = [line.replace(_UNBROKEN, " ") for line in lines]
     colour = _COLOURS.get(tile.kind)
     return tuple(f"{colour}{line}{RESET}" if colour else line for line in lines)

@@ -20,7 +20,14 @@ from ..assembly.updates import (
     StreamEnded,
     Update,
 )
-from ..errors import clean
+from ..assembly.wording import (
+    DRAFT_CAPTION,
+    ImageNumbers,
+    describe_state,
+    name_preview,
+    reason_of_item,
+    reason_of_stream,
+)
 from ..frames.frame import Frame
 from ..states import State
 
@@ -40,9 +47,12 @@ class Progress:
     ) -> None:
         self._write, self._has_colour = write, has_colour
         self._start_s = time.monotonic()
+        self._numbers = ImageNumbers()
+        self._said = ""
         self._kinds = tuple(_LINES) if kinds is None else kinds
 
     def __call__(self, update: Update) -> None:
+        self._numbers(update)
         if isinstance(update, self._kinds):
             self._write_line(update)
 
@@ -55,47 +65,54 @@ class Progress:
         line = _LINES[type(update)](update)
         if line is None:
             return
-        colour, text = line
+        colour, text = line[0], self._worded(update, line[1])
         if self._has_colour():
             text = f"\x1b[{colour}m{text}\x1b[0m"
         self._write(f"{time.monotonic() - self._start_s:7.2f} s  {text}")
 
+    def _worded(self, update: Update, text: str) -> str:
+        """Return the text of a line with the name of its image. A reason is not repeated in the line of the outcome."""
+        text = self._numbers.reword(text)
+        if isinstance(update, StreamEnded):
+            return text.partition(":")[0] if text == self._said else text
+        self._said = text
+        return text if isinstance(update, Anomaly) else f"{self._numbers.name(update.item_id)}: {text}"
+
 
 _PLAIN, _GOOD, _BAD, _DOUBTFUL = "0", "32", "31", "33"  # SGR colours: none, green, red, yellow
+_Line = tuple[str, str]  # the colour and the text
 
-_LINES: dict[type, Callable[[Any], tuple[str, str] | None]] = {
-    StateChanged: lambda update: (
-        None
-        if update.state.is_end or update.state is State.PARTIAL_IMAGE
-        else (_PLAIN, f"{shorten_id(update.item_id)}  {update.state}")
-    ),
-    FrameAdded: lambda update: (
-        _PLAIN,
-        f"{shorten_id(update.item_id)}  {_name_preview(update.frame)}  {describe_frame(update.frame)}",
-    ),
-    FinalReady: lambda update: (
-        (
-            _DOUBTFUL,
-            f"{shorten_id(update.item_id)}  no result came; the last preview stands in: {describe_frame(update.frame)}",
-        )
-        if update.is_provisional
-        else (_GOOD, f"{shorten_id(update.item_id)}  final  {describe_frame(update.frame)}")
-    ),
-    FinalWithdrawn: lambda update: (_BAD, f"{shorten_id(update.item_id)}  the final is withdrawn"),
-    ItemEnded: lambda update: (
-        None if update.error is None else (_BAD, f"{shorten_id(update.item_id)}  {update.state}: {update.error}")
-    ),
-    Anomaly: lambda update: (_DOUBTFUL, f"anomaly: {update.message}"),
-    StreamEnded: lambda update: (
-        (_BAD, f"{update.outcome}: {update.error}") if update.error else (_GOOD, update.outcome)
-    ),
+
+def _line_of_state(update: StateChanged) -> _Line | None:
+    is_said_otherwise = update.state.is_end or update.state is State.PARTIAL_IMAGE
+    return None if is_said_otherwise else (_PLAIN, describe_state(update.state))
+
+
+def _line_of_end(update: ItemEnded) -> _Line | None:
+    if update.error is None:
+        return None
+    return _BAD, f"{describe_state(update.state)}: {reason_of_item(update.item_id, update.error)}"
+
+
+def _line_of_final(update: FinalReady) -> _Line:
+    colour, name = (_DOUBTFUL, DRAFT_CAPTION) if update.is_provisional else (_GOOD, "final")
+    return colour, f"{name}, {describe_frame(update.frame)}"
+
+
+def _line_of_outcome(update: StreamEnded) -> _Line:
+    outcome = describe_state(update.outcome)
+    return (_BAD, f"{outcome}: {reason_of_stream(update.error)}") if update.error else (_GOOD, outcome)
+
+
+_LINES: dict[type, Callable[[Any], _Line | None]] = {
+    StateChanged: _line_of_state,
+    FrameAdded: lambda update: (_PLAIN, f"{name_preview(update.frame)}, {describe_frame(update.frame)}"),
+    FinalReady: _line_of_final,
+    FinalWithdrawn: lambda update: (_BAD, "the final is withdrawn"),
+    ItemEnded: _line_of_end,
+    Anomaly: lambda update: (_DOUBTFUL, f"problem: {update.message}"),
+    StreamEnded: _line_of_outcome,
 }
-
-
-def shorten_id(item_id: str) -> str:
-    """Return an untrusted item id for a line of text: without control characters, and at most 24 characters long."""
-    name = clean(item_id, 100) or "''"
-    return name if len(name) <= 24 else f"{name[:12]}…{name[-8:]}"
 
 
 def describe_frame(frame: Frame) -> str:
@@ -106,8 +123,3 @@ def describe_frame(frame: Frame) -> str:
 def size_text(frame: Frame) -> str:
     """Return "WIDTHxHEIGHT" in pixels, or "" for a drawing without a size."""
     return "" if frame.size is None else "{}x{}".format(*frame.size)
-
-
-def _name_preview(frame: Frame) -> str:
-    """Return the name of a preview for people, who count from 1."""
-    return "preview" if frame.index is None else f"preview {frame.index + 1:g}"

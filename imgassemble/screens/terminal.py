@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any, TextIO, get_args
 
 from ..assembly.updates import StateChanged, Update
+from ..assembly.wording import ImageNumbers, describe_state
 from ..errors import UsageError, clean
 from ..states import State
 from .canvas import Canvas, LineCanvas, Output, PictureCanvas, TimedPicture
@@ -75,7 +76,7 @@ class TerminalScreen:
             LineCanvas(self._output) if is_text else PictureCanvas(self._output, self._graphics, columns)
         )
         self._placeholder = make_placeholder((1, 1) if is_text else fit_into(size, painted))
-        self._stopwatch = Stopwatch(clock)
+        self._stopwatch, self._numbers = Stopwatch(clock), ImageNumbers()
         self._lock = RLock()  # the Refresher's thread draws, and so do threads that enter, print and leave
         self._refresher = Refresher(
             self._show,
@@ -136,19 +137,27 @@ class TerminalScreen:
         return f"<TerminalScreen of {self._graphics}>"
 
     def _note(self, update: Any) -> None:
+        self._numbers(update)
         self._painter.note(update)
         self._stopwatch.note(update)
 
     def _prepare(self, update: Any) -> TimedPicture | None:
         seconds = self._stopwatch.seconds
+        shown: Shown | None
         if isinstance(update, _StateShown):
-            tile = Tile(item_id=update.item_id, caption=update.state.replace("_", " "))
-            return TimedPicture(tile=tile, image=self._placeholder, seconds=seconds, image_id=next(_image_ids))
-        shown = self._painter(update)
+            tile = Tile(item_id=update.item_id, caption=describe_state(update.state))
+            shown = Shown(tile=tile, image=self._placeholder)
+        else:
+            shown = self._painter(update)
         if shown is None:
             return None
         return TimedPicture(
-            tile=shown.tile, image=shown.image, frame=shown.frame, seconds=seconds, image_id=next(_image_ids)
+            tile=shown.tile,
+            name=self._numbers.name(shown.tile.item_id) if shown.tile.item_id else "",
+            image=shown.image,
+            frame=shown.frame,
+            seconds=seconds,
+            image_id=next(_image_ids),
         )
 
     def _show(self, _: object, picture: TimedPicture | None) -> None:

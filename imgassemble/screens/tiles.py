@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from ..assembly.updates import FinalReady, FinalWithdrawn, FrameAdded, ItemEnded, Outcome, StateChanged, StreamEnded
-from ..errors import FrameDecodeError, ImgassembleError, ProviderError, UsageError, clean, is_blocked, quoted
+from ..assembly.wording import DRAFT_CAPTION, describe_state, name_preview, reason_of_item, reason_of_stream
+from ..errors import FrameDecodeError, ImgassembleError, ProviderError, UsageError, clean, is_blocked
 from ..frames.frame import Frame
 from ..states import State
 
@@ -31,8 +32,6 @@ _HIDDEN = "; its previews are hidden"
 WAITING_STREAM, FAILED_STREAM = "", "\0"
 UNDECODABLE_NOTE = "; it cannot be decoded"
 DRAWING_NOTE = "; an SVG drawing is not shown here: save it and open it in a browser"
-# The beginnings and the end of error sentences, which a tile does not repeat.
-_INCOMPLETE, _KEPT, _NO_IMAGE = "the image {} is incomplete: ", "; its previews are kept", "there is no image: "
 # The memory for received frames: forty results of 1024x1024, more than are made at once. Each item counts for its
 # frames and for some objects, so that many small items are bounded too.
 _MOST_BYTES, _ITEM_BYTES = 64 * 2**20, 2_000
@@ -212,9 +211,9 @@ class Tiles:
             case FinalReady(item_id=item_id, frame=frame, is_provisional=is_draft):
                 return self._tile_of_final(item_id, frame, is_draft=is_draft)
             case FinalWithdrawn(item_id=item_id, error=error):
-                return self._tile_of_end(item_id, _End("withdrawn", _reason(item_id, error)))
+                return self._tile_of_end(item_id, _End("withdrawn", reason_of_item(item_id, error)))
             case ItemEnded(item_id=item_id, state=State.FAILED | State.INCOMPLETE as state, error=error):
-                end = _End(str(state), _reason(item_id, error))
+                end = _End(str(state), reason_of_item(item_id, error))
                 self._unfinished[item_id] = end.reason
                 if not self._memory.is_blocked(item_id):
                     self._memory.set_end(item_id, end)
@@ -228,16 +227,14 @@ class Tiles:
             return None
         if end := self._memory.end(item_id):  # a late preview does not reopen an item
             return self._tile_of_end(item_id, end)
-        number = "" if frame.index is None else f" {frame.index + 1:g}"
-        return Tile(item_id=item_id, kind=Kind.PREVIEW, frame=frame, caption=f"preview{number}")
+        return Tile(item_id=item_id, kind=Kind.PREVIEW, frame=frame, caption=name_preview(frame))
 
     def _tile_of_final(self, item_id: str, frame: Frame, *, is_draft: bool) -> Tile:
         self._memory.set_end(item_id, None)
         self._unfinished.pop(item_id, None)
         if not is_draft:
             return Tile(item_id=item_id, kind=Kind.FINAL, frame=frame, caption="final")
-        caption = "draft: the last preview, because no final picture came"
-        return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=caption)
+        return Tile(item_id=item_id, kind=Kind.DRAFT, frame=frame, caption=DRAFT_CAPTION)
 
     def _tile_of_end(self, item_id: str, end: _End) -> Tile:
         """Return the tile of an item that ended without a final: its last preview, called a draft, unless blocked."""
@@ -261,17 +258,11 @@ class Tiles:
             return None
         if is_blocked(error):
             return Tile(kind=Kind.BLOCKED, caption=_blocked_end(error).caption)
-        name = str(outcome).replace("_", " ")
-        return Tile(kind=Kind.FAILED, caption=_sentence(name, sentence.removeprefix(_NO_IMAGE)))
+        return Tile(kind=Kind.FAILED, caption=_sentence(describe_state(outcome), reason_of_stream(error)))
 
 
 def _blocked_end(error: ProviderError, ending: str = "") -> _End:
     return _End(f"{Kind.BLOCKED} ({error.code})" if error.code else Kind.BLOCKED, error.message, ending, is_block=True)
-
-
-def _reason(item_id: str, error: Exception | None) -> str:
-    """Return why an item has no final, without the parts of the sentence that every tile would repeat."""
-    return str(error or "").removeprefix(_INCOMPLETE.format(quoted(item_id))).partition(_KEPT)[0]
 
 
 def _sentence(end: str, reason: object, ending: str = "") -> str:

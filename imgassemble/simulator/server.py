@@ -7,7 +7,6 @@ Must not know: routes, and how the services answer (`service`).
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
+from ..console import say
 from ..errors import UsageError, clean
 from .answers import Order, Pace
 
@@ -56,7 +56,7 @@ class _LoggedApp:
         async def send_and_log(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept"):
                 method = scope.get("method", "WEBSOCKET")
-                _say(f"{time.strftime('%H:%M:%S')} {method} {clean(scope['path'], 200)} {message.get('status', 101)}")
+                say(f"{time.strftime('%H:%M:%S')} {method} {clean(scope['path'], 200)} {message.get('status', 101)}")
             await send(message)
 
         await self.app(scope, receive, send_and_log)
@@ -78,22 +78,17 @@ def serve(
     try:
         listener = listen(host, port)
     except UsageError as error:
-        _say(str(error))
+        say(str(error))
         return 2
     try:
         url = url_of(listener)
-        _say(f'the simulated services are at base_url="{url}/v1" (OpenRouter\'s: "{url}/api/v1"); Ctrl-C stops them')
+        say(f'the simulated services are at base_url="{url}/v1" (OpenRouter\'s: "{url}/api/v1"); Ctrl-C stops them')
         _make_server(create_server_app(order, pace=pace), logs_requests=logs_requests).run([listener])
     except KeyboardInterrupt:
         return 130
     finally:
         listener.close()
     return 0
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"imgassemble: {text}\n")
-    sys.stderr.flush()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,8 +94,8 @@ def test_inspect_prints_items_states_frames_sizes_times_and_anomalies(tmp_path: 
     ended = run("inspect", stream_file(tmp_path, events))
     text = ended.stdout
     for words in (
-        "incomplete", "8 events", "resp_1", "ig_1  completed", "ig_2  incomplete", "partial 0", "partial 3", "PNG 5x4",
-        "JPEG 8x6", "anomaly:", "response.output_item.done",
+        "incomplete: 8 events", "resp_1", "image 1: completed, id ig_1", "image 2: incomplete, id ig_2", "preview 1",
+        "preview 4", "PNG 5x4", "JPEG 8x6", "problem: preview 5 of image 2", "response.output_item.done",
     ):  # fmt: skip
         assert words in text
     assert re.search(r"\d\.\d\d s", text)
@@ -111,3 +111,9 @@ def test_inspect_reports_an_empty_stream(tmp_path: Path) -> None:
 
 def test_inspect_prints_the_reason_of_a_failure(tmp_path: Path) -> None:
     assert "the service failed (server_error)" in run("inspect", stream_file(tmp_path, FAILED)).stdout
+
+
+def test_inspect_counts_one_event_as_one(tmp_path: Path) -> None:
+    assert run("inspect", stream_file(tmp_path, [samples.done(content=FINAL)])).stdout.startswith(
+        "completed: 1 event, 0 "
+    )

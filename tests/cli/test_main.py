@@ -18,7 +18,7 @@ from cli.running import (
     run,
     stream_file,
 )
-from imgassemble.cli.main import main
+from imgassemble.cli.main import COMMANDS, main
 from imgassemble.screens.graphics import Graphics
 
 
@@ -115,6 +115,14 @@ def test_help_names_the_commands_and_the_exit_codes(capsys: pytest.CaptureFixtur
         for code in ("7 ", "6 ", "5 ", "4 ", "3 ", "0 ", "2 ", "130 "):
             assert re.search(rf"^ +{code} +\w", out, re.MULTILINE)
         assert all(len(line) <= 120 for line in out.splitlines())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_each_command_ends_with_its_exit_codes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    _, codes = capsys.readouterr().out.split("exit codes (the first that applies):")
+    assert all(re.search(rf"^  {code} +\w", codes, re.MULTILINE) for code in (0, 2, 130))
 
 
 def test_the_help_of_save_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,10 +46,10 @@ def test_save_writes_frames_and_facts_and_prints_the_finals(tmp_path: Path) -> N
 def test_save_prints_a_line_for_each_important_update_on_standard_error(tmp_path: Path) -> None:
     told = run("save", stream_file(tmp_path, WHOLE), "-o", tmp_path / "out").stderr.splitlines()
     assert [re.sub(r"^ *\d+\.\d\d s  ", "", line) for line in told] == [
-        "ig_1  generating",
-        f"ig_1  preview 1  PNG 1x1, {len(samples.shade(0))} bytes",
-        f"ig_1  preview 2  PNG 1x1, {len(samples.shade(1))} bytes",
-        f"ig_1  final  PNG 5x4, {len(FINAL)} bytes",
+        "image 1: generating",
+        f"image 1: preview 1, PNG 1x1, {len(samples.shade(0))} bytes",
+        f"image 1: preview 2, PNG 1x1, {len(samples.shade(1))} bytes",
+        f"image 1: final, PNG 5x4, {len(FINAL)} bytes",
         "completed",
         f"imgassemble: saved 1 final and 2 previews in {tmp_path / 'out' / 'ig_1'}",
     ]
@@ -64,7 +64,7 @@ def test_an_anomaly_is_one_line_on_standard_error(tmp_path: Path) -> None:
 def test_without_a_result_no_final_is_written_or_printed(tmp_path: Path) -> None:
     ended = run("save", stream_file(tmp_path, PROVISIONAL), "-o", tmp_path / "out")
     assert ended.stdout == ""
-    assert "the last preview stands in" in ended.stderr
+    assert "image 1: draft: the last preview, because no final picture came, PNG" in ended.stderr
     assert list(pictures_in(tmp_path / "out")) == ["ig_1/partial-000.png"]
 
 
@@ -125,6 +125,7 @@ def test_a_second_run_of_the_same_stream_says_that_its_pictures_stand_there_alre
     ("events", "said"),
     [
         ([samples.done("ig_1", FINAL), samples.done("ig_2", JPEG)], "saved 2 finals in 2 folders of {}"),
+        ([samples.done("ig_1", FINAL), samples.done("ig_2", status="failed")], "saved 1 final in {}/ig_1"),
         ([samples.added("ig_1"), samples.error()], "no picture came; nothing is saved"),
         ([samples.partial("ig_1", 0), samples.partial("ig_1", 1, FINAL[:-9])],
          "saved 1 preview and 1 refused picture in {}/ig_1"),
@@ -185,7 +186,7 @@ def test_save_with_show_prints_lines_on_standard_error_and_the_finals_on_standar
     ended = run("save", stream_file(tmp_path, WHOLE), "-o", "out", "--show", cwd=tmp_path)
     assert ended.stdout == "out/ig_1/final.png\n"
     *told, outcome, saved = ended.stderr.splitlines()
-    assert told == ["ig_1: generating", "ig_1: preview 1", "ig_1: preview 2", "ig_1: final 5x4 PNG"]
+    assert told == ["image 1: generating", "image 1: preview 1", "image 1: preview 2", "image 1: final, PNG 5x4"]
     assert outcome.endswith("s  completed")
     assert saved == "imgassemble: saved 1 final and 2 previews in out/ig_1"
     assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL

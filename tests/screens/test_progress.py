@@ -8,7 +8,7 @@ import pytest
 import samples
 
 from imgassemble import Frame, assemble
-from imgassemble.screens.progress import Progress, describe_frame, shorten_id
+from imgassemble.screens.progress import Progress, describe_frame
 
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
 
@@ -20,15 +20,36 @@ def test_a_frame_is_described_with_the_size_that_it_has(size: tuple[int, int] | 
     assert describe_frame(Frame(data=SVG, format="SVG", size=cast(Any, size))) == text
 
 
-@pytest.mark.parametrize(
-    ("item_id", "text"),
-    [("ig_1", "ig_1"), ("", "''"), ("ig_\x1b[2J", "ig_ [2J"), ("a" * 12 + "-" + "b" * 12, "a" * 12 + "…" + "b" * 8)],
-)
-def test_an_item_id_is_printable_and_short(item_id: str, text: str) -> None:
-    assert shorten_id(item_id) == text
-
-
 def test_previews_are_counted_from_one() -> None:
     lines: list[str] = []
     assemble([samples.partial(index=0), samples.partial(index=1)], on_update=Progress(lines.append, lambda: False))
-    assert [line.split("  ")[-2] for line in lines if "preview " in line] == ["preview 1", "preview 2"]
+    assert [line.split(": ")[1].split(",")[0] for line in lines if "preview " in line] == ["preview 1", "preview 2"]
+
+
+def test_images_are_numbered_from_one_in_every_line_and_in_the_sentences_of_errors() -> None:
+    lines: list[str] = []
+    events = [
+        samples.added("ig_long_1"),
+        samples.added("ig_2"),
+        samples.partial("ig_2", 0, b"no picture"),
+        samples.done("ig_2", samples.png()),
+        samples.partial("ig_long_1", 0),
+    ]
+    assemble(events, on_update=Progress(lines.append, lambda: False))
+    texts = [line.partition("s  ")[2] for line in lines]
+    assert texts[:2] == ["image 1: in progress", "image 2: in progress"]
+    assert texts[2].startswith("problem: preview 1 of image 2 in response.image_generation_call.partial_image")
+    assert texts[3].startswith("image 2: final, PNG")
+    assert texts[-2] == "image 1: incomplete: the stream ended before its final picture"
+    assert texts[-1] == "incomplete: the stream ended before image 1 was complete; what came is kept: resume the stream"
+    assert not [text for text in texts if "ig_" in text]
+
+
+def test_the_reason_of_the_only_failure_is_printed_once() -> None:
+    lines: list[str] = []
+    events = [samples.partial(), samples.error("server_error", "it broke")]
+    assemble(events, on_update=Progress(lines.append, lambda: False))
+    assert [line.partition("s  ")[2] for line in lines][-2:] == [
+        "image 1: failed: the service failed (server_error): it broke",
+        "failed",
+    ]

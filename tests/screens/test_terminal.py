@@ -296,25 +296,30 @@ def drawn(events: Iterable[Any], graphics: Graphics, **options: Any) -> str:
 
 
 def test_without_a_terminal_every_change_is_a_plain_line() -> None:
-    assert lines_of(WHOLE) == ["ig_1: generating", "ig_1: preview 1", "ig_1: preview 2", "ig_1: final 8x8 PNG"]
+    assert lines_of(WHOLE) == [
+        "image 1: generating",
+        "image 1: preview 1",
+        "image 1: preview 2",
+        "image 1: final, PNG 8x8",
+    ]
 
 
 def test_drafts_and_failures_are_named_in_lines() -> None:
     assert lines_of([samples.partial(), samples.call("completed")]) == [
-        "ig_1: preview 1",
-        "ig_1: draft: the last preview, because no final picture came",
+        "image 1: preview 1",
+        "image 1: draft: the last preview, because no final picture came",
     ]
     *_, last = lines_of([samples.partial(), samples.error("server_error", "not that")])
-    assert last.startswith("ig_1: failed: ")
+    assert last.startswith("image 1: failed: ")
     *_, last = lines_of([samples.partial(), samples.error("moderation_blocked", "not that")])
-    assert last == "ig_1: blocked (moderation_blocked): not that; its previews are hidden"
+    assert last == "image 1: blocked (moderation_blocked): not that; its previews are hidden"
     assert "not that" in last
     *_, last = lines_of([samples.partial()])
-    assert last.startswith("ig_1: draft: ")
+    assert last.startswith("image 1: draft: ")
     assert lines_of([samples.created(), samples.snapshot("completed")])[0].startswith("no image")
 
 
-@pytest.mark.parametrize(("size", "fact"), [(None, "SVG"), ((30, 20), "30x20 SVG")])
+@pytest.mark.parametrize(("size", "fact"), [(None, "SVG"), ((30, 20), "SVG 30x20")])
 @pytest.mark.parametrize("graphics", get_args(Graphics))
 def test_an_svg_drawing_is_named_with_the_size_that_it_has(
     graphics: Graphics, size: tuple[int, int] | None, fact: str
@@ -323,14 +328,14 @@ def test_an_svg_drawing_is_named_with_the_size_that_it_has(
     glass = Glass()
     with TerminalScreen(glass, graphics=graphics) as screen:
         screen(FinalReady("ig_1", frame, is_provisional=False))
-    assert f"final {fact}" in glass.getvalue()
+    assert f"final, {fact}" in glass.getvalue()
     assert ("an SVG drawing is not shown here" in glass.getvalue()) == (graphics != "text")
 
 
 def test_no_line_is_printed_for_a_late_preview() -> None:
     assert lines_of([samples.partial(index=1), samples.partial(index=0), samples.done(content=FINAL)]) == [
-        "ig_1: preview 2",
-        "ig_1: final 8x8 PNG",
+        "image 1: preview 2",
+        "image 1: final, PNG 8x8",
     ]
 
 
@@ -366,7 +371,7 @@ def test_no_control_of_a_stream_is_ever_printed(graphics: Graphics) -> None:
     ]
     said = drawn(events, graphics)
     assert not re.search(r"\x1b\[2J|\x1b\]0|\x07[^\x1b\r]|\u202e|\x9b|\x00", said)
-    assert "ig [2J ]0;pwned" in said
+    assert "code [2J ]0;pwned" in said
 
 
 @pytest.mark.parametrize("graphics", get_args(Graphics))
@@ -394,7 +399,7 @@ def test_a_placeholder_without_a_picture_is_removed() -> None:
 
 def test_seconds_count_from_when_the_screen_is_entered() -> None:
     said = drawn(WHOLE[3:], "blocks", clock=clock_of((100.0, 102.25)))
-    assert "final 8x8 PNG  2.2 s" in said
+    assert "final, PNG 8x8  2.2 s" in said
 
 
 def apc(said: str) -> list[tuple[int, bytes]]:
@@ -506,7 +511,7 @@ def test_an_interrupted_drawing_leaves_the_terminal_in_order() -> None:
 
 def test_leaving_waits_for_the_last_update() -> None:
     for _ in range(20):
-        assert "final 8x8 PNG" in drawn(WHOLE, "blocks", min_interval_s=60)
+        assert "final, PNG 8x8" in drawn(WHOLE, "blocks", min_interval_s=60)
 
 
 def test_an_event_loop_leaves_it_as_well() -> None:
@@ -524,7 +529,7 @@ def test_a_screen_that_is_not_entered_shows_all_the_same() -> None:
     screen = TerminalScreen(glass)
     assemble(WHOLE, on_update=screen)
     screen.close()
-    assert glass.getvalue().endswith("final 8x8 PNG\n")
+    assert glass.getvalue().endswith("final, PNG 8x8\n")
 
 
 @pytest.mark.parametrize(
@@ -612,7 +617,7 @@ def test_a_picture_replaces_the_placeholder() -> None:
         assert terminal.captions == ["waiting for the first preview"]
         assert terminal.colour(0, 0) == "e8e8e8"
         feed(screen, glass, (WHOLE[0], "generating"), (WHOLE[1], "preview 1"), (WHOLE[2], "preview 2"))
-    assert terminal.captions[0].startswith("ig_1  draft: ")
+    assert terminal.captions[0].startswith("image 1: draft: ")
     assert not terminal.above
     assert terminal.rows_of("010000") == 21 - len(terminal.captions)
 
@@ -622,7 +627,7 @@ def test_the_final_is_drawn_last_and_alone() -> None:
     glass = Looked(terminal)
     with TerminalScreen(glass, graphics="blocks", min_interval_s=0, clock=clock_of(count())) as screen:
         feed(screen, glass, (WHOLE[1], "preview 1"), (WHOLE[2], "preview 2"), (WHOLE[3], "final"))
-    assert terminal.captions == ["ig_1  final 8x8 PNG  3.0 s"]
+    assert terminal.captions == ["image 1: final, PNG 8x8  3.0 s"]
     assert terminal.rows_of(GREEN) == 20
     assert (terminal.screen.cursor.x, terminal.screen.cursor.y) == (0, 21)
 
@@ -644,15 +649,15 @@ def test_an_ended_item_is_left_above_when_another_one_changes() -> None:
         feed(
             screen,
             glass,
-            (samples.partial("ig_1"), "ig_1  preview"),
-            (samples.partial("ig_2"), "ig_2  preview"),
-            (samples.done("ig_1", FINAL), "ig_1  final"),
-            (samples.partial("ig_2", 1), "ig_2  preview 2"),
-            (samples.done("ig_2", samples.png(8, 8, (0, 0, 200))), "ig_2  final"),
+            (samples.partial("ig_1"), "image 1: preview"),
+            (samples.partial("ig_2"), "image 2: preview"),
+            (samples.done("ig_1", FINAL), "image 1: final"),
+            (samples.partial("ig_2", 1), "image 2: preview 2"),
+            (samples.done("ig_2", samples.png(8, 8, (0, 0, 200))), "image 2: final"),
         )
     whole = [*terminal.above, *terminal.lines]
     captions = [line for line in whole if line and "▀" not in line]
-    assert [caption.split("  ")[:2] for caption in captions] == [["ig_1", "final 8x8 PNG"], ["ig_2", "final 8x8 PNG"]]
+    assert [caption.split("  ")[0] for caption in captions] == ["image 1: final, PNG 8x8", "image 2: final, PNG 8x8"]
     assert terminal.rows_of("0000c8") == 26
 
 
@@ -663,13 +668,13 @@ def test_items_under_way_share_the_terminal_as_many_as_fit_and_the_newest_stays(
     assembler = Assembler()
     with TerminalScreen(glass, graphics="blocks", min_interval_s=0) as screen:
         assembler.subscribe(screen)
-        for name in names:
+        for number, name in enumerate(names, 1):
             assembler.feed(samples.partial(name))
-            glass.until(f"{name}  preview 1")
-        assert [caption.split()[0] for caption in terminal.captions] == ["ig_3", "ig_4", "ig_5"]
+            glass.until(f"image {number}: preview 1")
+        assert [caption.split(":")[0] for caption in terminal.captions] == ["image 4", "image 5", "image 6"]
         assembler.feed(samples.partial("ig_0", 1))
-        glass.until("ig_0  preview 2")
-        assert [caption.split()[0] for caption in terminal.captions] == ["ig_4", "ig_5", "ig_0"]
+        glass.until("image 1: preview 2")
+        assert [caption.split(":")[0] for caption in terminal.captions] == ["image 5", "image 6", "image 1"]
         assert not terminal.above
 
 
@@ -682,7 +687,7 @@ def test_no_terminal_is_too_small(columns: int, lines: int, graphics: Graphics) 
         assemble([*WHOLE, samples.partial("猫猫" * 20), samples.done("ig_3", status="failed")], on_update=screen)
     assert screen.error is None
     if columns >= 12:
-        assert "ig_3" in " ".join(terminal.captions) or "failed" in " ".join(terminal.captions)
+        assert "image 3" in " ".join(terminal.captions) or "failed" in " ".join(terminal.captions)
 
 
 def test_after_a_resize_the_items_are_drawn_again_below() -> None:
@@ -696,7 +701,7 @@ def test_after_a_resize_the_items_are_drawn_again_below() -> None:
         glass.resize(30, 12)
         assembler.feed(WHOLE[3])
         glass.until("final")
-    assert terminal.captions[-1].startswith("ig_1  final")
+    assert terminal.captions[-1].startswith("final, PNG 8x8")  # the name has no room
     assert terminal.rows_of(GREEN) == 8
     assert all(len(line) < 30 for line in terminal.lines if "final" in line)
 
@@ -710,7 +715,7 @@ def test_a_printed_line_is_above_the_pictures(graphics: Graphics) -> None:
         screen.print("  beware\x1b[2J")
         feed(screen, glass, (WHOLE[3], "final"))
     assert terminal.lines[0] == "  beware [2J"
-    assert terminal.captions[-1].strip().startswith("ig_1")
+    assert terminal.captions[-1].strip().startswith("image 1")
 
 
 def test_text_that_is_printed_meanwhile_is_above_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -723,7 +728,7 @@ def test_text_that_is_printed_meanwhile_is_above_the_pictures(monkeypatch: pytes
         feed(screen, glass, (WHOLE[3], "final"))
     assert sys.stderr is glass
     assert [terminal.lines[0], terminal.lines[1]] == ["one", "two"]
-    assert terminal.captions[-1].startswith("ig_1  final")
+    assert terminal.captions[-1].startswith("image 1: final")
 
 
 def test_columns_are_how_wide_a_picture_is_at_most() -> None:
@@ -737,7 +742,7 @@ def test_columns_are_how_wide_a_picture_is_at_most() -> None:
 # ---- whole sessions in a real terminal
 
 ORDER = Order(prompt="a lake at night", size=(64, 64))
-REACHED = ("waiting for the first preview", "generating", "preview 1", "preview 2", "preview 3", "final 64x64 PNG")
+REACHED = ("waiting for the first preview", "generating", "preview 1", "preview 2", "preview 3", "final, PNG 64x64")
 
 
 class Session:
@@ -814,7 +819,7 @@ def steps_of(order: Order) -> Iterator[tuple[bytes, str]]:
             yield piece, "generating"
         else:
             has_result = kind == "done" and event.get("item", {}).get("result")
-            yield piece, "final 64x64 PNG" if has_result else ""
+            yield piece, "final, PNG 64x64" if has_result else ""
 
 
 def stages_of(captions: list[str]) -> list[int]:
@@ -835,7 +840,7 @@ def test_watch_shows_a_stream_in_a_terminal_while_it_arrives(colours: str) -> No
     assert stages == sorted(stages)
     assert {0, 1, 2, 3} <= set(stages)
     *_, caption, outcome = session.terminal.captions
-    assert "final 64x64 PNG" in caption
+    assert "final, PNG 64x64" in caption
     assert outcome.endswith("s  completed")
     assert "▀" in session.terminal.lines[0]
     assert b"?25" not in session.written
@@ -892,12 +897,12 @@ def test_save_shows_the_pictures_beside_the_saving(tmp_path: Path) -> None:
             session.feed(piece)
             session.until(words)
         session.feed(b"data: {broken\n\n")
-        session.until("anomaly: ")
+        session.until("problem: ")
         assert session.end() == 0
     (final,) = (tmp_path / "out").glob("*/final.png")
     assert final.read_bytes() == pictures_of(ORDER)[0].result
     told = " ".join([*session.terminal.above, *session.terminal.captions])
-    assert told.index("anomaly") < told.index("final 64x64 PNG") < told.index("completed") < told.index("final.png")
+    assert told.index("problem") < told.index("final, PNG 64x64") < told.index("completed") < told.index("final.png")
 
 
 def test_a_failure_is_reported_and_the_last_preview_stays() -> None:
@@ -906,7 +911,7 @@ def test_a_failure_is_reported_and_the_last_preview_stays() -> None:
         assert session.end() == 5
     told = " ".join(session.terminal.captions)
     assert "failed: " in told
-    assert "final 64x64" not in told
+    assert "final, PNG" not in told
 
 
 def test_the_seconds_are_counted_while_nothing_comes() -> None:
@@ -926,6 +931,17 @@ def test_the_seconds_are_counted_while_nothing_comes() -> None:
         assert "▀" in session.terminal.lines[0]
 
 
+@pytest.mark.parametrize("command", ["save - -o out", "watch - --graphics text", "inspect -"])
+def test_a_clock_runs_below_the_lines_of_a_command_while_nothing_comes(command: str, tmp_path: Path) -> None:
+    with Session(*command.split(), folder=tmp_path) as session:
+        session.until("1 s  waiting for the first preview")
+        session.feed(samples.sse([samples.partial()]))
+        session.until("s  waiting for the next picture")
+        session.feed(samples.sse([samples.done(content=FINAL)]))
+        assert session.end() == 0
+    assert not [line for line in session.terminal.captions if "waiting" in line]
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -943,7 +959,7 @@ def test_watch_shows_each_failure_in_a_terminal(fault: str, words: str) -> None:
         assert session.end() in (3, 4, 5)
     said = " ".join(session.terminal.captions)
     assert words in said
-    assert "final 64x64" not in said
+    assert "final, PNG" not in said
     assert any("▀" in line for line in session.terminal.lines) == ("draft" in said)
 
 
@@ -982,7 +998,7 @@ def test_watch_in_tmux_shows_half_blocks_and_ends_with_the_truth() -> None:
             *_, caption, outcome = (line for line in tmux.seen[-1].splitlines() if line.strip())
         finally:
             tmux.run("kill-server")
-    assert "final 64x64 PNG" in caption
+    assert "final, PNG 64x64" in caption
     assert outcome.endswith("completed")
     assert tmux.seen[-1].splitlines()[0].startswith("▀" * 40)
     stages = stages_of([line for seen in tmux.seen for line in seen.splitlines()])
