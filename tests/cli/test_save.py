@@ -252,7 +252,7 @@ def test_an_interrupt_keeps_everything_received_so_far(saving: subprocess.Popen[
     send(saving, samples.partial(index=0))
     line_with(saving.stderr, "preview 1")
     send(saving, samples.call("generating", "ig_2"))
-    line_with(saving.stderr, "ig_2  generating")  # by now the first is on the disk
+    line_with(saving.stderr, "image 2: generating")  # by now the first is on the disk
     saving.send_signal(signal.SIGINT)
     rest = saving.stderr.read()
     assert saving.wait() == 130
