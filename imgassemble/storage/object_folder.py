@@ -56,7 +56,7 @@ class ObjectFolder:
     ) -> None:
         self._objects, self._name, self._options = objects, name, options
         self._base = Path(name)
-        self.phase = FolderPhase.UNTOUCHED
+        self.phase: FolderPhase = FolderPhase.UNTOUCHED
         self.error: SinkError | None = None  # the first; nothing more is written then
         self.keys: tuple[str, ...] = ()
         """The keys of the objects that exist now."""

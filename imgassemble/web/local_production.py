@@ -57,7 +57,8 @@ class LocalProduction:
 
     def __init__(self, gallery: ProducingGallery, name: str, title: str | None, size: tuple[int, int] | None) -> None:
         self.name = name
-        self.title, self.size = title, size
+        self.title: str | None = title
+        self.size: tuple[int, int] | None = size
         self.made: MadeStream | None = None
         self._gallery = gallery
         self._assembler: Assembler | None = None

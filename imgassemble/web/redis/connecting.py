@@ -15,8 +15,8 @@ try:
     from redis.backoff import ExponentialBackoff
     from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError, ResponseError
     from redis.retry import Retry
-except ModuleNotFoundError as missing:
-    raise UsageError("a gallery on Redis needs redis: pip install 'imgassemble[redis]'") from missing
+except ModuleNotFoundError as _missing:
+    raise UsageError("a gallery on Redis needs redis: pip install 'imgassemble[redis]'") from _missing
 
 __all__ = ["NoPermissionError", "ReadOnlyError", "Redis", "RedisError", "ResponseError", "check_url", "connect"]
 

@@ -45,7 +45,7 @@ class FrameStore:
         self._n_bytes = 0
         self._loading: dict[str, Future[bytes | None]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="imgassemble-frames")
-        self.n_tampered = 0
+        self.n_tampered: int = 0
 
     def load(self, stored: StoredFrame) -> Future[Frame | None]:
         """Return the frame as a future. Its result is None if Redis has no bytes for it, or has other ones."""

@@ -45,7 +45,7 @@ class RedisGallery:
         check_url(url)
         check_text("name", name)
         check_seconds("keep_s", keep_s)
-        self.is_closed = False
+        self.is_closed: bool = False
         self._url, self._keys, self._keep_s = url, GalleryKeys(name), keep_s
         self._client = connect(url)
         self._lock = Lock()

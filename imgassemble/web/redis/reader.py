@@ -55,9 +55,9 @@ class Reader:
         self._asking = connect(url, timeout_s=2.0, retries=0)  # for questions of other threads
         self._keys, self._on_change = keys, on_change
         self._changed = Condition()  # its lock protects `mirror`
-        self.mirror = Mirror(None)
-        self.n_malformed = 0
-        self.clock_offset_s = 0.0  # from the clock of this machine to that of the server
+        self.mirror: Mirror = Mirror(None)
+        self.n_malformed: int = 0
+        self.clock_offset_s: float = 0.0  # from the clock of this machine to that of the server
         self._is_synced = False
         self._epoch: bytes | None = None
         self._last: tuple[bytes, Any] = _BEGINNING, None  # the id and the fields of the last entry that was read
