@@ -5,11 +5,18 @@ Knows: the server, the browser's page as a test sees it. Must not know: the expe
 
 from __future__ import annotations
 
+import importlib
+import os
 import re
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import pytest
 
 from imgassemble import Assembler
 from imgassemble.serving import listen, url_of
@@ -17,6 +24,13 @@ from imgassemble.simulator import Order, play
 from imgassemble.web import Gallery
 from imgassemble.web.server import guarded_page, page_server
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SWITCHES = (  # no requests for updates; can run as root in a container
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+AXE = Path(os.environ.get("IMGASSEMBLE_AXE") or Path(__file__).parent / "node_modules/axe-core/axe.min.js")
+NODE_MODULES = AXE.parents[1]
 # Runs before the page's own scripts and records which pictures were shown and how far elements moved.
 WITNESS = """
 window.shown = [];
@@ -35,6 +49,17 @@ ON_TOP = """([at, url]) => {
   const images = [...document.querySelectorAll(".tile")].at(-1 - at)?.querySelectorAll(".picture img") ?? [];
   return images.length === 1 && images[0].getAttribute("src") === url && getComputedStyle(images[0]).opacity === "1";
 }"""
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Run a Chromium without a window; skip the test if there is none."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is missing: apt-get install chromium")
+    with importlib.import_module("playwright.sync_api").sync_playwright() as engine:
+        running = engine.chromium.launch(executable_path=CHROMIUM, args=SWITCHES.split())
+        yield running
+        running.close()
 
 
 class Site:

@@ -6,11 +6,8 @@ pip install playwright; apt-get install chromium.
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -31,17 +28,10 @@ pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip in
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from browser.stage import Site, Viewer
+from browser.stage import AXE, Site, Viewer, chromium
 from imgassemble.web import Gallery, create_app, everyone
 from imgassemble.web.server import guarded_page
 
-PLAYWRIGHT: Any = importlib.import_module("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SWITCHES = (  # no requests for updates; can run as root in a container
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-AXE = Path(os.environ.get("IMGASSEMBLE_AXE") or Path(__file__).parent / "node_modules/axe-core/axe.min.js")
 SMALL = (96, 64)
 OTTER = Order(
     prompt="an otter", size=SMALL, partials=3, faults=("final-unlike-partial",)
@@ -59,12 +49,8 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is missing: apt-get install chromium")
-    with PLAYWRIGHT.sync_playwright() as engine:
-        running = engine.chromium.launch(executable_path=CHROMIUM, args=SWITCHES.split())
+    with chromium() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture
