@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -438,6 +439,19 @@ def test_a_real_server_keeps_the_objects_and_the_conditions(server: str, request
     assert finals == [FINAL, OTHER]
     _stored(store, "latest", keep="latest")
     assert sorted(_read(store, "latest")) == ["ig_1/final.png", "ig_1/partial-001.png"]
+
+
+def test_the_program_for_a_bucket_prints_what_its_page_shows(moto: Moto) -> None:
+    page = (ROOT / "docs" / "storing.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", page, re.M | re.S)
+    ((program, printed),) = [block for block in blocks if "S3Store" in block[0]]
+    keys = {"AWS_ACCESS_KEY_ID": "a key", "AWS_SECRET_ACCESS_KEY": "a secret", "AWS_REGION": "us-east-1"}
+    server = {"AWS_ENDPOINT": f"http://127.0.0.1:{moto.port}", "AWS_ALLOW_HTTP": "true"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **keys, **server}
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (run.stdout, run.stderr) == (printed, "")
 
 
 def test_wrong_credentials_fail_before_the_stream_is_opened(azurite: Any) -> None:
