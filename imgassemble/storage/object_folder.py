@@ -26,6 +26,7 @@ from .item_facts import Facts, ItemFacts
 from .item_folder import Existing, FolderPhase, KeepFiles
 from .saved import described_frames, parse_facts
 
+_TAKING_OVER = ("replace", "continue")
 _JSON = "application/json"
 _UNKNOWN = "application/octet-stream"  # a browser must not show a picture that was refused
 
@@ -126,7 +127,15 @@ class ObjectFolder:
         if self._described.get(name, digest) != digest:  # item.json must not name other bytes than these
             self._facts.forget(name)
             self._put_facts(item)
-        self._objects.put(self._key(name), data, content_type)
+        try:
+            self._objects.put(self._key(name), data, content_type)
+        except SinkError as error:
+            if error.errno != EEXIST or self._options.existing not in _TAKING_OVER:
+                raise
+            self._text_digest = ""
+            self._put_facts(item)  # fails if a later run has the folder; else the run that had it before still writes
+            self._objects.adopt(self._key(name))
+            self._objects.put(self._key(name), data, content_type)
         self._outdated.pop(name, None)
 
     def _claim(self, added: dict[str, str], item: Item) -> bool:

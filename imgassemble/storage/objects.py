@@ -244,7 +244,8 @@ class ObjectSink:
 
     def _run(self, write: _Write) -> None:
         folder, update, item, _ = write
-        self._unsaved[folder] = item
+        if not self._has_failed or folder in self._unsaved or len(self._unsaved) < _MANY:  # they hold pictures
+            self._unsaved[folder] = item
         if self._has_failed and not isinstance(update, _ENDS):
             self._n_lost += isinstance(update, FrameAdded)
         elif not self._has_failed and not folder.error:
@@ -265,7 +266,9 @@ class ObjectSink:
         """Return whether a step succeeded."""
         try:
             step()
-        except Exception as cause:  # noqa: BLE001 - a store that is not obstore's can raise anything
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as cause:  # noqa: BLE001 - a panic of obstore is no Exception
             error = cause if isinstance(cause, SinkError) else SinkError(f"ObjectSink failed: {cause}", path=None)
             _log.warning("%s; the stream goes on", error, exc_info=None if error is cause else cause)
             self._error = self._error or error

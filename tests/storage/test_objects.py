@@ -315,6 +315,20 @@ def test_a_run_that_is_replaced_stops_and_says_so(existing: Any, store: Any) -> 
     assert len(_digests(store, "ig_1")) == 3
 
 
+@pytest.mark.parametrize("existing", ["replace", "continue"])
+def test_a_run_that_replaces_another_one_wins_over_its_last_frames(existing: Any, store: Any) -> None:
+    sink, assembler = ObjectSink(store, "job", existing=existing), Assembler()
+    _stored(store, events=[samples.created(), samples.partial(index=0)])
+    sink.open(assembler)
+    assembler.subscribe(sink)
+    assembler.feed(samples.partial(index=0, content=OTHER))
+    sink._queue.wait()
+    obstore.put(store, "job/ig_1/final.png", b"the last frame of the run that is replaced")
+    assembler.feed(samples.done(content=FINAL))
+    sink.close()
+    assert _digests(store, "ig_1")["final.png"] == sha256(FINAL).hexdigest()
+
+
 def test_an_object_that_another_program_writes_or_removes_is_named(store: Any) -> None:
     sink, assembler = _open_after(2, store)
     obstore.delete(store, "job/ig_1/item.json")
