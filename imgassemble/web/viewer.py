@@ -42,6 +42,7 @@ class Viewer:
     def __init__(self, gallery: ViewedGallery, may_see: Callable[[str], Awaitable[bool]], seen: str) -> None:
         self._gallery, self._may_see, self._seen = gallery, may_see, seen
         self._has_history = bool(seen)  # it may have streams of an earlier connection, which are not in `_shown`
+        self._history = seen  # the position up to which it has those streams
         self._shown: set[str] = set()  # streams that it has
         self._withheld: set[str] = set()  # streams that it may not see, or for which the answer is not known yet
         self._unasked: list[str] = []  # those of the withheld streams for which no question was asked
@@ -76,7 +77,7 @@ class Viewer:
             self._seen, changes = self._gallery.changes()
             changes.insert(0, RESET)
         if RESET in changes:
-            self._has_history = False
+            self._has_history, self._history = False, ""
             for streams in (self._shown, self._withheld, self._unasked, self._ask_again):
                 streams.clear()
         return changes
@@ -117,7 +118,7 @@ class Viewer:
             self._unasked.append(stream)
 
     async def _changes_of_allowed(self, has_news: asyncio.Future[None]) -> list[PageChange]:
-        """Ask for withheld streams, and return all of those that the viewer may see."""
+        """Ask for withheld streams, and return all that the viewer does not have of those that it may see."""
         now, allowed = asyncio.get_running_loop().time, set[str]()
         until = now() + _ASKING_S
         while self.has_questions:
@@ -129,4 +130,7 @@ class Viewer:
                 break
         self._withheld -= allowed
         self._shown |= allowed
-        return [change for change in self._gallery.changes()[1] if change.stream in allowed] if allowed else []
+        if not allowed:
+            return []
+        changes = self._gallery.changes(self._history)[1]
+        return [change for change in changes if change.stream in allowed and change.kind != "gone"]

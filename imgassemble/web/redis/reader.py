@@ -53,6 +53,8 @@ class Reader:
     def __init__(self, url: str, keys: GalleryKeys, on_change: Callable[[], object]) -> None:
         self._client = connect(url, timeout_s=_TIMEOUT_S, retries=0)
         self._asking = connect(url, timeout_s=2.0, retries=0)  # for questions of other threads
+        # The address may set a shorter timeout. A server that has no entry must answer within it.
+        self._longest_block_s = self._client.connection_pool.connection_kwargs["socket_timeout"] / 2
         self._keys, self._on_change = keys, on_change
         self._changed = Condition()  # its lock protects `mirror`
         self.mirror: Mirror = Mirror(None)
@@ -136,8 +138,8 @@ class Reader:
         if now >= self._check_at:
             self._check_at = now + _CHECK_S
             self._check()
-        wait_s = max(0.001, self._check_at - time.monotonic())
-        n_read = self._follow(self.mirror, block_ms=int(1_000 * wait_s) or 1)
+        wait_s = min(self._check_at - time.monotonic(), self._longest_block_s)
+        n_read = self._follow(self.mirror, block_ms=max(1, int(1_000 * wait_s)))
         if n_read:
             self._publish()
             time.sleep(_REST_S if n_read == _PORTION else _LULL_S)

@@ -1,0 +1,342 @@
+"""Viewers of a gallery on Redis while workers and servers are killed, replaced, or hang, with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import samples
+
+pytest.importorskip("redis", reason="a gallery on Redis needs the extra: pip install 'imgassemble[redis]'")
+pytest.importorskip("uvicorn", reason="the live page needs the extra: pip install 'imgassemble[web]'")
+
+import redis_stage as stage
+from redis_stage import HandProducer, RedisServer, wait_until
+from screens.hosts import PATIENCE_S, serving
+
+if stage.SERVER is None:
+    pytest.skip(stage.MISSING, allow_module_level=True)
+
+from imgassemble.web import RedisGallery
+
+APP = """
+import os
+from imgassemble.web import RedisGallery, create_app, everyone
+
+page = create_app(RedisGallery(os.environ["REDIS_URL"]), authorize=everyone)
+
+async def app(scope, receive, send):
+    async def send_with_pid(message):
+        if message["type"] == "http.response.start":
+            message["headers"].append((b"x-worker", str(os.getpid()).encode()))
+        await send(message)
+    await page(scope, receive, send_with_pid if scope["type"] == "http" else send)
+"""
+FOLDER = Path(__file__).parents[2]
+
+
+@contextmanager
+def workers(folder: Path, redis_url: str, n: int = 2) -> Iterator[str]:
+    """Serve the page with uvicorn and `n` worker processes; yield its URL."""
+    (folder / "pictures_app.py").write_text(APP)
+    command = ["-m", "uvicorn", "pictures_app:app", "--port", "0", "--workers", str(n), "--log-level", "info"]
+    environment = os.environ | {"REDIS_URL": redis_url, "PYTHONPATH": str(FOLDER)}
+    with serving(command, folder, environment) as url:
+        started: set[str] = set()
+
+        def have_all_started() -> bool:
+            with suppress(OSError, HTTPException):
+                started.add(answer_of(url, "")[1]["x-worker"])
+            return len(started) == n
+
+        wait_until(have_all_started)
+        yield url
+
+
+def answer_of(url: str, path: str) -> tuple[int, Any, bytes]:
+    """Return status, headers and body."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)
+    try:
+        connection.request("GET", f"/{path}")
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+class Visitor:
+    """A browser without a window: it reads events in a thread, and connects again with its Last-Event-ID."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.workers: list[int] = []  # the process of each of its connections
+        self._last_event_id = ""
+        self._is_leaving = False
+        self._connection: HTTPConnection | None = None
+        self._thread = threading.Thread(target=self._read_on, daemon=True)
+        self._thread.start()
+
+    def leave(self) -> None:
+        self._is_leaving = True
+        if self._connection and self._connection.sock:
+            with suppress(OSError):
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join(PATIENCE_S)
+
+    def facts(self, kind: str) -> list[dict[str, Any]]:
+        return [facts for name, facts in tuple(self.events) if name == kind]
+
+    def has_ended(self, *streams: str) -> bool:
+        """Return whether it knows the ends of these streams, and has everything before them."""
+        ended = {facts["stream"] for facts in self.facts("stream") if facts["outcome"]}
+        return ended >= set(streams) and bool(self.events) and self.events[-1][0] == "seen"
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        status, _, body = answer_of(self._url, path)
+        return status, body
+
+    def _read_on(self) -> None:
+        while not self._is_leaving:
+            self._connection = HTTPConnection(urlsplit(self._url).netloc, timeout=PATIENCE_S)
+            with suppress(OSError, HTTPException), closing(self._connection):
+                self._read(self._connection)
+            time.sleep(0.05)
+
+    def _read(self, connection: HTTPConnection) -> None:
+        headers = {"last-event-id": self._last_event_id} if self._last_event_id else {}
+        connection.request("GET", "/events", headers=headers)
+        answer = connection.getresponse()
+        if answer.status == 200:
+            self.workers.append(int(answer.headers["x-worker"]))
+        event: dict[str, str] = {}
+        for line in answer:
+            name, _, value = line.decode().rstrip("\n").partition(": ")
+            if name:
+                event[name] = value
+            elif "event" in event:
+                self.events.append((event["event"], json.loads(event["data"])))
+                self._last_event_id = event.get("id", self._last_event_id)
+                event = {}
+
+
+@contextmanager
+def visitors(url: str, n: int) -> Iterator[list[Visitor]]:
+    present = [Visitor(url) for _ in range(n)]
+    try:
+        yield present
+    finally:
+        for visitor in present:
+            visitor.leave()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    running = RedisServer(tmp_path / "redis")
+    yield running
+    running.kill()
+    running.client.close()
+
+
+def draw(producer: HandProducer, n_previews: int = 2) -> list[bytes]:
+    """Make one picture to its end, and return its frames."""
+    pictures = [samples.png(40 + 8 * at, 40) for at in range(n_previews + 1)]
+    item_id = f"ig_{producer.stream}"
+    for at, data in enumerate(pictures[:-1]):
+        producer.feed(samples.partial(item_id, at, data))
+    producer.feed(samples.done(item_id, pictures[-1]))
+    producer.close()
+    return pictures
+
+
+def test_each_of_24_fresh_viewers_of_two_workers_sees_every_stream_and_frame(
+    tmp_path: Path, server: RedisServer
+) -> None:
+    streams = [f"otter-{at}" for at in range(4)]
+    with workers(tmp_path, server.url) as url:
+        drawn = {name: draw(HandProducer(server.client, "pictures", name)) for name in streams[:2]}
+        with visitors(url, 24) as present:
+            drawn |= {name: draw(HandProducer(server.client, "pictures", name)) for name in streams[2:]}
+            for visitor in present:
+                wait_until(lambda visitor=visitor: visitor.has_ended(*streams))
+                frames = {(facts["stream"], facts["number"]): facts["url"] for facts in visitor.facts("frame")}
+                for (stream, number), address in frames.items():
+                    assert visitor.get(address) == (200, drawn[stream][number])
+                for stream in streams:
+                    assert (stream, 2) in frames
+            assert len({visitor.workers[0] for visitor in present}) == 2
+            assert all(len(visitor.facts("hello")) == 1 for visitor in present)
+
+
+def test_a_viewer_whose_worker_is_killed_goes_on_at_another_and_gets_nothing_twice(
+    tmp_path: Path, server: RedisServer
+) -> None:
+    with workers(tmp_path, server.url) as url, visitors(url, 6) as present:
+        producer = HandProducer(server.client, "pictures", "otter")
+        for at in range(40):
+            producer.feed(samples.partial("ig_1", at, samples.png(20 + at, 20)))
+            if at == 10:
+                wait_until(lambda: all(visitor.facts("frame") for visitor in present))
+                killed = present[0].workers[0]
+                os.kill(killed, signal.SIGKILL)
+            time.sleep(0.02)
+        producer.feed(samples.done("ig_1", samples.png(9, 9)))
+        producer.close()
+        wait_until(lambda: all(visitor.has_ended("otter") for visitor in present))
+        moved = [visitor for visitor in present if visitor.workers[0] == killed]
+        assert moved
+        for visitor in present:
+            assert [hello["is_new"] for hello in visitor.facts("hello")] == [True] + [False] * (
+                len(visitor.workers) - 1
+            )
+            numbers = [facts["number"] for facts in visitor.facts("frame")]
+            assert max(Counter(numbers).values()) == 1
+            assert max(numbers) == 40
+            assert visitor.facts("item")[-1]["kind"] == "final"
+        assert all(len(visitor.workers) == 2 and visitor.workers[1] != killed for visitor in moved)
+
+
+def test_after_a_restart_with_persistence_viewers_go_on(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always")
+    with workers(tmp_path, server.url, 1) as url, visitors(url, 1) as (visitor,):
+        producer = HandProducer(server.client, "pictures", "otter")
+        producer.feed(samples.partial("ig_1", 0))
+        wait_until(lambda: visitor.facts("item"))
+        server.kill()
+        server.start()
+        producer.feed(samples.done("ig_1", samples.png(30, 30)))
+        producer.close()
+        wait_until(lambda: visitor.has_ended("otter"))
+        assert len(visitor.facts("hello")) == 1  # it did not begin again
+        assert [facts["number"] for facts in visitor.facts("frame")] == [0, 1]
+        assert visitor.get(visitor.facts("frame")[-1]["url"]) == (200, samples.png(30, 30))
+    server.kill()
+    server.client.close()
+
+
+def test_after_a_restart_without_persistence_viewers_begin_again(tmp_path: Path, server: RedisServer) -> None:
+    with workers(tmp_path, server.url, 1) as url, visitors(url, 1) as (visitor,):
+        HandProducer(server.client, "pictures", "lost").feed(samples.partial("ig_1", 0))
+        wait_until(lambda: visitor.facts("item"))
+        server.kill()
+        server.start()
+        draw(HandProducer(server.client, "pictures", "otter"))
+        wait_until(lambda: visitor.has_ended("otter"))
+        last_hello = max(at for at, (kind, _) in enumerate(visitor.events) if kind == "hello")
+        assert visitor.events[last_hello][1]["is_new"]
+        assert {facts["stream"] for kind, facts in visitor.events[last_hello:] if kind == "stream"} == {"otter"}
+
+
+class Switch:
+    """A TCP address that leads to one server at a time, as that of a managed Redis does."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # it was closed
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._lead, args=(client,), daemon=True).start()
+
+    def _lead(self, client: socket.socket) -> None:
+        with suppress(OSError), client, socket.create_connection(("127.0.0.1", self.port)) as server:
+            back = threading.Thread(target=_pass_on, args=(server, client), daemon=True)
+            back.start()
+            _pass_on(client, server)
+            back.join()
+
+
+def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(65_536):
+            other.sendall(data)
+    for each in (one, other):
+        with suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+
+
+def test_after_a_failover_that_lost_writes_viewers_see_what_is_left(tmp_path: Path, server: RedisServer) -> None:
+    replica = RedisServer(tmp_path / "replica", "--replicaof", "127.0.0.1", str(server.port))
+    switch = Switch(server.port)
+    with workers(tmp_path, switch.url) as url, visitors(url, 4) as present:
+        producer = HandProducer(server.client, "pictures", "otter")
+        producer.feed(samples.partial("ig_1", 0))
+        server.client.execute_command("WAIT", 1, 10_000)
+        replica.client.replicaof("NO", "ONE")  # from here on it lacks the writes
+        producer.feed(samples.partial("ig_1", 1), samples.partial("ig_lost", 0))
+        wait_until(lambda: all(len(visitor.facts("frame")) == 3 for visitor in present))
+        switch.port = replica.port
+        server.kill()
+        heron = HandProducer(replica.client, "pictures", "heron")
+        draw(heron)
+        wait_until(lambda: all(visitor.has_ended("heron") for visitor in present))
+        for visitor in present:
+            last_hello = max(at for at, (kind, _) in enumerate(visitor.events) if kind == "hello")
+            assert visitor.events[last_hello][1]["is_new"]
+            items = [
+                (facts["stream"], facts["frames"]) for kind, facts in visitor.events[last_hello:] if kind == "item"
+            ]
+            assert ("otter", [0]) in items
+            assert all(frames != [0, 1] for stream, frames in items if stream == "otter")
+    replica.kill()
+    replica.client.close()
+    switch.close()
+
+
+def hang(server: RedisServer, url: str, visitor: Visitor, hang_s: float) -> None:
+    """Stop the server for a while, and check that nothing is lost."""
+    producer = HandProducer(server.client, "pictures", "otter", lease_s=60)
+    producer.feed(samples.partial("ig_1", 0))
+    wait_until(lambda: visitor.facts("item"))
+    os.kill(server.process.pid, signal.SIGSTOP)
+    asked: list[Any] = []
+    asking = threading.Thread(target=lambda: asked.append(visitor.get(visitor.facts("frame")[0]["url"])))
+    asking.start()
+    time.sleep(hang_s / 2)
+    with visitors(url, 1) as (other,):
+        wait_until(lambda: other.facts("item"))  # the worker goes on with the facts that it has
+    time.sleep(hang_s / 2)
+    os.kill(server.process.pid, signal.SIGCONT)
+    asking.join(PATIENCE_S)
+    assert asked == [(200, samples.shade(0))]
+    producer.feed(samples.done("ig_1", samples.png(30, 30)))
+    producer.close()
+    wait_until(lambda: visitor.has_ended("otter"))
+    assert len(visitor.facts("hello")) == 1
+    assert [facts["number"] for facts in visitor.facts("frame")] == [0, 1]
+
+
+@pytest.mark.parametrize("hang_s", [3.0] if "CI" in os.environ else [3.0, 13.0])
+def test_a_server_that_hangs_holds_up_no_viewer(tmp_path: Path, server: RedisServer, hang_s: float) -> None:
+    query = "?socket_timeout=1" if hang_s < 10 else ""  # the usual patience is 10 seconds
+    with workers(tmp_path, server.url + query, 1) as url, visitors(url, 1) as (visitor,):
+        hang(server, url, visitor, hang_s)
+
+
+def test_a_gallery_whose_server_starts_later_shows_its_streams(tmp_path: Path, server: RedisServer) -> None:
+    server.kill()
+    gallery = RedisGallery(server.url)
+    assert gallery.changes()[1] == []
+    server.start()
+    HandProducer(server.client, "pictures", "otter")
+    wait_until(lambda: gallery.names == ("otter",))
+    gallery.close()
