@@ -159,13 +159,14 @@ def _long_values(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
 
 def _put_back(value: Any, found: list[bytes]) -> Any:
     """Return `value` with the decoded bytes in the places of the marks."""
-    if isinstance(value, str):
-        prefix, mark, number = value.partition(_MARK)
-        return Decoded(found[int(number)], prefix.removesuffix(",")) if mark else value
     if isinstance(value, dict):
         for name, member in value.items():
-            if isinstance(member, (str, dict, list)):
-                value[name] = _put_back(member, found)
+            if isinstance(member, str):
+                if _MARK in member:
+                    prefix, _, number = member.partition(_MARK)
+                    value[name] = Decoded(found[int(number)], prefix.removesuffix(","))
+            elif isinstance(member, (dict, list)):
+                _put_back(member, found)
     elif isinstance(value, list):
         for member in value:  # a mark is the value of a member, never an element of a list
             _put_back(member, found)

@@ -58,10 +58,10 @@ class StreamReader:
 
     def take(self, element: Any) -> Iterable[list[Any]]:
         """Return the events that `element` completes. Raises UsageError for lines of text, and lines without ends."""
-        if isinstance(element, (bytearray, memoryview)):
+        if type(element) is not bytes and isinstance(element, (bytes, bytearray, memoryview)):
             element = bytes(element)
-        if isinstance(element, bytes):
-            if self._first_line:
+        if type(element) is bytes:
+            if self._first_line is not None:
                 self._check_lines(self._first_line, element)
             events = self._decoder.feed(element)
             return map(_in_list, events) if events else ()

@@ -50,8 +50,12 @@ class LineDecoder:
                 pieces.append(b"")
         elif b"\n" in chunk:
             pieces = chunk.split(b"\n")
-        else:
+        elif self._lost or len(self._open) + len(chunk) > self._most:
             self._add(chunk)
+            return ()
+        else:  # as nearly always in a picture: less work than `_add`
+            line = self._open
+            line += chunk
             return ()
         return self._ended(pieces)
 

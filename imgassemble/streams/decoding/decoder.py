@@ -88,16 +88,16 @@ class _Unknown:
         self._options = options
         self._head = b""
         self._decoder: _Decoder | None = None
+        self.feed: Callable[[bytes], Iterable[Any]] = self._feed_head  # that of the decoder, once it is known
 
-    def feed(self, chunk: bytes) -> Iterable[Any]:
+    def _feed_head(self, chunk: bytes) -> Iterable[Any]:
+        self._head = (self._head + chunk).lstrip()
+        self._decoder = self._chosen(self._head)
         if self._decoder is None:
-            head = (self._head + chunk).lstrip()
-            self._decoder = self._chosen(head)
-            if self._decoder is None:
-                self._head = head
-                return ()
-            chunk, self._head = head, b""
-        return self._decoder.feed(chunk)
+            return ()
+        chunk, self._head = self._head, b""
+        self.feed = self._decoder.feed
+        return self.feed(chunk)
 
     def close(self) -> Iterator[Any]:
         if self._decoder is None and self._head:
