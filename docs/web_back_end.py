@@ -14,7 +14,7 @@ environment variables. If the live page of imgassemble is enough, mount it inste
 Save the three parts below as `app.py`, `archive.py` and `page.html` in one folder. `imgassemble` is installed from a clone
 (`pip install '.[web]'`). These lines run the application against the simulator, without a key:
 
-```
+```sh
 pip install fastapi itsdangerous openai
 imgassemble simulate --serve 8080 &
 OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=any uvicorn app:app
