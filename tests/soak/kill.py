@@ -28,7 +28,7 @@ from imgassemble.storage.earlier_run import EarlierRun
 from imgassemble.storage.folder_names import folder_name
 from imgassemble.storage.saved import read_items
 
-ITEMS, PARTIALS = 4, 40
+ITEMS, PARTIALS = 4, 12
 _PADDING_BYTES = 6_000  # a picture that takes more than one page
 
 
