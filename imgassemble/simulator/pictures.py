@@ -103,12 +103,20 @@ def _sixteen_colours(image: Image.Image) -> tuple[bytes, bytes]:
     ordered = sorted(pixels, key=lambda pixel: (2 * pixel[0] + 5 * pixel[1] + pixel[2], pixel))
     edges = [len(pixels) * part // 16 for part in range(17)]
     groups = [ordered[start:end] or ordered[:1] for start, end in pairwise(edges)]
-    palette = [tuple(sum(channel) // len(group) for channel in zip(*group, strict=True)) for group in groups]
-    nearest = {
-        pixel: min(range(16), key=lambda at: sum((a - b) * (a - b) for a, b in zip(pixel, palette[at], strict=True)))
-        for pixel in set(pixels)
-    }
+    palette = [_mean(group) for group in groups]
+    nearest = {pixel: _nearest(pixel, palette) for pixel in set(pixels)}
     return bytes(value for colour in palette for value in colour), bytes(nearest[pixel] for pixel in pixels)
+
+
+def _mean(group: list[tuple[int, int, int]]) -> tuple[int, int, int]:
+    red, green, blue = (sum(channel) // len(group) for channel in zip(*group, strict=True))
+    return red, green, blue
+
+
+def _nearest(pixel: tuple[int, int, int], palette: list[tuple[int, int, int]]) -> int:
+    red, green, blue = pixel
+    distances = [(red - r) * (red - r) + (green - g) * (green - g) + (blue - b) * (blue - b) for r, g, b in palette]
+    return distances.index(min(distances))
 
 
 def _rows(data: bytes, width_bytes: int, filter_type: bytes) -> bytes:
