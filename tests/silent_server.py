@@ -60,6 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: SilentServer
 
     def do_GET(self) -> None:
+        self.server.connections.append(self.connection)  # before the client can react to the body
         self.rfile.read(int(self.headers.get("content-length") or 0))
         if self.server.body is not None:
             self.send_response(200)
@@ -68,7 +69,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             if self.server.body:
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(self.server.body), self.server.body))
-        self.server.connections.append(self.connection)
         self.server.count(came=1)
         with suppress(OSError):
             self.rfile.read(1)  # returns when the client has gone
