@@ -249,23 +249,24 @@ def test_fastapi_sends_facts_and_serves_the_bytes(
     with serving(command, tmp_path, environment) as url:
         assert json.loads(fetch(f"{url}/draw?prompt=An+otter", {})) == {"see": "/pictures/"}
         with urlopen(f"{url}/pictures/events", timeout=60) as body:
-            items = [json.loads(line[6:]) for line in until_ended(body) if b'"partials"' in line]
-        frames = [*items[-1]["partials"], items[-1]["final"]]
-        shown = [fetch(f"{url}/pictures/{frame['url']}") for frame in frames]
+            facts = list(until_ended(body))
+        shown = [fetch(f"{url}/pictures/{each['url']}") for each in facts if "url" in each]
     partials, final = sent(image_server)
     assert shown == [frame.data for frame in (*partials, final)]
-    assert items[-1]["caption"] == "final"
+    assert [each["caption"] for each in facts if "frames" in each][-1] == "final"
     assert image_server.requests[-1].json["prompt"] == "An otter"
 
 
-def until_ended(body: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of the live page's events, up to the end of the stream and the event after it."""
+def until_ended(body: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the facts of the live page's events, up to the end of the stream and of the batch that holds it."""
     has_ended = False
     for line in body:
-        yield line
-        has_ended = has_ended or b'"outcome": "completed"' in line
         if has_ended and line == b"event: seen\n":
             return
+        if line.startswith(b"data: "):
+            facts: dict[str, Any] = json.loads(line[6:])
+            has_ended = has_ended or facts.get("outcome") == "completed"
+            yield facts
 
 
 def test_streamlit_shows_previews_and_the_final_in_one_place(
