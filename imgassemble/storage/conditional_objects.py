@@ -6,6 +6,7 @@ Must not know: items, frames, the names of objects.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from errno import EACCES, EEXIST, ENOENT, ENOTSUP
 from hashlib import sha256
@@ -72,6 +73,7 @@ class ConditionalObjects:
 
     def check(self, prefix: str) -> None:
         """Ask the store for an object that is not there. Raises SinkError if it has no answer, or no bucket."""
+        _check_fork()
         key = f"{prefix}.imgassemble-check"
         try:
             obstore.get(self._store, key)
@@ -152,6 +154,7 @@ class ConditionalObjects:
 
     def keys(self, prefix: str) -> list[str]:
         """Return the keys that begin with `prefix`, which ends with "/" or is empty. Raises SinkError."""
+        _check_fork()
         return list(self._list(prefix))
 
     def _list(self, prefix: str) -> Iterator[str]:
@@ -171,6 +174,16 @@ class ConditionalObjects:
             except _FAILURES as cause:
                 raise store_error(key, "remove", cause) from cause
             self._versions.pop(key, None)
+
+
+_user_ids: set[int] = set()  # the processes that have used obstore, up to a fork
+
+
+def _check_fork() -> None:
+    """Raise UsageError in a process that was forked after obstore was used: its threads are gone, and it would hang."""
+    _user_ids.add(os.getpid())
+    if len(_user_ids) > 1:
+        raise UsageError("obstore was used before this process was forked: start it with 'spawn', or fork before")
 
 
 def _version_in(facts: Any) -> Version:

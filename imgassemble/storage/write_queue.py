@@ -45,9 +45,13 @@ class WriteQueue(Generic[_Job]):
             self._changed.wait_for(lambda: self._has_room_for(n_bytes))
             self._jobs.append((job, n_bytes))
             self._n_bytes += n_bytes
-            if not self._is_running:
-                self._is_running = True
-                Thread(target=self._work, name="imgassemble objects").start()
+            if self._is_running:
+                return
+            self._is_running = True
+        try:
+            Thread(target=self._work, name="imgassemble objects").start()
+        except RuntimeError:  # the interpreter ends, or the system has no more threads
+            self._work()
 
     def _has_room_for(self, n_bytes: int) -> bool:
         is_idle = not self._jobs and not self._is_running

@@ -380,14 +380,17 @@ def test_a_forked_process_needs_a_sink_of_its_own(store: Any) -> None:
     sink, assembler = _open_after(2, store)
     inside, outside = os.pipe()
     if (child := os.fork()) == 0:
-        try:
-            sink.close()
-        except UsageError as error:
-            os.write(outside, str(error).encode())
+        for mistake in (sink.close, lambda: ObjectSink(store, "child").open(Assembler())):
+            try:
+                mistake()
+            except UsageError as error:
+                os.write(outside, str(error).encode())
         os._exit(0)
     os.close(outside)
     with os.fdopen(inside, "rb") as pipe:
-        assert b"open a sink of its own in each process" in pipe.read()
+        sentences = pipe.read()
+    assert b"open a sink of its own in each process" in sentences
+    assert b"obstore was used before this process was forked: start it with 'spawn'" in sentences
     os.waitpid(child, 0)
     assembler.close()
     sink.close()
