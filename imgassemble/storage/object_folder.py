@@ -47,7 +47,7 @@ class ObjectOptions:
 
 
 class ObjectFolder:
-    """The objects of one item under PREFIX/<name>/.
+    """The objects of one item under PREFIX/NAME/.
 
     earlier: the folder on disk with a copy of an earlier run's files, which this run continues; None if there is none.
     """

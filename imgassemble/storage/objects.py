@@ -59,7 +59,7 @@ class _Write(NamedTuple):
 
 
 class ObjectSink:
-    """Write each frame to an object as it arrives: PREFIX/<item>/partial-000.png, …, final.png, and item.json.
+    """Write each frame to an object as it arrives: PREFIX/ITEM/partial-000.png, …, final.png, and item.json.
 
     The names and facts are those of `DirectorySink`. Objects are written by another thread, and have content types.
 
@@ -68,7 +68,7 @@ class ObjectSink:
     prefix: PREFIX, such as "jobs/otter-7". Use one for each job: a sink finds earlier runs in it one by one.
     existing: the treatment of an item that another run has stored.
         "beside": no object of another run is changed. If its item.json names all pictures of the item with the same
-        bytes, nothing is written, and those objects are used. Otherwise the item gets a folder of its own, <item>-2, ….
+        bytes, nothing is written, and those objects are used. Otherwise the item gets a folder of its own, ITEM-2, ….
         "refuse": a SinkError. "replace": its objects are replaced.
         "continue": goes on with the newest run under PREFIX, which may have been killed at any moment. Its objects are
         read when the sink is opened. The stream may begin at its start or at the place where it broke. A stream that

@@ -276,6 +276,23 @@ def test_continue_refuses_another_stream_and_changes_nothing(store: Any) -> None
     assert list(_read(store)) == ["ig_1/partial-000.png"]
 
 
+def test_objects_of_any_form_are_skipped(store: Any) -> None:
+    named = {"file": "../../final.png", "sha256": "", "index": None, "is_final": True}
+    strange = [b"", b"[]", b"{" * 9_000, b"\xff", json.dumps({"id": "a", "final": named, "partials": 5}).encode()]
+    for at, text in enumerate(strange):
+        obstore.put(store, f"job/ig_{at}/item.json", text)
+        obstore.put(store, f"job/ig_{at}/final.png", b"no picture")
+    for key in ("job/item.json", "job/A/item.json", "job/a/b/item.json", "job/ig_9/partial-.png"):
+        obstore.put(store, key, b"{}")
+    assert not assemble(saved_events(store, "job")).finals
+    for existing in ("beside", "continue", "replace"):
+        ends = [samples.done(f"ig_{at}", FINAL, output_index=at) for at in range(len(strange))]
+        sink = _stored(store, existing=existing, events=[samples.created(), *ends])
+        assert len(sink.keys) == 2 * len(strange)
+        for folder in {key.split("/")[1] for key in sink.keys}:
+            assert _digests(store, folder)["final.png"] == sha256(FINAL).hexdigest()
+
+
 def test_two_runs_at_once_never_mix(store: Any) -> None:
     assemblers, sinks = [Assembler(), Assembler()], [ObjectSink(store, "job") for _ in range(2)]
     for assembler, sink in zip(assemblers, sinks, strict=True):
