@@ -92,7 +92,7 @@ print(states.outcome, states.finals, result.final)
 ```
 
 ```text
-completed () <Frame the result, PNG 96x64, 3,343 bytes, final>
+completed () <Frame result, PNG 96x64, 3,343 bytes>
 ```
 
 A cassette of pytest-recording becomes small with this filter. A test that replays it sees all states and no frames;

@@ -36,6 +36,7 @@ _LONGEST_WORD = 120  # characters; a longer word is base64
 _BASE64 = re.compile(f"[A-Za-z0-9+/_=-]{{{_LONGEST_WORD + 1},}}")
 _LONGEST_TEXT = 1_000  # characters: a paragraph, which is enough for a log line
 _LONGEST_NAME = 100  # characters: real item ids have up to 83, and a sentence must stay short
+_LONGEST_SHOWN = 200  # characters of a sentence in a repr
 _ATTACHED = frozenset({"__notes__", "data", "result"})  # attributes of an error that are no facts about it
 
 _BLOCKING = re.compile("moderation|contentpolicy|contentfilter|safety|sensitivecontent|prohibitedcontent|blocklist")
@@ -70,6 +71,9 @@ class ImgassembleError(Exception):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({clean(str(self), _LONGEST_SHOWN)!r})"
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and (self.args, self._facts()) == (other.args, other._facts())

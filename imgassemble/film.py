@@ -119,7 +119,7 @@ def save_sheet(
 
     path: the suffix says the format: .png, .webp, .jpg or .avif; without a suffix it is .png.
     size: the longest side of each picture in pixels, from 64 to 1,024. A picture is never enlarged.
-    seconds: when each frame arrived, for the captions: {frame: seconds}.
+    seconds: when each frame arrived, for the captions: {frame: seconds}, as `Meter.frame_seconds` returns it.
     overwrite: replace a file that exists.
 
     Each image begins a row. A caption is "preview 1", "final" or "draft: …"; a text stands for an image that failed or

@@ -29,7 +29,7 @@ from .changes import Change
 from .held import Held
 from .items import Cursor, Item, Pixels
 from .lifecycle import Facts, Verdict, error_of, judge, reason_of
-from .listeners import UPDATES, FailureLog, Listener
+from .listeners import UPDATES, FailureLog, Listener, report_first_event
 from .listeners import check_listener as check_listener
 from .options import Keep, KeyBy, Rules
 from .responses import ResponseFacts
@@ -312,7 +312,8 @@ class Assembler:
         return self._rules.limits
 
     def __repr__(self) -> str:
-        return f"<Assembler of {len(self._held.facts)} items, {self.outcome or 'open'}>"
+        n_items = len(self._held.facts)
+        return f"<Assembler of {n_items} {'item' if n_items == 1 else 'items'}, {self.outcome or 'open'}>"
 
     def _weigh(self, event: object) -> Change:
         try:
@@ -321,7 +322,9 @@ class Assembler:
             if isinstance(event, (str, bytes, bytearray, memoryview)):
                 _check_size(event, self.limits)
             reading = read(read_event(event, load_decoded))
-            self._held.has_read_event = True
+            if not self._held.has_read_event:
+                self._held.has_read_event = True
+                report_first_event(callback for callback, _ in self._listeners.values())
             return weigh(reading, self._held, self._rules)
         except ImgassembleError as error:
             change = Change(self._held)

@@ -152,9 +152,10 @@ class Item:
         }
 
     def __repr__(self) -> str:
-        draft = " (draft)" if self.is_provisional else ""
-        final = f", final {self.final!r}{draft}" if self.final else ""
-        return f"<Item {clean(self.id)!r} {self.state}, {len(self.partials)} partials{final}>"
+        n_partials, name = len(self.partials), "draft" if self.is_provisional else "final"
+        final = f", {name} {self.final!r}" if self.final else ""
+        partials = f"{n_partials} {'partial' if n_partials == 1 else 'partials'}"
+        return f"<Item {clean(self.id, 100)!r} {self.state}, {partials}{final}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {**(self.latest._repr_mimebundle_() if self.latest else {}), "text/plain": repr(self)}

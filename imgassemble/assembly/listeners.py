@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
-from typing import Any, get_args
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 from ..errors import UsageError
 from .updates import Update
@@ -17,6 +17,24 @@ Listener = Callable[[Any], object]
 UPDATES: tuple[type, ...] = get_args(Update)
 
 _log = logging.getLogger("imgassemble")
+
+
+@runtime_checkable
+class FirstEventListener(Protocol):
+    """A listener that is also told when the first event arrives, which may cause no update. A Meter is one."""
+
+    def __call__(self, update: Any) -> object:
+        """Receive an update."""
+
+    def note_first_event(self) -> None:
+        """Note that the first event of the stream has been read. Called before the updates of that event."""
+
+
+def report_first_event(listeners: Iterable[object]) -> None:
+    """Call `note_first_event` of each listener that has it."""
+    for listener in listeners:
+        if isinstance(listener, FirstEventListener):
+            listener.note_first_event()
 
 
 def call_each(*listeners: Listener) -> Callable[[Any], None]:

@@ -23,7 +23,7 @@ _OWN_REASONS = (CALLED_INCOMPLETE, CUT_AFTER_PARTIALS, CUT_WITHOUT_PICTURE)
 _MAX_NAMED = 10  # items that a sentence names
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ResponseSummary:
     """One response: how it ended, and what the service reported about it."""
 
@@ -45,6 +45,11 @@ class ResponseSummary:
     """The tokens of the image tool, in the words of the service."""
     text: str | None = None
     """The answer in words, at most 4,096 characters, without base64."""
+
+    def __repr__(self) -> str:
+        facts = (f"{name} {clean(text, 100)!r}" for name, text in (("model", self.model), ("text", self.text)) if text)
+        parts = [f"{clean(self.id or '', 100)!r} {self.outcome}", *facts, *([repr(self.error)] if self.error else [])]
+        return f"<ResponseSummary {', '.join(parts)}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -12,11 +12,13 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
-from ..errors import ImgassembleError
+from ..errors import ImgassembleError, clean
 from ..frames.frame import Frame
 from ..readonly import plain
 from ..states import State
 from .lifecycle import Verdict
+
+_LONGEST_SHOWN = 100  # characters of a text in a repr
 
 
 class Outcome(StrEnum):
@@ -34,6 +36,13 @@ class Outcome(StrEnum):
     NO_IMAGE = "no_image"
 
 
+def _show(value: Any) -> str:
+    """Return a value for a repr: an enum as its word, and long text shortened."""
+    if isinstance(value, StrEnum):
+        return str(value)
+    return repr(clean(value, _LONGEST_SHOWN)) if isinstance(value, str) else repr(value)
+
+
 class _Update:
     """A change; `as_dict` returns it as JSON-able facts, without base64 or pixels."""
 
@@ -44,8 +53,13 @@ class _Update:
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         return {"update": type(self).__name__} | {name: plain(value) for name, value in values.items()}
 
+    def __repr__(self) -> str:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        shown = (f"{name}={_show(value)}" for name, value in values if value is not None)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class StateChanged(_Update):
     """An item has another state.
 
@@ -59,7 +73,7 @@ class StateChanged(_Update):
     previous: State | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FrameAdded(_Update):
     """A partial arrived.
 
@@ -76,7 +90,7 @@ class FrameAdded(_Update):
     is_latest: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FinalReady(_Update):
     """An item has its final picture. It is reported again if a better one arrives.
 
@@ -93,7 +107,7 @@ class FinalReady(_Update):
     is_provisional: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FinalWithdrawn(_Update):
     """The final that was reported before is not valid any more: remove it where you have stored it.
 
@@ -107,7 +121,7 @@ class FinalWithdrawn(_Update):
     error: ImgassembleError | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ItemEnded(_Update):
     """An item has ended. It is reported again if stronger evidence moves the item to another end.
 
@@ -139,7 +153,7 @@ AnomalyCode = Literal[
 MOST_ANOMALIES = 100  # kept for an item, and for the stream: enough to find the cause, bounded for a hostile stream
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Anomaly(_Update):
     """Part of an event was wrong, and the stream goes on.
 
@@ -155,7 +169,7 @@ class Anomaly(_Update):
     error: ImgassembleError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class StreamEnded(_Update):
     """The stream has ended; no update follows.
 

@@ -6,7 +6,7 @@ The paths of the films go to standard output. Must not know: how a film is paint
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,20 @@ from ..assembly.updates import Anomaly
 from ..console import say
 from ..errors import FrameDecodeError, IncompleteStreamError, ProviderError, printable
 from ..film import film_path, write_films
+from ..frames.frame import Frame
 from ..limits import Limits
-from ..storage.saved import saved_events
+from ..meter.job import Meter
+from ..storage.saved import saved_events, saved_seconds
 from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
+from .clock import Clock
 from .exit_codes import STORAGE, UNREADABLE
 from .options import KEY_BY, LIMITS, limits_from, option, output_option, seconds, whole_number
 from .output import ResultPrinter, call_each, progress_on_stderr
 from .stdin import read_stdin
 from .tally import StreamTally
 
+_LEAST_SECONDS = 0.05  # captions show tenths of a second
 SOURCE_OR_FOLDER = option(
     "source", metavar="SOURCE", help="a recorded stream or answer, a folder that save wrote, or - for standard input"
 )
@@ -50,7 +54,7 @@ def animate(options: argparse.Namespace) -> int:
     """Write the films of `options.source` and return the exit code."""
     film_path(options.output)  # a wrong name is reported before the stream is read
 
-    def write(result: Result) -> Iterator[Path]:
+    def write(result: Result, _: Mapping[Frame, float]) -> Iterator[Path]:
         return write_films(
             result,
             options.output,
@@ -63,17 +67,23 @@ def animate(options: argparse.Namespace) -> int:
     return write_pictures(options, write)
 
 
-def write_pictures(options: argparse.Namespace, write: Callable[[Result], Iterable[Path]]) -> int:
-    """Read `options.source`, call `write` with its result, print the paths that it yields; return the exit code."""
+def write_pictures(
+    options: argparse.Namespace, write: Callable[[Result, Mapping[Frame, float]], Iterable[Path]]
+) -> int:
+    """Read `options.source`, call `write`, print the paths that it yields, and return the exit code.
+
+    write: is called with the result, and with the seconds at which each frame arrived, as far as they are known.
+    """
     limits = limits_from(options)
     assembler = Assembler(limits=limits, key_by=options.key_by)
-    printer, tally, progress = ResultPrinter(), StreamTally(), progress_on_stderr((Anomaly,))
+    printer, tally, progress, meter = ResultPrinter(), StreamTally(), progress_on_stderr((Anomaly,)), Meter()
     events = _events_of(options.source, tally, limits)
-    result = assemble(events, on_update=call_each(tally, progress), assembler=assembler)
+    with Clock() as clock:
+        result = assemble(events, on_update=call_each(tally, clock, meter, progress), assembler=assembler)
     progress.end(result)
     code = tally.exit_code(result)
     try:
-        for path in write(result):
+        for path in write(result, _seconds_of(options.source, result, meter)):
             printer.print(printable(str(path)))
     except (IncompleteStreamError, ProviderError):
         say("no picture came that can be shown; nothing is written")  # the outcome has said why
@@ -89,3 +99,20 @@ def _events_of(source: str, tally: StreamTally, limits: Limits) -> Iterator[Any]
     if not Path(source).is_dir():
         return tally.read_events(open_chunks(source), limits)
     return tally.count(saved_events(source))
+
+
+def _seconds_of(source: str, result: Result, meter: Meter) -> dict[Frame, float]:
+    """Return when each frame arrived: since the start, or of a folder since its first picture; none of a recorded file.
+
+    A stream that was read in no time was recorded.
+    """
+    if source == "-":
+        seconds = meter.frame_seconds(result)
+    elif Path(source).is_dir():
+        saved = saved_seconds(source)
+        frames = {frame for item in result.items.values() for frame in (*item.partials, item.final) if frame}
+        keys = {frame: (frame.index, len(frame.data)) for frame in frames}
+        seconds = {frame: saved[key] for frame, key in keys.items() if key in saved}
+    else:
+        return {}
+    return seconds if max(seconds.values(), default=0) >= _LEAST_SECONDS else {}

@@ -35,5 +35,7 @@ def sheet(options: argparse.Namespace) -> int:
     sheet_path(options.output)  # a wrong name is reported before the stream is read
     return write_pictures(
         options,
-        lambda result: [save_sheet(result, options.output, size=options.size, overwrite=options.overwrite)],
+        lambda result, seconds: [
+            save_sheet(result, options.output, size=options.size, seconds=seconds, overwrite=options.overwrite)
+        ],
     )

@@ -219,7 +219,7 @@ class Frame:
         return f"{kind}, {self.format}" + ("" if self.size is None else " {}x{}".format(*self.size))
 
     def __repr__(self) -> str:
-        return f"<Frame {self._name()}, {len(self.data):,} bytes{', final' if self.is_final else ''}>"
+        return f"<Frame {self._name().removeprefix('the ')}, {len(self.data):,} bytes>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         if self.format in _SHOWN_BY_NOTEBOOKS:

@@ -15,6 +15,7 @@ from ..assembly.items import Item
 from ..assembly.results import ResponseSummary, Result
 from ..assembly.updates import FinalReady, FinalWithdrawn, FrameAdded, StreamEnded, Update
 from ..errors import UsageError
+from ..frames.frame import Frame
 from ..readonly import plain
 from .tokens import Prices, TokenCount, add_costs, read_reported_cost, read_tokens, sum_tokens
 
@@ -30,7 +31,7 @@ class Meter:
     clock: returns seconds, as `time.monotonic` does.
 
     No prices are built in. Raises UsageError for wrong arguments. Works with every driver; in a loop of your own call
-    it with each update.
+    it with each update, or subscribe it.
 
         meter = Meter()
         result = assemble(stream, on_update=meter)
@@ -50,13 +51,18 @@ class Meter:
         check_function("clock", clock)
         self._prices, self._image_prices, self._clock = prices, image_prices, clock
         self._start_s = clock()
+        self._first_event_s: float | None = None
         self._first_update_s: float | None = None
         self._end: tuple[float, StreamEnded] | None = None
         self._seconds: dict[str, dict[str, float]] = {}
 
+    def note_first_event(self) -> None:
+        """Note the time of the first event. An assembler calls it if this meter is subscribed."""
+        self._first_event_s = self._now_s
+
     def __call__(self, update: Update) -> None:
         """Note the time of an update."""
-        now_s = round(self._clock() - self._start_s, 3)
+        now_s = self._now_s
         match update:
             case StreamEnded():
                 self._end = now_s, update
@@ -77,20 +83,32 @@ class Meter:
         """
         return dict(self._seconds.get(item_id, {}))
 
+    def frame_seconds(self, result: Result) -> dict[Frame, float]:
+        """Return the seconds until each frame of `result`, for the captions of a sheet. Unknown ones are left out.
+
+        film.save_sheet(result, "sheet.png", seconds=meter.frame_seconds(result))
+        """
+        _check_result(result)
+        named = [(item.id, str(frame.index), frame) for item in result.items.values() for frame in item.partials]
+        named += [(item.id, _FINAL, item.final) for item in result.items.values() if item.final]
+        known = ((frame, self._seconds.get(item_id, {}).get(name)) for item_id, name, frame in named)
+        return {frame: seconds for frame, seconds in known if seconds is not None}
+
     def as_dict(self, result: Result | None = None) -> dict[str, Any]:
         """Return the measurements as JSON-able facts. Without `result` they have no tokens and no money.
 
         result: of the stream; after an exception of the stream it is `assembler.result`.
 
-        The keys are `outcome`, `error`, `first_update_s`, `end_s`, `items`, `responses` and `cost`.
+        The keys are `outcome`, `error`, `first_event_s`, `first_update_s`, `end_s`, `items`, `responses` and `cost`.
         """
-        if not isinstance(result, Result | None):
-            raise UsageError(f"result is a Result, as assemble returns it, not {name_of_type(result)}")
+        if result is not None:
+            _check_result(result)
         end_s, end = self._end or (None, None)
         responses = [] if result is None else self._responses(result)
         return {
             "outcome": end and end.outcome,
             "error": end and plain(end.error),
+            "first_event_s": self._first_event_s,
             "first_update_s": self._first_update_s,
             "end_s": end_s,
             "items": [{"id": item_id, "seconds": dict(seconds)} for item_id, seconds in self._seconds.items()],
@@ -101,6 +119,15 @@ class Meter:
     def as_json(self, result: Result | None = None) -> str:
         """Return the measurements as one line of JSON, without the end of the line. `result`: as for `as_dict`."""
         return json.dumps(self.as_dict(result))
+
+    def __repr__(self) -> str:
+        n_pictures = sum(map(len, self._seconds.values()))
+        pictures, outcome = "picture" if n_pictures == 1 else "pictures", self._end[1].outcome if self._end else "open"
+        return f"<Meter: {n_pictures} {pictures}, {outcome}>"
+
+    @property
+    def _now_s(self) -> float:
+        return round(self._clock() - self._start_s, 3)
 
     def _of_item(self, item_id: str) -> dict[str, float]:
         return self._seconds.setdefault(item_id, {})
@@ -136,3 +163,8 @@ class Meter:
             count.cost(prices, draws_only=draws_only) if count and prices else None
             for count, prices, draws_only in parts
         )
+
+
+def _check_result(result: object) -> None:
+    if not isinstance(result, Result):
+        raise UsageError(f"result is a Result, as assemble returns it, not {name_of_type(result)}")

@@ -18,6 +18,58 @@ from .choices import unknown_name
 from .fault_changes import FaultInput
 
 Stage = Literal["pictures", "calls", "scenario", "responses", "events", "framing", "http"]
+# The names of the table below, so that editors complete them. Some take a value: "hang-after-event=3".
+FaultName = Literal[
+    "fewer-partials",
+    "final-equals-partial",
+    "final-unlike-partial",
+    "tiny-picture",
+    "huge-event",
+    "cut-picture",
+    "wrong-format",
+    "status-generating",
+    "no-final",
+    "cut-base64",
+    "blank-payload",
+    "no-completed",
+    "keepalive",
+    "empty-errors",
+    "error-nested",
+    "error-flat",
+    "error-text",
+    "error-object",
+    "error-field",
+    "error-in-data",
+    "response-incomplete",
+    "moderation-stream",
+    "moderation-after-previews",
+    "response-failed",
+    "refusal",
+    "reused-item-ids",
+    "steered",
+    "retry",
+    "repeated-events",
+    "reordered-events",
+    "constant-numbers",
+    "missing-ids",
+    "comments",
+    "crlf",
+    "no-event-lines",
+    "byte-chunks",
+    "hang",
+    "hang-after-event",
+    "disconnect-after-event",
+    "disconnect-after-bytes",
+    "moderation-http",
+    "server-error",
+    "rate-limit",
+    "http-text",
+    "http-object",
+    "http-detail",
+    "http-message",
+    "http-errors",
+    "http-problem",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +166,7 @@ _BYTES = FaultValue(letter="N", smallest=0, largest=10**9)
 _SECONDS = FaultValue(letter="S", smallest=0, largest=86_400, default=12)
 
 _Change = Callable[[Any, FaultInput], Any]
-_FaultRow = tuple[str, _Change, str] | tuple[str, _Change, str, FaultValue]
+_FaultRow = tuple[FaultName, _Change, str] | tuple[FaultName, _Change, str, FaultValue]
 # fmt: off
 _TABLE: Mapping[Stage, tuple[_FaultRow, ...]] = {
     "pictures": (

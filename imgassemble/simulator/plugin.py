@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .answers import Answer
     from .dialects import DialectName
+    from .faults import FaultName
     from .pictures import Format
     from .server import ReceivedRequest, RunningServer
 
@@ -59,10 +60,13 @@ class ImageServer:
         """Return the last 32 answers of this test, oldest first; each has `status`, `events` and `body`."""
         return tuple(self._running.service.sent)
 
+    def __repr__(self) -> str:
+        return f"<ImageServer {self.url}>"
+
     def use(
         self,
         *,
-        faults: Sequence[str] | None = None,
+        faults: Sequence[FaultName | str] | None = None,
         times: int | None = None,
         retry_after_s: int | None = None,
         size: tuple[int, int] | None = None,

@@ -102,6 +102,9 @@ class DirectorySink:
         self._error: SinkError | None = None  # the first
         self._left_over: list[Path] = []  # temporary files that were there when this run began
 
+    def __repr__(self) -> str:
+        return f"<DirectorySink {str(self._directory)!r}>"
+
     def open(self, assembler: Assembler) -> None:
         """Make DIR, and write the frames that `assembler` holds already.
 

@@ -178,6 +178,24 @@ def read_items(directory: str | os.PathLike[str]) -> list[SavedItem]:
     return sorted(items, key=lambda item: (starts[item.response_id], item.response_id or ""))
 
 
+def saved_seconds(directory: str | os.PathLike[str]) -> dict[tuple[float | None, int], float]:
+    """Return when the pictures of a saved folder arrived, in seconds after the first of them.
+
+    The key is the index of a partial, None for a result, and the number of bytes; item.json is written before digests
+    are known.
+    """
+    frames = [frame for item in read_items(directory) for frame in item.frames.values()]
+    named = [((frame["index"], frame["bytes"]), _read_time(frame["received_at"])) for frame in frames]
+    times = {key: time for key, time in named if time is not None}
+    return {key: (time - min(times.values())).total_seconds() for key, time in times.items()}
+
+
+def _read_time(text: str) -> datetime | None:
+    with suppress(ValueError, OverflowError):
+        return datetime.fromisoformat(text).astimezone(UTC)
+    return None
+
+
 def with_own_names(items: Sequence[SavedItem]) -> list[SavedItem]:
     """Return `items` with a name for each folder. The later folders of an id have the names of their folders."""
     places = Counter((item.response_id, str(item.facts.get("output_index"))) for item in items)

@@ -6,6 +6,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable
 from io import BytesIO
+from typing import Any
 
 import pytest
 import samples
@@ -80,7 +81,18 @@ def test_a_strip_has_a_hundred_pictures_at_most() -> None:
 def test_the_text_of_a_result_and_of_an_item_is_short() -> None:
     result = assemble([samples.partial(), samples.done(content=samples.png(5, 4))])
     assert repr(result) == result._repr_mimebundle_()["text/plain"] == "<Result completed: 1 image, 1 final>"
-    final = "<Frame the result, PNG 5x4, 74 bytes, final>"
-    assert repr(result.items["ig_1"]) == f"<Item 'ig_1' completed, 1 partials, final {final}>"
+    final = "<Frame result, PNG 5x4, 74 bytes>"
+    assert repr(result.items["ig_1"]) == f"<Item 'ig_1' completed, 1 partial, final {final}>"
     failed = assemble([samples.error()])
     assert repr(failed) == "<Result failed: 0 images, 0 finals; the service failed (server_error): it broke>"
+
+
+def test_the_text_of_an_update_an_error_and_a_response_is_short() -> None:
+    updates: list[Any] = []
+    events = [samples.created(), samples.added(), samples.error("server_error", "it broke. " * 90)]
+    result = assemble(events, on_update=updates.append)
+    assert repr(updates[0]) == "StateChanged(item_id='ig_1', state=in_progress)"
+    assert repr(result.error).startswith("ProviderError('the service failed (server_error): it broke. it broke.")
+    shown = [*updates, result.error, *result.responses]
+    assert [len(repr(each)) for each in shown if len(repr(each)) > 300] == []
+    assert repr(result.responses[0]).startswith("<ResponseSummary 'resp_1' failed, ProviderError('the service")

@@ -207,7 +207,7 @@ def test_a_drawing_that_tells_no_size_has_none() -> None:
     frame = _read(b"<svg><rect/></svg>", claimed_size="8x6")
     assert frame.size is None
     assert frame.as_dict()["size"] is None
-    assert repr(frame) == "<Frame the result, SVG, 18 bytes>"
+    assert repr(frame) == "<Frame result, SVG, 18 bytes>"
     for drawing in (frame, _read(b'<svg width="4" height="3"/>')):
         assert disagreements(drawing, Payload(base64="", event_type="t", claimed_size="8x6")) == []
 
@@ -322,9 +322,7 @@ def test_repr_and_facts_hold_no_data() -> None:
         assert samples.b64(data)[40:60] not in shown
         assert repr(data[40:50])[2:-1] not in shown
     assert repr(frame) == f"<Frame partial 1, PNG 40x30, {len(data):,} bytes>"
-    assert (
-        repr(_frame(samples.png(), is_final=True)) == f"<Frame the result, PNG 1x1, {len(samples.png())} bytes, final>"
-    )
+    assert repr(_frame(samples.png(), is_final=True)) == f"<Frame result, PNG 1x1, {len(samples.png())} bytes>"
 
 
 def test_the_facts_of_a_frame_are_json_able() -> None:

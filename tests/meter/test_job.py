@@ -61,7 +61,7 @@ def test_a_meter_measures_the_seconds_until_each_picture() -> None:
     assemble(whole(clock), on_update=meter)
     facts = meter.as_dict()
     assert (facts["outcome"], facts["error"]) == ("completed", None)
-    assert (facts["first_update_s"], facts["end_s"]) == (0.5, 8)
+    assert (facts["first_event_s"], facts["first_update_s"], facts["end_s"]) == (0.25, 0.5, 8)
     assert facts["items"] == [{"id": "ig_1", "seconds": {"0": 2, "1": 4, "final": 7.5}}]
     assert (facts["responses"], facts["cost"]) == ([], None)
 
@@ -79,9 +79,10 @@ def test_sync_and_async_drivers_measure_the_same() -> None:
     async def called() -> dict[str, Any]:
         clock, assembler = Clock(), Assembler()
         meter = Meter(clock=clock)
+        assembler.subscribe(meter)
         async with aiter_updates(events(clock), assembler) as updates:
-            async for update in updates:
-                meter(update)
+            async for _ in updates:
+                pass
         return meter.as_dict(assembler.result)
 
     clock = Clock()
@@ -93,7 +94,17 @@ def test_sync_and_async_drivers_measure_the_same() -> None:
     with iter_updates(whole(clock), assembler) as updates:
         for update in updates:
             meter(update)
-    assert meter.as_dict(assembler.result) == expected
+    assert meter.as_dict(assembler.result) == expected | {"first_event_s": None}  # the loop sees no event
+
+
+def test_a_meter_names_the_seconds_of_each_frame_for_a_sheet() -> None:
+    clock = Clock()
+    meter = Meter(clock=clock)
+    result = assemble(whole(clock), on_update=meter)
+    item = result.items["ig_1"]
+    assert meter.frame_seconds(result) == {item.partials[0]: 2, item.partials[1]: 4, item.final: 7.5}
+    assert Meter().frame_seconds(result) == {}
+    assert repr(meter) == "<Meter: 3 pictures, completed>"
 
 
 def test_a_provisional_final_and_a_withdrawn_one_have_no_seconds() -> None:

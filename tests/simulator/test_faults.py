@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from itertools import combinations
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from PIL import Image
 
 from imgassemble.simulator.answers import FAULTS, Answer, Order, play
 from imgassemble.simulator.apis import APIS
+from imgassemble.simulator.faults import FaultName
 from imgassemble.simulator.pictures import Format
 
 # A dialect whose stream has every event that a fault can remove.
@@ -101,6 +102,10 @@ def test_a_fault_is_explained_in_a_line(fault: Any) -> None:
     assert 15 < len(fault.description) < 90
     assert not fault.description.endswith(".")
     assert fault.usage.startswith(fault.name)
+
+
+def test_the_type_of_fault_names_has_every_fault() -> None:
+    assert get_args(FaultName) == tuple(FAULTS)
 
 
 def test_how_a_fault_is_asked_for() -> None:

@@ -163,6 +163,7 @@ def test_hangs_at_the_end_of_the_session(image_server):
     ("asked", "said"),
     [
         ("faults=['hangs']", "there is no fault 'hangs'"),
+        ("faults=['rate-limits']", "there is no fault 'rate-limits'; did you mean 'rate-limit'? There are"),
         ("dialect='openay'", "there is no dialect 'openay'"),
         ("times=-1", "times is a whole number of requests, 0 or more, not -1"),
         ("retry_after_s=1", "retry_after_s belongs to the fault rate-limit"),

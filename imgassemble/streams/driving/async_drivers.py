@@ -245,7 +245,7 @@ class AsyncUpdates(AsyncIterator[Update]):
 
 async def _deliver_all(run: AsyncRun, delivery: Delivery) -> None:
     """Run a stream to its end, and deliver each update."""
-    unsubscribe = run.assembler.subscribe(delivery.add)
+    unsubscribe = run.assembler.subscribe(delivery)
     try:
         with late_listeners(run.assembler) as discard_pending:
 

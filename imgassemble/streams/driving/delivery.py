@@ -14,7 +14,7 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeVar
 
-from ...assembly.listeners import FailureLog, Listener
+from ...assembly.listeners import FailureLog, Listener, report_first_event
 from ...assembly.updates import Update
 from .open_sinks import OpenSinks
 
@@ -33,7 +33,11 @@ class Delivery:
         self._waiting: deque[tuple[Listener, Update]] = deque()
         self._failures = FailureLog()
 
-    def add(self, update: Update) -> None:
+    def note_first_event(self) -> None:
+        """Report the first event to the listeners at once."""
+        report_first_event(self._listeners)
+
+    def __call__(self, update: Update) -> None:
         """Take an update for later delivery."""
         callees = (*([self._kept] if self._kept.sinks else ()), *self._listeners)
         self._waiting.extend((callee, update) for callee in callees)
