@@ -43,6 +43,11 @@ def add_options(parser: argparse.ArgumentParser, options: Iterable[Option]) -> N
         groups[group].add_argument(*flags, **details)
 
 
+def is_redis(source: str) -> bool:
+    """Return whether a source is the address of a server of Redis or Valkey."""
+    return source.startswith(("redis://", "rediss://", "unix://"))
+
+
 # ---- the types of values
 
 
@@ -97,6 +102,7 @@ def _names(text: str) -> tuple[str, ...]:
 SOURCE = option(
     "source", metavar="SOURCE", help="a recorded stream or answer (SSE, JSON Lines, JSON); - for standard input"
 )
+GALLERY = option("--gallery", default="pictures", metavar="NAME", help="the gallery on Redis (default: pictures)")
 KEY_BY = option(
     "--key-by",
     choices=("item_id", "output_index"),

@@ -1,4 +1,4 @@
-"""The command `imgassemble view`: show a stream, or a folder that `save` writes, on a live page.
+"""The command `imgassemble view`: show a stream, a folder that `save` writes, or a gallery on Redis on a live page.
 
 Must not know: the contents of the page, how it is served.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,16 @@ from ..storage.watched import watched_events
 from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
 from ..web.gallery import Gallery
-from .options import KEY_BY, LIMITS, limits_from, option
+from .options import GALLERY, KEY_BY, LIMITS, is_redis, limits_from, option
 from .serve_page import PAGE_OPTIONS, serve_page
 
 OPTIONS = (
-    option("source", metavar="SOURCE", help="a recorded stream, a folder that save writes, or - for standard input"),
+    option(
+        "source",
+        metavar="SOURCE",
+        help="a recorded stream, a folder that save writes, - for standard input, or redis://… for a gallery on Redis",
+    ),
+    GALLERY,
     KEY_BY,
     *PAGE_OPTIONS,
     *LIMITS,
@@ -29,7 +35,12 @@ OPTIONS = (
 
 
 def view(options: argparse.Namespace) -> int:
-    """Show the stream or the folder `options.source` until Ctrl-C and return the exit code."""
+    """Show the stream, the folder or the gallery `options.source` until Ctrl-C and return the exit code."""
+    if is_redis(options.source):
+        from ..web.redis.gallery import RedisGallery  # it needs the extra redis
+
+        with closing(RedisGallery(options.source, options.gallery)) as on_redis:
+            return serve_page(on_redis, [], options)
     limits = limits_from(options)
     assembler = Assembler(limits=limits, key_by=options.key_by)
     gallery = Gallery(keep_s=float("inf"), max_bytes=limits.max_total_bytes)

@@ -120,7 +120,7 @@ class Visitor:
         connection.request("GET", "/events", headers=headers)
         answer = connection.getresponse()
         if answer.status == 200:
-            self.workers.append(int(answer.headers["x-worker"]))
+            self.workers.append(int(answer.headers.get("x-worker", 0)))
         event: dict[str, str] = {}
         for line in answer:
             name, _, value = line.decode().rstrip("\n").partition(": ")
@@ -340,3 +340,12 @@ def test_a_gallery_whose_server_starts_later_shows_its_streams(tmp_path: Path, s
     HandProducer(server.client, "pictures", "otter")
     wait_until(lambda: gallery.names == ("otter",))
     gallery.close()
+
+
+def test_the_command_view_shows_a_gallery_on_redis(tmp_path: Path, server: RedisServer) -> None:
+    draw(HandProducer(server.client, "otters", "otter"))
+    command = ["-m", "imgassemble", "view", server.url, "--gallery", "otters", "--no-browser"]
+    environment = os.environ | {"PYTHONPATH": str(FOLDER)}
+    with serving(command, tmp_path, environment) as url, visitors(url, 1) as (visitor,):
+        wait_until(lambda: visitor.has_ended("otter"))
+        assert [visitor.get(facts["url"])[0] for facts in visitor.facts("frame")] == [200] * 3

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import samples
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imgassemble import Assembler
 from imgassemble.web.changes import PageChange
@@ -129,6 +131,31 @@ def test_a_text_that_is_no_change_is_refused(text: bytes) -> None:
 def test_a_fact_that_is_none_is_refused(kind: str, facts: dict[str, Any]) -> None:
     with pytest.raises(MalformedEntryError):
         decode_entry(changed(kind, **facts))
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from([STREAM, "0", ADDRESS, SHA256]),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(data=st.data())
+def test_any_text_is_a_change_or_is_refused(data: st.DataObject) -> None:
+    kind, stream, key, facts = json.loads(changed(data.draw(st.sampled_from(["stream", "item", "frame"]))))
+    replaced = {name: data.draw(JSON_VALUES) for name in data.draw(st.sets(st.sampled_from(sorted(facts))))}
+    text = json.dumps([kind, stream, data.draw(st.just(key) | JSON_VALUES), facts | replaced])
+    try:
+        entry = decode_entry(text.encode())
+    except MalformedEntryError:
+        return
+    assert entry.change.facts.keys() <= facts.keys() | {"url", "small_url"}
+    json.dumps(entry.change.facts, allow_nan=False)
 
 
 def test_texts_are_cleaned_and_unknown_facts_are_left_out() -> None:
