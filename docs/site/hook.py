@@ -24,12 +24,12 @@ TOP_PAGES = {
 
 
 def on_config(config: Any) -> Any:
-    """Add the pages of the reference to the navigation."""
+    """Add the pages of the reference to the navigation, and the pages in docs/ that it does not name yet."""
     if names := misplaced_names():
         raise PluginError(f"put {', '.join(names)} on one page of the reference in docs/site/reference.py")
-    for entry in config.nav:
-        if "API reference" in entry:
-            entry["API reference"] = [{title: f"reference/{file}.md"} for file, title, *_ in REFERENCE]
+    sections = {name: pages for entry in config.nav for name, pages in entry.items()}
+    sections["API reference"] += [{title: f"reference/{file}.md"} for file, title, *_ in REFERENCE]
+    sections["How to"] += sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in str(config.nav))
     return config
 
 
