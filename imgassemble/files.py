@@ -27,7 +27,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, is_synced: bo
 
     Raises SinkError with the path if writing fails; an existing file then stays as it was.
     """
-    target = Path(path)
+    target = path if isinstance(path, Path) else Path(path)
     try:
         if _is_special(target):
             raise OSError("it is a device, a pipe or a socket, and not a file")

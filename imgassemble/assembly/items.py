@@ -133,23 +133,8 @@ class Item:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the item as JSON-able facts, without base64 or pixels."""
-        return {
-            "id": self.id,
-            "state": self.state,
-            "is_provisional": self.is_provisional,
-            "final": plain(self.final),
-            "partials": [frame.as_dict() for frame in self.partials],
-            "error": plain(self.error),
-            "reason": self.reason,
-            "anomalies": [{"code": each.code, "message": each.message} for each in self.anomalies],
-            "output_index": self.output_index,
-            "revised_prompt": self.revised_prompt,
-            "url": self.url,
-            "usage": plain(self.usage),
-            "wire_id": self.wire_id,
-            "response_id": self.response_id,
-            "settings": plain(self.settings),
-        }
+        frames = {"final": plain(self.final), "partials": [frame.as_dict() for frame in self.partials]}
+        return facts_without_frames(self) | frames
 
     def __repr__(self) -> str:
         n_partials, name = len(self.partials), "draft" if self.is_provisional else "final"
@@ -159,6 +144,27 @@ class Item:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {**(self.latest._repr_mimebundle_() if self.latest else {}), "text/plain": repr(self)}
+
+
+def facts_without_frames(item: Item) -> dict[str, Any]:
+    """Return the facts of `Item.as_dict` as for an item without frames: the digests of frames take time."""
+    return {
+        "id": item.id,
+        "state": item.state,
+        "is_provisional": item.is_provisional,
+        "final": None,
+        "partials": [],
+        "error": plain(item.error),
+        "reason": item.reason,
+        "anomalies": [{"code": each.code, "message": each.message} for each in item.anomalies],
+        "output_index": item.output_index,
+        "revised_prompt": item.revised_prompt,
+        "url": item.url,
+        "usage": plain(item.usage),
+        "wire_id": item.wire_id,
+        "response_id": item.response_id,
+        "settings": plain(item.settings),
+    }
 
 
 @dataclass(frozen=True, slots=True)

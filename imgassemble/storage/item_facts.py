@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ..assembly.items import Item
+from ..assembly.items import Item, facts_without_frames
 from ..errors import ProviderError, UsageError
 from ..frames.base64_json import dump_json
 from ..frames.binary import HeaderError
@@ -119,22 +118,14 @@ class ItemFacts:
             if old != name and (stem_in(old) == stem or (is_only_one and stem_in(old) != "final"))
         ]
 
-    def as_json(self, item: Item) -> bytes:
-        """Return the contents of item.json."""
-        return dump_json(self.as_dict(item)) + b"\n"
-
     def as_dict(self, item: Item) -> Facts:
         """Return the facts of `item` and of its files."""
         self._complete(item)
         partials = sorted(
             (each for each in self.frames.values() if not each["is_final"]), key=lambda each: each["index"]
         )
-        # The facts of the frames are in `self.frames`; those of `item` would take the time of their digests.
-        facts = {
-            **replace(item, partials=(), final=None).as_dict(),
-            "final": self._final_of(item, partials),
-            "partials": partials,
-        }
+        facts = facts_without_frames(item)
+        facts["final"], facts["partials"] = self._final_of(item, partials), partials
         if isinstance(item.error, ProviderError):
             facts["error"] = {**facts["error"], "is_blocked": item.error.is_blocked}
         earlier = (each for each in described_anomalies(self.earlier) if each not in facts["anomalies"])
@@ -165,6 +156,11 @@ class ItemFacts:
             is_missing = facts and facts["sequence_number"] is None and frame.sequence_number is not None
             if facts and is_missing and _is_of(facts, frame):
                 facts.update(sequence_number=frame.sequence_number, event_type=frame.event_type)
+
+
+def text_of_facts(facts: Facts) -> bytes:
+    """Return the contents of item.json."""
+    return dump_json(facts) + b"\n"
 
 
 def _is_intact(file: Path, facts: Facts) -> bool:

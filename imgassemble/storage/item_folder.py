@@ -23,7 +23,7 @@ from ..files import sink_error, write_atomically
 from ..frames.frame import Frame
 from .additions import Additions
 from .file_names import FACTS_NAME, MAX_FRAME_BYTES, frame_file_name, is_sink_file, stem_in
-from .item_facts import Facts, ItemFacts
+from .item_facts import Facts, ItemFacts, text_of_facts
 from .placing import FolderIdentity, FolderSearch, identity_of, is_folder, make_folder
 from .saved import read_bounded
 from .syncing import Syncing
@@ -143,7 +143,7 @@ class ItemFolder:
             raise error
 
     def _write_facts(self, item: Item) -> None:
-        text = self._facts.as_json(item)
+        text = text_of_facts(self._facts.as_dict(item))
         digest, before = sha256(text).hexdigest(), self._additions
         if self.phase is FolderPhase.SHARED and self._facts.pictures:
             if self._is_shared(dict, item):
@@ -169,8 +169,10 @@ class ItemFolder:
         """Add the facts of the item to item.json, or write it if it is missing. Raises SinkError."""
         if not self._additions:
             self.write_facts(item)
-        elif self._additions.digest != sha256(self._facts.as_json(item)).hexdigest():
-            self._additions.add({**self._facts.as_dict(item), "partials": []})
+            return
+        facts = self._facts.as_dict(item)
+        if self._additions.digest != sha256(text_of_facts(facts)).hexdigest():
+            self._additions.add({**facts, "partials": []})
 
     # ---- the place of the files
 
