@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
@@ -11,6 +12,14 @@ from hypothesis import strategies as st
 from samples import Wire
 
 from imgassemble.wire.dialects import ROWS
+
+_SHARE = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else 4
+
+
+def cases(number: int) -> int:
+    """Return how many cases a test tries: `number` in one run of continuous integration, a quarter in all other runs."""
+    return number // _SHARE
+
 
 IDS = ("ig_1", "ig_2", "ig_3", "ig_4", "", "../../x", "CON", "\0")
 GOOD = (

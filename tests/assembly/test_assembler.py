@@ -1324,11 +1324,11 @@ def test_a_listener_may_discard_and_the_others_still_find_the_item() -> None:
 
 
 def test_an_assembler_that_serves_ten_thousand_items_one_after_the_other_does_not_grow() -> None:
-    assembler = Assembler()
+    assembler, picture = Assembler(), samples.png(8, 8)
 
     def serve(numbers: range) -> None:
         for number in numbers:
-            assembler.feed(samples.done(f"ig_{number}", content=samples.png(8, 8)))
+            assembler.feed(samples.done(f"ig_{number}", content=picture))
             assembler.discard(f"ig_{number}")
 
     tracemalloc.start()

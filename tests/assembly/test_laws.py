@@ -103,13 +103,13 @@ def only_of(item_id: str, event: Wire) -> Wire | None:
 
 
 @given(some.responses_streams())
-@settings(max_examples=150)
+@settings(max_examples=some.cases(150))
 def test_every_id_that_is_named_is_an_item_and_nothing_else_is(stream: list[Wire]) -> None:
     assert set(closed(stream).items) == set[str]().union(*map(named_in, stream))
 
 
 @given(some.responses_streams(), st.data())
-@settings(max_examples=150)
+@settings(max_examples=some.cases(150))
 def test_the_output_index_joins_no_items(stream: list[Wire], data: st.DataObject) -> None:
     with_other_places = [
         {**event, "output_index": data.draw(st.sampled_from((0, 6625.36)))} if "output_index" in event else event
@@ -122,7 +122,7 @@ def test_the_output_index_joins_no_items(stream: list[Wire], data: st.DataObject
 
 
 @given(some.responses_streams(), st.data())
-@settings(max_examples=200)
+@settings(max_examples=some.cases(200))
 def test_keyed_by_output_index_rotating_ids_give_the_items_that_constant_ids_give(
     stream: list[Wire], data: st.DataObject
 ) -> None:
@@ -161,7 +161,7 @@ def rotated(event: Wire, at: int) -> Wire:
 
 
 @given(some.responses_streams(indexed=False).flatmap(some.arrivals))
-@settings(max_examples=250)
+@settings(max_examples=some.cases(250))
 def test_a_state_only_climbs_and_an_end_gives_way_to_an_end_alone(events: list[Wire]) -> None:
     last: dict[str, State] = {}
     for _, items in steps(events, Assembler()):
@@ -171,7 +171,7 @@ def test_a_state_only_climbs_and_an_end_gives_way_to_an_end_alone(events: list[W
 
 
 @given(some.responses_streams(indexed=False).flatmap(some.arrivals))
-@settings(max_examples=150)
+@settings(max_examples=some.cases(150))
 def test_state_changes_are_a_chain_from_none_to_the_state_of_the_item(events: list[Wire]) -> None:
     assembler = Assembler()
     told = [update for updates, _ in steps(events, assembler) for update in updates]
@@ -186,7 +186,7 @@ def test_state_changes_are_a_chain_from_none_to_the_state_of_the_item(events: li
 
 
 @given(some.responses_streams(), st.data())
-@settings(max_examples=600)
+@settings(max_examples=some.cases(600))
 def test_any_order_and_any_repetition_give_the_same_items_error_and_outcome(
     stream: list[Wire], data: st.DataObject
 ) -> None:
@@ -194,14 +194,14 @@ def test_any_order_and_any_repetition_give_the_same_items_error_and_outcome(
 
 
 @given(some.responses_streams(), st.data())
-@settings(max_examples=150)
+@settings(max_examples=some.cases(150))
 def test_convergence_holds_with_the_latest_partial_kept_alone(stream: list[Wire], data: st.DataObject) -> None:
     shuffled = data.draw(some.arrivals(stream))
     assert view(closed(shuffled, keep="latest")) == view(closed(stream, keep="latest"))
 
 
 @given(some.good, some.good, st.permutations(range(2)), st.booleans())
-@settings(max_examples=100)
+@settings(max_examples=some.cases(100))
 def test_one_slot_with_two_different_pictures_is_an_anomaly(
     one: bytes, other: bytes, order: list[int], is_result: bool
 ) -> None:
@@ -214,7 +214,7 @@ def test_one_slot_with_two_different_pictures_is_an_anomaly(
 
 
 @given(st.one_of(some.images_streams(), some.responses_streams(indexed=False)).flatmap(some.two_pieces))
-@settings(max_examples=300)
+@settings(max_examples=some.cases(300))
 def test_a_resume_that_overlaps_changes_nothing(pieces: tuple[list[Wire], list[Wire]]) -> None:
     beginning, end = pieces
     repeated = [event for event in beginning if event in end]
@@ -230,7 +230,7 @@ def test_a_resume_that_overlaps_changes_nothing(pieces: tuple[list[Wire], list[W
 
 
 @given(some.images_streams().flatmap(some.two_pieces))
-@settings(max_examples=150)
+@settings(max_examples=some.cases(150))
 def test_what_is_repeated_of_an_images_stream_is_skipped(pieces: tuple[list[Wire], list[Wire]]) -> None:
     beginning, end = pieces
     repeated = [event for event in beginning if event in end]
@@ -244,7 +244,7 @@ def test_what_is_repeated_of_an_images_stream_is_skipped(pieces: tuple[list[Wire
 
 
 @given(some.responses_streams(indexed=False).flatmap(some.arrivals))
-@settings(max_examples=200)
+@settings(max_examples=some.cases(200))
 def test_partials_are_ordered_by_index_one_for_each(events: list[Wire]) -> None:
     for _, items in steps(events, Assembler()):
         for item in items.values():
@@ -256,7 +256,7 @@ def test_partials_are_ordered_by_index_one_for_each(events: list[Wire]) -> None:
         [samples.partial("ig_1", index, samples.shade(at), seq=at) for at, index in enumerate(some.INDICES)]
     )
 )
-@settings(max_examples=100)
+@settings(max_examples=some.cases(100))
 def test_the_latest_is_always_the_highest_index_so_far(events: list[Wire]) -> None:
     assembler, highest = Assembler(), -1.0
     for event in events:
@@ -269,7 +269,7 @@ def test_the_latest_is_always_the_highest_index_so_far(events: list[Wire]) -> No
 
 
 @given(some.responses_streams(indexed=False).flatmap(some.arrivals), st.sampled_from(("all", "latest")))
-@settings(max_examples=250)
+@settings(max_examples=some.cases(250))
 def test_the_latest_never_goes_back_unless_a_final_is_withdrawn(events: list[Wire], keep: str) -> None:
     last: dict[str, Item] = {}
     for _, items in steps(events, Assembler(keep=keep)):  # type: ignore[arg-type]
@@ -287,7 +287,7 @@ def rank(frame: Frame | None) -> tuple[bool, float]:
 
 
 @given(some.responses_streams(), st.sampled_from(("all", "latest")))
-@settings(max_examples=200)
+@settings(max_examples=some.cases(200))
 def test_the_same_event_again_is_no_news(stream: list[Wire], keep: str) -> None:
     assembler = Assembler(keep=keep)  # type: ignore[arg-type]
     for event in stream:
@@ -296,7 +296,7 @@ def test_the_same_event_again_is_no_news(stream: list[Wire], keep: str) -> None:
 
 
 @given(some.responses_streams(indexed=False).flatmap(some.arrivals))
-@settings(max_examples=200)
+@settings(max_examples=some.cases(200))
 def test_equal_bytes_of_one_item_share_one_buffer(events: list[Wire]) -> None:
     for item in closed(events).items.values():
         frames = [*item.partials, *([item.final] if item.final else [])]
@@ -304,7 +304,7 @@ def test_equal_bytes_of_one_item_share_one_buffer(events: list[Wire]) -> None:
 
 
 @given(st.lists(st.sampled_from(some.NO_INDICES), min_size=1, max_size=5), st.sampled_from((None, 0, 3, 0.5)))
-@settings(max_examples=100)
+@settings(max_examples=some.cases(100))
 def test_an_index_that_is_none_counts_as_the_next_with_an_anomaly(bad: list[Any], first: float | None) -> None:
     known = [] if first is None else [samples.partial("ig_1", first)]
     events = [*known, *(samples.partial("ig_1", index, samples.shade(at + 40)) for at, index in enumerate(bad))]
@@ -319,7 +319,7 @@ def test_an_index_that_is_none_counts_as_the_next_with_an_anomaly(bad: list[Any]
 
 
 @given(some.responses_streams(most_events=18).flatmap(some.arrivals), st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=some.cases(300))
 def test_an_item_is_what_its_own_events_and_those_of_the_stream_make_it(events: list[Wire], is_closed: bool) -> None:
     make = closed if is_closed else fed
     for name, item in make(events).items.items():
@@ -332,7 +332,7 @@ any_stream = st.one_of(some.responses_streams(indexed=False), some.images_stream
 
 
 @given(st.lists(st.one_of(any_stream.map(lambda stream: stream[-1]), some.damaged_events()), max_size=8))
-@settings(max_examples=300)
+@settings(max_examples=some.cases(300))
 def test_strict_raises_what_lenient_tells_and_leaves_everything_as_it_was(events: list[Wire]) -> None:
     strict, taken = Assembler(strict=True), list[Wire]()
     for event in events:
@@ -364,7 +364,7 @@ def attempt(assembler: Assembler, event: Any) -> tuple[tuple[Update, ...], Imgas
 
 
 @given(some.responses_streams())
-@settings(max_examples=150)
+@settings(max_examples=some.cases(150))
 def test_a_strict_close_raises_where_the_outcome_is_incomplete_after_all_is_told(stream: list[Wire]) -> None:
     strict, told = Assembler(strict=True), list[Update]()
     for event in stream:
@@ -383,7 +383,7 @@ def test_a_strict_close_raises_where_the_outcome_is_incomplete_after_all_is_told
 
 
 @given(some.responses_streams(), st.data())
-@settings(max_examples=150)
+@settings(max_examples=some.cases(150))
 def test_trouble_with_one_event_costs_that_event_alone(stream: list[Wire], data: st.DataObject) -> None:
     noise = [b"\xff{", "[1]", None, 7, {}, {"type": ""}, *NAMELESS]
     mixed: list[Any] = []
@@ -416,21 +416,21 @@ def survives(event: Any, **how: Any) -> None:
 
 
 @given(some.json_events, st.booleans())
-@settings(max_examples=600)
+@settings(max_examples=some.cases(600))
 def test_any_json_value_gives_updates_or_an_error_of_ours(value: Any, strict: bool) -> None:
     survives(value, strict=strict)
     survives(json.dumps(value), strict=strict)
 
 
 @given(some.damaged_events(), st.booleans(), st.sampled_from(("item_id", "output_index")))
-@settings(max_examples=600)
+@settings(max_examples=some.cases(600))
 def test_any_damaged_event_gives_updates_or_an_error_of_ours(event: Wire, strict: bool, key_by: str) -> None:
     survives(event, strict=strict, key_by=key_by)
 
 
 @given(st.one_of(st.binary(), st.text(st.characters()), some.bodies))
 @example('{"type": "keepalive", "said": "\ud800"}')
-@settings(max_examples=300)
+@settings(max_examples=some.cases(300))
 def test_any_text_and_any_bytes_give_updates_or_an_error_of_ours(data: bytes | str) -> None:
     survives(data)
     if isinstance(data, bytes):
@@ -442,7 +442,7 @@ wrappings = st.sampled_from((MappingProxyType, UserDict, ChainMap, lambda each: 
 
 
 @given(some.some_events, wrappings)
-@settings(max_examples=200)
+@settings(max_examples=some.cases(200))
 def test_any_mapping_and_any_object_of_that_shape_say_what_a_dict_says(event: Wire, wrapping: Any) -> None:
     assert fed([wrapping(event)]).items == fed([event]).items
 
@@ -473,7 +473,7 @@ traps = st.sampled_from((Trap(), MappingTrap(), object(), int, len, [Trap()], {"
 
 
 @given(traps, st.sampled_from((*some.NAMES,)))
-@settings(max_examples=100)
+@settings(max_examples=some.cases(100))
 def test_an_object_that_raises_when_it_is_asked_is_an_error_of_ours(trap: Any, name: str) -> None:
     survives(trap)
     for kind in ("response.output_item.done", "response.failed", "error", "image_generation.completed", "images"):
@@ -482,7 +482,7 @@ def test_an_object_that_raises_when_it_is_asked_is_an_error_of_ours(trap: Any, n
 
 
 @given(some.damaged_pictures())
-@settings(max_examples=400)
+@settings(max_examples=some.cases(400))
 def test_a_damaged_picture_is_a_frame_or_an_anomaly_and_what_was_good_stays(text: str) -> None:
     assembler = fed([samples.partial("ig_1", 0, some.GOOD[0], seq=0)])
     updates = assembler.feed(samples.partial("ig_1", 1, text, seq=1))
@@ -496,7 +496,7 @@ def test_a_damaged_picture_is_a_frame_or_an_anomaly_and_what_was_good_stays(text
 
 
 @given(any_stream.flatmap(some.arrivals))
-@settings(max_examples=250)
+@settings(max_examples=some.cases(250))
 def test_one_feed_tells_of_an_item_in_one_order_and_anomalies_last(events: list[Wire]) -> None:
     for updates, items in steps(events, Assembler()):
         kinds = [isinstance(update, Anomaly) for update in updates if not isinstance(update, StreamEnded)]
@@ -508,7 +508,7 @@ def test_one_feed_tells_of_an_item_in_one_order_and_anomalies_last(events: list[
 
 
 @given(any_stream.flatmap(some.arrivals))
-@settings(max_examples=250)
+@settings(max_examples=some.cases(250))
 def test_completed_is_never_told_as_an_end_before_its_final(events: list[Wire]) -> None:
     finals: dict[str, bool] = {}
     for updates, _ in steps(events, Assembler()):
@@ -520,7 +520,7 @@ def test_completed_is_never_told_as_an_end_before_its_final(events: list[Wire]) 
 
 
 @given(any_stream.flatmap(some.arrivals))
-@settings(max_examples=250)
+@settings(max_examples=some.cases(250))
 def test_the_last_final_that_was_told_is_the_final_of_the_item(events: list[Wire]) -> None:
     told: list[Update] = []
     for updates, items in steps(events, Assembler()):
@@ -535,7 +535,7 @@ def test_the_last_final_that_was_told_is_the_final_of_the_item(events: list[Wire
 
 
 @given(any_stream.flatmap(some.arrivals))
-@settings(max_examples=250)
+@settings(max_examples=some.cases(250))
 def test_a_final_is_withdrawn_only_after_it_was_told_and_when_none_is_left(events: list[Wire]) -> None:
     held: dict[str, Frame] = {}
     for updates, items in steps(events, Assembler()):
@@ -548,7 +548,7 @@ def test_a_final_is_withdrawn_only_after_it_was_told_and_when_none_is_left(event
 
 
 @given(some.responses_streams(indexed=False).flatmap(some.arrivals))
-@settings(max_examples=250)
+@settings(max_examples=some.cases(250))
 def test_a_provisional_final_is_told_only_when_nothing_better_can_come(events: list[Wire]) -> None:
     assembler = Assembler()
     is_over = False
@@ -558,7 +558,7 @@ def test_a_provisional_final_is_told_only_when_nothing_better_can_come(events: l
 
 
 @given(any_stream.flatmap(some.arrivals))
-@settings(max_examples=200)
+@settings(max_examples=some.cases(200))
 def test_after_the_close_every_item_has_ended_and_that_was_told_last(events: list[Wire]) -> None:
     assembler = Assembler()
     told = [update for updates, _ in steps(events, assembler) for update in updates]
@@ -569,7 +569,7 @@ def test_after_the_close_every_item_has_ended_and_that_was_told_last(events: lis
 
 
 @given(any_stream.flatmap(some.arrivals))
-@settings(max_examples=150)
+@settings(max_examples=some.cases(150))
 def test_listeners_are_told_what_feed_returns(events: list[Wire]) -> None:
     assembler, heard = Assembler(), list[Update]()
     assembler.subscribe(heard.append)
@@ -577,7 +577,7 @@ def test_listeners_are_told_what_feed_returns(events: list[Wire]) -> None:
 
 
 @given(any_stream)
-@settings(max_examples=200)
+@settings(max_examples=some.cases(200))
 def test_the_outcome_is_the_worst_of_the_items_and_the_response(stream: list[Wire]) -> None:
     result = closed(stream).result
     assert isinstance(result, Result)
@@ -618,7 +618,7 @@ def facts_or_error(updates: Iterable[Update]) -> list[dict[str, Any]]:
 @example(b"\xef\xbb\xbf\xef\xbb\xbf{}", [3])
 @example("\u2026".encode() * 40, [60])
 @example(b"\0" * 70 + b"no stream at all, but some sort of text", [79])
-@settings(max_examples=500)
+@settings(max_examples=some.cases(500))
 def test_the_same_bytes_cut_anywhere_give_the_same_updates(body: bytes, cuts: list[int]) -> None:
     expected = facts_or_error(iter_updates([body]))
     assert facts_or_error(iter_updates(some.pieces_of(body, cuts))) == expected
@@ -626,7 +626,7 @@ def test_the_same_bytes_cut_anywhere_give_the_same_updates(body: bytes, cuts: li
 
 
 @given(some.bodies, some.cuts)
-@settings(max_examples=200)
+@settings(max_examples=some.cases(200))
 def test_the_same_bytes_cut_anywhere_meet_the_same_limits(body: bytes, cuts: list[int]) -> None:
     limits = Limits(max_event_bytes=60, max_total_bytes=90)
     whole, cut = Assembler(limits=limits), Assembler(limits=limits)
@@ -634,7 +634,7 @@ def test_the_same_bytes_cut_anywhere_meet_the_same_limits(body: bytes, cuts: lis
 
 
 @given(some.bodies, some.cuts)
-@settings(max_examples=150)
+@settings(max_examples=some.cases(150))
 def test_async_gives_the_same_updates_as_sync(body: bytes, cuts: list[int]) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for piece in some.pieces_of(body, cuts):
@@ -653,7 +653,7 @@ def test_async_gives_the_same_updates_as_sync(body: bytes, cuts: list[int]) -> N
 
 
 @given(any_stream)
-@settings(max_examples=150)
+@settings(max_examples=some.cases(150))
 def test_events_and_their_bytes_give_the_same_updates(stream: list[Wire]) -> None:
     assert as_facts(iter_updates([samples.sse(stream)])) == as_facts(iter_updates(stream))
 
@@ -662,7 +662,7 @@ def test_events_and_their_bytes_give_the_same_updates(stream: list[Wire]) -> Non
 
 
 @given(some.responses_streams(indexed=False).flatmap(some.arrivals))
-@settings(max_examples=250)
+@settings(max_examples=some.cases(250))
 def test_keeping_the_latest_alone_changes_no_latest_and_no_final(events: list[Wire]) -> None:
     everything, latest = Assembler(), Assembler(keep="latest")
     for (_, items), (_, kept) in zip(steps(events, everything), steps(events, latest), strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
@@ -30,7 +29,6 @@ from imgassemble.errors import quoted
 
 GOOD = samples.png(colour=(1, 2, 3))
 OTHER = samples.png(3, 2, colour=(7, 7, 7))
-TIMES = 4 if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else 1  # thousands of cases, once in continuous integration
 
 
 def result_of(events: Iterable[Any], **how: Any) -> Result:
@@ -84,7 +82,7 @@ def without_order(items: list[Any]) -> list[str]:
 
 
 @given(some.lanes().flatmap(lambda lanes: st.tuples(st.just(lanes), some.interleaved(list(lanes.values())))))
-@settings(max_examples=400 * TIMES)
+@settings(max_examples=some.cases(1600))
 def test_any_interleaving_of_lanes_gives_what_each_lane_alone_gives(
     drawn: tuple[dict[str, list[Wire]], list[Wire]],
 ) -> None:
@@ -98,7 +96,7 @@ def test_any_interleaving_of_lanes_gives_what_each_lane_alone_gives(
 
 
 @given(some.whole_responses())
-@settings(max_examples=400 * TIMES)
+@settings(max_examples=some.cases(1600))
 def test_responses_one_after_the_other_give_what_each_alone_gives(responses: list[list[Wire]]) -> None:
     together, alone = result_of(event for each in responses for event in each), [result_of(each) for each in responses]
     assert items_of(together) == [item for each in alone for item in items_of(each)]
@@ -109,7 +107,7 @@ def test_responses_one_after_the_other_give_what_each_alone_gives(responses: lis
 
 
 @given(some.whole_responses(), st.data())
-@settings(max_examples=300 * TIMES)
+@settings(max_examples=some.cases(1200))
 def test_whole_responses_that_come_again_change_nothing(responses: list[list[Wire]], data: st.DataObject) -> None:
     repeated = data.draw(st.lists(st.sampled_from(responses), max_size=3))
     events = [event for each in responses for event in each]
@@ -119,7 +117,7 @@ def test_whole_responses_that_come_again_change_nothing(responses: list[list[Wir
 
 
 @given(some.whole_responses(), st.data())
-@settings(max_examples=300 * TIMES)
+@settings(max_examples=some.cases(1200))
 def test_each_response_converges_in_any_order_of_its_events(responses: list[list[Wire]], data: st.DataObject) -> None:
     shuffled = [[each[0], *data.draw(st.permutations(each[1:]))] for each in responses]
     expected = result_of(event for each in responses for event in each)
