@@ -17,7 +17,7 @@ _SHARE = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else 4
 
 
 def cases(number: int) -> int:
-    """Return how many cases a test tries: `number` in one run of continuous integration, a quarter in all other runs."""
+    """Return how many cases a test tries: `number` in one run of continuous integration, a quarter in the others."""
     return number // _SHARE
 
 
