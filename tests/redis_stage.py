@@ -75,7 +75,7 @@ class HandProducer:
 
     def claim(self) -> Any:
         keys = self.keys
-        places = (keys.meta(self.stream), keys.lease(self.stream), keys.epoch, keys.numbers, keys.expires)
+        places = (keys.meta(self.stream), keys.leases, keys.epoch, keys.numbers, keys.expires)
         arguments = (self.token, self._lease_ms, self._keep_ms, f"epoch-{time.time_ns()}", self.stream)
         return self.client.eval(scripts.CLAIM, len(places), *places, *arguments)
 
@@ -90,7 +90,7 @@ class HandProducer:
         self.release()
 
     def release(self) -> None:
-        self.client.eval(scripts.RELEASE, 2, self.keys.meta(self.stream), self.keys.lease(self.stream), self.token)
+        self.client.eval(scripts.RELEASE, 2, self.keys.meta(self.stream), self.keys.leases, self.token, self.stream)
 
     def write(self, changes: list[PageChange]) -> None:
         facts: list[str] = []
@@ -107,7 +107,7 @@ class HandProducer:
 
     def write_facts(self, facts: list[str]) -> None:
         keys = self.keys
-        places = (keys.log, keys.facts(self.stream), keys.meta(self.stream), keys.lease(self.stream), keys.expires)
+        places = (keys.log, keys.facts(self.stream), keys.meta(self.stream), keys.leases, keys.expires)
         values = (self.token, self._last, 10_000, self._lease_ms, self._keep_ms, self.stream, self.cursor, 0)
         _, self._last = self.client.eval(scripts.WRITE, len(places), *places, *values, *facts)
 

@@ -22,7 +22,7 @@ from ..frames.frame import Frame
 from .changes import ChangeLog, PageChange
 from .local_production import LocalProduction, MadeStream
 from .making import Making
-from .production import check_lease, check_shown_as, orphan_change
+from .production import check_added, check_lease, check_shown_as, orphan_change
 from .shown_streams import ShownItem, ShownStream
 
 
@@ -91,8 +91,7 @@ class Gallery:
         `close()`, and for an argument of a wrong type.
         """
         check_shown_as(name, title, size)
-        if not isinstance(assembler, Assembler | None):
-            raise UsageError(f"assembler is an Assembler, not {type(assembler).__name__}: gallery.add(name, assembler)")
+        check_added(assembler)
         with self._lock:
             stream = self._add(name, title, size)
             listener = self._listener_of(stream)

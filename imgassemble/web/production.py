@@ -65,6 +65,12 @@ def check_shown_as(name: object, title: object, size: object) -> None:
         check_size(size)
 
 
+def check_added(assembler: object) -> None:
+    """Raise UsageError if `assembler` is neither None nor an Assembler."""
+    if not isinstance(assembler, Assembler | None):
+        raise UsageError(f"assembler is an Assembler, not {type(assembler).__name__}: gallery.add(name, assembler)")
+
+
 def check_lease(lease_s: float, renew_s: float) -> None:
     """Raise UsageError unless both are seconds, and the lease is renewed before it ends."""
     check_seconds("lease_s", lease_s)

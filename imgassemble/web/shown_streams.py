@@ -73,6 +73,7 @@ class ShownStream:
     key: a random part of the addresses of its frames, which cannot be guessed.
     frames: those that have an address, by number.
     n_bytes: those of all `frames` together.
+    next_frame: the number of the next frame.
     """
 
     name: str
@@ -90,7 +91,7 @@ class ShownStream:
     tile: Tile = field(default_factory=Tile)  # that of the stream itself: it waits for an item, or has failed
     tiles: Tiles = field(default_factory=Tiles)
     caught_up: tuple[Update, ...] = ()  # anomalies shown when it was added; its listener may receive them again
-    _n_frames: int = 0  # the number of the next frame
+    next_frame: int = 0
 
     def changes(self) -> list[PageChange]:
         """Return everything that is shown of the stream."""
@@ -232,15 +233,15 @@ class ShownStream:
 
     def _with_frame(self, frames: Iterable[ShownFrame], frame: Frame) -> list[ShownFrame]:
         """Return `frames` and `frame`, which replaces another frame of its place. An equal one keeps its number."""
-        new = ShownFrame(self._n_frames, frame)
+        new = ShownFrame(self.next_frame, frame)
         others = []
         for shown in frames:
             if shown.place != new.place:
                 others.append(shown)
             elif shown.frame == frame:
                 new = shown
-        if new.number == self._n_frames:
-            self._n_frames += 1
+        if new.number == self.next_frame:
+            self.next_frame += 1
         return sorted([*others, new], key=lambda shown: shown.place)[-_MAX_FRAMES:]
 
     def _set_frames(self, item: ShownItem, frames: list[ShownFrame]) -> list[PageChange]:

@@ -13,12 +13,21 @@ from ...errors import UsageError
 try:
     from redis import Redis
     from redis.backoff import ExponentialBackoff
-    from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError, ResponseError
+    from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
     from redis.retry import Retry
 except ModuleNotFoundError as _missing:
     raise UsageError("a gallery on Redis needs redis: pip install 'imgassemble[redis]'") from _missing
 
-__all__ = ["NoPermissionError", "ReadOnlyError", "Redis", "RedisError", "ResponseError", "check_url", "connect"]
+__all__ = [
+    "NoPermissionError",
+    "OutOfMemoryError",
+    "ReadOnlyError",
+    "Redis",
+    "RedisError",
+    "ResponseError",
+    "check_url",
+    "connect",
+]
 
 _SCHEMES = ("redis", "rediss", "unix")
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5  # before a command is sent again

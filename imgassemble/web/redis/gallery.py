@@ -15,11 +15,16 @@ from contextlib import suppress
 from threading import Lock
 
 from ...arguments import check_seconds, check_text
+from ...assembly.assembler import Assembler
+from ...assembly.updates import Update
+from ...errors import UsageError
 from ...frames.frame import Frame
 from ..changes import PageChange
+from ..making import Making
 from .connecting import RedisError, check_url, connect
 from .frame_store import FrameStore
 from .keys import GalleryKeys
+from .producing import LEASE_S, RENEW_S, RedisProducers
 from .reader import Reader, remove_stream
 
 _SYNC_S = 5.0  # for everything to be read once
@@ -48,10 +53,59 @@ class RedisGallery:
         self.is_closed: bool = False
         self._url, self._keys, self._keep_s = url, GalleryKeys(name), keep_s
         self._client = connect(url)
+        self._producers = RedisProducers(url, self._keys, keep_s)
         self._lock = Lock()
         self._watchers: dict[object, Callable[[], object]] = {}
         self._parts: _Parts | None = None  # those of this process, once a method needs them
         _GALLERIES.add(self)
+
+    def add(
+        self,
+        name: str,
+        assembler: Assembler | None = None,
+        *,
+        title: str | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Callable[[Update], None]:
+        """Show a stream under `name` in all processes, and return the listener for its updates, as `Gallery.add` does.
+
+        name, assembler, title, size: as for `Gallery.add`.
+
+        Waits for the server until the name is taken. A thread sends the updates, so the stream never waits; what is
+        left is sent when the program ends. Raises UsageError if a stream of this name is shown, and SinkError if the
+        server does not answer for ten seconds.
+        """
+        self._check_open()
+        return self._producers.add(name, assembler, title, size)
+
+    def produce(
+        self,
+        name: str,
+        *,
+        title: str | None = None,
+        size: tuple[int, int] | None = None,
+        lease_s: float = LEASE_S,
+        renew_s: float = RENEW_S,
+    ) -> Making:
+        """Return the making of a stream: one producer at a time in all processes, as `Gallery.produce` does.
+
+        name, title, size: as for `Gallery.add`.
+        lease_s, renew_s: the seconds after which another producer can take over from one that has stopped or does not
+            reach the server, and those between two renewals.
+
+        A producer that wakes up after another one has taken over gets StreamTakenError, and writes nothing. The stream
+        waits for the server only once, after a response id has arrived: at most ten seconds. If the server does not get
+        everything within 30 seconds after the end, `making.assemble` raises SinkError with the result.
+        """
+        self._check_open()
+        return self._producers.produce(name, title, size, lease_s, renew_s)
+
+    def stop(self, name: str) -> None:
+        """End the reading of a stream that `produce` makes in any process, within about a second.
+
+        Its producer gets its Result, which names the reason. Without a stream of this name, nothing happens.
+        """
+        self._producers.stop(name)
 
     def remove(self, name: str) -> None:
         """Remove a stream and its facts in all processes. Without a stream of this name, nothing happens.
@@ -156,6 +210,10 @@ class RedisGallery:
             self._watchers[key] = callback
         self._started()
         return stop
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise UsageError("this gallery was closed: make a new RedisGallery")
 
     def _call_watchers(self) -> None:
         with self._lock:

@@ -24,6 +24,8 @@ class GalleryKeys:
     log: the stream of changes; the ids of its entries are the positions of viewers.
     numbers: counts the streams that were added.
     expires: a sorted set of the names of all streams, by the time in milliseconds at which each may be removed.
+    leases: a sorted set of the names of those that have a producer, by the time in milliseconds until which it has the
+        stream, unless it renews its lease. It is no key with a time to live: those are removed first if memory is full.
     """
 
     name: str
@@ -50,6 +52,10 @@ class GalleryKeys:
     def expires(self) -> str:
         return self._key("expires")
 
+    @property
+    def leases(self) -> str:
+        return self._key("leases")
+
     def meta(self, stream: str) -> str:
         """Return the key of a hash: what a producer needs to go on with a stream."""
         return self._key("stream", stream)
@@ -57,10 +63,6 @@ class GalleryKeys:
     def facts(self, stream: str) -> str:
         """Return the key of a hash: the last change of the stream, and of each item and frame."""
         return self._key("facts", stream)
-
-    def lease(self, stream: str) -> str:
-        """Return the key of the token of the present producer; it expires unless the producer renews it."""
-        return self._key("lease", stream)
 
     def frame(self, sha256: str) -> str:
         """Return the key of the bytes of a frame."""

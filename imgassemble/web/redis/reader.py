@@ -21,12 +21,11 @@ from .connecting import NoPermissionError, ReadOnlyError, Redis, connect
 from .entries import Entry, MalformedEntryError, decode_entry, encode_change, field_of
 from .keys import GalleryKeys
 from .mirror import CAN_BE_STARTED, CANNOT_GO_ON, MAX_STREAMS, Mirror
-from .scripts import REMOVE
+from .scripts import MAX_ENTRIES, REMOVE
 
 _log = logging.getLogger("imgassemble")
 _T = TypeVar("_T")
 
-MAX_ENTRIES = 10_000  # of the log, roughly
 _PORTION = 20  # entries or facts that are read at once: about a millisecond
 _REST_S = 0.0005  # after a portion: the interpreter's lock is free for the event loop
 _LULL_S = 0.01  # between two reads of the log: entries that follow each other at once are read together
@@ -295,24 +294,30 @@ class Reader:
 
     def _orphans(self, names: Sequence[str], mirror: Mirror) -> dict[str, str]:
         """Return the captions of the streams among `names` that have no producer."""
-        captions = {}
-        for portion in _portions(names):
+        captions, produced = {}, self._produced_names()
+        for portion in _portions(name for name in names if name.encode() not in produced):
             with self._client.pipeline(transaction=False) as pipeline:
                 for name in portion:
-                    pipeline.exists(self._keys.lease(name))
                     pipeline.hget(self._keys.meta(name), "cursor")
-                answers = pipeline.execute()
-            for name, has_producer, cursor in zip(portion, answers[::2], answers[1::2], strict=True):
-                if not has_producer:
-                    can_go_on = cursor or not mirror.has_items(name)
-                    captions[name] = CAN_BE_STARTED if can_go_on else CANNOT_GO_ON
+                cursors = pipeline.execute()
+            for name, cursor in zip(portion, cursors, strict=True):
+                can_go_on = cursor or not mirror.has_items(name)
+                captions[name] = CAN_BE_STARTED if can_go_on else CANNOT_GO_ON
             time.sleep(_REST_S)
         return captions
 
+    def _produced_names(self) -> set[bytes]:
+        """Return the names of the streams that have a producer."""
+        return set(self._client.zrange(self._keys.leases, self._now_ms, "+inf", byscore=True))
+
+    @property
+    def _now_ms(self) -> int:
+        return int(1_000 * (time.time() + self.clock_offset_s))
+
     def _remove_expired(self) -> None:
         """Remove the streams whose time has come; a process that may not write removes them for its viewers."""
-        now_ms = int(1_000 * (time.time() + self.clock_offset_s))
-        for raw in self._client.zrange(self._keys.expires, "-inf", now_ms, byscore=True, offset=0, num=MAX_STREAMS):
+        keys, now_ms = self._keys, self._now_ms
+        for raw in self._client.zrange(keys.expires, "-inf", now_ms, byscore=True, offset=0, num=MAX_STREAMS):
             name = self._name(raw)
             if name is not None and not self.mirror.is_hidden(name):
                 self._remove(name)
@@ -323,7 +328,7 @@ class Reader:
                 remove_stream(self._client, self._keys, name, only_expired=True)
             except (NoPermissionError, ReadOnlyError):
                 self._can_write = False
-        if not self._can_write and not self._client.exists(self._keys.lease(name)):
+        if not self._can_write and name.encode() not in self._produced_names():
             with self._changed:
                 self.mirror.hide(name)
             self._publish()
@@ -332,7 +337,7 @@ class Reader:
 def remove_stream(client: Redis, keys: GalleryKeys, name: str, *, only_expired: bool = False) -> None:
     """Remove a stream from Redis; with `only_expired` only if its time has come and it has no producer."""
     gone = encode_change(PageChange(stream=name, kind="gone"))
-    places = (keys.log, keys.facts(name), keys.meta(name), keys.lease(name), keys.expires)
+    places = (keys.log, keys.facts(name), keys.meta(name), keys.leases, keys.expires)
     client.eval(REMOVE, len(places), *places, MAX_ENTRIES, name, gone, *(["expired"] if only_expired else []))
 
 

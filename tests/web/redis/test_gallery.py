@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import multiprocessing
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -122,7 +123,7 @@ def test_a_stream_without_a_producer_is_an_orphan(server: RedisServer, name: str
         assert (heron["kind"], heron["is_orphaned"]) == ("failed", True)
         assert "cannot be continued" in heron["caption"]
         position = gallery.changes()[0]
-        server.client.set(images_api.keys.lease("heron"), "token of another producer")
+        server.client.zadd(images_api.keys.leases, {"heron": 1_000 * (time.time() + 60)})
         wait_until(lambda: gallery.orphans() == ())
         (change,) = gallery.changes(position)[1]
         assert (change.stream, change.facts["kind"], "is_orphaned" in change.facts) == ("heron", "waiting", False)

@@ -1,0 +1,270 @@
+"""A stream that producers of several processes make, one at a time, on a real Redis server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import samples
+from redis_stage import RedisServer, wait_until
+
+from imgassemble import (
+    Assembler,
+    Cursor,
+    IncompleteStreamError,
+    Outcome,
+    Result,
+    SinkError,
+    StreamTakenError,
+    UsageError,
+    assemble,
+)
+from imgassemble.simulator.answers import Order, play
+from imgassemble.web import RedisGallery
+from imgassemble.web.redis.keys import GalleryKeys
+from web.test_making import ONCE, PLAY, WHOLE, Service, facts_of
+
+IMAGES = play(Order(api="images", size=(24, 16), partials=2))
+HALF = len(PLAY.events) // 2
+
+
+def make(gallery: RedisGallery, service: Any, name: str = "otter", **options: Any) -> Result:
+    with gallery.produce(name, **options) as making:
+        return making.assemble(service, patience=ONCE)
+
+
+def shown_final(gallery: RedisGallery) -> bytes | None:
+    """Return the bytes of the result that a viewer of another process gets."""
+    items = [change.facts for change in gallery.changes()[1] if change.kind == "item" and change.facts["has_final"]]
+    frames = {change.facts["number"]: change for change in gallery.changes()[1] if change.kind == "frame"}
+    if not items or items[0]["frames"][-1] not in frames:
+        return None
+    address = frames[items[0]["frames"][-1]].facts["url"].split("/")[1]
+    frame = gallery.frame(address, items[0]["frames"][-1])
+    return None if frame is None else frame.data
+
+
+@pytest.fixture
+def viewer(server: RedisServer, name: str) -> Iterator[RedisGallery]:
+    opened = RedisGallery(server.url, name)
+    yield opened
+    opened.close()
+
+
+def test_a_producer_goes_on_at_every_place_and_the_service_is_asked_once(
+    gallery: RedisGallery, viewer: RedisGallery
+) -> None:
+    for cut in range(1, len(PLAY.events)):
+        service = Service(cut)
+        with pytest.raises(IncompleteStreamError):
+            make(gallery, service)
+        result = make(gallery, service)
+        assert (result.outcome, result.final) == (Outcome.COMPLETED, WHOLE.final)
+        assert [cursor.response_id is None for cursor in service.asked] == [True, False]
+        assert make(gallery, service).final == WHOLE.final
+        assert len(service.asked) == 2
+        wait_until(lambda: shown_final(viewer) == WHOLE.require_final().data)
+        gallery.remove("otter")
+        wait_until(lambda: viewer.names == ())
+
+
+def test_the_response_id_is_stored_before_the_next_event_is_read(
+    server: RedisServer, gallery: RedisGallery, name: str
+) -> None:
+    meta = GalleryKeys(name).meta("otter")
+    stored: list[Any] = []
+
+    def events(_cursor: Cursor) -> Iterator[Any]:
+        for event in PLAY.events:
+            yield event
+            stored.append(server.client.hget(meta, "cursor"))
+
+    make(gallery, events)
+    assert all(b'"response_id": "resp_' in each for each in stored)
+
+
+def test_redis_holds_no_events_prompts_and_base64_and_each_frame_once(
+    server: RedisServer, gallery: RedisGallery, name: str
+) -> None:
+    make(gallery, Service())
+    keys = GalleryKeys(name)
+    texts = b"".join(server.client.hgetall(keys.facts("otter")).values())
+    texts += repr(server.client.xrange(keys.log)).encode()
+    assert b"revised_prompt" not in texts
+    assert samples.b64(WHOLE.require_final().data)[:40].encode() not in texts
+    frames = list(server.client.scan_iter(f"imgassemble:{name}:frame:*"))
+    digests = {frame.sha256 for item in WHOLE.items.values() for frame in (*item.partials, item.final) if frame}
+    assert len(frames) == len(digests)
+    assert all(server.client.pttl(frame) > 0 for frame in frames)
+
+
+def test_one_producer_at_a_time_and_no_stream_of_add(gallery: RedisGallery) -> None:
+    with gallery.produce("otter"):
+        with pytest.raises(StreamTakenError), gallery.produce("otter"):
+            pass
+        with pytest.raises(UsageError, match="shown already"):
+            gallery.add("otter")
+    gallery.add("heron")
+    with pytest.raises(UsageError, match="shown already"), gallery.produce("heron"):
+        pass
+
+
+def test_a_producer_that_slept_past_its_lease_gets_an_error_and_writes_nothing(
+    server: RedisServer, gallery: RedisGallery, name: str
+) -> None:
+    taken_over: list[Any] = []
+
+    def taking_over(cursor: Cursor) -> Iterator[Any]:
+        events = iter(Service()(cursor))
+        yield from (next(events) for _ in range(HALF))
+        while not taken_over:
+            server.client.zadd(GalleryKeys(name).leases, {"otter": 1})  # as if the lease had run out
+            with suppress(StreamTakenError):  # it was renewed meanwhile
+                taken_over.append(make(gallery, Service()))
+        yield from events
+
+    with pytest.raises(StreamTakenError) as caught:
+        make(gallery, taking_over)
+    assert isinstance(caught.value.result, Result)
+    wait_until(lambda: taken_over)
+    assert taken_over[0].final == WHOLE.final
+    wait_until(lambda: facts_of(gallery).get("stream", {}).get("outcome") == "completed")
+
+
+def test_stop_from_another_process_ends_the_reading(gallery: RedisGallery, viewer: RedisGallery) -> None:
+    gone_on = threading.Event()
+
+    def endless(cursor: Cursor) -> Iterator[Any]:
+        yield from PLAY.events[:HALF]
+        viewer.stop("otter")
+        gone_on.wait(20)
+        yield PLAY.events[HALF]
+
+    def set_when_stopped(assembler: Assembler) -> None:
+        wait_until(lambda: assembler.is_stopped)
+        gone_on.set()
+
+    assembler = Assembler()
+    threading.Thread(target=set_when_stopped, args=(assembler,), daemon=True).start()
+    with gallery.produce("otter") as making:
+        result = making.assemble(endless, assembler=assembler)
+    assert "stopped" in str(result.error)
+    assert make(gallery, Service()).final == WHOLE.final
+
+
+def test_a_stream_of_the_images_api_cannot_go_on(gallery: RedisGallery, viewer: RedisGallery) -> None:
+    service = Service(1, made=IMAGES)
+    with pytest.raises(ConnectionError):
+        make(gallery, service)
+    with pytest.raises(IncompleteStreamError, match="nothing is asked for again"):
+        make(gallery, service)
+    gallery.remove("otter")
+    assert make(gallery, service).outcome is Outcome.COMPLETED
+
+
+def test_a_result_that_redis_has_lost_comes_again_from_the_service(
+    server: RedisServer, gallery: RedisGallery, name: str
+) -> None:
+    service = Service(len(PLAY.events) - 1)
+    with pytest.raises(IncompleteStreamError):
+        make(gallery, service)
+    server.client.delete(*server.client.scan_iter(f"imgassemble:{name}:frame:*"))
+    assert make(gallery, service).final == WHOLE.final
+    assert service.asked[1].response_id is not None
+    assert service.asked[1].sequence_number is None
+    wait_until(lambda: shown_final(gallery) == WHOLE.require_final().data)
+
+
+def test_everything_is_sent_again_after_the_server_has_lost_it(
+    server: RedisServer, gallery: RedisGallery, viewer: RedisGallery, name: str
+) -> None:
+    def losing(cursor: Cursor) -> Iterator[Any]:
+        yield from PLAY.events[:-2]
+        wait_until(lambda: viewer.names == ("otter",))
+        server.client.delete(*server.client.scan_iter("imgassemble:*" + name + "*"))
+        yield from PLAY.events[-2:]
+
+    assert make(gallery, losing).final == WHOLE.final
+    wait_until(lambda: facts_of(viewer).get("stream", {}).get("outcome") == "completed")
+    assert shown_final(viewer) == WHOLE.require_final().data
+
+
+def test_a_removed_stream_stays_removed_while_its_producer_goes_on(gallery: RedisGallery, viewer: RedisGallery) -> None:
+    def removing(cursor: Cursor) -> Iterator[Any]:
+        yield from PLAY.events[:HALF]
+        viewer.remove("otter")
+        yield from PLAY.events[HALF:]
+
+    assert make(gallery, removing).final == WHOLE.final
+    assert viewer.names == gallery.names == ()
+
+
+def test_a_server_that_cannot_be_reached_is_a_sink_error_with_the_result(
+    gallery: RedisGallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgassemble.web.making._FINISHING_S", 0.2)
+    monkeypatch.setattr("imgassemble.web.redis.producing._RELEASING_S", 0.0)
+    monkeypatch.setattr("imgassemble.web.redis.sending._STORING_S", 0.1)
+
+    def cutting_off(cursor: Cursor) -> Iterator[Any]:
+        monkeypatch.setattr("imgassemble.web.redis.stored_stream.StoredStream.write", _refuse)
+        yield from PLAY.events
+
+    with pytest.raises(SinkError, match="the result is complete here") as caught:
+        make(gallery, cutting_off)
+    assert caught.value.result.final == WHOLE.final
+    monkeypatch.undo()
+    wait_until(lambda: shown_final(gallery) == WHOLE.require_final().data)  # the sending goes on
+
+
+def _refuse(*_: Any, **__: Any) -> bool:
+    raise ConnectionError("the network is down")
+
+
+def test_add_shows_a_stream_that_has_begun_and_gives_the_lease_back_at_its_end(
+    server: RedisServer, gallery: RedisGallery, viewer: RedisGallery, name: str
+) -> None:
+    assembler = Assembler()
+    for event in PLAY.events[:HALF]:
+        assembler.feed(event)
+    gallery.add("otter", assembler, title="an otter", size=(24, 16))
+    with pytest.raises(UsageError, match="shown already"):
+        gallery.add("otter")
+    for event in PLAY.events[HALF:]:
+        assembler.feed(event)
+    assembler.close()
+    wait_until(lambda: shown_final(viewer) == WHOLE.require_final().data)
+    wait_until(lambda: server.client.zscore(GalleryKeys(name).leases, "otter") is None)
+    stream = facts_of(viewer)["stream"]
+    assert (stream["title"], stream["size"], stream["began_s"]) == ("an otter", [24, 16], None)
+
+
+def test_a_program_that_ends_at_once_loses_nothing(server: RedisServer, viewer: RedisGallery, name: str) -> None:
+    program = (
+        "import sys\n"
+        "from imgassemble import assemble\n"
+        "from imgassemble.simulator.answers import Order, play\n"
+        "from imgassemble.web import RedisGallery\n"
+        "events = play(Order(size=(24, 16), dialect='openai-2025', is_background=True)).events\n"
+        "assemble(events, on_update=RedisGallery(sys.argv[1], sys.argv[2]).add('otter'))\n"
+    )
+    subprocess.run([sys.executable, "-c", program, server.url, name], check=True, timeout=60)
+    wait_until(lambda: shown_final(viewer) == WHOLE.require_final().data)
+
+
+def test_a_listener_that_is_dropped_leaves_an_orphan(gallery: RedisGallery, server: RedisServer, name: str) -> None:
+    listener = gallery.add("otter")
+    assert server.client.zscore(GalleryKeys(name).leases, "otter")
+    del listener
+    wait_until(lambda: server.client.zscore(GalleryKeys(name).leases, "otter") is None)
+
+
+def test_two_streams_of_one_process_are_sent_side_by_side(gallery: RedisGallery, viewer: RedisGallery) -> None:
+    for name in ("otter", "heron"):
+        assemble(PLAY.events, on_update=gallery.add(name))
+    wait_until(lambda: set(viewer.names) == {"otter", "heron"})
