@@ -173,7 +173,8 @@ def inline_films(result: Result, *, size: int = 384) -> InlineFilms:
     _check_result(result)
     _check_side(size, _LEAST_SIDE, LONGEST_SIDE)
     _check_any_shown(result)
-    plans = ((f"film of {quoted(item.id)}", _plan(item, "WEBP", size, None, 3.0)) for item in result.items.values())
+    items = enumerate(result.items.values(), 1)
+    plans = ((f"film of image {number}", _plan(item, "WEBP", size, None, 3.0)) for number, item in items)
     return InlineFilms({name: encode_film(plan, "WEBP") for name, plan in plans if plan is not None})
 
 

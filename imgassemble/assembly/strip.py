@@ -6,7 +6,7 @@ Must not know: notebooks, pixels, streams.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from html import escape
 from typing import NamedTuple
@@ -52,7 +52,7 @@ def strip_of(items: Iterable[Item], error: ImgassembleError | None) -> str:
     The previews of a blocked image are left out. Base64 is in the addresses of the pictures only.
     """
     items = tuple(items)
-    figures = [_figure(picture) for item in items for picture in captioned_pictures(item)]
+    figures = [_figure(picture) for pictures in numbered_pictures(items) for picture in pictures]
     if len(figures) > _MOST_PICTURES:
         left_out = len(figures) - _MOST_PICTURES
         figures = [*figures[:_MOST_PICTURES], _figure(Captioned(None, f"{left_out} more pictures: see result.items"))]
@@ -61,14 +61,21 @@ def strip_of(items: Iterable[Item], error: ImgassembleError | None) -> str:
     return _PAGE.format(figures="".join(figures))
 
 
+def numbered_pictures(items: Sequence[Item]) -> Iterator[list[Captioned]]:
+    """Yield the pictures of each item; if there are several items, the captions have their numbers, from 1."""
+    for number, item in enumerate(items, 1):
+        prefix = f"image {number}: " if len(items) > 1 else ""
+        yield [picture._replace(caption=f"{prefix}{picture.caption}") for picture in captioned_pictures(item)]
+
+
 def captioned_pictures(item: Item) -> Iterator[Captioned]:
     """Yield the previews of an item in their order, and then its end: the final, a draft, or the reason in words.
 
     The previews of a blocked image are left out.
     """
     if is_blocked(item.error):
-        hidden = "; its previews are hidden" if item.partials else ""
-        yield Captioned(None, f"blocked: {item.error.message}{hidden}", Look.FAILED)
+        reason = f"{item.error.message.rstrip('.')}; its previews are hidden" if item.partials else item.error.message
+        yield Captioned(None, f"blocked: {reason}", Look.FAILED)
         return
     has_failed = item.state is State.FAILED
     previews = item.partials[:-1] if item.state is State.INCOMPLETE or item.is_provisional else item.partials

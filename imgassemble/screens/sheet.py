@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from textwrap import wrap
 
 from PIL import Image, ImageDraw, ImageFont
 
 from ..assembly.items import Item
-from ..assembly.strip import Captioned, Look, captioned_pictures
+from ..assembly.strip import Captioned, Look, numbered_pictures
 from ..errors import FrameDecodeError, UsageError, clean
 from ..frames.frame import Frame
 from ..limits import Limits
@@ -74,24 +73,22 @@ def _height(cell: _Cell, room: int) -> int:
 
 
 def _rows(items: list[Item], size: int, seconds: Mapping[Frame, float]) -> list[list[_Cell]]:
-    """Return the cells row by row. With several items, the captions have the number of the item, from 1."""
+    """Return the cells row by row."""
     rows: list[list[_Cell]] = []
     left = _MOST_PICTURES
-    for number, item in enumerate(items, 1):
-        prefix = f"image {number}: " if len(items) > 1 else ""
-        pictures = list(islice(captioned_pictures(item), left))
+    for pictures in numbered_pictures(items):
+        cells = [_cell(picture, size, seconds) for picture in pictures[: max(0, left)]]
         left -= len(pictures)
-        cells = [_cell(picture, prefix, size, seconds) for picture in pictures]
         rows += [cells[at : at + _MOST_COLUMNS] for at in range(0, len(cells), _MOST_COLUMNS)]
-    if (left_out := sum(1 for item in items for _ in captioned_pictures(item)) - _MOST_PICTURES) > 0:
-        rows.append([_cell(Captioned(None, f"and {left_out} more"), "", size, seconds)])
+    if left < 0:
+        rows.append([_cell(Captioned(None, f"and {-left} more"), size, seconds)])
     return rows
 
 
-def _cell(picture: Captioned, prefix: str, size: int, seconds: Mapping[Frame, float]) -> _Cell:
+def _cell(picture: Captioned, size: int, seconds: Mapping[Frame, float]) -> _Cell:
     frame = picture.frame
     arrived = f", {seconds[frame]:.1f} s" if frame is not None and frame in seconds else ""
-    caption = clean(f"{prefix}{picture.caption}{arrived}")
+    caption = clean(f"{picture.caption}{arrived}")
     if frame is None:
         return _Cell(picture=picture, room=(0, 0), lines=_wrapped(caption, size, _MOST_LINES_ALONE))
     room = fit_side(frame.size or (size, size), size)

@@ -266,7 +266,8 @@ def _blocked_end(error: ProviderError, ending: str = "") -> _End:
 
 
 def _sentence(end: str, reason: object, ending: str = "") -> str:
-    return clean(f"{end}: {reason}" if reason else end, LONGEST_CAPTION - len(ending)) + ending
+    sentence = clean(f"{end}: {reason}" if reason else end, LONGEST_CAPTION - len(ending))
+    return sentence.rstrip(".") + ending if ending else sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

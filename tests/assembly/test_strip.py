@@ -53,6 +53,11 @@ def test_each_picture_has_a_caption(events: list[samples.Wire], expected: list[s
     assert captions(events) == expected
 
 
+def test_several_images_are_numbered() -> None:
+    events = [samples.partial("ig_1"), samples.done("ig_1", LARGE), samples.done("ig_2", LARGE)]
+    assert captions(events) == ["image 1: preview 1", "image 1: final", "image 2: final"]
+
+
 def test_the_error_of_the_stream_follows_whole_images() -> None:
     first = [samples.created("resp_1"), samples.done(content=LARGE), samples.snapshot("completed")]
     events = [*first, samples.created("resp_2"), samples.error("rate_limit_exceeded", "slow down")]
