@@ -41,7 +41,7 @@ pace. Each request is a line on standard error; `-q` leaves it out. `--replay FI
 {hosts}
 
 ComfyUI reports over a websocket (`/prompt`, `/ws`, `/history`, `/view`; it also needs `pip install websockets`), its API v2 over
-server-sent events (`/api/v2/jobs`), and AUTOMATIC1111 is polled (`/sdapi/v1/txt2img`, `/sdapi/v1/progress`,
+server-sent events (`/api/v2/jobs`), and the previews of AUTOMATIC1111 are polled (`/sdapi/v1/txt2img`, `/sdapi/v1/progress`,
 `/internal/progress`). [Engines](engines.md) and [Clients](clients.md) have programs for them.
 
 ## In Python
@@ -162,6 +162,13 @@ CURLS = (
         "https://image.novelai.net",
         "Authorization: Bearer $NOVELAI_API_KEY",
     ),
+    (
+        "a1111",
+        "/sdapi/v1/txt2img",
+        '{"prompt": "an otter", "width": 512, "height": 512, "steps": 20}',
+        "http://127.0.0.1:7860",
+        "",
+    ),
 )
 
 
@@ -180,10 +187,14 @@ def page() -> str:
     ]
     return TEXT.format(
         curls="\n".join(lines),
-        hosts="\n".join(f'| `{api}` | `{host}` | `-H "{key}"` |' for api, _, _, host, key in CURLS),
+        hosts="\n".join(f"| `{api}` | `{host}` | {_key_argument(key)} |" for api, _, _, host, key in CURLS),
         dialects="\n".join(["| dialect | service and differences |", "|---|---|", *dialects]),
         faults="\n".join(["| fault | effect |", "|---|---|", *faults]),
     )
+
+
+def _key_argument(header: str) -> str:
+    return f'`-H "{header}"`' if header else "none"
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ OPTIONS = (
     option("--dialect", choices=list(DIALECTS), default=_USUAL.dialect, help="its message format (%(default)s)"),
     option("--format", type=str.upper, default=_USUAL.format, help="PNG, JPEG, WEBP, GIF or SVG (%(default)s)"),
     option("--size", type=image_size, metavar="WxH", help="in pixels (1024x1024, or the size of --picture)"),
-    option("--partials", type=int, metavar="N", default=_USUAL.partials, help="previews, 0 to 3 (%(default)s)"),
+    option("--partials", type=int, metavar="N", default=_USUAL.partials, help="previews, 0 to 3 (%(default)s); "
+           "the Responses API sends the result as one more"),
     option("--items", type=int, metavar="N", default=_USUAL.items, help="number of images, 1 to 10 (%(default)s)"),
     option("--frames", type=int, metavar="N", help="pictures of an animation in GIF or WEBP, 1 to 30 (GIF: 9)"),
     option("--turns", type=int, metavar="N", default=_USUAL.turns, help="responses in a row, 1 to 8 (%(default)s)"),

@@ -45,7 +45,9 @@ def _read(fd: int, silence_s: float | None) -> Iterator[bytes]:
     quiet_s = _SAYS_AFTER_S if silence_s is None else min(_SAYS_AFTER_S, silence_s)
     chunk = read(quiet_s)
     if chunk is None and quiet_s != silence_s:
-        say("waiting for a stream on standard input: pipe one in, name a file as SOURCE, or press Ctrl-C")
+        is_typed = os.isatty(fd)
+        advice = ": pipe one in, name a file as SOURCE, or press Ctrl-C" if is_typed else " (Ctrl-C ends it)"
+        say(f"waiting for a stream on standard input{advice}")
         chunk = read(None if silence_s is None else silence_s - quiet_s)
     while chunk:
         yield chunk
