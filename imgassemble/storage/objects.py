@@ -174,7 +174,7 @@ class ObjectSink:
         items = newest_run(read_items(self._copy.path))
         for item in items:
             self._copy.fetch(item.folder.name, item.frames)
-        self._continued = ContinuedRun(items, drops_partials=self._keep == "final", place=self._prefix)
+        self._continued = ContinuedRun(items, drops_partials=self._keep == "final", place=self._prefix or "the store")
         self._is_replaying = bool(items)
 
     def saved_events(self) -> Iterator[Event]:
