@@ -187,6 +187,9 @@ class ProviderError(ImgassembleError):
     message: the reason in the words of the service.
     code: its code, for example "server_error" or "moderation_blocked"; None if it gave none.
     details: its whole error object.
+
+        except ProviderError as error:
+            print("not allowed" if error.is_blocked else error.message)
     """
 
     def __init__(self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None) -> None:

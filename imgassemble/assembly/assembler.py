@@ -61,6 +61,15 @@ class Assembler:
     keep: "all" partials, or only the "latest" of each item, so that memory does not grow with the partials.
     key_by: the field that identifies an item; "output_index" joins the events of a service that changes the item ids
         from event to event (the items are then "output-0", "output-1", …).
+
+    Raises UsageError for a wrong argument.
+
+        assembler = Assembler(keep="latest")
+        for event in open_events("otter.sse"):
+            for update in assembler.feed(event):
+                print(update)
+        assembler.close()
+        print(assembler.result)
     """
 
     def __init__(

@@ -48,7 +48,11 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Item:
-    """One image that is being made, as it was at the moment of your call."""
+    """One image that is being made, as it was at the moment of your call.
+
+    for item in result.items.values():
+        print(item.state, len(item.partials), item.final)
+    """
 
     id: str
     """The id that the service gave; "image-0", "image-1", … or "output-0", … if it gave none; ID@RESPONSE if another

@@ -54,7 +54,14 @@ class ResponseSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Result:
-    """The result of a whole stream."""
+    """The result of a whole stream.
+
+    result = assemble(stream)
+    if result.outcome == "completed":
+        result.require_final().save("otter")
+    else:
+        print(result.error)
+    """
 
     items: Mapping[str, Item]
     """The items by id, in the order of their first events."""

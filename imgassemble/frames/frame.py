@@ -49,6 +49,9 @@ class Frame:
     """One received picture: a partial (`index` is its partial_image_index) or a result (`index` is None).
 
     Immutable, and safe in any thread. Frames are equal when index, is_final and data are.
+
+        print(frame.format, frame.size, frame.sha256)
+        path.with_suffix(frame.suffix).write_bytes(frame.data)
     """
 
     data: bytes

@@ -286,6 +286,11 @@ class Painter:
     """Paints the tile that an update changed. Use it as the `prepare` of a Refresher, which calls it in its thread.
 
     size: (width, height) in pixels, each from 1: the largest picture. The aspect of a picture is kept.
+
+    Raises UsageError for a wrong size.
+
+        painter = Painter((512, 512))
+        refresher = Refresher(show, prepare=painter, note=painter.note)
     """
 
     def __init__(self, size: tuple[int, int]) -> None:

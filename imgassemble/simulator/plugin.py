@@ -30,7 +30,13 @@ _SIZE = (256, 256)  # pixels: drawn in 25 ms, and large enough for previews to d
 
 
 class ImageServer:
-    """The server in a test: its addresses, its options, and the requests that came."""
+    """The server in a test, which the fixture `image_server` gives: its addresses, its options, the requests that came.
+
+    def test_my_program_tries_again(image_server):
+        image_server.use(faults=["response-failed"], times=1)
+        draw("an otter", OpenAI(base_url=image_server.base_url, api_key="any"))
+        assert len(image_server.requests) == 2
+    """
 
     def __init__(self, running: RunningServer) -> None:
         self._running = running

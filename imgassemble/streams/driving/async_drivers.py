@@ -41,6 +41,7 @@ def aiter_updates(
     fetch: as for `iter_updates`; it may be async. Another function runs in a thread.
 
     `asyncio.wait_for(anext(updates), t)` loses nothing if it times out.
+    Raises as `iter_updates` does, and UsageError for a stream that would block the event loop.
 
         async with aiter_updates(client.images.generate(..., stream=True)) as updates:
             async for update in updates:
