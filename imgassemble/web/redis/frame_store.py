@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
@@ -34,11 +35,18 @@ _PAUSE_S = 0.2  # before the next attempt
 class FrameStore:
     """The frames that viewers of this process have asked for, the last used ones kept. Safe in any thread.
 
+    on_lost: called with a frame whose bytes are gone or are other ones, in any thread.
     max_bytes: those of the frames that are kept, from 1.
     """
 
-    def __init__(self, url: str, keys: GalleryKeys, max_bytes: int = _MOST_BYTES) -> None:
-        self._client = connect(url)
+    def __init__(
+        self,
+        url: str,
+        keys: GalleryKeys,
+        on_lost: Callable[[StoredFrame], object] = list,
+        max_bytes: int = _MOST_BYTES,
+    ) -> None:
+        self._client, self._on_lost = connect(url), on_lost
         self._keys, self._max_bytes = keys, max_bytes
         self._lock = Lock()
         self._loaded: OrderedDict[str, bytes] = OrderedDict()  # by SHA-256, the last used one at the end
@@ -74,17 +82,24 @@ class FrameStore:
             data = self._ask_for(stored)
             if data and (flaw := _flaw(data, stored)):
                 self._note_tampered(stored, flaw)
+                data = b""
+            if data == b"":
+                self._on_lost(stored)
                 data = None
         finally:
             self._finish(stored.sha256, data)
         return data
 
     def _ask_for(self, stored: StoredFrame) -> bytes | None:
-        """Return the bytes, or None. Of a value that is too long, only one byte more than expected is read."""
+        """Return the bytes, b"" if there are none, or None if the server does not answer.
+
+        Of a value that is too long, only one byte more than expected is read.
+        """
         until = time.monotonic() + _LONGEST_WAIT_S
         while True:
             try:
-                return self._client.getrange(self._keys.frame(stored.sha256), 0, stored.n_bytes) or None
+                data: bytes = self._client.getrange(self._keys.frame(stored.sha256), 0, stored.n_bytes)
+                return data
             except RedisError as error:
                 if time.monotonic() >= until:
                     _log.warning("a frame cannot be read from Redis: %s: %s", type(error).__name__, error)

@@ -259,7 +259,7 @@ class _Parts:
                 gallery._call_watchers()
 
         self.reader = Reader(url, keys, call_watchers)
-        self.frames = FrameStore(url, keys)
+        self.frames = FrameStore(url, keys, self.reader.lose_frame)
         self._lock = Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="imgassemble-catch-up")
         self._latest: Future[None] | None = None

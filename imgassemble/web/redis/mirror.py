@@ -5,12 +5,16 @@ Must not know: connections, threads, the bytes of frames.
 
 from __future__ import annotations
 
-from ...screens.tiles import Kind
+from dataclasses import replace
+
+from ...errors import clean
+from ...screens.tiles import LONGEST_CAPTION, Kind
 from ..changes import RESET, ChangeLog, PageChange, Version
 from .entries import Entry, MalformedEntryError, StoredFrame
 
 CAN_BE_STARTED = "the program that made it has stopped; it can be started again"
 CANNOT_GO_ON = "the program that made it has stopped, and this stream cannot be continued: the picture is not finished"
+_NOT_KEPT = "; its pictures are no longer kept"
 _MAX_REMOVED = 10_000  # names of removed streams
 MAX_STREAMS = 10_000
 _MAX_FRAMES = 20_000  # of a stream
@@ -119,6 +123,17 @@ class Mirror:
         self._forget(stream)
         self._log.add(PageChange(stream=stream, kind="gone"))
 
+    def lose_frame(self, stored: StoredFrame) -> bool:
+        """Take a frame from its item, because its bytes are gone or are other ones. Return whether it was there."""
+        shown = self._log.last("frame", stored.stream, str(stored.number))
+        if shown is None or self.stored_frame(stored.address, stored.number) != stored:
+            return False
+        self._drop_frame(stored.stream, stored.number)
+        self._log.add(PageChange(stream=stored.stream, kind="dropped", key=str(stored.number)))
+        if item := self._log.last("item", stored.stream, str(shown.facts["item"])):
+            self._log.add(_without_frame(item, stored.number))
+        return True
+
     def _put_stream(self, change: PageChange) -> None:
         if change.stream not in self._streams and len(self._streams) >= MAX_STREAMS:
             raise MalformedEntryError(f"there are {MAX_STREAMS:,} streams already")
@@ -152,3 +167,11 @@ class Mirror:
         self._captions.pop(stream, None)
         for stored in self._frames.pop(stream, {}).values():
             self._owners.pop(stored.address, None)
+
+
+def _without_frame(item: PageChange, number: int) -> PageChange:
+    frames = [kept for kept in item.facts["frames"] if kept != number]
+    caption = item.facts["caption"]
+    if not frames:
+        caption = clean(caption, LONGEST_CAPTION - len(_NOT_KEPT)) + _NOT_KEPT
+    return replace(item, facts=item.facts | {"frames": frames, "caption": caption})

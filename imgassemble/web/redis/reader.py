@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ..changes import PageChange, Version
 from .connecting import NoPermissionError, ReadOnlyError, Redis, connect
-from .entries import Entry, MalformedEntryError, decode_entry, encode_change, field_of
+from .entries import Entry, MalformedEntryError, StoredFrame, decode_entry, encode_change, field_of
 from .keys import GalleryKeys
 from .mirror import CAN_BE_STARTED, CANNOT_GO_ON, MAX_STREAMS, Mirror
 from .scripts import MAX_ENTRIES, REMOVE
@@ -97,6 +97,13 @@ class Reader:
         last = _id_of_last(self._asking.xrevrange(self._keys.log, count=1))
         with self._changed:
             self._changed.wait_for(lambda: self.mirror.version >= _version(last), max(0.0, until - time.monotonic()))
+
+    def lose_frame(self, stored: StoredFrame) -> None:
+        """Show a frame no longer whose bytes are gone."""
+        with self._changed:
+            has_changed = self.mirror.lose_frame(stored)
+        if has_changed:
+            self._publish()
 
     # ---- the thread
 

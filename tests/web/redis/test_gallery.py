@@ -163,7 +163,7 @@ def test_the_address_of_a_stream_belongs_to_no_other_stream(
 
 
 @pytest.mark.parametrize("how", ["other bytes", "longer", "shorter", "missing", "other format"])
-def test_a_frame_that_was_tampered_with_is_not_shown(
+def test_a_frame_that_is_gone_or_was_tampered_with_is_shown_no_longer(
     how: str, server: RedisServer, gallery: RedisGallery, producer: HandProducer
 ) -> None:
     producer.feed(PREVIEW)
@@ -181,6 +181,9 @@ def test_a_frame_that_was_tampered_with_is_not_shown(
     before = _bytes_sent(server.client)
     assert gallery.frame(producer.shown.key, 0) is None
     assert gallery.n_tampered == (how != "missing")
+    assert facts(gallery, "frame") == []
+    (item,) = facts(gallery, "item")
+    assert (item["frames"], item["caption"]) == ([], "preview 1; its pictures are no longer kept")
     assert _bytes_sent(server.client) - before < 20_000  # a value that is too long is not read
 
 
