@@ -62,7 +62,7 @@ class HandProducer:
         self, client: Redis, gallery: str, stream: str, *, lease_s: float = 30.0, keep_s: float = 60.0
     ) -> None:
         self.client, self.stream, self.keys = client, stream, GalleryKeys(gallery)
-        self._lease_ms, self._keep_ms, self._last = int(1_000 * lease_s), int(1_000 * keep_s), b""
+        self.lease_ms, self._keep_ms, self._last = int(1_000 * lease_s), int(1_000 * keep_s), b""
         self.token = f"token of {stream}"
         number, began_ms, _, _ = self.claim()
         self.assembler = Assembler()
@@ -76,7 +76,7 @@ class HandProducer:
     def claim(self) -> Any:
         keys = self.keys
         places = (keys.meta(self.stream), keys.leases, keys.epoch, keys.numbers, keys.expires)
-        arguments = (self.token, self._lease_ms, self._keep_ms, f"epoch-{time.time_ns()}", self.stream)
+        arguments = (self.token, self.lease_ms, self._keep_ms, f"epoch-{time.time_ns()}", self.stream)
         return self.client.eval(scripts.CLAIM, len(places), *places, *arguments)
 
     def feed(self, *events: Any) -> None:
@@ -108,7 +108,7 @@ class HandProducer:
     def write_facts(self, facts: list[str]) -> None:
         keys = self.keys
         places = (keys.log, keys.facts(self.stream), keys.meta(self.stream), keys.leases, keys.expires)
-        values = (self.token, self._last, 10_000, self._lease_ms, self._keep_ms, self.stream, self.cursor, 0)
+        values = (self.token, self._last, 10_000, self.lease_ms, self._keep_ms, self.stream, self.cursor, 0)
         _, self._last = self.client.eval(scripts.WRITE, len(places), *places, *values, *facts)
 
 

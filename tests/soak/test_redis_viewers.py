@@ -342,10 +342,34 @@ def test_a_gallery_whose_server_starts_later_shows_its_streams(tmp_path: Path, s
     gallery.close()
 
 
+@contextmanager
+def viewing(folder: Path, server: RedisServer) -> Iterator[str]:
+    """Run the command view, and yield the URL of its page."""
+    command = ["-m", "imgassemble", "view", server.url, "--gallery", "otters", "--no-browser"]
+    with serving(command, folder, os.environ | {"PYTHONPATH": str(FOLDER)}) as url:
+        yield url
+
+
 def test_the_command_view_shows_a_gallery_on_redis(tmp_path: Path, server: RedisServer) -> None:
     draw(HandProducer(server.client, "otters", "otter"))
-    command = ["-m", "imgassemble", "view", server.url, "--gallery", "otters", "--no-browser"]
-    environment = os.environ | {"PYTHONPATH": str(FOLDER)}
-    with serving(command, tmp_path, environment) as url, visitors(url, 1) as (visitor,):
+    with viewing(tmp_path, server) as url, visitors(url, 1) as (visitor,):
         wait_until(lambda: visitor.has_ended("otter"))
         assert [visitor.get(facts["url"])[0] for facts in visitor.facts("frame")] == [200] * 3
+
+
+def test_the_page_says_that_a_producer_has_gone_until_the_next_one_goes_on(tmp_path: Path, server: RedisServer) -> None:
+    pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
+    from browser.stage import chromium
+
+    producer = HandProducer(server.client, "otters", "otter", lease_s=0.001)
+    producer.feed(samples.partial("ig_1", 0))
+    with viewing(tmp_path, server) as url, chromium() as browser:
+        page = browser.new_page()
+        page.goto(url)
+        page.locator(".badge", has_text="Stopped").wait_for()
+        assert "cannot be" in page.locator(".caption").inner_text()
+        assert page.locator("#count").inner_text() == "1 picture"
+        producer.lease_ms = 60_000
+        producer.claim()
+        page.locator(".badge", has_text="Preview").wait_for()
+        assert page.locator("#count").inner_text() == "1 picture · 1 running"

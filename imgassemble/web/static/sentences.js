@@ -33,6 +33,7 @@ export function numbered(title) {
 }
 
 export function badge(item) {
+  if (item.is_orphaned) return "Stopped";
   if (item.kind === "failed" && item.state === "incomplete") return "Incomplete";
   if (item.kind === "failed" && item.state === "no_image") return "No picture";
   if (item.kind === "waiting" && item.state === "generating") return "Generating";
@@ -100,7 +101,7 @@ export function fileName(item, frame, title) {
 
 /** The notes of an item: a summary in one line, and all lines. */
 export function notes(item, stream, isFirst) {
-  const reason = REASONS[item.kind];
+  const reason = item.is_orphaned ? undefined : REASONS[item.kind]; // that of an orphan is its caption
   const own = messages(item).map((line) => withoutId(line, item.id));
   const lines = [...(reason ? [item.caption] : []), ...own, ...(isFirst ? streamNotes(stream, item.caption) : [])];
   const count = lines.length === 1 ? "1 note" : `${lines.length} notes`;
@@ -126,6 +127,11 @@ function sentence({ code, message }) {
   return code ? `${message} (${code})` : message;
 }
 
+/** An item whose producer has gone before its end. It waits no longer, but another producer may go on with it. */
+export function orphanOf(item, stream) {
+  return { ...item, kind: stream.kind, caption: stream.caption, is_orphaned: true, has_ended: true };
+}
+
 /** A stream that has no items yet, or the failure of a stream, in the form of an item. */
 export function itemOf(stream) {
   return {
@@ -136,7 +142,8 @@ export function itemOf(stream) {
     size: stream.size,
     frames: [],
     has_final: false,
-    has_ended: stream.outcome !== null,
+    has_ended: stream.outcome !== null || Boolean(stream.is_orphaned),
+    is_orphaned: stream.is_orphaned,
     preview_s: null,
     final_s: null,
     anomalies: [],

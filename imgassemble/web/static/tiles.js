@@ -96,7 +96,7 @@ export class Tiles {
   #showSeconds() {
     const nowS = (performance.now() - this.#clockZeroMs) / 1_000;
     for (const { tile, stream } of this.#shown) {
-      tile.showSeconds(stream.began_s === null || stream.is_orphaned ? null : Math.max(0, nowS - stream.began_s));
+      tile.showSeconds(stream.began_s === null ? null : Math.max(0, nowS - stream.began_s));
     }
   }
 
@@ -136,12 +136,12 @@ function tilesOf(stream) {
   const { title: name } = stream.facts;
   const shown = items.map((facts, at) => ({
     tile: tileOf(stream, facts.number),
-    facts,
+    facts: stream.facts.is_orphaned && !facts.has_ended ? sentences.orphanOf(facts, stream.facts) : facts,
     stream: stream.facts,
     title: { name, nth: at + 1, of: items.length },
     isFirst: at === 0,
   }));
-  if (items.length && stream.facts.kind === "waiting") return shown;
+  if (items.length && (stream.facts.kind === "waiting" || shown.some(({ facts }) => facts.is_orphaned))) return shown;
   const tile = tileOf(stream, items.length ? STREAM_END : NO_ITEM);
   const facts = sentences.itemOf(stream.facts);
   return [...shown, { tile, facts, stream: stream.facts, title: { name, nth: 1, of: 1 }, isFirst: !items.length }];
