@@ -5,15 +5,15 @@ Must not know: connections, threads, the bytes of frames.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ...errors import clean
-from ...screens.tiles import LONGEST_CAPTION, Kind
+from ...screens.tiles import LONGEST_CAPTION
 from ..changes import RESET, ChangeLog, PageChange, Version
+from ..production import orphan_change
 from .entries import Entry, MalformedEntryError, StoredFrame
 
-CAN_BE_STARTED = "the program that made it has stopped; it can be started again"
-CANNOT_GO_ON = "the program that made it has stopped, and this stream cannot be continued: the picture is not finished"
 _NOT_KEPT = "; its pictures are no longer kept"
 _MAX_REMOVED = 10_000  # names of removed streams
 MAX_STREAMS = 10_000
@@ -34,7 +34,7 @@ class Mirror:
         self._streams: dict[str, PageChange] = {}  # their facts as they are in Redis
         self._frames: dict[str, dict[int, StoredFrame]] = {}  # by stream and number
         self._owners: dict[str, str] = {}  # the streams by the key of their addresses
-        self._captions: dict[str, str] = {}  # the captions of the orphans
+        self._orphans: dict[str, bool] = {}  # by name, whether a producer can go on
         self._hidden: set[str] = set()
 
     # ---- for viewers
@@ -71,7 +71,7 @@ class Mirror:
     @property
     def orphans(self) -> tuple[str, ...]:
         """The names of the open streams without a producer, the oldest first."""
-        return tuple(name for name in self.names if name in self._captions)
+        return tuple(name for name in self.names if name in self._orphans)
 
     def stream_of(self, address: str) -> str | None:
         return self._owners.get(address)
@@ -108,12 +108,15 @@ class Mirror:
             self._put_stream(change)
         self._log.add(change, version)
 
-    def set_orphans(self, captions: dict[str, str]) -> bool:
-        """Make these open streams the orphans, with their captions, and return whether that changed anything."""
-        captions = {name: captions[name] for name in self.open_names if name in captions}
-        changed = {name for name in {*captions, *self._captions} if captions.get(name) != self._captions.get(name)}
-        self._captions = captions
-        for name in changed & self._streams.keys():
+    def set_orphans(self, can_go_on: Mapping[str, bool]) -> bool:
+        """Make these open streams the orphans, and return whether that changed anything.
+
+        can_go_on: by name, whether another producer can go on with the stream.
+        """
+        before = self._orphans
+        self._orphans = {name: can_go_on[name] for name in self.open_names if name in can_go_on}
+        changed = {name for name, _ in before.items() ^ self._orphans.items() if name in self._streams}
+        for name in changed:
             self._log.add(self._shown(self._streams[name]))
         return bool(changed)
 
@@ -138,14 +141,12 @@ class Mirror:
         if change.stream not in self._streams and len(self._streams) >= MAX_STREAMS:
             raise MalformedEntryError(f"there are {MAX_STREAMS:,} streams already")
         self._streams[change.stream] = change
-        self._captions.pop(change.stream, None)  # a producer has written it
+        self._orphans.pop(change.stream, None)  # a producer has written it
 
     def _shown(self, change: PageChange) -> PageChange:
         """Return the facts of a stream for viewers: those of an orphan say that its producer has gone."""
-        if change.stream not in self._captions:
-            return change
-        facts = change.facts | {"is_orphaned": True, "kind": str(Kind.FAILED), "caption": self._captions[change.stream]}
-        return PageChange(stream=change.stream, kind="stream", facts=facts)
+        can_go_on = self._orphans.get(change.stream)
+        return change if can_go_on is None else orphan_change(change, can_go_on=can_go_on)
 
     def _put_frame(self, stored: StoredFrame) -> None:
         if self._owners.get(stored.address, stored.stream) != stored.stream:
@@ -164,7 +165,7 @@ class Mirror:
 
     def _forget(self, stream: str) -> None:
         self._streams.pop(stream, None)
-        self._captions.pop(stream, None)
+        self._orphans.pop(stream, None)
         for stored in self._frames.pop(stream, {}).values():
             self._owners.pop(stored.address, None)
 

@@ -20,7 +20,7 @@ from ..changes import PageChange, Version
 from .connecting import NoPermissionError, ReadOnlyError, Redis, connect
 from .entries import Entry, MalformedEntryError, StoredFrame, decode_entry, encode_change, field_of
 from .keys import GalleryKeys
-from .mirror import CAN_BE_STARTED, CANNOT_GO_ON, MAX_STREAMS, Mirror
+from .mirror import MAX_STREAMS, Mirror
 from .scripts import MAX_ENTRIES, REMOVE
 
 _log = logging.getLogger("imgassemble")
@@ -289,29 +289,28 @@ class Reader:
         if self._client.get(self._keys.epoch) != self._epoch:
             raise _TimelineError
         names = self.mirror.open_names
-        captions = self._orphans(names, self.mirror)
+        orphans = self._orphans(names, self.mirror)
         while self._follow(self.mirror, block_ms=None):  # a stream ends before its producer gives back the lease
             self._publish()
             time.sleep(_REST_S)
         with self._changed:
-            has_changed = self.mirror.set_orphans(captions)
+            has_changed = self.mirror.set_orphans(orphans)
         if has_changed:
             self._publish()
         self._remove_expired()
 
-    def _orphans(self, names: Sequence[str], mirror: Mirror) -> dict[str, str]:
-        """Return the captions of the streams among `names` that have no producer."""
-        captions, produced = {}, self._produced_names()
+    def _orphans(self, names: Sequence[str], mirror: Mirror) -> dict[str, bool]:
+        """Return the streams among `names` that have no producer, and whether another one can go on with each."""
+        can_go_on, produced = {}, self._produced_names()
         for portion in _portions(name for name in names if name.encode() not in produced):
             with self._client.pipeline(transaction=False) as pipeline:
                 for name in portion:
-                    pipeline.hget(self._keys.meta(name), "cursor")
-                cursors = pipeline.execute()
-            for name, cursor in zip(portion, cursors, strict=True):
-                can_go_on = cursor or not mirror.has_items(name)
-                captions[name] = CAN_BE_STARTED if can_go_on else CANNOT_GO_ON
+                    pipeline.hmget(self._keys.meta(name), "cursor", "kind")
+                answers = pipeline.execute()
+            for name, (cursor, kind) in zip(portion, answers, strict=True):
+                can_go_on[name] = kind != b"add" and bool(cursor or not mirror.has_items(name))
             time.sleep(_REST_S)
-        return captions
+        return can_go_on
 
     def _produced_names(self) -> set[bytes]:
         """Return the names of the streams that have a producer."""

@@ -121,7 +121,7 @@ def test_a_stream_without_a_producer_is_an_orphan(server: RedisServer, name: str
         otter, heron = sorted(facts(gallery, "stream"), key=lambda stream: stream["number"])
         assert (otter["kind"], "is_orphaned" in otter) == ("waiting", False)
         assert (heron["kind"], heron["is_orphaned"]) == ("failed", True)
-        assert "cannot be continued" in heron["caption"]
+        assert "cannot be finished" in heron["caption"]
         position = gallery.changes()[0]
         server.client.zadd(images_api.keys.leases, {"heron": 1_000 * (time.time() + 60)})
         wait_until(lambda: gallery.orphans() == ())
@@ -235,7 +235,7 @@ def test_a_new_epoch_makes_viewers_begin_again(
 
 def test_a_user_who_may_only_read_is_enough_for_viewers(server: RedisServer, name: str, producer: HandProducer) -> None:
     # The access rules of a web worker, as docs/processes.md has them. Only removals need the right to write.
-    commands = "+ping +hello +auth +get +getrange +exists +time +hget +hgetall +zrange +xrange +xrevrange +xread"
+    commands = "+ping +hello +auth +get +getrange +exists +time +hmget +hgetall +zrange +xrange +xrevrange +xread"
     server.client.execute_command(
         "ACL", "SETUSER", "worker", "reset", "on", ">secret", "-@all", *commands.split(), "%R~imgassemble:*"
     )
