@@ -50,7 +50,7 @@ class ContinuedRun:
     def _refuse(self, reason: str) -> None:
         sentence = (
             f"{quoted(self._place)} holds another stream: {reason}; nothing of this stream is written, choose "
-            "another folder"
+            "another place"
         )
         self.refusal = SinkError(sentence, path=self._place)
         _log.warning("%s", self.refusal)
