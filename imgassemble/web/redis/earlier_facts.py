@@ -34,7 +34,7 @@ class EarlierFacts:
     """
 
     def __init__(self, texts: Mapping[str, bytes], cursor: str, stored: StoredStream) -> None:
-        self.is_new = not texts
+        self.is_new: bool = not texts
         self.items: list[dict[str, Any]] = []
         self.frame_numbers: list[int] = []
         self._stored, self._cursor = stored, _read_cursor(cursor)

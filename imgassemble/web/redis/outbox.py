@@ -63,7 +63,8 @@ class Outbox:
 
     def __init__(self, stream: ShownStream, cursor: Cursor | None = None, *, is_over: bool = False) -> None:
         self.stream = stream
-        self.cursor, self.is_over = cursor or Cursor(), is_over
+        self.cursor: Cursor = cursor or Cursor()
+        self.is_over: bool = is_over
         self._assembler: Assembler | None = None
         self._is_shown = False
         self._lock = Lock()
