@@ -21,7 +21,7 @@ from imgassemble.simulator.pictures import Format
 from imgassemble.streams.decoding.decoder import EventDecoder
 
 from . import costs, rivals
-from .screens import flood, longest_stall
+from .screens import flood, stalls
 from .streams import CHUNK, FORMATS, SQUARE, chunks_of, make_chat, make_stream
 
 _HOLD_S = 0.005  # the longest time that an event loop may be held
@@ -265,10 +265,10 @@ def _loop() -> Iterator[Line]:
         runs = (subprocess.run(command, check=True, input=body(), stdout=subprocess.PIPE) for _ in range(rounds))
         return [float(run.stdout) / _HOLD_S for run in runs]
 
-    def stalled(rounds: int, *, streams: int, is_paced: bool) -> list[float]:
+    def stalled(rounds: int, *, share: float, streams: int, is_paced: bool) -> list[float]:
         chunks = chunks_of(body())
-        rounds = (rounds + 1) // 2
-        return [longest_stall(chunks, streams=streams, is_paced=is_paced) / _HOLD_S for _ in range(rounds)]
+        runs = (stalls(chunks, streams=streams, is_paced=is_paced) for _ in range((rounds + 1) // 2))
+        return [run[int(share * (len(run) - 1))] / _HOLD_S for run in runs]
 
     def flooded(rounds: int) -> list[float]:
         return [flood(chunks_of(body())) * 1e6 for _ in range(rounds)]
@@ -280,8 +280,10 @@ def _loop() -> Iterator[Line]:
         ("20 streams at full speed", 20, False),
     ):
         goal = None if streams > 1 and not is_paced else 1
-        measure = partial(stalled, streams=streams, is_paced=is_paced)
+        measure = partial(stalled, share=1.0, streams=streams, is_paced=is_paced)
         yield Line(what=f"longest stall, {what}, in 5 ms", measure=measure, goal=goal)
+    measure = partial(stalled, share=0.95, streams=20, is_paced=False)
+    yield Line(what="95 % of stalls, 20 streams at full speed, in 5 ms", measure=measure, goal=1, bound=1.5)
     yield Line(what="a preview told to a busy Refresher, in microseconds", measure=flooded)
 
 
@@ -348,7 +350,8 @@ def _previewing(form: Format, side: int, rounds: int) -> list[float]:
 def _viewers() -> Iterator[Line]:
     if not (rivals.is_here("uvicorn") and rivals.is_here("starlette")):
         return
-    from .viewers import AT_A_PACE, AT_FULL_SPEED, LATE, MEMORY  # needs uvicorn and starlette
+    from .updates import bytes_of_update, feeding_beside_small_pictures
+    from .viewers import AT_A_PACE, AT_FULL_SPEED, LATE, MEMORY, VERY_LATE  # needs uvicorn and starlette
 
     measured: dict[str, list[float]] = {}
 
@@ -358,8 +361,21 @@ def _viewers() -> Iterator[Line]:
             measured.update(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
         return measured[what]
 
-    for what, goal in ((MEMORY, 1.0), (AT_A_PACE, 1.25), (AT_FULL_SPEED, None), (LATE, None)):
-        yield Line(what=what, measure=partial(measure, what), goal=goal)
+    for what, goal in ((MEMORY, 1.0), (AT_A_PACE, 1.25), (AT_FULL_SPEED, None), (LATE, None), (VERY_LATE, 1.0)):
+        yield Line(what=what, measure=partial(measure, what), goal=goal, bound=2.0 if what is VERY_LATE else None)
+    for name, number in (("2nd", 2), ("20th", 20)):
+        yield Line(
+            what=f"bytes to a viewer after the {name} preview",
+            measure=lambda _, number=number: [bytes_of_update(number)],  # type: ignore[misc]
+            goal=800,
+            bound=800,
+        )
+    yield Line(
+        what="feeding beside small pictures for viewers, to alone",
+        measure=lambda rounds: feeding_beside_small_pictures(chunks_of(make_stream("PNG")), (rounds + 1) // 2),
+        goal=1.02,
+        bound=1.1,
+    )
 
 
 def _start_up() -> Iterator[Line]:

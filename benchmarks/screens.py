@@ -1,4 +1,4 @@
-"""Measures the costs of showing: the longest stall of an event loop with many streams, and a flooded Refresher."""
+"""Measures the costs of showing: the stalls of an event loop with many streams, and a flooded Refresher."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ _LINE = 125_000_000  # bytes per second that all streams have together: a gigabi
 _WITHIN_S = 1.0  # in which they begin: users do not come at one moment
 
 
-def longest_stall(chunks: list[bytes], *, streams: int, is_paced: bool) -> float:
-    """Return the longest time in seconds that the loop was held while so many streams were read and shown on it.
+def stalls(chunks: list[bytes], *, streams: int, is_paced: bool) -> list[float]:
+    """Return the times in seconds that the loop was held while so many streams were read and shown on it, ascending.
 
     is_paced: the streams begin within a second and come over one line, of a gigabit; else all begin at once, and each
         has a chunk at every turn of the loop.
     """
     gc.collect()
-    return asyncio.run(_longest_stall(chunks, streams, is_paced=is_paced))
+    return sorted(asyncio.run(_stalls(chunks, streams, is_paced=is_paced)))
 
 
-async def _longest_stall(chunks: list[bytes], streams: int, *, is_paced: bool) -> float:
-    longest, is_over, line_is_free_at, now = 0.0, False, 0.0, asyncio.get_running_loop().time
+async def _stalls(chunks: list[bytes], streams: int, *, is_paced: bool) -> list[float]:
+    found, is_over, line_is_free_at, now = list[float](), False, 0.0, asyncio.get_running_loop().time
 
     async def beat() -> None:
-        nonlocal longest
         while not is_over:
             start = time.perf_counter()
             await asyncio.sleep(_BEAT_S)
-            longest = max(longest, time.perf_counter() - start - _BEAT_S)
+            found.append(time.perf_counter() - start - _BEAT_S)
 
     async def stream() -> AsyncIterator[bytes]:
         nonlocal line_is_free_at
@@ -58,7 +57,7 @@ async def _longest_stall(chunks: list[bytes], streams: int, *, is_paced: bool) -
     await asyncio.gather(*(one(number) for number in range(streams)))
     is_over = True
     await beating
-    return longest
+    return found
 
 
 def flood(chunks: list[bytes], previews: int = 1_000) -> float:

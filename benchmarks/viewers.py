@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import uvicorn
+
 from imgassemble import Assembler, iter_updates
 from imgassemble.serving import listen
 from imgassemble.simulator import Order, play
-from imgassemble.web import Gallery
-from imgassemble.web.server import guarded_page, page_server
+from imgassemble.web import Gallery, create_app, everyone
 
 _CHUNK = 16 * 1024  # bytes that an HTTP client gives at a time
 _PACE_S = 0.05  # between two chunks with news; a service takes seconds
@@ -108,9 +109,10 @@ class Crowd:
 
 @contextlib.contextmanager
 def serving(gallery: Gallery) -> Iterator[int]:
-    """Serve the page of `gallery`, and give its port."""
+    """Serve the page of `gallery` as an application does, and give its port."""
     listener = listen("127.0.0.1", 0)
-    server = page_server(guarded_page(gallery, "127.0.0.1", link=print))
+    app = create_app(gallery, authorize=everyone)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -152,6 +154,7 @@ MEMORY = "memory of one viewer of 200, in 200 KB"
 AT_A_PACE = "reading with 200 viewers, at a pace, to none"
 AT_FULL_SPEED = "reading with 200 viewers, at full speed, to none"
 LATE = "until 200 viewers have the final, in seconds"
+VERY_LATE = "until 1,000 viewers have the final, in seconds"
 
 
 def viewer_costs(rounds: int, *, viewers: int = 200) -> dict[str, list[float]]:
@@ -183,7 +186,29 @@ def viewer_costs(rounds: int, *, viewers: int = 200) -> dict[str, list[float]]:
                 figures.setdefault(pace_s, []).append(seconds / without)
         used = [] if before is None else [(memory() - before) / viewers / 200_000]
         many.leave()
-    return {MEMORY: used, AT_A_PACE: figures[_PACE_S][1:], AT_FULL_SPEED: figures[0.0][1:], LATE: late}
+    late_of_many = seconds_until_told(chunks, rounds)
+    return {
+        MEMORY: used,
+        AT_A_PACE: figures[_PACE_S][1:],
+        AT_FULL_SPEED: figures[0.0][1:],
+        LATE: late,
+        VERY_LATE: late_of_many,
+    }
+
+
+def seconds_until_told(chunks: list[bytes], rounds: int, *, viewers: int = 1_000) -> list[float]:
+    """Return for each round the seconds from the end of a stream until each of so many viewers has its final."""
+    gallery, late = Gallery(), []
+    with serving(gallery) as port:
+        many = Crowd(port, viewers)
+        for number in range(rounds):
+            read(chunks, gallery, str(number))
+            start = time.perf_counter()
+            many.wait(str(number))
+            late.append(time.perf_counter() - start)
+            gallery.remove(str(number))
+        many.leave()
+    return late
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from inspect import isawaitable
 
 from ..arguments import check_count, check_function, check_seconds, check_text, shorten
 from ..errors import UsageError
-from .changes import RESET, PageChange
+from .changes import RESET
 from .server_stop import call_at_server_stop
 from .small_pictures import SmallPictures, as_it_is
 from .viewer import ViewedGallery, Viewer
@@ -275,7 +275,7 @@ class _Page:
             has_news = change_signal.next
             changes = await viewer.next_changes(has_news)
             for change in changes:
-                piece += self._hello("") if change is RESET else _encode_change(change)
+                piece += self._hello("") if change is RESET else change.event
                 if len(piece) >= _PIECE_BYTES:
                     yield bytes(piece)
                     piece.clear()
@@ -368,10 +368,6 @@ class _ChangeSignal:
         self._is_scheduled = False
         changed, self.next = self.next, self.loop.create_future()
         changed.set_result(None)
-
-
-def _encode_change(change: PageChange) -> bytes:
-    return f"event: {change.kind}\ndata: {change.json}\n\n".encode()
 
 
 def _encode(kind: str, event_id: str, facts: Mapping[str, object]) -> bytes:

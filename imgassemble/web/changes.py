@@ -31,14 +31,15 @@ class PageChange:
     kind: ChangeKind
     facts: dict[str, Any] = field(default_factory=dict)
     key: str = ""
-    _json: list[str] = field(default_factory=list, init=False, compare=False, repr=False)
+    _event: list[bytes] = field(default_factory=list, init=False, compare=False, repr=False)
 
     @property
-    def json(self) -> str:
-        """The facts and the name of their stream, in ASCII; made once for all viewers."""
-        if not self._json:
-            self._json.append(json.dumps({"stream": self.stream} | self.facts, separators=(",", ":")))
-        return self._json[0]
+    def event(self) -> bytes:
+        """The server-sent event: the facts and the name of their stream, in ASCII. It is made once for all viewers."""
+        if not self._event:
+            facts = json.dumps({"stream": self.stream} | self.facts, separators=(",", ":"))
+            self._event.append(f"event: {self.kind}\ndata: {facts}\n\n".encode("ascii"))
+        return self._event[0]
 
 
 RESET = PageChange(stream="", kind="reset")
