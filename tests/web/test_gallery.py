@@ -997,7 +997,7 @@ def test_the_previews_of_a_blocked_image_have_no_address() -> None:
     assembler.close()
     item = the_item(gallery)
     assert (item["kind"], item["frames"], item["has_ended"]) == ("blocked", [], True)
-    for words in ("blocked", BLOCKED["message"], "moderation_blocked", "its previews are hidden"):
+    for words in ("blocked", BLOCKED["message"].rstrip("."), "moderation_blocked", "its previews are hidden"):
         assert words in item["caption"]
     assert frame_at(gallery, preview["url"]) is None
     assert kept(gallery) == []
