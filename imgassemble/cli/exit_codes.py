@@ -27,6 +27,7 @@ _OWN: dict[str, dict[int, str]] = {
         USAGE: _DESCRIPTIONS[USAGE],
         INTERRUPTED: "interrupted",
     },
+    "relay": {**_DESCRIPTIONS, STORAGE: "storage: Redis does not take the stream, or another producer makes it"},
     "view": _OF_PAGES,
     "demo": _OF_PAGES,
     "simulate": {

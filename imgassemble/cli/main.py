@@ -26,6 +26,7 @@ COMMANDS = {
     "animate": "make a film of each image: its previews fade into the final (WebP, AVIF, GIF, MP4)",
     "sheet": "draw all previews and finals in a grid with captions",
     "view": "show a stream, or a folder that save writes, on a live page in the browser",
+    "relay": "send a stream to a gallery on Redis, where any number of processes show it",
     "demo": "show simulated streams on a live page: no API key, no network",
     "simulate": "simulate a service: make a stream of previews and pictures, with the faults that you choose",
 }

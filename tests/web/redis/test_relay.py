@@ -1,0 +1,62 @@
+"""`imgassemble relay`: a stream from a file or a pipe reaches the viewers of a gallery on Redis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import samples
+from redis_stage import RedisServer, wait_until
+
+from imgassemble.cli.main import main
+from imgassemble.web import RedisGallery
+
+FINAL = samples.picture("PNG", 32, 24)
+WHOLE = [
+    samples.created(seq=0),
+    samples.partial(index=0, seq=1),
+    samples.done(content=FINAL, seq=2),
+    samples.snapshot("completed", [samples.member(content=FINAL)], seq=3),
+]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "otter.sse"
+    path.write_bytes(samples.sse(WHOLE))
+    return path
+
+
+def outcomes(gallery: RedisGallery) -> dict[str, Any]:
+    return {change.stream: change.facts["outcome"] for change in gallery.changes()[1] if change.kind == "stream"}
+
+
+def test_a_stream_is_relayed_once(server: RedisServer, gallery: RedisGallery, name: str, source: Path) -> None:
+    arguments = ["relay", str(source), server.url, "--gallery", name]
+    assert main(arguments) == 0
+    wait_until(lambda: outcomes(gallery) == {"otter.sse": "completed"})
+    (frame,) = [change.facts for change in gallery.changes()[1] if change.kind == "frame" and change.facts["is_final"]]
+    shown = gallery.frame(frame["url"].split("/")[1], frame["number"])
+    assert shown is not None
+    assert shown.data == FINAL
+    position = gallery.changes()[0]
+    assert main(arguments) == 0  # it has ended before
+    assert not [change for change in gallery.changes(position)[1] if change.kind == "item"]
+
+
+def test_a_relay_that_was_cut_goes_on_when_it_is_run_again(
+    server: RedisServer, gallery: RedisGallery, name: str, source: Path
+) -> None:
+    arguments = ["relay", str(source), server.url, "--gallery", name, "--as", "an otter"]
+    source.write_bytes(samples.sse(WHOLE[:2]))
+    assert main(arguments) == 3
+    wait_until(lambda: outcomes(gallery).keys() == {"an otter"})
+    source.write_bytes(samples.sse(WHOLE))
+    assert main(arguments) == 0
+    wait_until(lambda: outcomes(gallery) == {"an otter": "completed"})
+
+
+def test_a_server_that_cannot_be_reached_is_named(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["relay", str(source), "http://localhost"]) == 2
+    assert "redis://" in capsys.readouterr().err
