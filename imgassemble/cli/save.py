@@ -107,9 +107,10 @@ def save(options: argparse.Namespace) -> int:
         _print_finals(sink, printer)
     if assembler.result is not None and not options.fetch:
         _say_links(assembler)
+    code = STORAGE if error or tee.error or printer.error else tally.exit_code(assembler.result)
     if assembler.result is not None and not options.json:
         say(describe_files(sink, options.output, error))
-    return STORAGE if error or tee.error or printer.error else tally.exit_code(assembler.result)
+    return code
 
 
 def _fetch(options: argparse.Namespace) -> Callable[[str], bytes] | None:

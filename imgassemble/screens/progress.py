@@ -48,7 +48,7 @@ class Progress:
         self._write, self._has_colour = write, has_colour
         self._start_s = time.monotonic()
         self._numbers = ImageNumbers()
-        self._said = ""
+        self._reason = ""  # of the last line with one
         self._kinds = tuple(_LINES) if kinds is None else kinds
 
     def __call__(self, update: Update) -> None:
@@ -74,8 +74,8 @@ class Progress:
         """Return the text of a line with the name of its image. A reason is not repeated in the line of the outcome."""
         text = self._numbers.reword(text)
         if isinstance(update, StreamEnded):
-            return text.partition(":")[0] if text == self._said else text
-        self._said = text
+            return text.partition(": ")[0] if self._reason and self._reason in text else text
+        self._reason = text.partition(": ")[2] or self._reason
         return text if isinstance(update, Anomaly) else f"{self._numbers.name(update.item_id)}: {text}"
 
 

@@ -10,6 +10,7 @@ Must not know: who uses the events.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from base64 import b64encode
@@ -90,6 +91,12 @@ class SavedItem:
         return response_id if isinstance(response_id, str) and response_id else None
 
     @property
+    def place(self) -> float:
+        """The place in the output of the response; infinite if the service gave none."""
+        place = self.facts.get("output_index")
+        return place if isinstance(place, int | float) and 0 <= place <= GREATEST_NUMBER else math.inf
+
+    @property
     def number(self) -> int | None:
         """The number of an image that the service did not name; None for others."""
         return None if self.is_named else number_in_id(self._short_id)
@@ -166,7 +173,9 @@ def _stored_events(store: ObjectStore, prefix: str) -> Iterator[Event]:
 
 
 def read_items(directory: str | os.PathLike[str]) -> list[SavedItem]:
-    """Return the items in a folder that a DirectorySink wrote: the responses in order of time, their items by name."""
+    """Return the items in a folder that a DirectorySink wrote: the responses in order of time, their items by their
+    place in the output, and by name.
+    """
     items = []
     for path in sorted(Path(directory).glob("*/item.json")):
         facts = {} if path.parent.is_symlink() else read_facts(path)
@@ -175,7 +184,7 @@ def read_items(directory: str | os.PathLike[str]) -> list[SavedItem]:
     starts: dict[str | None, str] = {}
     for item in items:
         starts[item.response_id] = min(item.start, starts.get(item.response_id, item.start))
-    return sorted(items, key=lambda item: (starts[item.response_id], item.response_id or ""))
+    return sorted(items, key=lambda item: (starts[item.response_id], item.response_id or "", item.place))
 
 
 def saved_seconds(directory: str | os.PathLike[str]) -> dict[tuple[float | None, int], float]:

@@ -17,6 +17,7 @@ import samples
 import imgassemble
 from cli.running import (
     BAD_PICTURE,
+    CODES,
     FINAL,
     JPEG,
     PROVISIONAL,
@@ -135,6 +136,13 @@ def test_the_last_line_counts_what_was_saved(events: list[samples.Wire], said: s
     out = tmp_path / "out"
     ended = run("save", stream_file(tmp_path, events), "-o", out)
     assert ended.stderr.splitlines()[-1] == f"imgassemble: {said.format(out)}"
+
+
+@pytest.mark.parametrize("name", ["HTML", "nothing", "broken events"])
+def test_the_last_line_says_that_nothing_is_saved_if_nothing_could_be_read(name: str, tmp_path: Path) -> None:
+    *_, before, last = run("save", stream_file(tmp_path, CODES[name][1]), "-o", tmp_path / "out").stderr.splitlines()
+    assert before in ("imgassemble: no event could be read", "imgassemble: the stream is empty")
+    assert last == "imgassemble: no picture came; nothing is saved"
 
 
 def test_the_last_line_names_the_file_that_could_not_be_written(tmp_path: Path) -> None:

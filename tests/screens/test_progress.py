@@ -45,6 +45,14 @@ def test_images_are_numbered_from_one_in_every_line_and_in_the_sentences_of_erro
     assert not [text for text in texts if "ig_" in text]
 
 
+def test_a_source_that_is_no_stream_is_explained_once() -> None:
+    lines: list[str] = []
+    assemble([b"<html>502</html>"], on_update=Progress(lines.append, lambda: False))
+    problem, outcome = (line.partition("s  ")[2] for line in lines)
+    assert problem.startswith("problem: ")
+    assert outcome == "no image"
+
+
 def test_the_reason_of_the_only_failure_is_printed_once() -> None:
     lines: list[str] = []
     events = [samples.partial(), samples.error("server_error", "it broke")]

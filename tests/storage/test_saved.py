@@ -64,7 +64,7 @@ def continued_with(events: Iterable[Any], folder: Path) -> None:
 def test_saved_items_are_read_back(name: str, tmp_path: Path) -> None:
     saved(EVENTS[name], tmp_path)
     once, again = assemble(EVENTS[name]), assemble(list(saved_events(tmp_path)))
-    assert list(again.items) == sorted(once.items)
+    assert list(again.items) == list(once.items)
     for item_id, item in once.items.items():
         read = again.items[item_id]
         assert (read.state, read.partials, read.final, read.is_provisional) == (
@@ -382,3 +382,14 @@ def test_a_discarded_item_stays_on_disk(tmp_path: Path) -> None:
     assembler.close()
     sink.close()
     assert len(list(tmp_path.glob("*/final.png"))) == 1
+
+
+def test_the_images_of_a_saved_response_come_in_the_order_of_its_output(tmp_path: Path) -> None:
+    events = [
+        samples.created(),
+        samples.done("ig_z", samples.png(2, 2), output_index=0),
+        samples.done("ig_a", samples.png(3, 3), output_index=1),
+        samples.snapshot("completed"),
+    ]
+    assemble(events, sinks=[DirectorySink(tmp_path)])
+    assert list(assemble(saved_events(tmp_path)).items) == ["ig_z", "ig_a"]
