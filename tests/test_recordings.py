@@ -179,7 +179,7 @@ def test_where_no_picture_can_be_used_each_is_an_anomaly(
     out, err = capsys.readouterr()
     assert out == ""
     assert "no usable picture came" in err
-    assert err.count("anomaly: ") == len(payloads)
+    assert err.count("problem: ") == len(payloads)
     assert not any(payload[:30] in err for payload in payloads)
     assert [path.name for path in tmp_path.glob("*/*") if "rejected" not in path.stem] == ["item.json"]
 

@@ -321,7 +321,7 @@ def test_item_json_names_the_file_of_the_final(name: str, column: str) -> None:
 def test_the_command_prints_the_error_of_a_fault(name: str, column: str) -> None:
     gets, saved = TABLE[name][column], saved_of(name, column)
     assert gets.error is None or gets.error in saved.err
-    assert saved.err.count("anomaly: ") == len(gets.anomalies)
+    assert saved.err.count("problem: ") == len(gets.anomalies)
     assert not re.search("[A-Za-z0-9+/]{121,}", saved.err)
 
 
