@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -373,3 +375,33 @@ def test_the_page_says_that_a_producer_has_gone_until_the_next_one_goes_on(tmp_p
         producer.claim()
         page.locator(".badge", has_text="Preview").wait_for()
         assert page.locator("#count").inner_text() == "1 picture · 1 running"
+
+
+IMPATIENT = """
+import asyncio, sys
+from imgassemble.web import RedisGallery
+
+async def ask():
+    await asyncio.wait_for(gallery.load_frame(sys.argv[2], 0), 0.2)
+
+gallery = RedisGallery(sys.argv[1])
+print(gallery.names, flush=True)
+sys.stdin.readline()
+asyncio.run(ask())
+"""
+
+
+def test_a_server_that_hangs_does_not_hold_up_the_end_of_a_program(server: RedisServer) -> None:
+    producer = HandProducer(server.client, "pictures", "otter")
+    producer.feed(samples.partial("ig_1", 0))
+    command = [sys.executable, "-c", IMPATIENT, server.url, producer.shown.key]
+    environment, pipe = os.environ | {"PYTHONPATH": str(FOLDER)}, subprocess.PIPE
+    with subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as program:
+        assert program.stdout
+        assert "otter" in program.stdout.readline()
+        os.kill(server.process.pid, signal.SIGSTOP)
+        began_at = time.monotonic()
+        _, said = program.communicate("\n", timeout=PATIENCE_S)
+        assert time.monotonic() - began_at < 4
+        assert said.rstrip().endswith("TimeoutError")
+    os.kill(server.process.pid, signal.SIGCONT)

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from hashlib import sha256
 from threading import Lock
@@ -21,6 +21,7 @@ from ...frames.containers import read_header
 from ...frames.frame import Frame
 from ...limits import Limits
 from .connecting import RedisError, connect
+from .daemon_threads import DaemonThreads
 from .entries import StoredFrame
 from .keys import GalleryKeys
 
@@ -52,7 +53,7 @@ class FrameStore:
         self._loaded: OrderedDict[str, bytes] = OrderedDict()  # by SHA-256, the last used one at the end
         self._n_bytes = 0
         self._loading: dict[str, Future[bytes | None]] = {}
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="imgassemble-frames")
+        self._threads = DaemonThreads(_THREADS, "imgassemble-frames")
         self.n_tampered: int = 0
 
     def load(self, stored: StoredFrame) -> Future[Frame | None]:
@@ -73,7 +74,8 @@ class FrameStore:
 
     def close(self) -> None:
         """Load no frame any more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._is_closed = True
+        self._threads.close()
         self._client.close()
 
     def _fetch(self, stored: StoredFrame) -> bytes | None:
@@ -101,7 +103,7 @@ class FrameStore:
                 data: bytes = self._client.getrange(self._keys.frame(stored.sha256), 0, stored.n_bytes)
                 return data
             except RedisError as error:
-                if time.monotonic() >= until:
+                if self._is_closed or time.monotonic() >= until:
                     _log.warning("a frame cannot be read from Redis: %s: %s", type(error).__name__, error)
                     return None
                 time.sleep(_PAUSE_S)

@@ -10,7 +10,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
 
@@ -22,6 +22,7 @@ from ...frames.frame import Frame
 from ..changes import PageChange
 from ..making import Making
 from .connecting import RedisError, check_url, connect
+from .daemon_threads import DaemonThreads
 from .frame_store import FrameStore
 from .keys import GalleryKeys
 from .producing import LEASE_S, RENEW_S, RedisProducers
@@ -261,9 +262,9 @@ class _Parts:
         self.reader = Reader(url, keys, call_watchers)
         self.frames = FrameStore(url, keys, self.reader.lose_frame)
         self._lock = Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="imgassemble-catch-up")
+        self._thread = DaemonThreads(1, "imgassemble-catch-up")
         self._latest: Future[None] | None = None
-        weakref.finalize(gallery, self.reader.stop).atexit = False
+        weakref.finalize(gallery, self.close).atexit = False
 
     def catch_up(self) -> None:
         """Wait until the changes that any process made before now are known, at most for about 2 seconds."""
@@ -279,7 +280,7 @@ class _Parts:
     def close(self) -> None:
         self.reader.stop()
         self.frames.close()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
 
 
 # ---- after a fork

@@ -6,9 +6,11 @@ import asyncio
 import json
 import logging
 import multiprocessing
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from imgassemble.web import RedisGallery
 from imgassemble.web.changes import PageChange
 from imgassemble.web.redis.connecting import Redis
 
+PEM = str(Path(__file__).parents[2] / "localhost.pem")
 PREVIEW = samples.partial("ig_1", 0, samples.picture("PNG"))
 FINAL = samples.done("ig_1", samples.picture("WEBP"))
 
@@ -281,6 +284,21 @@ def test_viewers_are_woken_and_a_closed_gallery_is_quiet(gallery: RedisGallery, 
     gallery.close()
     assert gallery.is_closed
     assert gallery.names in ((), ("otter",))
+
+
+def test_a_server_is_reached_over_tls(tmp_path: Path) -> None:
+    # The file has a certificate of localhost and its key.
+    files = ("--tls-cert-file", PEM, "--tls-key-file", PEM, "--tls-ca-cert-file", PEM, "--tls-auth-clients", "no")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = RedisServer(tmp_path, "--tls-port", str(port), *files)
+    HandProducer(server.client, "pictures", "otter")
+    gallery = RedisGallery(f"rediss://localhost:{port}/0?ssl_ca_certs={PEM}")
+    assert gallery.names == ("otter",)
+    gallery.close()
+    server.kill()
+    server.client.close()
 
 
 @pytest.mark.parametrize(
