@@ -21,7 +21,9 @@ from ..simulator.apis import APIS
 from ..simulator.pace import Pace
 from ..simulator.pictures import open_picture
 from ..simulator.recordings import replay
+from .exit_codes import OK, STORAGE
 from .options import image_size, option, whole_number
+from .output import ResultPrinter
 
 _LOOPBACK = "127.0.0.1"
 _LONGEST_WAIT_S = 3600.0
@@ -56,7 +58,7 @@ OPTIONS = (
     option("--items", type=int, metavar="N", default=_USUAL.items, help="number of images, 1 to 10 (%(default)s)"),
     option("--frames", type=int, metavar="N", help="pictures of an animation in GIF or WEBP, 1 to 30 (GIF: 9)"),
     option("--turns", type=int, metavar="N", default=_USUAL.turns, help="responses in a row, 1 to 8 (%(default)s)"),
-    option("--lanes", type=int, metavar="N", default=_USUAL.lanes, help="parallel rows, 1 to 16 (%(default)s)"),
+    option("--lanes", type=int, metavar="N", default=_USUAL.lanes, help="series side by side, 1 to 16 (%(default)s)"),
     option("--seed", type=int, metavar="N", default=_USUAL.seed, help="each seed gives another picture (%(default)s)"),
     option("--picture", type=Path, metavar="FILE", help="send this picture in place of a drawn one"),
     option("--fault", dest="faults", nargs="+", action="extend", metavar="NAME", default=[], help="what goes wrong"),
@@ -78,8 +80,10 @@ def simulate(options: argparse.Namespace) -> int:
     Raises UsageError for wrong input, SinkError if the output file cannot be written.
     """
     if options.list_faults:
-        print("\n".join(f"{fault.usage:<28} {fault.description}" for fault in FAULTS.values()))  # noqa: T201
-        return 0
+        printer = ResultPrinter()
+        for fault in FAULTS.values():
+            printer.print(f"{fault.usage:<28} {fault.description}")
+        return STORAGE if printer.error else OK
     if options.serve:
         return _serve(options)
     made = replay(_read_file(options.replay, "recording")) if options.replay else play(_order_from(options))

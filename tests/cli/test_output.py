@@ -66,6 +66,15 @@ def test_pictures_are_saved_although_standard_output_has_no_reader(more: list[st
     assert (tmp_path / "out" / "ig_1" / "final.png").read_bytes() == FINAL
 
 
+def test_a_list_of_faults_without_a_reader_prints_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = command_line("simulate", "--list-faults")
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment(), text=True, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("command", ["inspect", "watch"])
 def test_results_without_a_reader_print_no_error(command: str, tmp_path: Path) -> None:
     reading, writing = os.pipe()
