@@ -64,6 +64,7 @@ def lines(*, is_full: bool, beside: str = "") -> Iterator[Line]:
     yield from _loop()
     yield from _files_and_previews()
     yield from _viewers()
+    yield from _redis()
     yield from _start_up()
 
 
@@ -376,6 +377,22 @@ def _viewers() -> Iterator[Line]:
         goal=1.02,
         bound=1.1,
     )
+
+
+def _redis() -> Iterator[Line]:
+    if not all(map(rivals.is_here, ("redis", "uvicorn", "starlette"))):
+        return
+    from .redis_viewers import FEED, HOLD, MEMORY, TRAFFIC, redis_costs
+
+    measured: dict[str, list[float]] = {}
+
+    def measure(what: str, rounds: int) -> list[float]:
+        if not measured:
+            measured.update(redis_costs((rounds + 1) // 2))
+        return measured[what]
+
+    for what, goal in ((FEED, 2.0), (TRAFFIC, 1.01), (MEMORY, 1.1), (HOLD, 1.0)):
+        yield Line(what=what, measure=partial(measure, what), goal=goal)
 
 
 def _start_up() -> Iterator[Line]:

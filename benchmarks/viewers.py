@@ -24,6 +24,7 @@ from imgassemble import Assembler, iter_updates
 from imgassemble.serving import listen
 from imgassemble.simulator import Order, play
 from imgassemble.web import Gallery, create_app, everyone
+from imgassemble.web.viewer import ViewedGallery
 
 _CHUNK = 16 * 1024  # bytes that an HTTP client gives at a time
 _PACE_S = 0.05  # between two chunks with news; a service takes seconds
@@ -108,7 +109,7 @@ class Crowd:
 
 
 @contextlib.contextmanager
-def serving(gallery: Gallery) -> Iterator[int]:
+def serving(gallery: ViewedGallery) -> Iterator[int]:
     """Serve the page of `gallery` as an application does, and give its port."""
     listener = listen("127.0.0.1", 0)
     app = create_app(gallery, authorize=everyone)
