@@ -26,6 +26,7 @@ from .entries import encode_change, field_of
 from .stored_stream import StoredFact
 
 _MOST_WAITING_BYTES = 32 * 2**20  # of previews that a newer one has replaced: about ten of 1024x1024
+_MOST_REPEATS = 3  # of a frame whose bytes Redis removes, because its memory is full
 _NOT_STORED = ("revised_prompt", "facts")  # Redis holds no prompts
 
 
@@ -73,6 +74,7 @@ class Outbox:
         self._stored: dict[int, PageChange] = {}  # those whose bytes are in Redis, and not their facts
         self._digests: dict[int, str] = {}  # of the frames whose bytes are in Redis
         self._sent: set[int] = set()
+        self._n_missing: dict[int, int] = {}  # how often Redis has removed the bytes of a frame
         self._dropped: dict[int, None] = {}
         self._dirty: dict[tuple[str, int], None] = {}
         self._is_cursor_new = False
@@ -248,12 +250,22 @@ class Outbox:
             return [WaitingFrame(number, self.stream.frames[number]) for number in sorted(self._sent)]
 
     def set_missing(self, number: int) -> None:
-        """Send the bytes of a frame again: Redis has removed them to make room."""
+        """Redis has removed the bytes of a frame to make room: send the best ones again, and drop the facts of others.
+
+        A frame that Redis removes again and again is not sent any more.
+        """
         with self._lock:
-            facts = {change.key: change for change in self.stream.changes() if change.kind == "frame"}
-            if (change := facts.get(str(number))) is not None:
+            changes = {change.key: change for change in self.stream.changes() if change.kind == "frame"}
+            change = changes.get(str(number))
+            if change is None or number not in self._sent:
+                return
+            self._frames[number] = change
+            self._n_missing[number] = self._n_missing.get(number, 0) + 1
+            if self._is_best(number) and self._n_missing[number] <= _MOST_REPEATS:
                 self._sent.discard(number)
-                self._frames[number] = change
+            else:
+                self._forget(number)
+                self._dirty["item", change.facts["item"]] = None
 
     def texts_of(self, batch: Batch) -> list[StoredFact]:
         """Return the facts of a batch as texts. It computes digests, which takes milliseconds."""
