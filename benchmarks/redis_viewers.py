@@ -141,8 +141,9 @@ def _bytes_of_frames(url: str, client: Any) -> tuple[list[float], list[float]]:
 
 async def _stalls(url: str, *, is_shown: bool) -> float:
     """Return how long a loop is late, the 95th percentile in seconds, while another process feeds 20 streams."""
-    command = [sys.executable, "-m", "benchmarks.redis_viewers", "feed", url]
-    gallery, late = RedisGallery(url, "stalls"), []
+    name = f"stalls-{is_shown}"
+    command = [sys.executable, "-m", "benchmarks.redis_viewers", "feed", url, name]
+    gallery, late = RedisGallery(url, name), []
     if is_shown:
         gallery.changes()  # from here on it follows the streams
     with subprocess.Popen(command) as feeding:
@@ -150,14 +151,15 @@ async def _stalls(url: str, *, is_shown: bool) -> float:
             start = time.perf_counter()
             await asyncio.sleep(0.001)
             late.append(time.perf_counter() - start - 0.001)
+    assert feeding.returncode == 0, "the feeding failed"
     gallery.close()
     late.sort()
     return late[int(0.95 * len(late))]
 
 
-def feed_streams(url: str) -> None:
+def feed_streams(url: str, name: str) -> None:
     """Feed 20 streams one after the other's event, again and again, for some seconds."""
-    gallery, until, number = RedisGallery(url, "stalls"), time.monotonic() + _FEEDING_S, 0
+    gallery, until, number = RedisGallery(url, name), time.monotonic() + _FEEDING_S, 0
     events = list(play(Order(size=(64, 64), partials=3)).events)
     while time.monotonic() < until:
         assemblers = [Assembler() for _ in range(_STREAMS)]
@@ -211,8 +213,8 @@ def serve(url: str) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["feed", url]:
-            feed_streams(url)
+        case ["feed", url, name]:
+            feed_streams(url, name)
         case ["serve", url]:
             serve(url)
         case [n_processes, n_viewers]:
