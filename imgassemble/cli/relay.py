@@ -27,7 +27,7 @@ from .tally import StreamTally
 
 OPTIONS = (
     SOURCE,
-    option("url", metavar="URL", help="the address of Redis or Valkey: redis://…, rediss://… or unix://…"),
+    option("url", metavar="URL", help="the address of Redis or Valkey: redis://..., rediss://... or unix://..."),
     GALLERY,
     option("--as", dest="stream", metavar="STREAM", help="the name of the stream (default: that of the file)"),
     KEY_BY,
