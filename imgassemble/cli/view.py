@@ -25,7 +25,7 @@ OPTIONS = (
     option(
         "source",
         metavar="SOURCE",
-        help="a recorded stream, a folder that save writes, - for standard input, or redis://... for a gallery on Redis",
+        help="a recorded stream, a folder that save writes, - for standard input, or redis://... of a gallery",
     ),
     GALLERY,
     KEY_BY,
