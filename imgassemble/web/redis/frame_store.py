@@ -54,6 +54,7 @@ class FrameStore:
         self._n_bytes = 0
         self._loading: dict[str, Future[bytes | None]] = {}
         self._threads = DaemonThreads(_THREADS, "imgassemble-frames")
+        self._is_closed = False
         self.n_tampered: int = 0
 
     def load(self, stored: StoredFrame) -> Future[Frame | None]:

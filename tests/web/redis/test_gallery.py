@@ -9,13 +9,14 @@ import multiprocessing
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import samples
-from redis_stage import HandProducer, RedisServer, wait_until
+from redis_stage import PATIENCE_S, HandProducer, RedisServer, wait_until
 
 from imgassemble import UsageError
 from imgassemble.web import RedisGallery
@@ -204,6 +205,23 @@ def test_a_frame_is_read_once_for_many_viewers(
     loaded = asyncio.run(load_at_once())
     assert {frame.data for frame in loaded} == {large}
     assert len(large) <= _bytes_sent(server.client) - before < 1.2 * len(large)
+
+
+def test_a_frame_comes_when_a_server_that_was_killed_answers_again(tmp_path: Path, name: str) -> None:
+    server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
+    producer = HandProducer(server.client, name, "otter")
+    producer.feed(PREVIEW)
+    with opened(server, name) as gallery, ThreadPoolExecutor(1) as viewer:
+        wait_for(gallery, "frame")
+        server.kill()
+        asking = viewer.submit(gallery.frame, producer.shown.key, 0)
+        with pytest.raises(TimeoutError):  # longer than the client itself tries
+            asking.result(timeout=1)
+        server.start()
+        frame = asking.result(timeout=PATIENCE_S)
+    server.kill()
+    assert frame is not None
+    assert frame.data == samples.picture("PNG")
 
 
 def test_after_a_gap_in_the_log_viewers_begin_again(
