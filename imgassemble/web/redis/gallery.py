@@ -26,7 +26,8 @@ from .daemon_threads import DaemonThreads
 from .frame_store import FrameStore
 from .keys import GalleryKeys
 from .producing import LEASE_S, RENEW_S, RedisProducers
-from .reader import Reader, remove_stream
+from .reader import Reader
+from .stored_gallery import remove_stream
 
 _SYNC_S = 5.0  # for everything to be read once
 _CATCH_UP_S = 2.0  # for the changes made before now
