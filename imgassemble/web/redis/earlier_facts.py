@@ -40,6 +40,7 @@ class EarlierFacts:
         self._stored, self._cursor = stored, _read_cursor(cursor)
         self._stream: dict[str, Any] = {}
         self._records: list[tuple[int, SavedItem]] = []
+        self._item_keys: set[str] = set()
         for field, text in texts.items():
             kind, _, key = field.partition("\0")
             if kind == "frame" and key.isascii() and key.isdecimal():
@@ -48,6 +49,8 @@ class EarlierFacts:
                 self._add_record(key, text)
             elif kind in ("stream", "item"):
                 self._add_facts(kind, text)
+            if kind == "item":
+                self._item_keys.add(key)
 
     def _add_facts(self, kind: str, text: bytes) -> None:
         with suppress(MalformedEntryError):
@@ -79,7 +82,8 @@ class EarlierFacts:
     def stream(self) -> EarlierStream:
         """Return the contents for the next producer.
 
-        If the bytes of a result are gone, the stream goes on from its start: its service is not asked for it again.
+        If the record of an item or the bytes of a result are gone, the stream goes on from its start: the service sends
+        it once more, and makes nothing again.
         """
         position, is_over = self._cursor
         items = in_order_of_responses(item for _, item in sorted(self._records, key=lambda record: record[0]))
@@ -89,7 +93,9 @@ class EarlierFacts:
         return EarlierStream(items=items, cursor=position, is_over=is_over, error=error)
 
     def _has_results(self) -> bool:
-        """Return whether the bytes of all results are there."""
+        """Return whether the records of all items are there, and the bytes of all results."""
+        if self._item_keys - {str(number) for number, _ in self._records}:
+            return False
         digests = []
         for _, item in self._records:
             results = [frame["sha256"] for frame in item.frames.values() if frame["is_final"]]

@@ -77,7 +77,7 @@ class Outbox:
         self._n_missing: dict[int, int] = {}  # how often Redis has removed the bytes of a frame
         self._dropped: dict[int, None] = {}
         self._dirty: dict[tuple[str, int], None] = {}
-        self._is_cursor_new = False
+        self._is_cursor_new = self._is_in_flight = False
 
     # ---- in the thread that feeds
 
@@ -167,7 +167,7 @@ class Outbox:
     @property
     def is_empty(self) -> bool:
         """Whether everything was sent, the position too."""
-        return not (self.has_facts or self._is_cursor_new)
+        return not (self.has_facts or self._is_cursor_new or self._is_in_flight)
 
     def next_frame(self) -> WaitingFrame | None:
         """Return the most important frame whose bytes wait: a result, the last preview of an item, the newest other."""
@@ -187,8 +187,9 @@ class Outbox:
                 self._stored[number] = change
 
     def batch(self) -> Batch:
-        """Return the facts that can be written now."""
+        """Return the facts that can be written now. `set_written` or `put_back` follows."""
         with self._lock:
+            self._is_in_flight = True
             stored, self._stored = self._stored, {}
             dropped, self._dropped = self._dropped, {}
             dirty, self._dirty = self._dirty, {}
@@ -215,9 +216,14 @@ class Outbox:
         frames = [number for number in item.facts["frames"] if number in self._sent]
         return PageChange(stream=item.stream, kind="item", key=item.key, facts=item.facts | {"frames": frames})
 
+    def set_written(self) -> None:
+        """Note that the last batch was written."""
+        self._is_in_flight = False
+
     def put_back(self, batch: Batch) -> None:
         """Let the facts of a batch wait again: it was not written."""
         with self._lock:
+            self._is_in_flight = False
             self._is_cursor_new = True
             for change in batch.changes:
                 number = int(change.key or 0)

@@ -29,7 +29,7 @@ from .stored_stream import Claimed, Keeping, StoredStream
 
 _CLAIMING_S = 10.0  # for a server that starts again
 _PAUSE_S = 0.2  # before the next attempt
-_RELEASING_S = 5.0  # for the lease to be given back; then it runs out
+_RELEASING_S = 1.0  # for the lease to be given back; after it, this goes on while the program runs
 LEASE_S, RENEW_S = 30.0, 5.0
 
 _T = TypeVar("_T")

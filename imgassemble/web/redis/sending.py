@@ -201,6 +201,7 @@ class Sending:
         except BaseException:
             self._outbox.put_back(batch)
             raise
+        self._outbox.set_written()
         with self._changed:
             self._written_at = time.monotonic()
             if batch.cursor is not None and batch.cursor.response_id is not None:

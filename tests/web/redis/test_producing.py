@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -27,6 +30,8 @@ from imgassemble import (
 from imgassemble.simulator.answers import Order, play
 from imgassemble.web import RedisGallery
 from imgassemble.web.redis.keys import GalleryKeys
+from imgassemble.web.redis.outbox import Outbox
+from imgassemble.web.shown_streams import ShownStream
 from web.test_making import ONCE, PLAY, WHOLE, Service, facts_of
 
 IMAGES = play(Order(api="images", size=(24, 16), partials=2))
@@ -268,3 +273,107 @@ def test_two_streams_of_one_process_are_sent_side_by_side(gallery: RedisGallery,
     for name in ("otter", "heron"):
         assemble(PLAY.events, on_update=gallery.add(name))
     wait_until(lambda: set(viewer.names) == {"otter", "heron"})
+
+
+def test_the_thread_that_feeds_computes_no_digest_and_sends_nothing(
+    gallery: RedisGallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+
+    def noting(data: bytes) -> Any:
+        threads.add(threading.current_thread().name)
+        return sha256(data)
+
+    monkeypatch.setattr("imgassemble.frames.frame.sha256", noting)
+    make(gallery, Service())
+    assert threads == {"imgassemble-redis"}
+
+
+def test_async_producers_go_on_too_and_a_cancelled_one_leaves_at_once(gallery: RedisGallery) -> None:
+    service = Service(HALF)
+
+    def opener(*, hangs: bool) -> Any:
+        async def open_stream(cursor: Cursor) -> Any:
+            async def events() -> Any:
+                for event in service(cursor):
+                    yield event
+                    if hangs and "partial" in event["type"]:
+                        await asyncio.sleep(60)
+
+            return events()
+
+        return open_stream
+
+    async def made(open_stream: Any) -> Result:
+        async with gallery.produce("otter") as making:
+            return await making.aassemble(open_stream, patience=ONCE)
+
+    async def cancelled() -> float:
+        task = asyncio.create_task(made(opener(hangs=True)))
+        while not gallery.names or not any(change.kind == "frame" for change in gallery.changes()[1]):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        began = time.monotonic()
+        with suppress(asyncio.CancelledError):
+            await task
+        return time.monotonic() - began
+
+    service.cut = None
+    assert asyncio.run(cancelled()) < 1
+    assert asyncio.run(made(opener(hangs=False))).final == WHOLE.final
+    assert asyncio.run(made(opener(hangs=False))).final == WHOLE.final
+    assert [cursor.response_id is None for cursor in service.asked] == [True, False]
+
+
+def test_previews_that_wait_have_a_bound_and_results_and_the_newest_never_go() -> None:
+    small = samples.png()
+    outbox = Outbox(ShownStream(name="otter", title="otter", number=0, began_s=0.0, size=None))
+    outbox.show()
+    assembler = Assembler()
+    assembler.subscribe(lambda update: outbox.take(update, 0.0))
+    for at in range(8):
+        data = small[:-12] + samples.png_chunk(b"teSt", bytes([at]) * 9 * 2**20) + small[-12:]
+        assembler.feed(samples.partial("ig_1", at, data, seq=at))
+    waiting = []
+    while frame := outbox.next_frame():
+        waiting.append(frame.number)
+        outbox.set_stored(frame.number, frame.frame.sha256)
+    assert waiting == [7, 6, 5, 4]
+    assert [change.key for change in outbox.batch().changes if change.kind == "frame"] == ["7", "6", "5", "4"]
+
+
+def test_facts_that_were_not_written_wait_again_and_only_the_newest() -> None:
+    outbox = Outbox(ShownStream(name="otter", title="otter", number=0, began_s=0.0, size=None))
+    outbox.show()
+    assembler = Assembler()
+    assembler.subscribe(lambda update: outbox.take(update, 0.0))
+    assembler.feed(samples.partial("ig_1", 0, seq=1))
+    frame = outbox.next_frame()
+    assert frame is not None
+    outbox.set_stored(frame.number, frame.frame.sha256)
+    batch = outbox.batch()
+    assert not outbox.is_empty  # it is under way
+    assembler.feed(samples.call("generating", "ig_1", seq=2))
+    outbox.put_back(batch)
+    assert outbox.next_frame() == frame  # the server may have lost its bytes
+    outbox.set_stored(frame.number, frame.frame.sha256)
+    kinds = [change.kind for change in outbox.batch().changes]
+    assert kinds == ["stream", "frame", "item"]
+    outbox.set_written()
+    assert outbox.is_empty
+
+
+@pytest.mark.parametrize(
+    "record",
+    ["no JSON", "[]", '{"id": 7}', '{"id": "ig_1", "partials": 3, "final": {"is_final": true}, "state": "completed"}'],
+)
+def test_an_item_whose_record_is_none_comes_again_from_the_service(
+    server: RedisServer, gallery: RedisGallery, name: str, record: str
+) -> None:
+    service = Service(len(PLAY.events) - 1)
+    with pytest.raises(IncompleteStreamError):
+        make(gallery, service)
+    server.client.hset(GalleryKeys(name).facts("otter"), "record\0" + "0", record)
+    server.client.hset(GalleryKeys(name).facts("otter"), "frame\0" + "none", "no entry")
+    assert make(gallery, service).final == WHOLE.final
+    assert service.asked[1].response_id is not None
