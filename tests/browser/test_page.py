@@ -711,6 +711,10 @@ def test_the_page_is_accessible(site: Site, view: View, scheme: str) -> None:
     for summary in viewer.page.locator(".notes:not(.is-idle) summary").all():
         summary.click()
     check_with_axe(viewer)
+    viewer.page.locator(".enlarge:visible").last.press("Enter")
+    viewer.page.keyboard.press("ArrowLeft")
+    assert viewer.page.locator("dialog .compare").is_visible()
+    check_with_axe(viewer)
 
 
 TROUBLES = ("error-nested", "moderation-stream", "refusal", "wrong-format")
