@@ -71,11 +71,16 @@ class Sending:
         _RUNNING.add(self)
         self._thread.start()
 
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether the thread is in this process, and not in the one from which it was forked."""
+        return self._process_id == os.getpid()
+
     # ---- in the thread that feeds
 
     def take(self, update: Update) -> None:
         """Take an update. Never waits. In a forked process nothing is taken."""
-        if self._process_id != os.getpid():
+        if not self.is_of_this_process:
             return
         self._outbox.take(update, time.monotonic() + self._server_ahead_s)
         self.wake()
@@ -83,7 +88,7 @@ class Sending:
     def note(self, cursor: Cursor, *, is_over: bool) -> StoringWait | None:
         """Note the position after an event. Returns the wait until it is stored, if it names another response."""
         self._outbox.set_cursor(cursor, is_over=is_over)
-        if cursor.response_id in (None, self._stored_id, self._awaited_id) or self._process_id != os.getpid():
+        if cursor.response_id in (None, self._stored_id, self._awaited_id) or not self.is_of_this_process:
             return None
         self._awaited_id = cursor.response_id
         return _IdStoring(self, cursor.response_id)
@@ -96,6 +101,8 @@ class Sending:
 
     def close(self) -> None:
         """Let the thread send everything, give the lease back, and end. Does not wait."""
+        if not self.is_of_this_process:
+            return
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
@@ -272,7 +279,8 @@ _RUNNING: weakref.WeakSet[Sending] = weakref.WeakSet()
 
 def _finish_all() -> None:
     """Send what is left when the program ends."""
-    running, until = list(_RUNNING), time.monotonic() + _EXIT_S
+    running = [sending for sending in _RUNNING if sending.is_of_this_process]
+    until = time.monotonic() + _EXIT_S
     for sending in running:
         sending.close()
     for sending in running:

@@ -200,11 +200,14 @@ class StoredStream:
     def _read_error(self, error: ResponseError) -> Exception:
         """Return the error for the words of a script; others stay as they are."""
         word = str(error).partition(" ")[0]
-        if word in ("HELD", "FENCED"):
+        if word == "HELD":
+            return StreamTakenError(f"another producer makes the stream {quoted(self.name)}: wait for its end")
+        if word == "FENCED":
             return self._taken()
         if word == "EXISTS":
             return UsageError(f"a stream {quoted(self.name)} is shown already: choose another name, or remove() it")
         return LostWritesError() if word == "LOST" else error
 
     def _taken(self) -> StreamTakenError:
-        return StreamTakenError(f"another producer has the stream {quoted(self.name)}: this one writes nothing more")
+        sentence = f"another producer has taken over the stream {quoted(self.name)}: this one writes nothing more"
+        return StreamTakenError(sentence)

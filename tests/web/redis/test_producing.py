@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -377,3 +378,44 @@ def test_an_item_whose_record_is_none_comes_again_from_the_service(
     server.client.hset(GalleryKeys(name).facts("otter"), "frame\0" + "none", "no entry")
     assert make(gallery, service).final == WHOLE.final
     assert service.asked[1].response_id is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_sends_nothing_of_the_streams_of_its_parent(gallery: RedisGallery) -> None:
+    assembler = Assembler()
+    listener = gallery.add("otter", assembler)
+    for event in PLAY.events[:HALF]:
+        assembler.feed(event)
+    child = os.fork()
+    if child == 0:
+        for event in PLAY.events[HALF:]:
+            assembler.feed(event)
+        assembler.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert facts_of(gallery).get("stream", {}).get("outcome") is None
+    for event in PLAY.events[HALF:]:
+        assembler.feed(event)
+    assembler.close()
+    wait_until(lambda: facts_of(gallery).get("stream", {}).get("outcome") == "completed")
+    del listener
+
+
+def test_a_user_with_few_commands_is_enough_for_producers(server: RedisServer, name: str) -> None:
+    # The access rules of a producer: it writes the keys of galleries only.
+    commands = (
+        "+ping +hello +auth +time +eval +evalsha +script|load +get +set +getrange +exists +pexpire "
+        "+hget +hset +hdel +hexists +hmget +hgetall +hkeys +incr +xadd +xrange +xrevrange +zadd +zrem +zscore"
+    )
+    server.client.execute_command(
+        "ACL", "SETUSER", "maker", "reset", "on", ">secret", "-@all", *commands.split(), "~imgassemble:*"
+    )
+    gallery = RedisGallery(server.url.replace("redis://", "redis://maker:secret@"), name)
+    service = Service(HALF)
+    with pytest.raises(IncompleteStreamError):
+        make(gallery, service)
+    gallery.stop("otter")
+    assert make(gallery, service).final == WHOLE.final
+    gallery.close()
+    server.client.execute_command("ACL", "DELUSER", "maker")
