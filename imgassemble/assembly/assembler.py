@@ -120,7 +120,8 @@ class Assembler:
             change.journal.undo()
             raise change.anomalies[0].error
         updates = self._store(change)
-        self._notify(updates)
+        if updates or self._to_discard:
+            self._notify(updates)
         return tuple(updates)
 
     def close(self, error: BaseException | None = None) -> tuple[Update, ...]:
@@ -326,10 +327,8 @@ class Assembler:
 
     def _weigh(self, event: object) -> Change:
         try:
-            if isinstance(event, ImgassembleError):
-                raise copy(event)  # the copy is kept; the error of the caller is not changed
-            if isinstance(event, (str, bytes, bytearray, memoryview)):
-                _check_size(event, self.limits)
+            if type(event) is not dict:
+                _check(event, self._rules.limits)
             reading = read(read_event(event, load_decoded))
             if not self._held.has_read_event:
                 self._held.has_read_event = True
@@ -344,14 +343,11 @@ class Assembler:
     def _store(self, change: Change) -> list[Update]:
         """Store `change`, and return its updates."""
         held = self._held
-        moved = [name for name, facts in change.facts.items() if held.facts.get(name) is not facts]
-        if change.judged_again:  # an ending can move every item of its response; that happens a few times in a stream
-            moved = [
-                *change.facts,
-                *(name for record in change.judged_again for name in record.items if name not in change.facts),
-            ]
+        moved = change.moved_items(held)
         change.store(held)
         self._links = change.links
+        if not (moved or change.anomalies):  # nearly always
+            return []
         updates: list[Update] = []
         for item_id in moved:
             self._built.pop(item_id, None)  # it holds frames that may not be held any more
@@ -382,8 +378,6 @@ class Assembler:
 
     def _notify(self, updates: list[Update]) -> None:
         """Call the listeners. An interrupt in one of them is raised after the others have received the updates."""
-        if not (updates or self._to_discard):
-            return
         self._log.add_updates(updates)
         interrupt: BaseException | None = None
         with self._turn.listening():
@@ -491,8 +485,15 @@ def _release(error: ImgassembleError) -> None:
             each.__traceback__ = each.__context__ = None
 
 
-def _check_size(event: str | bytes | bytearray | memoryview, limits: Limits) -> None:
-    """Raise LimitError if a message is too large."""
+def _check(event: object, limits: Limits) -> None:
+    """Raise the error that stands for an event that a source could not read, and LimitError if a message is too large.
+
+    The error is a copy, which is kept; the error of the caller is not changed.
+    """
+    if isinstance(event, ImgassembleError):
+        raise copy(event)
+    if not isinstance(event, (str, bytes, bytearray, memoryview)):
+        return
     if isinstance(event, str) and not event.isascii():
         event = event.encode("utf-8", "surrogatepass")
     size = len(event)

@@ -20,33 +20,33 @@ _MAX_ANOMALIES = 100  # reported for one event: it can name ten thousand items
 _MISSING = object()
 
 
-class UndoLog:
-    """Records steps, so that they can be undone."""
+class UndoLog(list[tuple[Any, Any, Any]]):
+    """Records steps, so that they can be undone.
 
-    __slots__ = ("_steps",)
+    A step is the mapping or object, the key or name, and the value before.
+    """
 
-    def __init__(self) -> None:
-        self._steps: list[tuple[Any, Any, Any]] = []  # the mapping or object, the key or name, and the value before
+    __slots__ = ()
 
     def put(self, mapping: dict[Any, Any], key: Any, value: Any) -> None:
         """Set `mapping[key]`."""
-        self._steps.append((mapping, key, mapping.get(key, _MISSING)))
+        self.append((mapping, key, mapping.get(key, _MISSING)))
         mapping[key] = value
 
-    def remove(self, mapping: dict[Any, Any], key: Any) -> None:
+    def discard(self, mapping: dict[Any, Any], key: Any) -> None:
         """Remove `key`, if it is there."""
         if key in mapping:
-            self._steps.append((mapping, key, mapping.pop(key)))
+            self.append((mapping, key, mapping.pop(key)))
 
     def set(self, owner: object, name: str, value: Any) -> None:
         """Set an attribute."""
-        self._steps.append((owner, name, getattr(owner, name)))
+        self.append((owner, name, getattr(owner, name)))
         setattr(owner, name, value)
 
     def undo(self) -> None:
         """Take all steps back, the last one first."""
-        while self._steps:
-            owner, name, before = self._steps.pop()
+        while self:
+            owner, name, before = self.pop()
             if not isinstance(owner, dict):
                 setattr(owner, name, before)
             elif before is _MISSING:
@@ -56,31 +56,42 @@ class UndoLog:
 
 
 class Change:
-    """The change that one event makes."""
+    """The change that one event makes. A member that few events change has its first value in the class."""
 
-    __slots__ = ("added", "anomalies", "facts", "is_skipped", "journal", "judged_again", "links", "new_marks", "number",
-                 "piece", "record", "skipped_type", "total_bytes", "unreadable")  # fmt: skip
+    links: tuple[tuple[str, str], ...] = ()  # the items whose result is at a URL, each with the URL
+    record: ResponseRecord | None = None  # the response to which the event belongs
+    number: float | None = None  # the sequence number of the event
+    piece: str | None = None  # a piece of the answer in words
+    is_skipped: bool = False
+    skipped_type: str | None = None
+    unreadable: str | None = None  # why the event could not be read
 
     def __init__(self, held: Held) -> None:
         self.journal: UndoLog = UndoLog()
         self.facts: dict[str, Facts] = {}  # of the items that the event names
         self.added: dict[str, list[Frame]] = {}  # new partials, by item
         self.anomalies: list[Anomaly] = []
-        self.links: tuple[tuple[str, str], ...] = ()  # the items whose result is at a URL, each with the URL
-        self.record: ResponseRecord | None = None  # the response to which the event belongs
         self.judged_again: list[ResponseRecord] = []  # they got another ending, or an item of another response
-        self.number: float | None = None  # the sequence number of the event
-        self.piece: str | None = None  # a piece of the answer in words
         self.total_bytes: int = held.total_bytes
-        self.is_skipped: bool = False
-        self.skipped_type: str | None = None
-        self.unreadable: str | None = None  # why the event could not be read
         self.new_marks: list[tuple[Any, ...]] = []
 
     def report(self, item_id: str | None, code: AnomalyCode, error: ImgassembleError) -> None:
         """Report an anomaly."""
         if len(self.anomalies) < _MAX_ANOMALIES:
             self.anomalies.append(Anomaly(item_id, code, str(error), error))
+
+    def moved_items(self, held: Held) -> list[str]:
+        """Return the items that can have another state or picture after the change, which `held` does not have yet."""
+        known = held.facts
+        moved = [
+            name
+            for name, facts in self.facts.items()
+            if (before := known.get(name)) is not facts and (before is None or facts.is_other_evidence(before))
+        ]
+        if self.judged_again:  # an ending can move every item of its response; that happens a few times in a stream
+            others = (name for record in self.judged_again for name in record.items if name not in self.facts)
+            moved = [*self.facts, *others]
+        return moved
 
     def store(self, held: Held) -> None:
         """Store the change in `held`."""
@@ -105,5 +116,5 @@ class Change:
             held.unreadable = held.unreadable or self.unreadable
         if self.new_marks:
             held.oldest_marks.extend(self.new_marks)
-        if held.is_full:
+        if self.journal and held.is_full:  # without a step no memory has grown
             held.forget_oldest()

@@ -52,19 +52,20 @@ class ItemNames:
 
         position: that of the signal in its event.
         """
-        place = signal.details.get("output_index")
-        if self._rules.key_by == "output_index" and place is not None:
+        place, has_ids = signal.details.get("output_index"), self._held.items_have_ids
+        if has_ids and signal.item_id is not None:
+            name = self._by_id(signal.item_id, place, signal)
+        elif not has_ids and place is not None:
             name = self._by_id(f"output-{place}", None, signal)
         elif signal.is_unnamed:
             return self._by_arrival(signal, position)
-        elif self._rules.key_by == "output_index" or (signal.item_id is None and place is None):
-            self._report_missing_id(signal)
-            return None
-        elif signal.item_id is None:
+        elif has_ids and place is not None:
             name = self._by_place(signal, place)
         else:
-            name = self._by_id(signal.item_id, place, signal)
-        return name if name is None or not self._is_repeat_of(name, signal, position) else None
+            self._report_missing_id(signal)
+            return None
+        is_repeat = name is not None and signal.payload is not None and self._is_repeat_of(name, signal, position)
+        return None if is_repeat else name
 
     # Items with an id
 
@@ -83,7 +84,7 @@ class ItemNames:
         if place is not None and record.places.get(place) != name:
             self._change.journal.put(record.places, place, name)
         if record.assumed and self._reading.response_id is not None:
-            self._change.journal.remove(record.assumed, name)
+            self._change.journal.discard(record.assumed, name)
         return name
 
     def _of_place_without_id(self, item_id: str, place: float | None) -> str | None:
@@ -94,7 +95,7 @@ class ItemNames:
         name = record.places[place]
         journal.put(record.names, item_id, name)
         journal.put(record.items, name, item_id)
-        journal.remove(record.places_without_id, place)
+        journal.discard(record.places_without_id, place)
         return name
 
     def _of_parallel_response(self, item_id: str) -> str | None:
@@ -111,11 +112,11 @@ class ItemNames:
         if not ran_side_by_side or other.facts.lane != record.facts.lane:
             return None
         for wire_id in [wire_id for wire_id, name in other.names.items() if name == item_id]:
-            journal.remove(other.names, wire_id)
+            journal.discard(other.names, wire_id)
         for place in [place for place, name in other.places.items() if name == item_id]:
-            journal.remove(other.places, place)
-        journal.remove(other.items, item_id)
-        journal.remove(other.assumed, item_id)
+            journal.discard(other.places, place)
+        journal.discard(other.items, item_id)
+        journal.discard(other.assumed, item_id)
         if not other.items:
             journal.set(other, "facts", other.facts._replace(has_items=False))
             journal.put(held.empty_responses, other.number, None)
@@ -331,6 +332,6 @@ class ItemNames:
         journal.put(record.names, item_id, name)
         journal.put(record.items, name, item_id)
         journal.put(self._held.owners, name, record)
-        journal.remove(self._held.empty_responses, record.number)
+        journal.discard(self._held.empty_responses, record.number)
         if self._reading.response_id is None:
             journal.put(record.assumed, name, None)

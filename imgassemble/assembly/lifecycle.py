@@ -74,6 +74,12 @@ class Facts(NamedTuple):
         now = Facts(partials, claims, self.words, self.details)
         return now._replace(n_bytes=sum({id(frame.data): len(frame.data) for frame in now.pictures()}.values()))
 
+    def is_other_evidence(self, before: Facts) -> bool:
+        """Return whether more than the details differs, so that the state or a picture can."""
+        return (
+            self.partials is not before.partials or self.claims is not before.claims or self.words is not before.words
+        )
+
     def partial(self, index: float | None) -> Frame | None:
         at = bisect_left(self.partials, index, key=_index)
         return self.partials[at] if at < len(self.partials) and self.partials[at].index == index else None

@@ -66,7 +66,7 @@ def _continue_words(part: AnswerPart, reading: Reading, record: ResponseRecord, 
         if len(open_texts) > _MAX_OPEN_TEXTS:
             _keep(next(iter(open_texts)), NEW_TEXT, reading, held, change)
     else:
-        change.journal.remove(open_texts, key)
+        change.journal.discard(open_texts, key)
     return True
 
 
@@ -160,7 +160,7 @@ def _keep(key: _Key, state: TextState, reading: Reading, held: Held, change: Cha
     if n_bytes != held.open_text_bytes:
         journal.set(held, "open_text_bytes", n_bytes)
     if state == NEW_TEXT:
-        journal.remove(held.open_texts, key)
+        journal.discard(held.open_texts, key)
         return
     number = reading.sequence_number
     journal.put(held.open_texts, key, OpenText(state, reading.event_type, number))

@@ -29,7 +29,7 @@ def find_response(reading: Reading, held: Held, change: Change) -> ResponseRecor
         return _named(reading, lane, held, change)
     if reading.ending in _ERRORS and reading.lane is None and (record := _of_error(lane, held)):
         return record
-    if lane is not None and not _begins_next(reading, lane.current, held):
+    if lane is not None and (lane.current.facts.is_open or not _begins_next(reading, lane.current, held)):
         return _holder(reading, lane) if lane.others else lane.current
     if reading.concerns_response or (reading.lane is None and reading.sequence_number is not None):
         return _begin(reading, lane, held, change)

@@ -62,8 +62,9 @@ def _weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
     if reading.signals:
         _weigh_items(reading, record, held, rules, change)
         change.is_skipped = not (change.facts or change.anomalies)
-    if change.facts or reading.begins or reading.details or reading.ending is not None:
-        weigh_response(reading, record, held, change, has_items=bool(change.facts))
+    has_first_items = bool(change.facts) and not record.facts.has_items
+    if has_first_items or reading.begins or reading.details or reading.ending is not None:
+        weigh_response(reading, record, held, change, has_items=has_first_items)
 
 
 def weigh_fetched(item_id: str, data: bytes, held: Held, rules: Rules) -> Change:
