@@ -9,15 +9,15 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from threading import Lock
 
 from ...arguments import check_seconds, check_text
 from ...assembly.assembler import Assembler
 from ...assembly.updates import Update
-from ...errors import UsageError
+from ...errors import SinkError, UsageError, quoted
 from ...frames.frame import Frame
 from ..changes import PageChange
 from ..making import Making
@@ -105,17 +105,21 @@ class RedisGallery:
     def stop(self, name: str) -> None:
         """End the reading of a stream that `produce` makes in any process, within about a second.
 
-        Its producer gets its Result, which names the reason. Without a stream of this name, nothing happens.
+        Its producer gets its Result, which names the reason. Without a stream of this name, nothing happens. Raises
+        SinkError if the server does not answer.
         """
-        self._producers.stop(name)
+        with _as_sink_error("stopped", name):
+            self._producers.stop(name)
 
     def remove(self, name: str) -> None:
         """Remove a stream and its facts in all processes. Without a stream of this name, nothing happens.
 
-        Waits for the server. Raises ConnectionError if it cannot be reached.
+        Waits for the server. Raises SinkError if it does not answer, or does not allow it.
         """
-        remove_stream(self._client, self._keys, name)
-        self._synced().catch_up()
+        with _as_sink_error("removed", name):
+            remove_stream(self._client, self._keys, name)
+        with suppress(RedisError):
+            self._synced().catch_up()
 
     def close(self) -> None:
         """End the event streams of all viewers of this process, and its connections. Streams stay as they are."""
@@ -248,6 +252,15 @@ class RedisGallery:
         self._lock = Lock()
         self._watchers.clear()
         self._parts = None
+
+
+@contextmanager
+def _as_sink_error(purpose: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        sentence = f"the stream {quoted(name)} cannot be {purpose} on Redis: {type(error).__name__}: {error}"
+        raise SinkError(sentence, path=None) from error
 
 
 class _Parts:

@@ -18,7 +18,7 @@ import pytest
 import samples
 from redis_stage import PATIENCE_S, HandProducer, RedisServer, wait_until
 
-from imgassemble import UsageError
+from imgassemble import SinkError, UsageError
 from imgassemble.web import RedisGallery
 from imgassemble.web.changes import PageChange
 from imgassemble.web.redis.connecting import Redis
@@ -273,6 +273,17 @@ def test_a_user_who_may_only_read_is_enough_for_viewers(server: RedisServer, nam
         producer.close()
         wait_until(lambda: facts(gallery, "stream")[0]["outcome"] == "completed")
     server.client.execute_command("ACL", "DELUSER", "worker")
+
+
+def test_a_server_that_does_not_answer_is_a_sink_error() -> None:
+    with socket.socket() as free:  # it is bound, and does not listen
+        free.bind(("127.0.0.1", 0))
+        gallery = RedisGallery(f"redis://127.0.0.1:{free.getsockname()[1]}")
+        with pytest.raises(SinkError, match="the stream 'otter' cannot be removed on Redis"):
+            gallery.remove("otter")
+        with pytest.raises(SinkError, match="the stream 'otter' cannot be stopped on Redis"):
+            gallery.stop("otter")
+        gallery.close()
 
 
 def _names_in_child(gallery: RedisGallery, names: Any) -> None:
