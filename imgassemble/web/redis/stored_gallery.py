@@ -10,6 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -190,6 +191,15 @@ def last_entry(client: Redis, keys: GalleryKeys) -> RawEntry:
     """Return the last entry of the log of a gallery, or BEGINNING."""
     found = client.xrevrange(keys.log, count=1)
     return RawEntry(*found[0]) if found else BEGINNING
+
+
+def remove_expired_streams(client: Redis, keys: GalleryKeys) -> None:
+    """Remove some streams whose time has come, if this process may: perhaps no worker does."""
+    seconds, microseconds = client.time()
+    now_ms = 1_000 * seconds + microseconds // 1_000
+    with suppress(NoPermissionError):
+        for name in client.zrange(keys.expires, "-inf", now_ms, byscore=True, offset=0, num=PORTION):
+            remove_stream(client, keys, name.decode(errors="replace"), only_expired=True)
 
 
 def remove_stream(client: Redis, keys: GalleryKeys, name: str, *, only_expired: bool = False) -> None:

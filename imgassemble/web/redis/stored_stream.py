@@ -17,6 +17,7 @@ from ...limits import Limits
 from .connecting import ResponseError, connect
 from .keys import GalleryKeys
 from .scripts import CLAIM, MAX_ENTRIES, RELEASE, RENEW, WRITE
+from .stored_gallery import remove_expired_streams
 
 _LONGEST_TIMEOUT_S = 20.0  # for one command: a frame of 64 MiB at 4 MB/s takes 16 s
 _PORTION = 1_000  # entries of the log that are read at once
@@ -92,8 +93,12 @@ class StoredStream:
         self._claim, self._write, self._renew, self._release = map(self._client.register_script, scripts)
 
     def claim(self) -> Claimed:
-        """Take the stream, also again. Raises StreamTakenError if another producer has it."""
+        """Take the stream, also again. Raises StreamTakenError if another producer has it.
+
+        An earlier stream of this name whose time has come is removed first.
+        """
         keys, keeping = self._keys, self._keeping
+        remove_expired_streams(self._client, keys)
         places = [keys.meta(self.name), keys.leases, keys.epoch, keys.numbers, keys.expires]
         args = [self._token, keeping.lease_ms, keeping.keep_ms, token_urlsafe(6), self.name, self._kind]
         try:

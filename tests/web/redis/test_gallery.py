@@ -117,6 +117,17 @@ def test_a_stream_whose_time_has_come_is_removed(server: RedisServer, name: str)
     assert not server.client.exists(producer.keys.meta("otter"), producer.keys.facts("otter"))
 
 
+def test_a_new_stream_removes_those_whose_time_has_come(server: RedisServer, name: str) -> None:
+    old = HandProducer(server.client, name, "otter", keep_s=0.001)
+    old.close()
+    time_has_come_ms = server.client.zscore(old.keys.expires, "otter")
+    wait_until(lambda: 1_000 * time.time() > time_has_come_ms + 1)
+    gallery = RedisGallery(server.url, name)
+    gallery.add("heron")  # no process has viewers, so no reader removes anything
+    assert not server.client.exists(old.keys.meta("otter"), old.keys.facts("otter"))
+    gallery.close()
+
+
 def test_a_stream_without_a_producer_is_an_orphan(server: RedisServer, name: str, producer: HandProducer) -> None:
     images_api = HandProducer(server.client, name, "heron", lease_s=0.001)
     images_api.feed(samples.image_partial())
