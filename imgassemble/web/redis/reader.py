@@ -46,7 +46,7 @@ class Reader:
         self._longest_block_s = self._client.connection_pool.connection_kwargs["socket_timeout"] / 2
         self._keys, self._on_change = keys, on_change
         self._stored = StoredGallery(self._client, keys)
-        self.lock = Condition()
+        self.lock: Condition = Condition()
         self.mirror: Mirror = Mirror(None)
         self._epoch: str | None = None
         self._last: RawEntry = BEGINNING  # the last entry that was read
