@@ -7,10 +7,9 @@ Must not know: connections, when they are used.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,8 +64,7 @@ class EarlierFacts:
             facts = json.loads(text) if len(text) <= _LONGEST_RECORD else None
             if isinstance(facts, dict) and isinstance(facts.get("id"), str):
                 frames = described_frames(facts)
-                load = partial(_load, frames, self._stored)
-                self._records.append((int(key), SavedItem(folder=Path(key), facts=facts, frames=frames, load=load)))
+                self._records.append((int(key), SavedItem(folder=Path(key), facts=facts, frames=frames)))
 
     @property
     def title(self) -> str | None:
@@ -80,33 +78,36 @@ class EarlierFacts:
         return cast("tuple[int, int]", tuple(size)) if size else None
 
     def stream(self) -> EarlierStream:
-        """Return the contents for the next producer.
+        """Load the pictures, and return the contents for the next producer.
 
         If the record of an item or the bytes of a result are gone, the stream goes on from its start: the service sends
         it once more, and makes nothing again.
         """
         position, is_over = self._cursor
-        items = in_order_of_responses(item for _, item in sorted(self._records, key=lambda record: record[0]))
-        if position.response_id is not None and not self._has_results():
+        loaded = [(item, self._load(item)) for _, item in sorted(self._records, key=lambda record: record[0])]
+        has_all_records = self._item_keys <= {str(number) for number, _ in self._records}
+        if position.response_id is not None and not (has_all_records and all(_has_result(*each) for each in loaded)):
             position, is_over = replace(position, sequence_number=None), False
+        items = in_order_of_responses(replace(item, load=_taking_from(pictures)) for item, pictures in loaded)
         error = self._stream.get("error") if self._stream.get("outcome") == Outcome.FAILED else None
         return EarlierStream(items=items, cursor=position, is_over=is_over, error=error)
 
-    def _has_results(self) -> bool:
-        """Return whether the records of all items are there, and the bytes of all results."""
-        if self._item_keys - {str(number) for number, _ in self._records}:
-            return False
-        digests = []
-        for _, item in self._records:
-            results = [frame["sha256"] for frame in item.frames.values() if frame["is_final"]]
-            if not results and isinstance(final := item.facts.get("final"), dict) and final.get("is_final"):
-                return False
-            digests += results
-        return not digests or all(self._stored.keep_frames((digest, True) for digest in digests))
+    def _load(self, item: SavedItem) -> dict[str, bytes]:
+        """Return the pictures of an item that are there, by file name."""
+        found = {name: self._stored.load_frame(frame["sha256"], frame["bytes"]) for name, frame in item.frames.items()}
+        return {name: data for name, data in found.items() if data is not None}
 
 
-def _load(frames: Mapping[str, Mapping[str, Any]], stored: StoredStream, name: str) -> bytes | None:
-    return stored.load_frame(frames[name]["sha256"], frames[name]["bytes"])
+def _has_result(item: SavedItem, pictures: Mapping[str, bytes]) -> bool:
+    """Return whether the result of an item is there, if it has one."""
+    final = item.facts.get("final")
+    has_one = isinstance(final, dict) and final.get("is_final") is True
+    return not has_one or any(frame["is_final"] and name in pictures for name, frame in item.frames.items())
+
+
+def _taking_from(pictures: dict[str, bytes]) -> Callable[[str], bytes | None]:
+    """Return a function that takes a picture, so that it is not held twice."""
+    return lambda name: pictures.pop(name, None)
 
 
 def _read_cursor(text: str) -> tuple[Cursor, bool]:
