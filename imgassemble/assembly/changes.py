@@ -110,11 +110,11 @@ class Change:
                 record.text.add(self.piece, self.number)
         if self.is_skipped:
             held.skipped += 1
-        if self.skipped_type is not None:
-            held.count_type(self.skipped_type)
+            if self.skipped_type is not None:
+                held.count_type(self.skipped_type)
         if self.unreadable is not None:
             held.unreadable = held.unreadable or self.unreadable
-        if self.new_marks:
+        if self.journal:  # without a step no memory has grown
             held.oldest_marks.extend(self.new_marks)
-        if self.journal and held.is_full:  # without a step no memory has grown
-            held.forget_oldest()
+            if held.is_full:
+                held.forget_oldest()

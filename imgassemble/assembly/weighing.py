@@ -8,6 +8,7 @@ Must not know: listeners, updates that were reported before.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from math import floor
 from typing import Any
 
@@ -89,10 +90,9 @@ def weigh_open_texts(held: Held, rules: Rules, change: Change) -> None:
 
 
 def _weigh_items(reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
-    names = ItemNames(reading, record, held, rules, change)
-    named = [(signal, names.name_of(signal, at)) for at, signal in enumerate(reading.signals)]
-    items = _ItemChanges(reading, record, held, rules, change)
-    for signal, item_id in named:
+    items, signals = _ItemChanges(reading, record, held, rules, change), reading.signals
+    names = list(map(items.name_of, signals, count()))  # all names come first
+    for signal, item_id in zip(signals, names, strict=True):
         if item_id is not None:
             items.weigh(signal, item_id)
 
@@ -110,13 +110,10 @@ def weigh_last_drafts(held: Held, change: Change) -> None:
             change.facts[item_id] = facts.with_claim(Witness.OWN, Claim(withheld=last))
 
 
-class _ItemChanges:
+class _ItemChanges(ItemNames):
     """Applies the signals of one event to its items."""
 
-    __slots__ = ("_change", "_held", "_reading", "_record", "_rules")
-
-    def __init__(self, reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
-        self._reading, self._record, self._held, self._rules, self._change = reading, record, held, rules, change
+    __slots__ = ()
 
     def weigh(self, signal: Signal, item_id: str) -> None:
         """Put the facts of the item, changed by the signal, into the change."""
@@ -125,20 +122,20 @@ class _ItemChanges:
         if signal.is_unnamed and "usage" in details and self._is_usage_of_another(details["usage"], item_id):
             details = {name: value for name, value in details.items() if name != "usage"}
         facts = before.with_details(details, number) if details else before
+        if signal.word in _WORDS:
+            facts = facts.with_word(signal.word)
         if signal.witness and signal.payload is None and "url" in details:
             self._change.links += ((item_id, details["url"]),)
-        if signal.word is State.FAILED and signal.witness:
+        if signal.witness and signal.word is State.FAILED:
             failed = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
             facts = self._within_limits(
                 item_id, facts, failed
             )  # the claim replaces a picture: that one counts no longer
             remember_dropped(before, facts, None, self._held, self._change)
-        else:
-            facts = facts.with_word(signal.word) if signal.word in _WORDS else facts
-            payload = signal.payload
-            if payload is not None and isinstance(payload.base64, Withheld):
+        elif (payload := signal.payload) is not None:
+            if isinstance(payload.base64, Withheld):
                 facts = self._with_withheld(signal, payload, payload.base64, item_id, facts)
-            elif payload is not None:
+            else:
                 facts = self._with_picture(signal, payload, item_id, facts)
         self._change.facts[item_id] = facts
 

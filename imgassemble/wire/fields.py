@@ -310,21 +310,19 @@ class _Table(NamedTuple):
 
     readers: dict[str, Callable[[Any], Any]]  # how a field is read, by its own name
     places: dict[str, list[_OtherPlace]]  # the fields that can have this other name
-    own: KeysView[str]  # the names in `readers`
     other: KeysView[str]  # the names in `places`
-    names: frozenset[str]  # the names in `own` and `other`
+    names: frozenset[str]  # the names in `readers` and `places`
 
 
 def read_fields(kind: type[_Kind], message: Any) -> _Kind:
     """Return the fields of `message`, a mapping or an object. Null counts as absent."""
-    readers, places, own, other, names = _table_of(kind)  # type: ignore[arg-type] # each type is hashable
+    readers, places, other, names = _table_of(kind)  # type: ignore[arg-type] # each type is hashable
     members = message if type(message) is dict else members_of(message, names)
     fields = object.__new__(kind)
     found = fields.__dict__
-    for name in members.keys() & own:  # only members that are fields are touched
-        value = members[name]
-        if value is not None:
-            found[name] = readers[name](value)
+    for name, value in members.items():
+        if value is not None and (reader := readers.get(name)) is not None:
+            found[name] = reader(value)
     if not members.keys().isdisjoint(other):
         ranked = sorted((place, name) for name in members.keys() & other for place in places[name])
         for (_, field, way), name in ranked:
@@ -350,7 +348,7 @@ def _table_of(kind: type[Fields]) -> _Table:
     for field in readers:
         for rank, (name, *way) in enumerate(_other_places(field)):
             places.setdefault(name, []).append(_OtherPlace(rank, field, tuple(way)))
-    return _Table(readers, places, readers.keys(), places.keys(), frozenset((*readers, *places)))
+    return _Table(readers, places, places.keys(), frozenset((*readers, *places)))
 
 
 @cache

@@ -56,22 +56,30 @@ def _read(message: Any) -> EventFields:
     if row is None or CARRIER in members:
         message, kind = message_and_type(message)
         row = ROWS.get(kind)
-    if row is None:
-        if isinstance(message, EventFields):
-            return message
-        if failure := _failure_in(message, kind or ""):
-            return read_fields(ErrorEventFields, failure)
-        if not kind:
-            raise EventError(f"a message has no type, and is not a known answer{_named(message)}; it is skipped")
-    fields_of = FIELDS_OF_SHAPES[row.shape] if row else EventFields
-    if isinstance(message, fields_of):  # it was read before
+        if row is None:
+            return _read_unknown(message, kind)
+    fields_of = FIELDS_OF_SHAPES[row.shape]
+    if type(message) is not dict and isinstance(message, fields_of):  # it was read before
         return message
-    if row and row.layout:
-        return read_placed(row.layout, kind or "", message)
+    if row.layout:
+        return read_placed(row.layout, str(kind), message)
     if kind == "response":  # not streamed: the message is the response
-        message = {"type": kind, "response": message}
+        message = {"response": message}
     fields = read_fields(fields_of, message)
-    if fields.type != kind and (row or not fields.type):
+    fields.__dict__["type"] = kind
+    return fields
+
+
+def _read_unknown(message: Any, kind: str) -> EventFields:
+    """Return the fields of a message of a type without a row: those of its error, if it reports one."""
+    if isinstance(message, EventFields):
+        return message
+    if failure := _failure_in(message, kind):
+        return read_fields(ErrorEventFields, failure)
+    if not kind:
+        raise EventError(f"a message has no type, and is not a known answer{_named(message)}; it is skipped")
+    fields = read_fields(EventFields, message)
+    if not fields.type:
         vars(fields)["type"] = read_words(kind)
     return fields
 
