@@ -1,4 +1,3 @@
-import asyncio
 import os
 from contextlib import asynccontextmanager
 from secrets import token_urlsafe
@@ -32,5 +31,5 @@ async def draw(prompt: str):
 
 
 @app.post("/stop/{name}")
-async def stop(name: str):
-    await asyncio.to_thread(gallery.stop, name)
+def stop(name: str):  # not async: FastAPI calls it in a thread, where it can wait for Redis
+    gallery.stop(name)

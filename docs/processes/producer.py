@@ -1,13 +1,16 @@
+import asyncio
 import os
 
-from arq import Retry
+from arq import Retry, cron
 from arq.connections import RedisSettings
+from arq.constants import in_progress_key_prefix
 from openai import AsyncOpenAI
 
 from imgassemble import StreamTakenError
 from imgassemble.web import RedisGallery
 
 REDIS = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
+LEASE_S = float(os.environ.get("LEASE_S", "30"))  # after this time another worker can go on
 
 
 async def draw(context, name, prompt):
@@ -22,11 +25,17 @@ async def draw(context, name, prompt):
         return client.responses.retrieve(cursor.response_id, stream=True, starting_after=cursor.sequence_number)
 
     try:
-        async with context["gallery"].produce(name, title=prompt) as making:
+        async with context["gallery"].produce(name, title=prompt, lease_s=LEASE_S, renew_s=LEASE_S / 6) as making:
             result = await making.aassemble(open_stream)
-    except StreamTakenError:  # another worker has it, or had it until a moment ago
-        raise Retry(defer=30) from None
+    except StreamTakenError:  # another worker has it
+        raise Retry(defer=LEASE_S) from None
     return str(result.outcome)
+
+
+async def restart(context):
+    """Let arq run the jobs of killed workers again. Otherwise it waits for `job_timeout` and ten seconds."""
+    for name in await asyncio.to_thread(context["gallery"].orphans):
+        await context["redis"].delete(in_progress_key_prefix + name)
 
 
 async def startup(context):
@@ -36,7 +45,8 @@ async def startup(context):
 
 class WorkerSettings:
     functions = [draw]
+    cron_jobs = [cron(restart, second=set(range(0, 60, 5)))]
     on_startup = startup
     redis_settings = RedisSettings.from_dsn(REDIS)
-    job_timeout = 600  # seconds; arq runs the job of a killed worker again after this time and ten seconds more
+    job_timeout = 600  # seconds
     max_tries = 10
