@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from pathlib import Path
+from shutil import which
 from statistics import median
 from typing import Any
 
@@ -64,7 +65,7 @@ def lines(*, is_full: bool, beside: str = "") -> Iterator[Line]:
     yield from _loop()
     yield from _files_and_previews()
     yield from _viewers()
-    yield from _redis()
+    yield from _processes(is_full=is_full)
     yield from _start_up()
 
 
@@ -357,9 +358,8 @@ def _viewers() -> Iterator[Line]:
     measured: dict[str, list[float]] = {}
 
     def measure(what: str, rounds: int) -> list[float]:
-        if not measured:  # in a process of its own, whose memory nothing else has used
-            command = [sys.executable, "-m", "benchmarks.viewers", str(rounds)]
-            measured.update(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+        if not measured:
+            measured.update(_in_a_process("benchmarks.viewers", rounds))
         return measured[what]
 
     for what, goal in ((MEMORY, 1.0), (AT_A_PACE, 1.25), (AT_FULL_SPEED, None), (LATE, None), (VERY_LATE, 1.0)):
@@ -379,20 +379,33 @@ def _viewers() -> Iterator[Line]:
     )
 
 
-def _redis() -> Iterator[Line]:
-    if not all(map(rivals.is_here, ("redis", "uvicorn", "starlette"))):
+def _processes(*, is_full: bool) -> Iterator[Line]:
+    has_server = which("redis-server") or which("valkey-server")
+    if not (has_server and all(map(rivals.is_here, ("redis", "uvicorn", "starlette")))):
+        print("without a gallery on Redis: apt install redis-server; pip install '.[web,redis]'", file=sys.stderr)
         return
-    from .redis_viewers import FEED, HOLD, MEMORY, TRAFFIC, redis_costs
+    from .redis_galleries import BYTES, FAR, HOLD, MEMORY, SECONDS, TIME
 
     measured: dict[str, list[float]] = {}
 
     def measure(what: str, rounds: int) -> list[float]:
         if not measured:
-            measured.update(redis_costs((rounds + 1) // 2))
+            measured.update(_in_a_process("benchmarks.redis_galleries", "near", rounds))
         return measured[what]
 
-    for what, goal in ((FEED, 2.0), (TRAFFIC, 1.01), (MEMORY, 1.1), (HOLD, 1.0)):
-        yield Line(what=what, measure=partial(measure, what), goal=goal)
+    for what, goal, bound in (
+        (TIME, 2.0, 3.0), (SECONDS, None, None), (BYTES, 1.05, 1.05), (MEMORY, 1.1, 1.15), (HOLD, 1.0, None),
+    ):  # fmt: skip
+        yield Line(what=what, measure=partial(measure, what), goal=goal, bound=bound)
+    if is_full:
+        far = partial(_in_a_process, "benchmarks.redis_galleries", "far")
+        yield Line(what=FAR, measure=lambda rounds: far(min(rounds, 3))[FAR], goal=2.0)
+
+
+def _in_a_process(module: str, *arguments: object) -> Any:
+    """Return the figures that a module prints: nothing else has used the memory of its process."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def _start_up() -> Iterator[Line]:

@@ -42,7 +42,7 @@ def workers(folder: Path, module: str, variables: Mapping[str, str], n: int = 2)
     """
     (folder / "named_workers.py").write_text(_NAMED_WORKERS.format(module=module))
     command = ["-m", "uvicorn", "named_workers:app", "--port", "0", "--workers", str(n), "--log-level", "info"]
-    with serving(command, folder, os.environ | {"PYTHONPATH": str(ROOT)} | variables) as url:
+    with serving(command, folder, {**os.environ, "PYTHONPATH": str(ROOT), **variables}) as url:
         started: set[str] = set()
 
         def have_all_started() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 if missing := [name for name in ("arq", "fastapi", "openai", "redis", "uvicorn") if find_spec(name) is None]:
     pytest.skip(f"no {missing[0]} here: pip install arq fastapi openai redis uvicorn", allow_module_level=True)
 
+import redis
 import redis_stage as stage
 from page_visitors import Visitor, answer_of, visitors, workers
 from redis_stage import RedisServer, wait_until
@@ -28,8 +30,9 @@ if stage.SERVER is None:
     pytest.skip(stage.MISSING, allow_module_level=True)
 
 from imgassemble import assemble
-from imgassemble.simulator import Order, Pace
+from imgassemble.simulator import Order, Pace, play
 from imgassemble.simulator.server import RunningServer, running_server
+from imgassemble.web import RedisGallery
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = DOCS / "processes"
@@ -78,7 +81,7 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applicatio
     folder = tmp_path_factory.mktemp("processes")
     server = RedisServer(folder / "redis")
     order = Order(size=(64, 64), dialect="openai-2025")
-    with running_server(order, pace=Pace(delay_s=0.2)) as service:
+    with running_server(order, pace=Pace(delay_s=0.12)) as service:
         variables = {
             "REDIS_URL": server.url,
             "LEASE_S": "1",
@@ -152,6 +155,35 @@ def test_stop_from_a_web_worker_ends_the_stream(application: Application) -> Non
         assert answer_of(application.url, f"stop/{name}", "POST")[0] == 200
         wait_until(lambda: visitor.has_ended(name))
         assert outcomes(visitor, name)[-1] != "completed"
+
+
+def test_the_access_rules_of_the_page_are_enough_and_let_a_worker_write_nothing(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "redis")
+    lines = re.findall(r"^ACL (.+)$", (DOCS / "processes.md").read_text(), re.MULTILINE)
+    for line in lines:
+        server.client.execute_command("ACL", *line.split())
+    producer, worker = (
+        RedisGallery(server.url.replace("redis://", f"redis://{user}@"))
+        for user in ("producer:secret1", "worker:secret2")
+    )
+    played = play(Order(size=(24, 16), dialect="openai-2025"))
+    with producer.produce("otter") as making:
+        result = making.assemble(lambda cursor: iter(played.events))
+    wait_until(lambda: worker.names == ("otter",))
+    final = [change.facts for change in worker.changes()[1] if change.kind == "frame"][-1]
+    frame = worker.frame(final["url"].split("/")[1], final["number"])
+    assert frame is not None
+    assert frame.data == result.require_final().data
+    with pytest.raises(redis.ResponseError, match="no permissions"):
+        worker.stop("otter")
+    rights = re.search(r"that calls `stop` needs `([^`]+)`", (DOCS / "processes.md").read_text())
+    assert rights
+    server.client.execute_command("ACL", "SETUSER", "worker", *rights[1].split())
+    worker.stop("otter")
+    for gallery in (producer, worker):
+        gallery.close()
+    server.kill()
+    server.client.close()
 
 
 def test_the_page_has_the_programs() -> None:
