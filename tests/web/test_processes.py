@@ -21,7 +21,7 @@ import pytest
 if missing := [name for name in ("arq", "fastapi", "openai", "redis", "uvicorn") if find_spec(name) is None]:
     pytest.skip(f"no {missing[0]} here: pip install arq fastapi openai redis uvicorn", allow_module_level=True)
 
-import redis
+
 import redis_stage as stage
 from page_visitors import Visitor, answer_of, visitors, workers
 from redis_stage import RedisServer, wait_until
@@ -29,7 +29,7 @@ from redis_stage import RedisServer, wait_until
 if stage.SERVER is None:
     pytest.skip(stage.MISSING, allow_module_level=True)
 
-from imgassemble import assemble
+from imgassemble import SinkError, assemble
 from imgassemble.simulator import Order, Pace, play
 from imgassemble.simulator.server import RunningServer, running_server
 from imgassemble.web import RedisGallery
@@ -174,7 +174,7 @@ def test_the_access_rules_of_the_page_are_enough_and_let_a_worker_write_nothing(
     frame = worker.frame(final["url"].split("/")[1], final["number"])
     assert frame is not None
     assert frame.data == result.require_final().data
-    with pytest.raises(redis.ResponseError, match="no permissions"):
+    with pytest.raises(SinkError, match="no permissions"):
         worker.stop("otter")
     rights = re.search(r"that calls `stop` needs `([^`]+)`", (DOCS / "processes.md").read_text())
     assert rights
