@@ -97,12 +97,12 @@ Each line is a test with a real server. Nothing that was paid for is lost with a
 **Access rules.** Two users are enough; `pictures` is the name of the gallery. arq needs a user of its own, or another server.
 
 ```text
-ACL SETUSER producer on >secret1 -@all ~imgassemble:{{pictures}}:* ~imgassemble:pictures:frame:* +ping +hello +auth +time +eval +evalsha +script|load +get +set +getrange +exists +pexpire +hget +hset +hdel +hexists +hmget +hgetall +hkeys +incr +xadd +xrange +xrevrange +zadd +zrem +zscore
+ACL SETUSER producer on >secret1 -@all ~imgassemble:{{pictures}}:* ~imgassemble:pictures:frame:* +ping +hello +auth +time +eval +evalsha +script|load +get +set +getrange +exists +pexpire +del +hget +hset +hdel +hexists +hmget +hgetall +hkeys +incr +xadd +xrange +xrevrange +zadd +zrange +zrem +zscore
 ACL SETUSER worker on >secret2 -@all %R~imgassemble:{{pictures}}:* %R~imgassemble:pictures:frame:* +ping +hello +auth +get +getrange +exists +time +hmget +hgetall +zrange +xrange +xrevrange +xread
 ```
 
-A worker that calls `stop` needs `%RW~imgassemble:{{pictures}}:stream:* +eval +hset` as well. `remove` needs the rights of a producer and `+del`. A
-worker without them hides the streams whose time has come, and removes nothing. Content of Redis is untrusted: kinds, texts, numbers and
+A worker that calls `stop` needs `%RW~imgassemble:{{pictures}}:stream:* +eval +hset` as well, and `remove` the rights of a producer. A
+worker without them hides the streams whose time has come; the next producer removes them. Content of Redis is untrusted: kinds, texts, numbers and
 addresses of entries are checked, and frames by their length and SHA-256.
 
 **TLS.** Use `rediss://user:password@host:6380/0`. The certificate is checked; `?ssl_ca_certs=/path/ca.pem` names your own authority.

@@ -147,7 +147,7 @@ def test_the_page_of_the_simulator_is_drawn_from_its_tables() -> None:
 
 # ---- figures
 
-_OPTIONAL = ("openai", "openrouter", "viewer")  # lines that are printed only if their packages are installed
+_OPTIONAL = ("openai", "openrouter", "viewer", "Redis")  # lines that are printed only where these are installed
 
 
 def _always(labels: list[str]) -> list[str]:

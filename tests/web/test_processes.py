@@ -180,6 +180,8 @@ def test_the_access_rules_of_the_page_are_enough_and_let_a_worker_write_nothing(
     assert rights
     server.client.execute_command("ACL", "SETUSER", "worker", *rights[1].split())
     worker.stop("otter")
+    producer.remove("otter")
+    wait_until(lambda: worker.names == ())
     for gallery in (producer, worker):
         gallery.close()
     server.kill()
