@@ -257,9 +257,9 @@ def slow_link(port: int, bytes_per_s: int) -> Iterator[int]:
             while True:
                 try:
                     client, _ = listener.accept()
+                    server = socket.create_connection(("127.0.0.1", port))
                 except OSError:
                     return
-                server = socket.create_connection(("127.0.0.1", port))
                 for way in ((client, server, bytes_per_s), (server, client, None)):
                     threading.Thread(target=forward, args=way, daemon=True).start()
 

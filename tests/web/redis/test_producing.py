@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -419,3 +420,30 @@ def test_a_user_with_few_commands_is_enough_for_producers(server: RedisServer, n
     assert make(gallery, service).final == WHOLE.final
     gallery.close()
     server.client.execute_command("ACL", "DELUSER", "maker")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_killed_producer_of_the_images_api_leaves_an_orphan_that_says_so(
+    server: RedisServer, viewer: RedisGallery, name: str
+) -> None:
+    child = os.fork()
+    if child == 0:
+        maker = RedisGallery(server.url, name)
+
+        def dying(_cursor: Cursor) -> Iterator[Any]:
+            yield IMAGES.events[0]
+            wait_until(lambda: facts_of(maker).get("item 0", {}).get("frames"))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        with maker.produce("otter", lease_s=0.3, renew_s=0.1) as making:
+            making.assemble(dying)
+    os.waitpid(child, 0)
+    wait_until(lambda: viewer.orphans() == ("otter",))
+    stream = facts_of(viewer)["stream"]
+    assert (stream["is_orphaned"], stream["kind"]) == (True, "failed")
+    assert "cannot be finished" in stream["caption"]
+    asked: list[Cursor] = []
+    with pytest.raises(IncompleteStreamError, match="nothing is asked for again"):
+        make(viewer, asked.append)
+    assert asked == []
