@@ -231,6 +231,7 @@ def test_a_frame_comes_when_a_server_that_was_killed_answers_again(tmp_path: Pat
         server.start()
         frame = asking.result(timeout=PATIENCE_S)
     server.kill()
+    server.client.close()
     assert frame is not None
     assert frame.data == samples.picture("PNG")
 
