@@ -25,4 +25,4 @@ def test_nothing_is_open_after_a_cancellation_at_each_await(client: str) -> None
         check=False,
     )
     assert ended.stderr == ""
-    assert int(ended.stdout) > 15
+    assert int(ended.stdout) > 5  # awaits; fewer if pieces come together

@@ -71,14 +71,15 @@ def leaving_nothing_behind() -> Iterator[None]:
 @pytest.mark.parametrize(("body", "is_tls"), [(BODY, False), (BODY, True), (None, False)], ids=["plain", "TLS", "head"])
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_silent_stream_is_given_up_in_time(client: Callable[[str], Any], body: bytes | None, is_tls: bool) -> None:
-    patience = Patience(silence_s=0.1, max_retries=1, first_wait_s=0.0)
+    silence_s = 0.4 if is_tls else 0.1  # a busy machine needs time to agree on keys
+    patience = Patience(silence_s=silence_s, max_retries=1, first_wait_s=0.0)
     warm_up(client)
     with silent_server(body, is_tls=is_tls) as server:
         with leaving_nothing_behind():
             began_at = time.monotonic()
-            with pytest.raises(IncompleteStreamError, match=r"nothing came for 0\.1 seconds"):
+            with pytest.raises(IncompleteStreamError, match=rf"nothing came for {silence_s} seconds"):
                 list(resuming(lambda _: client(server.url), patience=patience, since=Cursor("resp_1", 0)))
-            assert time.monotonic() - began_at < 2
+            assert time.monotonic() - began_at < 3
         assert server.wait_for(came=1, left=server.came, timeout_s=AT_ONCE_S)
 
 
