@@ -167,7 +167,7 @@ class Sending:
     def _step(self) -> None:
         """Wait for the next thing to do, and do it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._has_news or self._is_closing or self._is_lost, _LOOK_S)
+            self._changed.wait_for(self._has_work, min(_LOOK_S, self._renew_s))
             is_closing, has_news, self._has_news = self._is_closing, self._has_news, False
         if self._is_lost:
             self._begin_again()
@@ -182,8 +182,12 @@ class Sending:
         if is_closing and self._outbox.is_empty:
             self._finish()
 
+    def _has_work(self) -> bool:
+        return self._has_news or self._is_closing or self._is_lost or self._outbox.has_facts
+
     def _is_renewal_due(self) -> bool:
-        return time.monotonic() - self._written_at >= min(self._renew_s, _LOOK_S if not self._outbox.is_empty else 1e9)
+        longest_s = self._renew_s if self._outbox.is_empty else min(self._renew_s, _LOOK_S)
+        return time.monotonic() - self._written_at >= longest_s
 
     def _is_check_due(self) -> bool:
         return time.monotonic() - self._checked_at >= self._check_s
