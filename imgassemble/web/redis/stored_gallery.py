@@ -43,6 +43,7 @@ class RawEntry(NamedTuple):
         return _version(self.id)
 
 
+_LATEST = Version(milliseconds=2**64)
 BEGINNING = RawEntry(b"0-0", {})
 """The place before the first entry of a log."""
 
@@ -94,9 +95,11 @@ class StoredGallery:
     def changes_until(self, last: RawEntry, note: Callable[[Version], object]) -> Iterator[tuple[Version, Entry]]:
         """Yield all facts and removals up to the entry `last`, in the order of their entries.
 
+        Newer facts follow in the log. If the log is empty, its entries were removed, and all facts count.
         note: called with the version of each entry of the log.
         """
-        found = [*self._removals(last, note), *self._facts(last.version)]
+        until = last.version if last != BEGINNING else _LATEST
+        found = [*self._removals(last, note), *self._facts(until)]
         for portion in _portions(sorted(found, key=lambda each: each[0])):
             yield from portion
             time.sleep(REST_S)
@@ -116,7 +119,7 @@ class StoredGallery:
             time.sleep(REST_S)
 
     def _facts(self, until: Version) -> Iterator[tuple[Version, Entry]]:
-        """Yield the facts of all streams. Those that are newer than `until` follow in the log."""
+        """Yield the facts of all streams, up to the version `until`."""
         for name in self._names(self._client.zrange(self._keys.expires, 0, MAX_STREAMS - 1)):
             fields = self._client.hgetall(self._keys.facts(name))
             for portion in _portions(fields.items()):

@@ -252,6 +252,15 @@ def test_after_a_gap_in_the_log_viewers_begin_again(
         assert kinds(changes) == ["reset", "stream"]
 
 
+def test_streams_whose_entries_were_all_removed_from_the_log_are_shown(
+    server: RedisServer, gallery: RedisGallery, producer: HandProducer
+) -> None:
+    server.client.xtrim(producer.keys.log, maxlen=0, approximate=False)
+    assert gallery.names == ("otter",)
+    producer.feed(PREVIEW)
+    wait_for(gallery, "item")
+
+
 def test_a_new_epoch_makes_viewers_begin_again(
     server: RedisServer, gallery: RedisGallery, producer: HandProducer, name: str
 ) -> None:
