@@ -31,6 +31,7 @@ if stage.SERVER is None:
     pytest.skip(stage.MISSING, allow_module_level=True)
 
 from imgassemble.web import RedisGallery
+from soak.redis_agreement import Run
 
 APP = """
 import os
@@ -280,6 +281,13 @@ def test_the_page_says_that_a_producer_has_gone_until_the_next_one_goes_on(tmp_p
         producer.claim()
         page.locator(".badge", has_text="Preview").wait_for()
         assert page.locator("#count").inner_text() == "1 picture · 1 running"
+
+
+def test_viewers_that_change_processes_agree_after_random_losses(server: RedisServer) -> None:
+    for seed in range(3):
+        run = Run(server, seed)
+        run.play()
+        run.check()
 
 
 IMPATIENT = """
