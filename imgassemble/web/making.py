@@ -1,4 +1,4 @@
-"""Makes a stream of a gallery: goes on where an earlier producer stopped, and lets other processes stop it.
+"""Make a stream of a gallery: go on where an earlier producer stopped, and let other processes stop it.
 
 Must not know: where a gallery keeps its streams, viewers.
 """
@@ -74,6 +74,7 @@ class Making:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Give the stream up."""
+        self._earlier = None
         self._production.release()
 
     async def __aenter__(self) -> Self:
@@ -88,6 +89,7 @@ class Making:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Give the stream up, without blocking the event loop."""
+        self._earlier = None
         await in_thread(self._production.release)
 
     def assemble(
@@ -222,10 +224,10 @@ class Making:
             error.add_note(str(failed))
 
     def _noted(self, assembler: Assembler) -> StoringWait | None:
-        """Note the position after an event that was fed. A response id never gets lost again."""
-        heard, before = assembler.cursor, self._position
-        if heard.response_id in (None, before.response_id):
-            number = before.sequence_number if heard.sequence_number is None else heard.sequence_number
-            heard = replace(before, sequence_number=number)
-        self._position = heard
-        return self._production.note(heard, is_over=assembler.is_over)
+        """Note the position after an event that was fed. A known response id is never replaced by None."""
+        position, before = assembler.cursor, self._position
+        if position.response_id in (None, before.response_id):
+            number = before.sequence_number if position.sequence_number is None else position.sequence_number
+            position = replace(before, sequence_number=number)
+        self._position = position
+        return self._production.note(position, is_over=assembler.is_over)

@@ -214,6 +214,16 @@ def test_a_stream_is_made_once_and_in_its_block() -> None:
             making.assemble(Service())
 
 
+def test_a_stream_is_not_made_after_its_block() -> None:
+    gallery, service = Gallery(), Service()
+    with gallery.produce("otter") as making:
+        pass
+    with pytest.raises(UsageError, match="in its block"):
+        making.assemble(service)
+    assert service.asked == []
+    assert make(gallery, service).outcome is Outcome.COMPLETED
+
+
 @pytest.mark.parametrize(("lease_s", "renew_s"), [(5.0, 5.0), (0.0, 0.0), (float("inf"), 1.0)])
 def test_a_lease_that_ends_before_it_is_renewed_is_refused(lease_s: float, renew_s: float) -> None:
     with pytest.raises(UsageError):
