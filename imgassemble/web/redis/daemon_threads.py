@@ -25,20 +25,30 @@ class DaemonThreads:
         self._lock = Lock()
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._n_started = self._n_open = 0
+        self._is_closed = False
 
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run `function(*args, **kwargs)` in a thread, and return its result as a future."""
+        """Run `function(*args, **kwargs)` in a thread, and return its result as a future.
+
+        After `close()` each function has a thread of its own.
+        """
         future: Future[T] = Future()
+        call = partial(_run, future, partial(function, *args, **kwargs))
         with self._lock:
+            if self._is_closed:
+                Thread(target=call, name=self._name, daemon=True).start()
+                return future
             self._n_open += 1
             if self._n_started < min(self._n_open, self._n_threads):
                 self._n_started += 1
                 Thread(target=self._work, name=self._name, daemon=True).start()
-        self._queue.put(partial(_run, future, partial(function, *args, **kwargs)))
+            self._queue.put(call)
         return future
 
     def close(self) -> None:
         """End the threads once they have run everything."""
+        with self._lock:
+            self._is_closed = True
         for _ in range(self._n_threads):
             self._queue.put(None)
 

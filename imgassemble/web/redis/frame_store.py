@@ -74,7 +74,7 @@ class FrameStore:
         return found
 
     def close(self) -> None:
-        """Load no frame any more."""
+        """End the threads and the connections, once all frames are loaded."""
         self._is_closed = True
         self._threads.close()
         self._client.close()
@@ -133,7 +133,7 @@ def _frame_of(stored: StoredFrame, loading: Future[bytes | None]) -> Frame | Non
 
 
 def _flaw(data: bytes, stored: StoredFrame) -> str | None:
-    """Return in which way `data` differs from what its fact says, or None."""
+    """Return how `data` differs from its fact; None if it does not."""
     if len(data) != stored.n_bytes:
         return "has another length"
     if sha256(data).hexdigest() != stored.sha256:
