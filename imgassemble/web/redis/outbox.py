@@ -162,12 +162,16 @@ class Outbox:
     def has_facts(self) -> bool:
         """Whether facts or frames wait."""
         with self._lock:
-            return bool(self._dirty or self._frames or self._stored or self._dropped)
+            return self._has_facts()
 
     @property
     def is_empty(self) -> bool:
         """Whether everything was sent, the position too."""
-        return not (self.has_facts or self._is_cursor_new or self._is_in_flight)
+        with self._lock:
+            return not (self._has_facts() or self._is_cursor_new or self._is_in_flight)
+
+    def _has_facts(self) -> bool:
+        return bool(self._dirty or self._frames or self._stored or self._dropped)
 
     def next_frame(self) -> WaitingFrame | None:
         """Return the most important frame whose bytes wait: a result, the last preview of an item, the newest other."""
@@ -218,7 +222,8 @@ class Outbox:
 
     def set_written(self) -> None:
         """Note that the last batch was written."""
-        self._is_in_flight = False
+        with self._lock:
+            self._is_in_flight = False
 
     def put_back(self, batch: Batch) -> None:
         """Let the facts of a batch wait again: it was not written."""
@@ -256,9 +261,9 @@ class Outbox:
             return [WaitingFrame(number, self.stream.frames[number]) for number in sorted(self._sent)]
 
     def set_missing(self, number: int) -> None:
-        """Redis has removed the bytes of a frame to make room: send the best ones again, and drop the facts of others.
+        """Send a frame again whose bytes Redis has removed to make room, or drop its fact.
 
-        A frame that Redis removes again and again is not sent any more.
+        A result or the last preview of an item is sent again, a few times; the fact of another preview is dropped.
         """
         with self._lock:
             changes = {change.key: change for change in self.stream.changes() if change.kind == "frame"}

@@ -207,7 +207,7 @@ class StoredStream:
         word = str(error).partition(" ")[0]
         if word == "HELD":
             return StreamTakenError(f"another producer makes the stream {quoted(self.name)}: wait for its end")
-        if word == "FENCED":
+        if word == "FENCED" or (word == "EXISTS" and self._claimed_ms):  # this producer had it before
             return self._taken()
         if word == "EXISTS":
             return UsageError(f"a stream {quoted(self.name)} is shown already: choose another name, or remove() it")

@@ -33,6 +33,7 @@ from imgassemble.simulator.answers import Order, play
 from imgassemble.web import RedisGallery
 from imgassemble.web.redis.keys import GalleryKeys
 from imgassemble.web.redis.outbox import Outbox
+from imgassemble.web.redis.stored_stream import Keeping, StoredStream
 from imgassemble.web.shown_streams import ShownStream
 from web.test_making import ONCE, PLAY, WHOLE, Service, facts_of
 
@@ -199,6 +200,20 @@ def test_everything_is_sent_again_after_the_server_has_lost_it(
     assert make(gallery, losing).final == WHOLE.final
     wait_until(lambda: facts_of(viewer).get("stream", {}).get("outcome") == "completed")
     assert shown_final(viewer) == WHOLE.require_final().data
+
+
+def test_a_stream_that_another_producer_has_added_after_a_loss_is_taken(server: RedisServer, name: str) -> None:
+    keys, keeping = GalleryKeys(name), Keeping(keep_s=60.0, lease_s=30.0)
+    first, second = (StoredStream(server.url, keys, "otter", keeping, "add") for _ in range(2))
+    first.claim()
+    with pytest.raises(UsageError, match="shown already"):
+        second.claim()
+    server.client.delete(*server.client.scan_iter("imgassemble:*" + name + "*"))
+    second.claim()
+    with pytest.raises(StreamTakenError):
+        first.claim()
+    first.close()
+    second.close()
 
 
 def test_a_removed_stream_stays_removed_while_its_producer_goes_on(gallery: RedisGallery, viewer: RedisGallery) -> None:
