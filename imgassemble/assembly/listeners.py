@@ -21,7 +21,7 @@ _log = logging.getLogger("imgassemble")
 
 @runtime_checkable
 class FirstEventListener(Protocol):
-    """A listener that is also told when the first event arrives, which may cause no update. A Meter is one."""
+    """A listener that is also called for the first event, which may cause no update. A Meter is one."""
 
     def __call__(self, update: Any) -> object:
         """Receive an update."""

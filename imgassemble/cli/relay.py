@@ -54,7 +54,7 @@ def relay(options: argparse.Namespace) -> int:
     error: ImgassembleError | None = None
     with closing(RedisGallery(options.url, options.gallery)) as gallery:
         try:
-            with gallery.produce(_name(options)) as making, Clock(is_shown=True) as clock:
+            with gallery.produce(_name(options)) as making, Clock() as clock:
                 listener = call_each(tally, clock, progress)
                 making.assemble(open_stream, on_update=listener, assembler=assembler, patience=_ONCE)
         except (SinkError, StreamTakenError, IncompleteStreamError) as failed:

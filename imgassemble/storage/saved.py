@@ -173,8 +173,9 @@ def _stored_events(store: ObjectStore, prefix: str) -> Iterator[Event]:
 
 
 def read_items(directory: str | os.PathLike[str]) -> list[SavedItem]:
-    """Return the items in a folder that a DirectorySink wrote: the responses in order of time, their items by their
-    place in the output, and by name.
+    """Return the items in a folder that a DirectorySink wrote.
+
+    The responses are in the order of time, and their items in the order of their places in the output, then of names.
     """
     items = []
     for path in sorted(Path(directory).glob("*/item.json")):

@@ -1,4 +1,4 @@
-"""Produces a stream of a gallery in this process.
+"""Produce a stream of a gallery in this process.
 
 Must not know: viewers, how a stream is read.
 """

@@ -1,7 +1,7 @@
 """Read the contents that earlier producers of a stream have left in Redis.
 
 They are untrusted: each is checked, and those that are no facts are skipped.
-Must not know: connections, when they are used.
+Must not know: connections, when a producer takes a stream.
 """
 
 from __future__ import annotations

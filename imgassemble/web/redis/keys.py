@@ -57,7 +57,7 @@ class GalleryKeys:
         return self._key("leases")
 
     def meta(self, stream: str) -> str:
-        """Return the key of a hash: what a producer needs to go on with a stream."""
+        """Return the key of a hash: the facts with which a producer goes on with a stream."""
         return self._key("stream", stream)
 
     def facts(self, stream: str) -> str:

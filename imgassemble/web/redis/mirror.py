@@ -1,4 +1,4 @@
-"""What one process knows of a gallery in Redis: the changes for its viewers, and the places of the frames.
+"""The facts of a gallery in Redis as one process has read them: changes for its viewers, and places of frames.
 
 Must not know: connections, threads, the bytes of frames.
 """

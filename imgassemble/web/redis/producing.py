@@ -1,4 +1,4 @@
-"""Produces streams of a gallery on Redis: takes them, reads the contents of earlier producers, and sends the new ones.
+"""Produce streams of a gallery on Redis: take them, read the contents of earlier producers, and send the new ones.
 
 Must not know: viewers, how a stream is read, the commands of Redis.
 """

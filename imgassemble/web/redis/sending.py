@@ -1,7 +1,7 @@
-"""Sends the outbox of one stream to Redis in a thread of its own, and holds the lease.
+"""Send the outbox of one stream to Redis in a thread of its own, and hold the lease.
 
 The thread that feeds never waits for the server, except for the first write of a response id.
-Must not know: what is sent, how a stream is read.
+Must not know: the meaning of facts, how a stream is read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _EXIT_S = 30.0  # for everything to be sent when the program ends
 
 
 class Sending:
-    """Sends what `outbox` holds, until it is closed, the stream is removed, or another producer takes it over.
+    """Sends the contents of `outbox`, until it is closed, the stream is removed, or another producer takes it over.
 
     on_stop: called in the thread when the reading of the stream has to end.
     claimed: the answer of the server when the stream was taken.
@@ -94,7 +94,7 @@ class Sending:
         return _IdStoring(self, cursor.response_id)
 
     def wake(self) -> None:
-        """Send what waits."""
+        """Send the facts and frames that wait."""
         with self._changed:
             self._has_news = True
             self._changed.notify_all()
@@ -282,7 +282,7 @@ _RUNNING: weakref.WeakSet[Sending] = weakref.WeakSet()
 
 
 def _finish_all() -> None:
-    """Send what is left when the program ends."""
+    """Send the rest when the program ends."""
     running = [sending for sending in _RUNNING if sending.is_of_this_process]
     until = time.monotonic() + _EXIT_S
     for sending in running:
