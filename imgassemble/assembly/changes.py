@@ -82,12 +82,11 @@ class Change:
 
     def moved_items(self, held: Held) -> list[str]:
         """Return the items that can have another state or picture after the change, which `held` does not have yet."""
-        known = held.facts
-        moved = [
-            name
-            for name, facts in self.facts.items()
-            if (before := known.get(name)) is not facts and (before is None or facts.is_other_evidence(before))
-        ]
+        moved = []
+        for name, facts in self.facts.items():
+            before = held.facts.get(name)
+            if before is not facts and (before is None or facts.is_other_evidence(before)):
+                moved.append(name)
         if self.judged_again:  # an ending can move every item of its response; that happens a few times in a stream
             others = (name for record in self.judged_again for name in record.items if name not in self.facts)
             moved = [*self.facts, *others]

@@ -65,14 +65,15 @@ def with_details(
     """Return `held` with the `reported` values, except those that are older than the stored ones."""
     if not held:
         return {name: ReportedValue(value, number) for name, value in reported.items()}
-    newer = {}
+    details = held
     for name, value in reported.items():
         before = held.get(name)
-        if before is None or (number is not None and is_newer(number, before.sequence_number)):
-            newer[name] = ReportedValue(value, number)
-        elif number is None and value != before.value:
-            newer[name] = ReportedValue(value)
-    return {**held, **newer} if newer else held
+        is_kept = before is not None and (
+            value == before.value if number is None else not is_newer(number, before.sequence_number)
+        )
+        if not is_kept:
+            details = {**details, name: ReportedValue(value, number)}
+    return details
 
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})

@@ -8,7 +8,6 @@ Must not know: listeners, updates that were reported before.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count
 from math import floor
 from typing import Any
 
@@ -90,9 +89,9 @@ def weigh_open_texts(held: Held, rules: Rules, change: Change) -> None:
 
 
 def _weigh_items(reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
-    items, signals = _ItemChanges(reading, record, held, rules, change), reading.signals
-    names = list(map(items.name_of, signals, count()))  # all names come first
-    for signal, item_id in zip(signals, names, strict=True):
+    items = _ItemChanges(reading, record, held, rules, change)
+    named = [(items.name_of(signal, at), signal) for at, signal in enumerate(reading.signals)]
+    for item_id, signal in named:
         if item_id is not None:
             items.weigh(signal, item_id)
 

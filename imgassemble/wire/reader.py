@@ -44,7 +44,7 @@ def _message_in(event: Any, load: Load) -> Any:
         if event in ("[DONE]", b"[DONE]"):  # the end of many streams
             return {"type": "[DONE]"}
         event = load(event)
-    if not has_members(event):
+    if type(event) is not dict and not has_members(event):
         raise EventError(f"an event is a JSON object or an SDK's event, not {type(event).__name__}")
     return event
 
