@@ -326,19 +326,26 @@ class Assembler:
         return f"<Assembler of {n_items} {'item' if n_items == 1 else 'items'}, {self.outcome or 'open'}>"
 
     def _weigh(self, event: object) -> Change:
+        """Return the change that `event` makes. An exception leaves the assembler as it was."""
+        held = self._held
+        change = Change(held)
         try:
             if type(event) is not dict:
                 _check(event, self._rules.limits)
             reading = read(read_event(event, load_decoded))
-            if not self._held.has_read_event:
-                self._held.has_read_event = True
+            if not held.has_read_event:
+                held.has_read_event = True
                 report_first_event(callback for callback, _ in self._listeners.values())
-            return weigh(reading, self._held, self._rules)
+            weigh(reading, held, self._rules, change)
         except ImgassembleError as error:
-            change = Change(self._held)
+            change.journal.undo()
+            change = Change(held)
             change.report(None, "over_limit" if isinstance(error, LimitError) else "unreadable_event", error)
             change.unreadable = str(error) if isinstance(error, EventError) else None
-            return change
+        except BaseException:
+            change.journal.undo()
+            raise
+        return change
 
     def _store(self, change: Change) -> list[Update]:
         """Store `change`, and return its updates."""

@@ -33,18 +33,8 @@ _WORDS = frozenset({State.GENERATING, State.COMPLETED, State.INCOMPLETE})
 _CODES: dict[type[ImgassembleError], AnomalyCode] = {FrameEncodingError: "bad_base64", FrameDecodeError: "bad_picture"}
 
 
-def weigh(reading: Reading, held: Held, rules: Rules) -> Change:
-    """Return the change that the event makes in `held`. An exception leaves `held` as it was."""
-    change = Change(held)
-    try:
-        _weigh(reading, held, rules, change)
-    except BaseException:
-        change.journal.undo()
-        raise
-    return change
-
-
-def _weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
+def weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
+    """Put the change that the event makes in `held` into `change`. After an exception the caller undoes its steps."""
     change.number = reading.sequence_number
     if not reading.concerns_images:
         change.is_skipped = True

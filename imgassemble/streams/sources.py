@@ -29,6 +29,7 @@ _FIELD = re.compile(rb"(data|event|id|retry|error):")
 _NO_FIELD = re.compile(rb"\s*[^\sderi]")  # the beginning of a line that is no field
 _NAME_AND_DATA = re.compile(rb"(event|id|retry):.*data: ?")
 _MOST_FIELD_BYTES = 1_000  # of the fields before the JSON of an event
+_MAPPINGS = (dict, Mapping)  # in this order: a check for the second takes ten times as long
 _LINES = (
     "these are lines of an event stream without their ends, not events: pass the body's bytes, "
     "response.iter_bytes() of httpx, response.iter_content(None) of requests, or open_events(path) for a file"
@@ -67,7 +68,7 @@ class StreamReader:
             return map(_in_list, events) if events else ()
         if isinstance(element, str) and looks_like_lines(element):
             raise UsageError(_LINES)
-        if isinstance(element, os.PathLike):
+        if type(element) is not dict and isinstance(element, os.PathLike):
             raise UsageError("a path is no event: pass open_events(path)")
         return ([_event_in(element)],)
 
@@ -122,7 +123,7 @@ def _in_list(event: Any) -> list[Any]:
 
 def _event_in(element: Any) -> Any:
     """Return the event in a server-sent event that a client has split already, or `element` itself."""
-    if isinstance(element, Mapping):
+    if isinstance(element, _MAPPINGS):
         return event_of_data(element["data"], element["event"]) if is_event_and_data(element) else element
     if isinstance(element, (str, ImgassembleError)) or not _has_data(element):
         return element

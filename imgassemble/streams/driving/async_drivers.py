@@ -116,7 +116,7 @@ class AsyncRun:
         await reader.wait()
 
     async def advance(self) -> Iterable[Update] | None:
-        """Feed the next event and return its updates, or those of the end. Return None after the end.
+        """Feed events until one causes updates, and return them, or those of the end. Return None after the end.
 
         A cancelled call loses nothing. Raises the exception of the stream after its end.
         """
@@ -127,20 +127,20 @@ class AsyncRun:
             return None
         if self._source is None:
             self._use(Pump(self._opening))
-        updates = await self._feed_next()
-        if updates is not None:
-            return updates
+        while (updates := await self._feed_next()) is not None:
+            if updates:
+                return updates
         await self.aclose()
         self._is_over = True
         self._registered.close()
-        updates, self._error = end_stream(self.assembler, self._error, keep_open=self._keep_open)
-        return updates
+        of_end, self._error = end_stream(self.assembler, self._error, keep_open=self._keep_open)
+        return of_end
 
     def _use(self, source: Pump | DirectReader) -> None:
         self._source = source
         self._registered.enter_context(stop_signal(self.assembler).interrupting(source.interrupt))
 
-    async def _feed_next(self) -> Iterable[Update] | None:
+    async def _feed_next(self) -> tuple[Update, ...] | None:
         """Feed the next event, or the picture of a link, and return its updates. Return None after the last."""
         links, assembler = self._links, self.assembler
         try:
@@ -218,7 +218,7 @@ class AsyncUpdates(AsyncIterator[Update]):
             raise UsageError("two tasks read one stream at the same moment: give each task its own stream")
         self._is_asked = True
         try:
-            while not self._waiting:
+            while not self._waiting:  # the end can cause no updates
                 if (updates := await self._run.advance()) is None:
                     raise StopAsyncIteration
                 self._waiting.extend(updates)
