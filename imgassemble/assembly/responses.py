@@ -72,7 +72,7 @@ def with_details(
             value == before.value if number is None else not is_newer(number, before.sequence_number)
         )
         if not is_kept:
-            details = {**details, name: ReportedValue(value, number)}
+            details = {**details, name: tuple.__new__(ReportedValue, (value, number))}
     return details
 
 

@@ -80,10 +80,12 @@ def weigh_open_texts(held: Held, rules: Rules, change: Change) -> None:
 
 def _weigh_items(reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
     items = _ItemChanges(reading, record, held, rules, change)
-    named = [(items.name_of(signal, at), signal) for at, signal in enumerate(reading.signals)]
-    for item_id, signal in named:
-        if item_id is not None:
-            items.weigh(signal, item_id)
+    named = []
+    for at, signal in enumerate(reading.signals):
+        if (item_id := items.name_of(signal, at)) is not None:
+            named.append((signal, item_id))
+    for signal, item_id in named:
+        items.weigh(signal, item_id)
 
 
 def weigh_last_drafts(held: Held, change: Change) -> None:

@@ -100,9 +100,8 @@ def dump_json(value: Any) -> bytes:
 
 def load_decoded(data: str | bytes | bytearray | memoryview) -> Any:
     """Return the JSON value in `data` as `load_json` does, with long base64 in members as `Decoded`."""
-    if isinstance(data, memoryview):
-        data = bytes(data)
-    if not isinstance(data, str) and len(data) > _LONG:
+    if len(data) > _LONG and not isinstance(data, str):
+        data = bytes(data) if isinstance(data, memoryview) else data
         rest, found = _decode_long_base64(data)
         if found and rest.count(_SENT_MARK) == len(found):  # the text itself contained no mark
             with suppress(ValueError, RecursionError):  # load_json reports the error
