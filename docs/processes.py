@@ -25,10 +25,18 @@ export OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=any
 arq producer.WorkerSettings &
 arq producer.WorkerSettings &
 uvicorn app:app --workers 2 &
-curl -X POST 'http://127.0.0.1:8000/draw?prompt=an+otter'
+curl --retry 5 --retry-connrefused -X POST 'http://127.0.0.1:8000/draw?prompt=an+otter'
 ```
 
-The page is then at http://127.0.0.1:8000/pictures/.
+The page is then at http://127.0.0.1:8000/pictures/. `curl` waits until the application runs.
+
+Without an application, two commands do the same. The first sends a stream (a file, or `-` for a pipe) to the gallery, and goes on
+where it stopped if it is run again. The second shows the gallery:
+
+```sh
+imgassemble simulate "an otter" | imgassemble relay - redis://localhost:6379/0 --as otter-1
+imgassemble view redis://localhost:6379/0
+```
 
 `python docs/processes.py` writes this page.
 

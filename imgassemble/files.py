@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import suppress
-from errno import EINVAL, ENOTSUP
+from errno import EINVAL, ENOENT, ENOTSUP
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 
@@ -110,5 +110,6 @@ def _sync(handle: int) -> None:
 def sink_error(path: str | os.PathLike[str], cause: Exception) -> SinkError:
     """Return the SinkError for a write to `path` that failed."""
     reason = getattr(cause, "strerror", None) or str(cause)
-    message = f"cannot write {quoted(os.fspath(path))}: {reason}; choose another place, or free this one"
-    return SinkError(message, path=path, errno=getattr(cause, "errno", None))
+    errno = getattr(cause, "errno", None)
+    advice = "make its folder first" if errno == ENOENT else "choose another place, or free this one"
+    return SinkError(f"cannot write {quoted(os.fspath(path))}: {reason}; {advice}", path=path, errno=errno)

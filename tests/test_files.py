@@ -185,3 +185,5 @@ def test_the_sentence_of_a_failed_write_names_path_reason_and_remedy() -> None:
     error = sink_error("/d/\x1b[2Ja", OSError(28, "No space left on device"))
     assert str(error) == ("cannot write '/d/ [2Ja': No space left on device; choose another place, or free this one")
     assert (error.path, error.errno) == ("/d/\x1b[2Ja", 28)
+    missing = sink_error("no/such/a.png", OSError(2, "No such file or directory"))
+    assert str(missing) == "cannot write 'no/such/a.png': No such file or directory; make its folder first"

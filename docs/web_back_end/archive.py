@@ -38,7 +38,7 @@ class Archive:
 
 
 class ArchiveSink:
-    """A sink: `assemble(stream, sinks=[archive.sink(user, prompt)])` stores the result, and calls it in no event loop."""
+    """A sink: `assemble(stream, sinks=[archive.sink(user, prompt)])` stores the result."""
 
     def __init__(self, archive, user, prompt):
         self._archive, self._user, self._prompt = archive, user, prompt

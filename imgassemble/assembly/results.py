@@ -122,11 +122,7 @@ class Result:
         return self
 
     def __repr__(self) -> str:
-        n_items, n_finals = len(self.items), len(self.finals)
-        images, finals = "image" if n_items == 1 else "images", "final" if n_finals == 1 else "finals"
-        return (
-            f"<Result {self.outcome}: {n_items} {images}, {n_finals} {finals}{f'; {self.error}' if self.error else ''}>"
-        )
+        return f"<Result {self.outcome}: {counts_of(self)}{f'; {self.error}' if self.error else ''}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from .strip import strip_of  # only notebooks need it; it imports html
@@ -135,6 +131,12 @@ class Result:
 
     def _several(self) -> str:
         return f"there are {len(self.items)} images, {_listed(self.items)}"
+
+
+def counts_of(result: Result) -> str:
+    """Return the numbers of images and of finals, as in "2 images, 1 final"."""
+    n_items, n_finals = len(result.items), len(result.finals)
+    return f"{n_items} image{'s' * (n_items != 1)}, {n_finals} final{'s' * (n_finals != 1)}"
 
 
 def result_of(items: Mapping[str, Item], held: Held, anomalies: tuple[Anomaly, ...]) -> Result:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from ..errors import clean
-from .results import Result
+from .results import Result, counts_of
 from .updates import Anomaly, Update
 
 _log = logging.getLogger("imgassemble")
@@ -39,5 +39,4 @@ class StreamLog:
     def add_end(self, result: Result) -> None:
         """Log the end of the stream at the level INFO."""
         if _log.isEnabledFor(logging.INFO):
-            counts = len(result.items), len(result.finals)
-            _log.info("stream %s: %d images, %d finals; %s", result.outcome, *counts, result.error or "no error")
+            _log.info("stream %s: %s; %s", result.outcome, counts_of(result), result.error or "no error")

@@ -15,7 +15,7 @@ from ..assembly.assembler import Assembler
 from ..assembly.items import Cursor
 from ..assembly.updates import Anomaly
 from ..console import say
-from ..errors import ImgassembleError, IncompleteStreamError, SinkError, StreamTakenError
+from ..errors import ImgassembleError, IncompleteStreamError, SinkError, StreamTakenError, quoted
 from ..streams.resuming.patience import Patience
 from ..streams.sources import open_chunks
 from .clock import Clock
@@ -61,6 +61,9 @@ def relay(options: argparse.Namespace) -> int:
             error = failed
     if assembler.result is not None:
         progress.end(assembler.result)
+    if error is None:
+        place = f"the gallery {quoted(options.gallery)}"
+        say(f"the stream {quoted(_name(options))} is in {place}: imgassemble view shows it")
     if error is None or (isinstance(error, IncompleteStreamError) and assembler.result is not None):
         return tally.exit_code(assembler.result)
     say(str(error))

@@ -27,7 +27,7 @@ def test_the_end_of_a_stream_is_one_line_of_info(caplog: pytest.LogCaptureFixtur
     assembler.close()
     assert len(lines(caplog, logging.INFO)) == len(caplog.records) == 1
     assert lines(caplog, logging.INFO)[0].startswith(
-        "stream incomplete: 2 images, 1 finals; the stream ended before 'ig_2' was comp"
+        "stream incomplete: 2 images, 1 final; the stream ended before 'ig_2' was comp"
     )
 
 

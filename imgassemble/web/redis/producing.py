@@ -217,7 +217,9 @@ def _retried(command: Callable[[], _T], stored: StoredStream) -> _T:
             return command()
         except (RedisError, OSError) as error:
             if time.monotonic() >= until:
-                sentence = f"the stream {quoted(stored.name)} cannot be made on Redis: {type(error).__name__}: {error}"
+                reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
+                advice = "check that Redis runs at this address, and the rights of the user"
+                sentence = f"the stream {quoted(stored.name)} cannot be made on Redis: {reason}; {advice}"
                 raise SinkError(sentence, path=None) from error
         time.sleep(_PAUSE_S)
 

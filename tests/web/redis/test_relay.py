@@ -32,9 +32,12 @@ def outcomes(gallery: RedisGallery) -> dict[str, Any]:
     return {change.stream: change.facts["outcome"] for change in gallery.changes()[1] if change.kind == "stream"}
 
 
-def test_a_stream_is_relayed_once(server: RedisServer, gallery: RedisGallery, name: str, source: Path) -> None:
+def test_a_stream_is_relayed_once(
+    server: RedisServer, gallery: RedisGallery, name: str, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["relay", str(source), server.url, "--gallery", name]
     assert main(arguments) == 0
+    assert f"the stream 'otter.sse' is in the gallery '{name}'" in capsys.readouterr().err
     wait_until(lambda: outcomes(gallery) == {"otter.sse": "completed"})
     (frame,) = [change.facts for change in gallery.changes()[1] if change.kind == "frame" and change.facts["is_final"]]
     shown = gallery.frame(frame["url"].split("/")[1], frame["number"])
