@@ -19,7 +19,7 @@ $ imgassemble simulate --dialect azure --size 96x64 --fault cut-picture comments
 $ imgassemble simulate --format GIF --frames 4 --size 96x64 --turns 2
 ```
 
-With `--serve [HOST:]PORT` (extra: `pip install "imgassemble[web]"`) it is a server. Its `base_url` for a client is
+With `--serve [HOST:]PORT` (in a clone: `pip install '.[web]'`) it is a server. Its `base_url` for a client is
 `http://127.0.0.1:PORT/v1`, or `/api/v1` for a client of OpenRouter. A request can choose with the headers
 `x-imgassemble-dialect`, `x-imgassemble-faults` and `x-imgassemble-seed`. `--delay-s`, `--jitter-s` and `--chunk-bytes` set the
 pace. Each request is a line on standard error; `-q` leaves it out. `--replay FILE` sends a recorded stream again.
