@@ -16,7 +16,7 @@ DRAFT_CAPTION = "draft: the last preview, because no final picture came"
 # The beginnings and the end of error sentences, which a line about one image does not repeat.
 _INCOMPLETE, _KEPT, _NO_IMAGE = "the image {} is incomplete: ", "; its previews are kept", "there is no image: "
 _NAMED_IMAGE = re.compile("(?:(?:the )?(?:image|item) )?('[^']*')")
-_FOR_PROGRAMS = ", see the anomalies of the item"  # a command has printed them
+_FOR_PROGRAMS = ", see the anomalies of the item"  # people see these as problems
 _NAMED_PARTIAL = re.compile(r"\bpartial (\d+) of ")
 
 
@@ -32,12 +32,13 @@ def describe_state(state: str) -> str:
 
 def reason_of_item(item_id: str, error: Exception | None) -> str:
     """Return why an item has no final, without the parts of the sentence that every item would repeat."""
-    return str(error or "").removeprefix(_INCOMPLETE.format(quoted(item_id))).partition(_KEPT)[0]
+    reason = str(error or "").removeprefix(_INCOMPLETE.format(quoted(item_id)))
+    return reason.partition(_KEPT)[0].removesuffix(_FOR_PROGRAMS)
 
 
 def reason_of_stream(error: Exception | None) -> str:
     """Return why a stream failed or has no image, without the words of its outcome."""
-    return str(error or "").removeprefix(_NO_IMAGE)
+    return str(error or "").removeprefix(_NO_IMAGE).removesuffix(_FOR_PROGRAMS)
 
 
 class ImageNumbers:

@@ -61,3 +61,10 @@ def test_the_reason_of_the_only_failure_is_printed_once() -> None:
         "image 1: failed: the service failed (server_error): it broke",
         "failed",
     ]
+
+
+def test_the_reason_of_an_image_without_a_usable_picture_is_in_the_words_for_people() -> None:
+    lines: list[str] = []
+    assemble([samples.partial(content=b"no picture")], on_update=Progress(lines.append, lambda: False))
+    ended = next(line for line in lines if "incomplete: " in line)
+    assert ended.endswith("the picture that came could not be used")
