@@ -9,7 +9,6 @@ Must not know: what the pictures show, limits, listeners.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -25,17 +24,10 @@ from .repeats import frame_in, picture_of, remember, repeat_key, repeated_item
 
 _MANY_CHANGES = 2  # of the id at one place: the third id
 _REPORTED = -float("inf")
-_UNNAMED = re.compile("image-(0|[1-9][0-9]{0,15})")
 
 
 def _is_repeat(frame: Frame, other: Frame) -> bool:
     return (other.is_final or not frame.is_final) and frame.has_same_image(other)
-
-
-def image_number(item_id: str) -> int | None:
-    """Return the number of an image that the service did not name; None for other ids."""
-    named = _UNNAMED.fullmatch(item_id)
-    return int(named[1]) if named else None
 
 
 class ItemNames:
