@@ -32,6 +32,20 @@ async def app(scope, receive, send):
         await send(message)
     await served(scope, receive, send_with_pid if scope["type"] == "http" else send)
 """
+_GALLERY = """
+import os
+from imgassemble.web import RedisGallery, create_app, everyone
+
+app = create_app(RedisGallery(os.environ["REDIS_URL"]), authorize=everyone)
+"""
+
+
+@contextmanager
+def gallery_workers(folder: Path, redis_url: str, n: int = 2) -> Iterator[str]:
+    """Serve the page of a gallery with uvicorn and `n` worker processes; yield its URL."""
+    (folder / "pictures_app.py").write_text(_GALLERY)
+    with workers(folder, "pictures_app", {"REDIS_URL": redis_url}, n) as url:
+        yield url
 
 
 @contextmanager
@@ -92,6 +106,18 @@ class Visitor:
         """Return whether it knows the ends of these streams, and has everything before them."""
         ended = {facts["stream"] for facts in self.facts("stream") if facts["outcome"]}
         return ended >= set(streams) and bool(self.events) and self.events[-1][0] == "seen"
+
+    def outcome(self, stream: str) -> str | None:
+        """Return the last outcome that it knows of a stream; None while it is under way."""
+        known = [facts["outcome"] for facts in self.facts("stream") if facts["stream"] == stream]
+        return known[-1] if known else None
+
+    def final(self, stream: str) -> bytes:
+        """Return the bytes of the last frame of a stream with one item; empty if they cannot be loaded."""
+        frames = {facts["number"]: facts["url"] for facts in self.facts("frame") if facts["stream"] == stream}
+        items = [facts for facts in self.facts("item") if facts["stream"] == stream]
+        status, data = self.get(frames[items[-1]["frames"][-1]])
+        return data if status == 200 else b""
 
     def get(self, path: str) -> tuple[int, bytes]:
         status, _, body = answer_of(self._url, path)

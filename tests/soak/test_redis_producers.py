@@ -91,7 +91,7 @@ def server_in(folder: Path, *options: str) -> Iterator[RedisServer]:
 
 
 def test_no_image_is_asked_for_twice_and_every_result_is_whole_in_a_storm_of_kills(tmp_path: Path) -> None:
-    figures = storm(tmp_path, 2, 2, redis_kills=1)
+    figures = storm(tmp_path, 2, 2, redis_kills=1, worker_kills=1)
     assert figures.wrong == []
     assert figures.excess == []
 

@@ -22,8 +22,7 @@ pytest.importorskip("redis", reason="a gallery on Redis needs the extra: pip ins
 pytest.importorskip("uvicorn", reason="the live page needs the extra: pip install 'imgassemble[web]'")
 
 import redis_stage as stage
-from page_visitors import Visitor, visitors
-from page_visitors import workers as named_workers
+from page_visitors import Visitor, gallery_workers, visitors
 from redis_stage import HandProducer, RedisServer, wait_until
 from screens.hosts import PATIENCE_S, serving
 
@@ -33,21 +32,7 @@ if stage.SERVER is None:
 from imgassemble.web import RedisGallery
 from soak.redis_agreement import Run
 
-APP = """
-import os
-from imgassemble.web import RedisGallery, create_app, everyone
-
-app = create_app(RedisGallery(os.environ["REDIS_URL"]), authorize=everyone)
-"""
 FOLDER = Path(__file__).parents[2]
-
-
-@contextmanager
-def workers(folder: Path, redis_url: str, n: int = 2) -> Iterator[str]:
-    """Serve the page of a gallery with uvicorn and `n` worker processes; yield its URL."""
-    (folder / "pictures_app.py").write_text(APP)
-    with named_workers(folder, "pictures_app", {"REDIS_URL": redis_url}, n) as url:
-        yield url
 
 
 @pytest.fixture
@@ -73,7 +58,7 @@ def test_each_of_24_fresh_viewers_of_two_workers_sees_every_stream_and_frame(
     tmp_path: Path, server: RedisServer
 ) -> None:
     streams = [f"otter-{at}" for at in range(4)]
-    with workers(tmp_path, server.url) as url:
+    with gallery_workers(tmp_path, server.url) as url:
         drawn = {name: draw(HandProducer(server.client, "pictures", name)) for name in streams[:2]}
         with visitors(url, 24) as present:
             drawn |= {name: draw(HandProducer(server.client, "pictures", name)) for name in streams[2:]}
@@ -91,7 +76,7 @@ def test_each_of_24_fresh_viewers_of_two_workers_sees_every_stream_and_frame(
 def test_a_viewer_whose_worker_is_killed_goes_on_at_another_and_gets_nothing_twice(
     tmp_path: Path, server: RedisServer
 ) -> None:
-    with workers(tmp_path, server.url) as url, visitors(url, 6) as present:
+    with gallery_workers(tmp_path, server.url) as url, visitors(url, 6) as present:
         producer = HandProducer(server.client, "pictures", "otter")
         for at in range(40):
             producer.feed(samples.partial("ig_1", at, samples.png(20 + at, 20)))
@@ -118,7 +103,7 @@ def test_a_viewer_whose_worker_is_killed_goes_on_at_another_and_gets_nothing_twi
 
 def test_after_a_restart_with_persistence_viewers_go_on(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always")
-    with workers(tmp_path, server.url, 1) as url, visitors(url, 1) as (visitor,):
+    with gallery_workers(tmp_path, server.url, 1) as url, visitors(url, 1) as (visitor,):
         producer = HandProducer(server.client, "pictures", "otter")
         producer.feed(samples.partial("ig_1", 0))
         wait_until(lambda: visitor.facts("item"))
@@ -135,7 +120,7 @@ def test_after_a_restart_with_persistence_viewers_go_on(tmp_path: Path) -> None:
 
 
 def test_after_a_restart_without_persistence_viewers_begin_again(tmp_path: Path, server: RedisServer) -> None:
-    with workers(tmp_path, server.url, 1) as url, visitors(url, 1) as (visitor,):
+    with gallery_workers(tmp_path, server.url, 1) as url, visitors(url, 1) as (visitor,):
         HandProducer(server.client, "pictures", "lost").feed(samples.partial("ig_1", 0))
         wait_until(lambda: visitor.facts("item"))
         server.kill()
@@ -185,7 +170,7 @@ def _pass_on(one: socket.socket, other: socket.socket) -> None:
 def test_after_a_failover_that_lost_writes_viewers_see_what_is_left(tmp_path: Path, server: RedisServer) -> None:
     replica = RedisServer(tmp_path / "replica", "--replicaof", "127.0.0.1", str(server.port))
     switch = Switch(server.port)
-    with workers(tmp_path, switch.url) as url, visitors(url, 4) as present:
+    with gallery_workers(tmp_path, switch.url) as url, visitors(url, 4) as present:
         producer = HandProducer(server.client, "pictures", "otter")
         producer.feed(samples.partial("ig_1", 0))
         server.client.execute_command("WAIT", 1, 10_000)
@@ -236,7 +221,7 @@ def hang(server: RedisServer, url: str, visitor: Visitor, hang_s: float) -> None
 @pytest.mark.parametrize("hang_s", [3.0] if "CI" in os.environ else [3.0, 13.0])
 def test_a_server_that_hangs_holds_up_no_viewer(tmp_path: Path, server: RedisServer, hang_s: float) -> None:
     query = "?socket_timeout=1" if hang_s < 10 else ""  # the usual patience is 10 seconds
-    with workers(tmp_path, server.url + query, 1) as url, visitors(url, 1) as (visitor,):
+    with gallery_workers(tmp_path, server.url + query, 1) as url, visitors(url, 1) as (visitor,):
         hang(server, url, visitor, hang_s)
 
 
