@@ -44,8 +44,7 @@ class Clock:
         show_passing("")
 
     def __call__(self, update: Update) -> None:
-        """Note what the command waits for after `update`, and leave the line to it."""
-        self._update_s = monotonic()
+        """Note the event that the command waits for after `update`, and remove the seconds from the line."""
         self._stopwatch.note(update)
         match update:
             case FrameAdded():
@@ -54,8 +53,10 @@ class Clock:
                 self._awaited = _END
             case StateChanged(state=state) if self._awaited == _END and not state.is_end:  # of another image
                 self._awaited = _NEXT
-        if self._is_shown:
-            show_passing("")
+        with self._lock:  # a tick that has begun shows the seconds first
+            self._update_s = monotonic()
+            if self._is_shown:
+                show_passing("")
 
     def _tick(self) -> None:
         with self._lock:

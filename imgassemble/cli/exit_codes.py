@@ -18,7 +18,7 @@ _DESCRIPTIONS = {  # in the order in which they apply
     INTERRUPTED: "interrupted; everything received so far is kept",
 }
 _OF_PAGES = {OK: "the server was stopped", USAGE: _DESCRIPTIONS[USAGE], INTERRUPTED: "ended with Ctrl-C"}
-# The codes of the commands that do not depend on the images of a stream, with what they mean there.
+# Commands whose codes have another meaning, or that have fewer codes.
 _OWN: dict[str, dict[int, str]] = {
     "strip": {
         STORAGE: "storage: the events cannot be written",

@@ -6,7 +6,7 @@ const RETRY_MS = 2_000; // a browser stops trying after any answer that is not a
 const LONGEST_RETRY_MS = 30_000;
 
 /** Listens until the page is closed. `onBatch({isNew, gone, streams, frames, items})`: with `isNew`, discard earlier batches.
- *  `onOpen(nowS)`: the present time of the server, by which streams have their beginnings. */
+ *  `onOpen(nowS)`: the present time of the server; the beginnings of streams have the same clock. */
 export function listen(address, { onBatch, onOpen, onLost }) {
   let batch = emptyBatch(false);
   let retryMs = RETRY_MS;

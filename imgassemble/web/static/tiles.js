@@ -120,7 +120,7 @@ export class Tiles {
   }
 }
 
-/** Keep an item with its frames, and forget the frames that it had before and has not any more. */
+/** Keep an item with its frames, and forget its earlier frames that it no longer has. */
 function takeItem(stream, facts) {
   if (!stream) return;
   for (const frame of stream.items.get(facts.number)?.frames ?? []) {
