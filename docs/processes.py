@@ -15,10 +15,10 @@ unchanged with real processes, a real Redis and the client of OpenAI, and kills 
 the same way: a producer is a `with gallery.produce(name)` block.
 
 Save the two programs below as `app.py` and `producer.py` in one folder. `imgassemble` is installed from a clone
-(`pip install '.[web,redis]'`). These lines run the application against the simulator, without a key:
+(`pip install '.[web,redis]'`), and Redis or Valkey by `apt install redis-server`. These lines run the application against the simulator, without a key:
 
 ```sh
-pip install arq fastapi openai
+pip install arq==0.25.0 fastapi openai  # later versions of arq need an older client of Redis
 redis-server --appendonly yes --maxmemory-policy volatile-ttl &
 imgassemble simulate --serve 8080 --dialect openai-2025 &
 export OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=any
