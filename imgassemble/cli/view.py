@@ -40,6 +40,7 @@ def view(options: argparse.Namespace) -> int:
         from ..web.redis.gallery import RedisGallery  # it needs the extra redis
 
         with closing(RedisGallery(options.source, options.gallery)) as on_redis:
+            on_redis.changes()  # connects now, so that a wrong address is reported before the first viewer comes
             return serve_page(on_redis, [], options)
     limits = limits_from(options)
     assembler = Assembler(limits=limits, key_by=options.key_by)

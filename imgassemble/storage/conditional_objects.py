@@ -41,7 +41,7 @@ _ADVICE: dict[type[Exception] | tuple[type[Exception], ...], tuple[str, int | No
     ),
     FileNotFoundError: ("make the bucket or the container first", ENOENT),
     (NotSupportedError, NotImplementedError): ("the store must support conditional writes", ENOTSUP),
-    Exception: ("the retries of the store are over; its retry_config sets them", None),
+    Exception: ("check its address (http:// needs allow_http) and the network; retry_config sets its retries", None),
 }
 
 
