@@ -48,6 +48,9 @@ def connect(url: str, *, timeout_s: float = 5.0, retries: int = 3) -> Redis:
     """
     retry = Retry(ExponentialBackoff(_LONGEST_PAUSE_S, _SHORTEST_PAUSE_S), retries)
     try:
-        return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=min(timeout_s, 5.0), retry=retry)
-    except ValueError as error:
+        client = Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=min(timeout_s, 5.0), retry=retry)
+        client.connection_pool.connection_kwargs["decode_responses"] = False  # frames are bytes
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)  # refuses unknown options
+    except (ValueError, TypeError, RedisError) as error:
         raise UsageError(f"the address of Redis cannot be read: {error}") from None
+    return client

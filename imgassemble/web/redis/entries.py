@@ -78,9 +78,9 @@ def decode_entry(text: bytes) -> Entry:
         if len(text) > _MAX_CHARACTERS:
             raise ValueError("it is too long")
         kind, stream, key, given = json.loads(text)
-        _name(stream)
+        checked_name(stream)
         return _DECODERS[kind](stream, key, given)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise MalformedEntryError(f"an entry in Redis is no change of a gallery: {clean(str(error), 200)}") from None
 
 
@@ -147,7 +147,8 @@ def _checked(checks: Mapping[str, _Check], given: Mapping[str, Any]) -> dict[str
     return {name: check(given[name]) for name, check in checks.items()}
 
 
-def _name(value: Any) -> str:
+def checked_name(value: Any) -> str:
+    """Return the name of a stream or an item. Raises ValueError if it is none."""
     if not isinstance(value, str) or not value or len(value) > _MAX_NAME:
         raise ValueError("a name is not a text of 1 to 1,000 characters")
     value.encode()  # a lone surrogate raises UnicodeEncodeError, a ValueError
@@ -258,13 +259,13 @@ _SHOWN: dict[str, _Check] = {
     "anomalies": _anomalies,
 }
 _STREAM_FACTS: dict[str, _Check] = _SHOWN | {
-    "name": _name,
+    "name": checked_name,
     "title": _sentence,
     "began_s": _seconds,
     "outcome": _optional(_one_of(*Outcome)),
 }
 _ITEM_FACTS: dict[str, _Check] = _SHOWN | {
-    "id": _name,
+    "id": checked_name,
     "state": _one_of(*State),
     "is_provisional": _truth,
     "has_final": _truth,

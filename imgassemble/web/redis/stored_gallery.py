@@ -15,7 +15,7 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from ..changes import PageChange, Version
-from .connecting import NoPermissionError, ReadOnlyError, Redis
+from .connecting import NoPermissionError, ReadOnlyError, Redis, ResponseError
 from .entries import Entry, MalformedEntryError, decode_entry, encode_change, field_of
 from .keys import GalleryKeys
 from .mirror import MAX_STREAMS
@@ -121,13 +121,26 @@ class StoredGallery:
     def _facts(self, until: Version) -> Iterator[tuple[Version, Entry]]:
         """Yield the facts of all streams, up to the version `until`."""
         for name in self._names(self._client.zrange(self._keys.expires, 0, MAX_STREAMS - 1)):
-            fields = self._client.hgetall(self._keys.facts(name))
-            for portion in _portions(fields.items()):
+            for portion in _portions(self._fields_of(name).items()):
                 for field, value in portion:
                     fact = self._fact(name, field, value) if field.startswith(_SHOWN_FIELDS) else None
                     if fact and fact[0] <= until:
                         yield fact
                 time.sleep(REST_S)
+
+    def _fields_of(self, stream: str) -> dict[bytes, bytes]:
+        try:
+            fields: dict[bytes, bytes] = self._client.hgetall(self._keys.facts(stream))
+            return fields
+        except ResponseError as error:
+            self._skip_wrong_type(error)
+            return {}
+
+    def _skip_wrong_type(self, error: Exception) -> None:
+        """Count a key of another type as malformed. Raises other errors."""
+        if not str(error).startswith("WRONGTYPE"):
+            raise error
+        self.note_malformed(MalformedEntryError("a key of a stream in Redis is no hash"))
 
     def _fact(self, stream: str, field: bytes, value: bytes) -> tuple[Version, Entry] | None:
         """Return a fact with the version of its entry; None if it is malformed."""
@@ -162,9 +175,14 @@ class StoredGallery:
             with self._client.pipeline(transaction=False) as pipeline:
                 for name in portion:
                     pipeline.hmget(self._keys.meta(name), "cursor", "kind")
-                answers = pipeline.execute()
-            for name, (cursor, kind) in zip(portion, answers, strict=True):
-                can_go_on[name] = kind != b"add" and bool(cursor or not has_items(name))
+                answers = pipeline.execute(raise_on_error=False)
+            for name, answer in zip(portion, answers, strict=True):
+                if isinstance(answer, Exception):
+                    self._skip_wrong_type(answer)
+                    can_go_on[name] = False
+                else:
+                    cursor, kind = answer
+                    can_go_on[name] = kind != b"add" and bool(cursor or not has_items(name))
             time.sleep(REST_S)
         return can_go_on
 

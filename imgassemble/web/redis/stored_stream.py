@@ -20,6 +20,8 @@ from .scripts import CLAIM, MAX_ENTRIES, RELEASE, RENEW, WRITE
 from .stored_gallery import remove_expired_streams
 
 _LONGEST_TIMEOUT_S = 20.0  # for one command: a frame of 64 MiB at 4 MB/s takes 16 s
+_LONGEST_KEEPING_S = 10**9  # about thirty years; the server takes no time near infinity
+_MOST_DIGITS = 15
 _PORTION = 1_000  # entries of the log that are read at once
 _NAME_OF_FRAME = "frame\0"
 
@@ -62,11 +64,11 @@ class Keeping:
 
     @property
     def keep_ms(self) -> int:
-        return max(1, round(self.keep_s * 1000))
+        return max(1, round(1_000 * min(self.keep_s, _LONGEST_KEEPING_S)))
 
     @property
     def lease_ms(self) -> int:
-        return max(1, round(self.lease_s * 1000))
+        return max(1, round(1_000 * min(self.lease_s, _LONGEST_KEEPING_S)))
 
     @property
     def preview_ms(self) -> int:
@@ -108,7 +110,13 @@ class StoredStream:
         seconds, microseconds = cast("tuple[int, int]", self._client.time())
         self._last_id, self._claimed_ms = "", seconds * 1_000 + microseconds // 1_000
         now_s = seconds + microseconds / 1_000_000
-        return Claimed(int(number), int(began_ms) / 1_000, int(next_frame or 0), (cursor or b"").decode(), now_s)
+        return Claimed(
+            _whole(number),
+            _whole(began_ms) / 1_000,
+            _whole(next_frame),
+            (cursor or b"").decode(errors="replace"),
+            now_s,
+        )
 
     def write(self, facts: Iterable[StoredFact], *, cursor: str, next_frame: int) -> bool:
         """Write facts, and renew the lease; return whether the stream is to be stopped.
@@ -216,3 +224,8 @@ class StoredStream:
     def _taken(self) -> StreamTakenError:
         sentence = f"another producer has taken over the stream {quoted(self.name)}: this one writes nothing more"
         return StreamTakenError(sentence)
+
+
+def _whole(text: bytes | None) -> int:
+    """Return a number that the server keeps; 0 for a text that is none."""
+    return int(text) if text and text.isdigit() and len(text) <= _MOST_DIGITS else 0

@@ -164,6 +164,20 @@ def test_malformed_entries_are_counted_and_skipped(
         assert fresh.n_malformed
 
 
+def test_keys_of_another_type_hide_one_stream(
+    server: RedisServer, gallery: RedisGallery, producer: HandProducer
+) -> None:
+    broken = HandProducer(server.client, producer.keys.name, "heron", lease_s=0.001)
+    server.client.delete(broken.keys.meta("heron"))
+    server.client.set(broken.keys.meta("heron"), "no hash")
+    wait_until(lambda: gallery.orphans() == ("heron",))
+    server.client.delete(broken.keys.facts("heron"))
+    server.client.set(broken.keys.facts("heron"), "no hash")
+    with opened(server, producer.keys.name) as fresh:
+        assert fresh.names == ("otter",)
+        assert fresh.n_malformed == 1
+
+
 def test_the_address_of_a_stream_belongs_to_no_other_stream(
     server: RedisServer, gallery: RedisGallery, producer: HandProducer
 ) -> None:
@@ -360,6 +374,8 @@ def test_a_server_is_reached_over_tls(tmp_path: Path) -> None:
         (("http://localhost",), "redis://host"),
         ((b"redis://localhost",), "url is a str"),
         (("redis://localhost/a/b:c?socket_timeout=x",), "cannot be read"),
+        (("redis://localhost/?colour=red",), "cannot be read.*colour"),
+        (("rediss://localhost/?ssl_cert_reqs=x",), "cannot be read"),
         (("redis://localhost", "a b"), "letters, digits"),
         (("redis://localhost", "pictures", -1), "keep_s"),
     ],

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from hashlib import sha256
 from typing import Any
 
@@ -462,3 +462,34 @@ def test_a_killed_producer_of_the_images_api_leaves_an_orphan_that_says_so(
     with pytest.raises(IncompleteStreamError, match="nothing is asked for again"):
         make(viewer, asked.append)
     assert asked == []
+
+
+@pytest.mark.parametrize("stream", ["", "x" * 1_001, "\ud800"], ids=["empty", "long", "surrogate"])
+def test_a_name_that_no_viewer_would_get_is_refused(gallery: RedisGallery, stream: str) -> None:
+    with pytest.raises(UsageError, match="1 to 1,000 characters"):
+        gallery.produce(stream)
+    with pytest.raises(UsageError, match="1 to 1,000 characters"):
+        gallery.add(stream)
+
+
+@pytest.mark.parametrize("keep_s", [float("inf"), 1e300])
+def test_a_stream_can_be_kept_for_ever(server: RedisServer, viewer: RedisGallery, name: str, keep_s: float) -> None:
+    with closing(RedisGallery(server.url, name, keep_s=keep_s)) as gallery:
+        assert make(gallery, Service()).outcome is Outcome.COMPLETED
+    wait_until(lambda: shown_final(viewer) == WHOLE.require_final().data)
+
+
+def test_facts_for_the_next_producer_that_are_no_numbers_are_skipped(
+    server: RedisServer, gallery: RedisGallery, name: str
+) -> None:
+    meta = {"number": "x", "began_ms": "1e3", "next_frame": "-5", "cursor": b"\xff"}
+    server.client.hset(GalleryKeys(name).meta("otter"), mapping=meta)
+    assert make(gallery, Service()).outcome is Outcome.COMPLETED
+
+
+def test_options_of_the_address_do_not_change_the_form_of_answers(
+    server: RedisServer, viewer: RedisGallery, name: str
+) -> None:
+    with closing(RedisGallery(f"{server.url}?decode_responses=true", name)) as gallery:
+        make(gallery, Service())
+        assert gallery.names == viewer.names == ("otter",)
