@@ -176,13 +176,13 @@ class ConditionalObjects:
             self._versions.pop(key, None)
 
 
-_user_ids: set[int] = set()  # the processes that have used obstore, up to a fork
+_process_ids: set[int] = set()  # those that have used obstore: one, and two after a fork
 
 
 def _check_fork() -> None:
     """Raise UsageError in a process that was forked after obstore was used: its threads are gone, and it would hang."""
-    _user_ids.add(os.getpid())
-    if len(_user_ids) > 1:
+    _process_ids.add(os.getpid())
+    if len(_process_ids) > 1:
         raise UsageError("obstore was used before this process was forked: start it with 'spawn', or fork before")
 
 
