@@ -72,8 +72,13 @@ class Keeping:
 
     @property
     def preview_ms(self) -> int:
-        """The milliseconds for which a preview is kept."""
-        return max(1, self.keep_ms // 6)
+        """The milliseconds for which a preview is kept: at least those of a lease, because viewers see it."""
+        return max(self.lease_ms, self.keep_ms // 6)
+
+    @property
+    def result_ms(self) -> int:
+        """The milliseconds for which a result is kept."""
+        return max(self.lease_ms, self.keep_ms)
 
 
 class StoredStream:
@@ -178,7 +183,7 @@ class StoredStream:
         return [bool(there) for there in pipeline.execute()[1::2]]
 
     def _kept_ms(self, *, is_final: bool) -> int:
-        return self._keeping.keep_ms if is_final else self._keeping.preview_ms
+        return self._keeping.result_ms if is_final else self._keeping.preview_ms
 
     def load_frame(self, digest: str, n_bytes: int) -> bytes | None:
         """Return the bytes of a frame; None if they are gone, or are others."""

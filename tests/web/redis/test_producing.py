@@ -493,3 +493,20 @@ def test_options_of_the_address_do_not_change_the_form_of_answers(
     with closing(RedisGallery(f"{server.url}?decode_responses=true", name)) as gallery:
         make(gallery, Service())
         assert gallery.names == viewer.names == ("otter",)
+
+
+def test_viewers_see_the_pictures_of_an_open_stream_that_is_not_kept(
+    server: RedisServer, viewer: RedisGallery, name: str
+) -> None:
+    was_kept: list[bool] = []
+
+    def opened(_cursor: Cursor) -> Iterator[Any]:
+        yield from PLAY.events
+        wait_until(lambda: shown_final(viewer) == WHOLE.require_final().data)
+        key = GalleryKeys(name).frame(sha256(WHOLE.require_final().data).hexdigest())
+        was_kept.append(server.client.pttl(key) > 10_000)
+
+    with closing(RedisGallery(server.url, name, keep_s=0)) as gallery:
+        make(gallery, opened)
+    assert was_kept == [True]
+    wait_until(lambda: viewer.names == ())
