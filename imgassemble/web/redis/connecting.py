@@ -13,12 +13,20 @@ from ...errors import UsageError
 try:
     from redis import Redis
     from redis.backoff import ExponentialBackoff
-    from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+    from redis.exceptions import (
+        AuthenticationError,
+        NoPermissionError,
+        OutOfMemoryError,
+        ReadOnlyError,
+        RedisError,
+        ResponseError,
+    )
     from redis.retry import Retry
 except ModuleNotFoundError as _missing:
     raise UsageError("a gallery on Redis needs redis: pip install 'imgassemble[redis]'") from _missing
 
 __all__ = [
+    "AuthenticationError",
     "NoPermissionError",
     "OutOfMemoryError",
     "ReadOnlyError",

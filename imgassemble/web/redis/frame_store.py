@@ -20,7 +20,7 @@ from ...frames.binary import HeaderError
 from ...frames.containers import read_header
 from ...frames.frame import Frame
 from ...limits import Limits
-from .connecting import RedisError, connect
+from .connecting import RedisError, ResponseError, connect
 from .daemon_threads import DaemonThreads
 from .entries import StoredFrame
 from .keys import GalleryKeys
@@ -31,6 +31,7 @@ _MOST_BYTES = 64 * 2**20  # about forty results of 1024x1024
 _THREADS = 4  # frames that are loaded at once; the others wait
 _LONGEST_WAIT_S = 20.0  # for a server that hangs or starts again
 _PAUSE_S = 0.2  # before the next attempt
+_OTHER_TYPE = "WRONGTYPE"  # the key of the frame holds no bytes
 
 
 class FrameStore:
@@ -104,6 +105,8 @@ class FrameStore:
                 data: bytes = self._client.getrange(self._keys.frame(stored.sha256), 0, stored.n_bytes)
                 return data
             except RedisError as error:
+                if isinstance(error, ResponseError) and str(error).startswith(_OTHER_TYPE):
+                    return b""
                 if self._is_closed or time.monotonic() >= until:
                     _log.warning("a frame cannot be read from Redis: %s: %s", type(error).__name__, error)
                     return None

@@ -19,7 +19,7 @@ from ...errors import SinkError, StreamTakenError, UsageError, quoted
 from ..making import Making
 from ..production import EarlierStream, StoringWait, check_added, check_lease, check_shown_as
 from ..shown_streams import ShownStream
-from .connecting import RedisError, connect
+from .connecting import AuthenticationError, NoPermissionError, RedisError, connect
 from .earlier_facts import EarlierFacts
 from .entries import checked_name
 from .keys import GalleryKeys
@@ -221,13 +221,16 @@ def _claimed(stored: StoredStream) -> Claimed:
 
 
 def _retried(command: Callable[[], _T], stored: StoredStream) -> _T:
-    """Return the answer of a command; a server that does not answer is asked again for ten seconds."""
+    """Return the answer of a command; a server that does not answer is asked again for ten seconds.
+
+    A server that refuses the user is not asked again.
+    """
     until = time.monotonic() + _CLAIMING_S
     while True:
         try:
             return command()
         except (RedisError, OSError) as error:
-            if time.monotonic() >= until:
+            if isinstance(error, AuthenticationError | NoPermissionError) or time.monotonic() >= until:
                 reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
                 advice = "check that Redis runs at this address, and the rights of the user"
                 sentence = f"the stream {quoted(stored.name)} cannot be made on Redis: {reason}; {advice}"

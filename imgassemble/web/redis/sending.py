@@ -31,6 +31,7 @@ _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0  # before the next attempt
 _STORING_S = 10.0  # for the server to store a response id
 _CHECK_S = 60.0  # between two checks that the frames are still there
 _EXIT_S = 30.0  # for everything to be sent when the program ends
+_LEAST_EXIT_S = 1.0  # the same if the program has already waited in vain
 
 
 class Sending:
@@ -38,6 +39,7 @@ class Sending:
 
     on_stop: called in the thread when the reading of the stream has to end.
     claimed: the answer of the server when the stream was taken.
+    exit_s: the seconds for which the end of the program waits until everything is sent.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Sending:
     ) -> None:
         self.taken: StreamTakenError | None = None
         self.last_error: Exception | None = None
+        self.exit_s: float = _EXIT_S
         self._stored, self._outbox, self._on_stop = stored, outbox, on_stop
         self._renew_s = renew_s
         self._server_ahead_s = claimed.now_s - time.monotonic()
@@ -110,7 +113,10 @@ class Sending:
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything is sent; return whether it is. True also if the stream was taken over or removed."""
         self.wake()
-        return self._wait_for(lambda: self._is_over or self._outbox.is_empty, timeout_s)
+        is_sent = self._wait_for(lambda: self._is_over or self._outbox.is_empty, timeout_s)
+        if not is_sent:
+            self.exit_s = max(_LEAST_EXIT_S, self.exit_s - timeout_s)
+        return is_sent
 
     def join(self, timeout_s: float) -> bool:
         """Wait until the thread has ended; return whether it has."""
@@ -284,11 +290,11 @@ _RUNNING: weakref.WeakSet[Sending] = weakref.WeakSet()
 def _finish_all() -> None:
     """Send the rest when the program ends."""
     running = [sending for sending in _RUNNING if sending.is_of_this_process]
-    until = time.monotonic() + _EXIT_S
+    began_at = time.monotonic()
     for sending in running:
         sending.close()
     for sending in running:
-        if not sending.join(max(0.0, until - time.monotonic())):
+        if not sending.join(max(0.0, began_at + sending.exit_s - time.monotonic())):
             _log.warning("the program ends, and not all of the stream was sent to Redis: %s", sending.last_error)
 
 

@@ -191,7 +191,7 @@ def test_the_address_of_a_stream_belongs_to_no_other_stream(
     assert gallery.n_malformed == 1
 
 
-@pytest.mark.parametrize("how", ["other bytes", "longer", "shorter", "missing", "other format"])
+@pytest.mark.parametrize("how", ["other bytes", "longer", "shorter", "missing", "a list", "other format"])
 def test_a_frame_that_is_gone_or_was_tampered_with_is_shown_no_longer(
     how: str, server: RedisServer, gallery: RedisGallery, producer: HandProducer
 ) -> None:
@@ -205,11 +205,14 @@ def test_a_frame_that_is_gone_or_was_tampered_with_is_shown_no_longer(
         text = stored.decode().replace('"PNG"', '"WEBP"')
         producer.write_facts(["log", "frame\0000", text])
         wait_until(lambda: facts(gallery, "frame")[0]["format"] == "WEBP")
+    elif how == "a list":
+        server.client.delete(place)
+        server.client.rpush(place, data)
     else:
         server.client.set(place, tampered[how])
     before = _bytes_sent(server.client)
     assert gallery.frame(producer.shown.key, 0) is None
-    assert gallery.n_tampered == (how != "missing")
+    assert gallery.n_tampered == (how not in ("missing", "a list"))
     assert facts(gallery, "frame") == []
     (item,) = facts(gallery, "item")
     assert (item["frames"], item["caption"]) == ([], "preview 1; its pictures are no longer kept")

@@ -33,6 +33,7 @@ from imgassemble.simulator.answers import Order, play
 from imgassemble.web import RedisGallery
 from imgassemble.web.redis.keys import GalleryKeys
 from imgassemble.web.redis.outbox import Outbox
+from imgassemble.web.redis.sending import Sending
 from imgassemble.web.redis.stored_stream import Keeping, StoredStream
 from imgassemble.web.shown_streams import ShownStream
 from web.test_making import ONCE, PLAY, WHOLE, Service, facts_of
@@ -510,3 +511,25 @@ def test_viewers_see_the_pictures_of_an_open_stream_that_is_not_kept(
         make(gallery, opened)
     assert was_kept == [True]
     wait_until(lambda: viewer.names == ())
+
+
+def test_a_server_that_refuses_the_user_is_not_asked_again(server: RedisServer, name: str) -> None:
+    refused = RedisGallery(server.url.replace("redis://", "redis://otter:wrong@"), name)
+    began_at = time.monotonic()
+    with closing(refused), pytest.raises(SinkError, match=r"cannot be made on Redis: AuthenticationError: .*rights"):
+        refused.add("otter")
+    assert time.monotonic() - began_at < 5
+
+
+def test_a_program_that_has_waited_for_a_dead_server_does_not_wait_as_long_at_its_end(
+    server: RedisServer, name: str
+) -> None:
+    keeping = Keeping(keep_s=60, lease_s=30)
+    stored = StoredStream(server.url, GalleryKeys(name), "otter", keeping, "produce")
+    outbox = Outbox(ShownStream(name="otter", title="otter", number=0, began_s=None, size=None))
+    sending = Sending(stored, outbox, keeping, renew_s=5, claimed=stored.claim(), on_stop=lambda _: None)
+    outbox.show()
+    before_s = sending.exit_s  # its thread was not started, so nothing is sent
+    assert not sending.flush(0.1)
+    assert sending.exit_s == pytest.approx(before_s - 0.1)
+    stored.close()
