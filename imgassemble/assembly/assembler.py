@@ -335,7 +335,7 @@ class Assembler:
             reading = read(read_event(event, load_decoded))
             if not held.has_read_event:
                 held.has_read_event = True
-                report_first_event(callback for callback, _ in self._listeners.values())
+                report_first_event(callback for callback, _ in tuple(self._listeners.values()))
             weigh(reading, held, self._rules, change)
         except ImgassembleError as error:
             change.journal.undo()

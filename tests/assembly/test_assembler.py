@@ -266,6 +266,23 @@ def test_a_listener_that_raises_is_logged_with_its_traceback_and_the_others_are_
     assert "the window is gone" in str(record.exc_info and record.exc_info[1])
 
 
+def test_a_listener_may_subscribe_another_at_the_first_event() -> None:
+    assembler = Assembler()
+    heard: list[Update] = []
+
+    class Host:
+        def __call__(self, update: Update) -> None:
+            """Ignore it."""
+
+        def note_first_event(self) -> None:
+            assembler.subscribe(heard.append)
+
+    assembler.subscribe(Host())
+    assembler.subscribe(Host())
+    updates = assembler.feed(samples.call("generating"))
+    assert heard == 2 * [*updates]
+
+
 def test_a_listener_may_unsubscribe_itself_and_ask_the_assembler() -> None:
     assembler, seen = Assembler(), list[State]()
 
