@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -104,6 +105,12 @@ def shown(visitor: Visitor, name: str) -> list[bytes]:
     return [data for _, data in answers]
 
 
+def finals_of(gallery: RedisGallery) -> list[dict[str, Any]]:
+    """Return the facts of the results in a gallery."""
+    frames = [change.facts for change in gallery.changes()[1] if change.kind == "frame"]
+    return [facts for facts in frames if facts["is_final"]]
+
+
 def outcomes(visitor: Visitor, name: str) -> list[str | None]:
     """Return the outcomes that a visitor got for a stream, in their order: None while it is under way."""
     return [facts["outcome"] for facts in visitor.facts("stream") if facts["stream"] == name]
@@ -169,8 +176,8 @@ def test_the_access_rules_of_the_page_are_enough_and_let_a_worker_write_nothing(
     played = play(Order(size=(24, 16), dialect="openai-2025"))
     with producer.produce("otter") as making:
         result = making.assemble(lambda cursor: iter(played.events))
-    wait_until(lambda: worker.names == ("otter",))
-    final = [change.facts for change in worker.changes()[1] if change.kind == "frame"][-1]
+    wait_until(lambda: finals_of(worker))
+    (final,) = finals_of(worker)
     frame = worker.frame(final["url"].split("/")[1], final["number"])
     assert frame is not None
     assert frame.data == result.require_final().data
