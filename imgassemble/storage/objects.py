@@ -81,7 +81,7 @@ class ObjectSink:
     max_waiting_bytes: the size of the frames that wait for the store. The stream waits only while they are more.
 
     item.json is created first, and each write is conditional: a run that finds an object of another run, or whose
-    objects another run replaces, stops to write that item. item.json names an object only while it has those bytes.
+    objects another run replaces, stops writing that item. item.json names an object only while it has those bytes.
 
     If the store fails, the failure is logged and previews are no longer written. `close()` waits for the objects,
     tries once more to write the results, and raises the first SinkError. A sink serves one live assembler: another one

@@ -22,7 +22,7 @@ from ..frames.frame import Frame
 from .changes import ChangeLog, PageChange
 from .local_production import LocalProduction, MadeStream
 from .making import Making
-from .production import check_added, check_lease, check_shown_as, orphan_change
+from .production import LEASE_S, RENEW_S, check_added, check_lease, check_shown_as, orphan_change
 from .shown_streams import ShownItem, ShownStream
 
 
@@ -108,8 +108,8 @@ class Gallery:
         *,
         title: str | None = None,
         size: tuple[int, int] | None = None,
-        lease_s: float = 30.0,
-        renew_s: float = 5.0,
+        lease_s: float = LEASE_S,
+        renew_s: float = RENEW_S,
     ) -> Making:
         """Return the making of a stream: one producer at a time, which goes on where an earlier one stopped.
 

@@ -20,6 +20,7 @@ from ..storage.saved import SavedItem, item_events
 from ..streams.opening.closing import Interruptible
 from .changes import PageChange
 
+LEASE_S, RENEW_S = 30.0, 5.0  # the seconds of a lease, and between two renewals, unless a producer sets them
 _CAN_GO_ON = "The program that made this picture has stopped. It can be started again, and goes on here."
 _CANNOT_GO_ON = "The program that made this picture has stopped, and the picture cannot be finished."
 

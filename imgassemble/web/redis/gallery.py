@@ -21,11 +21,12 @@ from ...errors import SinkError, UsageError, quoted
 from ...frames.frame import Frame
 from ..changes import PageChange
 from ..making import Making
+from ..production import LEASE_S, RENEW_S
 from .connecting import RedisError, check_url, connect
 from .daemon_threads import DaemonThreads
 from .frame_store import FrameStore
 from .keys import GalleryKeys
-from .producing import LEASE_S, RENEW_S, RedisProducers
+from .producing import RedisProducers
 from .reader import Reader
 from .stored_gallery import remove_stream
 

@@ -17,7 +17,7 @@ from ...assembly.items import Cursor
 from ...assembly.updates import StreamEnded, Update
 from ...errors import SinkError, StreamTakenError, UsageError, quoted
 from ..making import Making
-from ..production import EarlierStream, StoringWait, check_added, check_lease, check_shown_as
+from ..production import LEASE_S, RENEW_S, EarlierStream, StoringWait, check_added, check_lease, check_shown_as
 from ..shown_streams import ShownStream
 from .connecting import AuthenticationError, NoPermissionError, RedisError, connect
 from .earlier_facts import EarlierFacts
@@ -31,7 +31,6 @@ from .stored_stream import Claimed, Keeping, StoredStream
 _CLAIMING_S = 10.0  # for a server that starts again
 _PAUSE_S = 0.2  # before the next attempt
 _RELEASING_S = 1.0  # for the lease to be given back; after it, this goes on while the program runs
-LEASE_S, RENEW_S = 30.0, 5.0
 
 _T = TypeVar("_T")
 
