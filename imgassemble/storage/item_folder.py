@@ -22,7 +22,7 @@ from ..errors import SinkError, quoted
 from ..files import sink_error, write_atomically
 from ..frames.frame import Frame
 from .additions import Additions
-from .file_names import FACTS_NAME, MAX_FRAME_BYTES, frame_file_name, is_sink_file, stem_in
+from .file_names import FACTS_NAME, MAX_FRAME_BYTES, TEMPORARY_PATTERN, frame_file_name, is_sink_file, stem_in
 from .item_facts import Facts, ItemFacts, text_of_facts
 from .placing import FolderIdentity, FolderSearch, identity_of, is_folder, make_folder
 from .saved import read_bounded
@@ -318,4 +318,4 @@ def _remove_old(path: Path) -> None:
 
 def temporary_files(directory: Path) -> Iterator[Path]:
     """Yield the files that runs are about to write, or were about to write when they were killed."""
-    return (path for path in directory.glob("*/.imgassemble-*.tmp") if not path.parent.is_symlink())
+    return (path for path in directory.glob(f"*/{TEMPORARY_PATTERN}") if not path.parent.is_symlink())

@@ -17,13 +17,14 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from ..assembly.items import Item
-from .file_names import MAX_FRAME_BYTES
+from .file_names import FACTS_NAME, MAX_FRAME_BYTES, TEMPORARY_PATTERN
 from .folder_names import numbered_path
 from .saved import SavedItem, read_bounded, read_facts
 from .syncing import is_on_event_loop
 
 _PAUSE_S = 0.01  # between two looks at the folder of a run that is writing
 _SILENCE_S = 1.0  # a run that has written nothing for this time does not write the same picture at the same time
+_LONGEST_WRITE_S = 5.0  # a temporary file that is older was left by a run that was killed; a busy disk takes seconds
 _ENDS = ("completed", "failed", "incomplete")
 
 Digests = Mapping[str, str]
@@ -70,13 +71,15 @@ class FolderSearch:
 
     def _will_hold(self, folder: Path, files: Digests) -> bool:
         """Return whether `files` are in `folder`. Wait for those that are missing while another run is writing."""
-        while not self.holds(folder, files):
+        while True:
+            is_being_written = _is_being_written(folder)  # before the look, because the last file may come after it
             found = {name: self.digest_of(folder / name) for name in files}
+            if found == files:
+                return is_folder(folder)
             differs = any(digest not in (None, files[name]) for name, digest in found.items())
-            if differs or is_on_event_loop() or not _is_being_written(folder):
+            if differs or is_on_event_loop() or not is_being_written:
                 return False
             time.sleep(_PAUSE_S)
-        return True
 
 
 def make_folder(path: Path) -> bool:
@@ -92,9 +95,15 @@ def make_folder(path: Path) -> bool:
 
 
 def _is_being_written(folder: Path) -> bool:
+    if read_facts(folder / FACTS_NAME).get("state") in _ENDS:
+        return False
+    temporary = any(_is_newer(path, _LONGEST_WRITE_S) for path in folder.glob(TEMPORARY_PATTERN))
+    return temporary or _is_newer(folder, _SILENCE_S)
+
+
+def _is_newer(path: Path, seconds: float) -> bool:
     with suppress(OSError):
-        age_s = time.time() - folder.lstat().st_mtime
-        return 0 <= age_s < _SILENCE_S and read_facts(folder / "item.json").get("state") not in _ENDS
+        return 0 <= time.time() - path.lstat().st_mtime < seconds
     return False
 
 

@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 import samples
 
 from imgassemble import Assembler, DirectorySink, SinkError, assemble, saved_events
+from imgassemble.storage.placing import FolderSearch
 from imgassemble.storage.watched import watched_events
 
 OLD = 3_600  # seconds: a run that wrote this long ago writes nothing more
@@ -267,6 +270,52 @@ def test_eight_equal_runs_at_once_share_one_folder(tmp_path: Path) -> None:
         "image-0/partial-001.png": B,
         "image-0/final.png": C,
     }
+
+
+class FinishedDuringLook(Mapping[str, str]):
+    """The files of a run; the other run finishes while these are compared for the `n_looks`-th time."""
+
+    def __init__(self, files: dict[str, bytes], finish: Callable[[], object], *, n_looks: int) -> None:
+        self._digests = {name: sha256(data).hexdigest() for name, data in files.items()}
+        self._finish, self._n_looks = finish, n_looks
+
+    def __iter__(self) -> Iterator[str]:
+        self._n_looks -= 1
+        yield from self._digests
+        if self._n_looks == 0:
+            self._finish()
+
+    def __getitem__(self, name: str) -> str:
+        return self._digests[name]
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+
+@pytest.mark.parametrize("n_looks", [1, 2, 3])
+def test_a_run_that_ends_between_two_looks_is_shared(n_looks: int, tmp_path: Path) -> None:
+    folder = tmp_path / "ig_1"
+    folder.mkdir()
+
+    def finish() -> None:
+        (folder / "final.png").write_bytes(A)
+        (folder / "item.json").write_text('{"id": "ig_1", "state": "completed"}')
+
+    files = FinishedDuringLook({"final.png": A}, finish, n_looks=n_looks)
+    assert FolderSearch(folder).find(lambda: files) == (folder, False)
+
+
+@pytest.mark.parametrize(("age", "name"), [(2, "ig_1"), (OLD, "ig_1-2")])
+def test_a_result_that_the_disk_takes_seconds_to_write_is_shared(age: float, name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "ig_1"
+    folder.mkdir()
+    temporary = folder / ".imgassemble-0123456789abcdef.tmp"
+    temporary.write_bytes(A)
+    for path in (temporary, folder):
+        os.utime(path, (time.time() - age,) * 2)
+
+    files = FinishedDuringLook({"final.png": A}, lambda: temporary.rename(folder / "final.png"), n_looks=7)
+    assert FolderSearch(folder).find(lambda: files)[0].name == name
 
 
 def test_two_runs_with_the_same_ids_are_read_back_with_all_their_results(tmp_path: Path) -> None:
