@@ -113,14 +113,14 @@ def test_a_producer_that_sleeps_past_its_lease_writes_nothing_more(tmp_path: Pat
 
 
 def test_stop_from_another_process_ends_a_stream_within_about_a_second(tmp_path: Path) -> None:
-    with server_in(tmp_path) as server, running_server(Order(size=(64, 64)), pace=Pace(delay_s=5)) as service:
+    with server_in(tmp_path) as server, running_server(Order(size=(64, 64)), pace=Pace(delay_s=20)) as service:
         producer = start_producer(server, service, "otter", tmp_path, 30)
         wait_until(lambda: server.client.exists(KEYS.meta("otter")))
         gallery = RedisGallery(server.url)
         began = time.monotonic()
         gallery.stop("otter")
         producer.join(30)
-        assert time.monotonic() - began < 3  # with a margin for a machine that is busy
+        assert time.monotonic() - began < 10  # about a second; the next event comes after 20
         assert not (tmp_path / "otter").exists()
         gallery.close()
 
@@ -182,7 +182,7 @@ def test_the_stream_never_waits_for_a_server_that_hangs(tmp_path: Path) -> None:
         began = time.monotonic()
         result, times = make(RedisGallery(server.url), events)
         assert times[-2] - began < HANG_S  # the result came while the server hung
-        assert max(later - earlier for earlier, later in pairwise(times)) < 0.5
+        assert max(later - earlier for earlier, later in pairwise(times)) < 0.75 * HANG_S
         assert result.require_final().data == pictures[-1]
         assert stored(server, pictures[-1])
 

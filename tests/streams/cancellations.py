@@ -60,7 +60,7 @@ async def cancel_after(steps: int, task: asyncio.Task[Any]) -> None:
     task.cancel()
     began_at = time.monotonic()
     await asyncio.wait([task])
-    assert time.monotonic() - began_at < 1
+    assert time.monotonic() - began_at < 3  # it takes milliseconds
     assert is_done or task.cancelled(), steps
 
 

@@ -28,6 +28,7 @@ from imgassemble.web import Gallery, create_app, everyone
 
 PATIENCE_S = 60  # the start of a process on a busy machine
 LONGEST_STOP_S = 10  # it takes less than a second; without an end of the event streams it takes for ever
+STARTED = ("Application startup complete", "Running on http")  # each worker of uvicorn and of hypercorn
 APP = """
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -63,8 +64,8 @@ class EventReader:
 
 
 @contextmanager
-def running(command: Sequence[str], folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run a server of the application, and yield its process and port."""
+def running(command: Sequence[str], folder: Path, *, workers: int = 1) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run a server of the application, and yield its process and port once all its workers have started."""
     (folder / "site_app.py").write_text(APP)
     package = Path(__file__).parents[2]
     with subprocess.Popen(
@@ -78,19 +79,22 @@ def running(command: Sequence[str], folder: Path) -> Iterator[tuple[subprocess.P
     ) as process:
         assert process.stdout
         try:
-            yield process, port_of(process.stdout)
+            yield process, port_of(process.stdout, workers)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with its workers, which hold its pipe
 
 
-def port_of(output: IO[str]) -> int:
-    said = []
+def port_of(output: IO[str], workers: int) -> int:
+    said, port, started = [], 0, 0
     for line in output:
         said.append(line)
         if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+            port = int(found[1])
+        started += any(text in line for text in STARTED)
+        if port and started >= workers:
             threading.Thread(target=output.read, daemon=True).start()  # else its pipe would fill up
-            return int(found[1])
+            return port
     raise AssertionError(f"it did not start: {''.join(said)}")
 
 
@@ -120,7 +124,7 @@ def test_uvicorn_stops_at_a_signal_although_viewers_are_connected(tmp_path: Path
 
 
 def test_the_workers_of_uvicorn_stop_although_viewers_are_connected(tmp_path: Path) -> None:
-    with running((*UVICORN, "--workers", "2"), tmp_path) as (process, port):
+    with running((*UVICORN, "--workers", "2"), tmp_path, workers=2) as (process, port):
         assert_stops(process, signal.SIGTERM, [connect(port) for _ in range(6)])
 
 
@@ -145,7 +149,8 @@ def test_uvicorn_reloads_although_a_viewer_is_connected(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", ["0", "1", "2"])
 @pytest.mark.skipif(find_spec("hypercorn") is None, reason="hypercorn is missing: pip install hypercorn")
 def test_hypercorn_stops_although_viewers_are_connected(tmp_path: Path, workers: str) -> None:
-    with running((*HYPERCORN, "--workers", workers), tmp_path) as (process, port):
+    command = (*HYPERCORN, "--workers", workers)
+    with running(command, tmp_path, workers=max(int(workers), 1)) as (process, port):
         assert_stops(process, signal.SIGTERM, [connect(port), connect(port)])
 
 
