@@ -46,7 +46,9 @@ class ResponseRecord:
     ids: dict[str, None] = field(default_factory=dict)  # all its ids on the wire
     items: dict[str, str] = field(default_factory=dict)  # the names of its items -> their ids on the wire
     names: dict[str, str] = field(default_factory=dict)  # the id on the wire -> the name of the item
-    assumed: dict[str, None] = field(default_factory=dict)  # items of events that did not name this response
+    assumed: dict[str, bool] = field(
+        default_factory=dict
+    )  # items of events that did not name this response: whether the first one came after its end
     places: dict[float, str] = field(default_factory=dict)  # output_index -> the item that came last there
     places_without_id: dict[float, None] = field(default_factory=dict)  # no id for the item there has arrived
     id_changes: dict[float, float] = field(
@@ -57,11 +59,16 @@ class ResponseRecord:
     links: dict[str, None] = field(default_factory=dict)  # links of pictures in its text
     usage: tuple[str, Any] | None = None  # the item and the usage of the latest report for an unnamed image
 
+    def is_over_before(self, number: float | None) -> bool:
+        """Return whether an event with this sequence number comes after the end of the response."""
+        return self.facts.is_over and (number is None or self.highest is None or number > self.highest)
+
 
 def has_facts(record: ResponseRecord) -> bool:
     """Return whether the events of a response reported anything apart from their numbers."""
     facts = record.facts
-    return bool(facts.id is not None or facts.has_items or facts.endings or facts.details or str(record.text))
+    has_named = facts.id is not None or facts.has_begun
+    return bool(has_named or facts.has_items or facts.endings or facts.details or str(record.text))
 
 
 class Lane(NamedTuple):
@@ -150,8 +157,9 @@ class Held:
 
     @property
     def is_full(self) -> bool:
-        """Whether `forget_oldest` has work to do. `dropped` needs no check, because it grows only with the marks."""
-        return len(self.oldest_marks) > _MAX_MARKS or len(self.empty_responses) > _MAX_EMPTY_RESPONSES
+        """Whether `forget_oldest` has work to do."""
+        has_many_events = len(self.oldest_marks) > _MAX_MARKS or len(self.dropped) > _MAX_MARKS
+        return has_many_events or len(self.empty_responses) > _MAX_EMPTY_RESPONSES
 
     def forget_oldest(self) -> None:
         """Keep each memory of the past within its bound."""

@@ -93,15 +93,15 @@ class ItemNames:
     def _of_parallel_response(self, item_id: str) -> str | None:
         """Return the item of this id that was given to the wrong response; None if there is none.
 
-        Responses can run side by side in one lane. An event without a response id goes to the current response. A later
-        event with the response id corrects this.
+        An event without a response id goes to the current response, which may be another one of several that run side
+        by side in one lane, or one that has ended. A later event with the response id corrects this.
         """
         held, record, journal = self._held, self._record, self._change.journal
         other = held.owners.get(item_id)
         if other is None or other is record or self._reading.response_id is None or item_id not in other.assumed:
             return None
-        ran_side_by_side = other.facts.is_open or record.number < other.number
-        if not ran_side_by_side or other.facts.lane != record.facts.lane:
+        may_be_wrong = other.facts.is_open or record.number < other.number or other.assumed[item_id]
+        if not may_be_wrong or other.facts.lane != record.facts.lane:
             return None
         for wire_id in [wire_id for wire_id, name in other.names.items() if name == item_id]:
             journal.discard(other.names, wire_id)
@@ -203,8 +203,10 @@ class ItemNames:
 
     def _by_arrival(self, signal: Signal, position: int) -> str | None:
         held, record, journal = self._held, self._record, self._change.journal
-        if signal.is_unnumbered and signal.number is None and self._has_image_of(signal):
-            return None
+        if signal.is_unnumbered and (signal.number is None or self._is_other_image(signal, signal.number)):
+            if self._has_image_of(signal):
+                return None
+            signal = signal._replace(number=None)
         mark = repeat_key(self._reading, signal, position, record)
         if mark and repeated_item(mark, signal, held, self._rules.limits) is not None:
             return None
@@ -238,6 +240,21 @@ class ItemNames:
         if newest is None or (newest.has_ended and not self._is_result_of(newest.number, signal)):
             return self._free_number(track)
         return newest.number
+
+    def _is_other_image(self, signal: Signal, number: int) -> bool:
+        """Return whether the signal is a result, and the image of this number has another one.
+
+        The numbers of a whole answer begin at 0 although an earlier answer may have such images.
+        """
+        facts = self._facts_of(self._record.names.get(f"image-{number}", ""))
+        if facts is None or signal.witness is None:
+            return False
+        payload, url = picture_of(signal), facts.detail("url")
+        if payload is None:
+            return url is not None and signal.details.get("url") not in (None, url)
+        results = [claim.picture for claim in facts.claims.values() if claim.picture]
+        frame = frame_in(payload, self._rules.limits) if results else None
+        return frame is not None and not any(map(frame.has_same_image, results))
 
     def _is_result_of(self, number: int, signal: Signal) -> bool:
         """Return whether the signal has the picture of a result of which only the URL came before."""
@@ -326,4 +343,4 @@ class ItemNames:
         journal.put(self._held.owners, name, record)
         journal.discard(self._held.empty_responses, record.number)
         if self._reading.response_id is None:
-            journal.put(record.assumed, name, None)
+            journal.put(record.assumed, name, record.is_over_before(self._reading.sequence_number))

@@ -82,8 +82,10 @@ def remember(mark: Mark, item_id: str, signal: Signal, held: Held, change: Chang
 
 def remember_dropped(before: Facts, after: Facts, frame: Frame | None, held: Held, change: Change) -> None:
     """Remember the pictures of `before`, and the new `frame`, that are not in `after`."""
-    if not held.marks or len(after.partials) + len(after.claims) > len(before.partials) + len(before.claims):
+    if len(after.partials) + len(after.claims) > len(before.partials) + len(before.claims):
         return  # the usual case: a picture was added, and none was replaced
+    if not (held.marks or before.claims):
+        return
     kept = {id(each.data) for each in after.pictures()}
     for each in (*before.pictures(), *([frame] if frame else [])):
         if id(each.data) not in kept and not any(each.data == other.data for other in after.pictures()):

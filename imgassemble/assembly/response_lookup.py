@@ -1,20 +1,23 @@
 """Which response an event belongs to.
 
 A response begins with `response.created` or `.queued` under an unknown id. After the current response of a lane has
-ended, a response begins with the first event that names an unknown response, or that names an unknown item under a
-number that the ended response has used, or, in a stream without numbers, that brings a draft or a numbered image. While
-a response is open, another unknown id is another name of it. An event that names no response belongs to the open
-response of its lane that has its item, else to the current one.
+ended, a response begins with the first event that names an unknown response. So it does with an event without a number,
+or with a number that the ended response has used, if that names an unknown item or brings another result of a known
+one, or, in a stream without numbers, a draft or a numbered image. While a response is open, another unknown id is
+another name of it. An event that names no response belongs to the open response of its lane that has its item, else to
+the current one.
 
-Must not know: pictures, limits, listeners.
+Must not know: the formats of pictures, the states of items, listeners.
 """
 
 from __future__ import annotations
 
+from ..limits import Limits
 from ..states import Ending
 from ..wire.dialects import Naming, Reading, Signal
 from .changes import Change
 from .held import Held, Lane, ResponseRecord
+from .repeats import frame_in, picture_of
 from .responses import ResponseFacts
 
 _MAX_IDS = 20_000  # of all responses. A service that gives each event another id sends a few hundred.
@@ -22,27 +25,28 @@ _MAX_OTHERS = 100  # earlier responses of a lane that are still open
 _ERRORS = frozenset({Ending.ERROR, Ending.STRAY_ERROR})
 
 
-def find_response(reading: Reading, held: Held, change: Change) -> ResponseRecord | None:
+def find_response(reading: Reading, held: Held, limits: Limits, change: Change) -> ResponseRecord | None:
     """Return the response of the event, a new one if it begins one; None if the event concerns no response."""
     lane = held.lanes.get(reading.lane)
     if reading.response_id is not None:
-        return _named(reading, lane, held, change)
+        return _named(reading, lane, held, limits, change)
     if reading.ending in _ERRORS and reading.lane is None and (record := _of_error(lane, held)):
         return record
-    if lane is not None and (lane.current.facts.is_open or not _begins_next(reading, lane.current, held)):
-        return _holder(reading, lane) if lane.others else lane.current
+    if lane is not None and (lane.current.facts.is_open or not _begins_next(reading, lane.current, held, limits)):
+        return _holder(reading, lane, held, limits) if lane.others else lane.current
     if reading.concerns_response or (reading.lane is None and reading.sequence_number is not None):
         return _begin(reading, lane, held, change)
     return None
 
 
-def _named(reading: Reading, lane: Lane | None, held: Held, change: Change) -> ResponseRecord:
+def _named(reading: Reading, lane: Lane | None, held: Held, limits: Limits, change: Change) -> ResponseRecord:
     response_id = reading.response_id
     assert response_id is not None
     record = held.ids.get(response_id)
     if record is None and lane is not None:
         current = lane.current
-        if current.facts.id is None and not current.facts.is_lone_error and not _begins_next(reading, current, held):
+        may_be_named = current.facts.id is None and not current.facts.is_lone_error
+        if may_be_named and not _begins_next(reading, current, held, limits):
             change.journal.set(current, "facts", current.facts._replace(id=response_id))
             change.journal.put(held.ids, response_id, current)
             change.journal.put(current.ids, response_id, None)
@@ -59,7 +63,7 @@ def _named(reading: Reading, lane: Lane | None, held: Held, change: Change) -> R
     return record
 
 
-def _begins_next(reading: Reading, current: ResponseRecord, held: Held) -> bool:
+def _begins_next(reading: Reading, current: ResponseRecord, held: Held, limits: Limits) -> bool:
     """Return whether an event that names no known response begins the one after `current`."""
     facts = current.facts
     if facts.is_lone_error:
@@ -67,7 +71,10 @@ def _begins_next(reading: Reading, current: ResponseRecord, held: Held) -> bool:
     if facts.is_open:
         return False
     if not reading.begins or not facts.has_begun:
-        return held.items_have_ids and _names_another_item(reading, current, held)
+        if held.items_have_ids and _names_another_item(reading, current, held):
+            return True
+        is_late = reading.sequence_number is not None and reading.sequence_number not in current.numbers
+        return not is_late and _brings_another_result(reading, current, held, limits)
     return reading.sequence_number is None or reading.sequence_number != current.begun_at
 
 
@@ -83,6 +90,32 @@ def _names_another_item(reading: Reading, ended: ResponseRecord, held: Held) -> 
         return True
     ids = [signal.item_id for signal in signals if signal.item_id is not None]
     return bool(ids) and not any(each in ended.names or (ended.number, each) in held.discarded for each in ids)
+
+
+def _brings_another_result(reading: Reading, record: ResponseRecord, held: Held, limits: Limits) -> bool:
+    """Return whether the event brings a result of an item whose end is known, and another one than that item had."""
+    for signal in reading.signals:
+        payload, name = picture_of(signal), _known_item(signal, record, held)
+        facts = held.facts.get(name) if name is not None else None
+        if payload is None or not payload.is_final or facts is None or not facts.claims:
+            continue
+        frame = frame_in(payload, limits)
+        results = (claim.picture for claim in facts.claims.values())
+        if frame is None or any(each is not None and frame.data == each.data for each in results):
+            continue
+        if hash(frame.data) not in held.dropped:
+            return True
+    return False
+
+
+def _known_item(signal: Signal, record: ResponseRecord, held: Held) -> str | None:
+    """Return the item of the response that has the id of the signal, or its place."""
+    place = signal.details.get("output_index")
+    if not held.items_have_ids:
+        return record.names.get(f"output-{place}")
+    if signal.item_id is not None:
+        return record.names.get(signal.item_id)
+    return None if place is None else record.places.get(place)
 
 
 def _are_next(signals: list[Signal]) -> bool:
@@ -102,11 +135,15 @@ def _of_error(lane: Lane | None, held: Held) -> ResponseRecord | None:
     return next(held.open_responses(), None) or (lane.current if lane else held.heard_last)
 
 
-def _holder(reading: Reading, lane: Lane) -> ResponseRecord:
-    """Return the open response of the lane that has the item of the event, else the current one."""
+def _holder(reading: Reading, lane: Lane, held: Held, limits: Limits) -> ResponseRecord:
+    """Return the open response of the lane that has the item of the event, else the current one.
+
+    A second result of an item belongs to the current response: it uses the id again.
+    """
     for record in (lane.current, *lane.others):
         if record.facts.is_open and any(signal.item_id in record.names for signal in reading.signals):
-            return record
+            is_other = record is not lane.current and _brings_another_result(reading, record, held, limits)
+            return lane.current if is_other else record
     if lane.current.facts.is_open or any(signal.item_id in lane.current.names for signal in reading.signals):
         return lane.current
     return next((record for record in reversed(lane.others) if record.facts.is_open), lane.current)

@@ -44,7 +44,7 @@ def weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
         return
     if reading.anomaly is not None:
         change.report(None, "no_picture", reading.anomaly)
-    change.record = record = find_response(reading, held, change)
+    change.record = record = find_response(reading, held, rules.limits, change)
     if record is None:
         return
     if reading.parts or (held.open_texts and reading.ending is not None):

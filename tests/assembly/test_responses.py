@@ -655,3 +655,93 @@ def test_the_address_of_an_image_in_the_text_of_a_chat_is_its_url() -> None:
     text = "See https://example.net and ![image](https://files.example.net/1.png)"
     result = result_of([{"object": "chat.completion.chunk", "choices": [{"delta": {"content": text}}]}])
     assert [item.url for item in result.items.values()] == ["https://files.example.net/1.png"]
+
+
+def whole_chat(data: bytes | None = None, text: str = "Here it is.", **more: Any) -> Wire:
+    """A chat completion that was not streamed."""
+    images = [{"type": "image_url", "image_url": {"url": data_url(data)}}] if data else None
+    message = {"role": "assistant", "content": text, "images": images}
+    return {"object": "chat.completion", "choices": [{"index": 0, "message": message}], **more}
+
+
+@pytest.mark.parametrize("names", [({}, {}), ({"id": "gen-1"}, {"id": "gen-2"})])
+def test_two_whole_answers_of_a_chat_keep_both_pictures(names: tuple[Wire, Wire]) -> None:
+    result = result_of([whole_chat(GOOD, **names[0]), whole_chat(OTHER, **names[1])])
+    assert [frame.data for frame in result.finals] == [GOOD, OTHER]
+    texts = [f"![x]({data_url(data)})" for data in (GOOD, OTHER)]
+    in_text = [whole_chat(text=text, **name) for text, name in zip(texts, names, strict=True)]
+    assert [frame.data for frame in result_of(in_text).finals] == [GOOD, OTHER]
+
+
+def test_two_whole_answers_of_a_chat_keep_both_links() -> None:
+    answers = [whole_chat(text=f"![x](https://files.example.net/{n}.png) ") for n in (1, 2)]
+    assert [item.url for item in result_of(answers).items.values()] == [
+        "https://files.example.net/1.png",
+        "https://files.example.net/2.png",
+    ]
+
+
+def test_a_whole_message_after_the_pieces_of_a_second_chat_repeats_its_own_picture() -> None:
+    pieces = [{"object": "chat.completion.chunk", "choices": [{"delta": {"images": [{"url": data_url(data)}]}}]}
+              for data in (GOOD, OTHER)]  # fmt: skip
+    result = result_of([*pieces, whole_chat(OTHER)])
+    assert [frame.data for frame in result.finals] == [GOOD, OTHER]
+
+
+# A response that does not name itself, or does not begin
+
+
+def without_response_ids(events: Iterable[Wire]) -> list[Wire]:
+    return [
+        {**event, "response": {name: value for name, value in event["response"].items() if name != "id"}}
+        if "response" in event
+        else event
+        for event in events
+    ]
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 2, 3), (0, 0, 0, 0), (None,) * 4])
+@pytest.mark.parametrize("ids", [("ig_0", "ig_0"), ("ig_0", "ig_1"), (None, None)])
+def test_two_responses_without_ids_keep_both_results(ids: tuple[str | None, str | None], numbers: Any) -> None:
+    turns = [turn("resp", item_id or "ig", data) for item_id, data in zip(ids, (GOOD, OTHER), strict=True)]
+    events = [
+        {name: value for name, value in event.items() if name != "sequence_number"}
+        | ({} if number is None else {"sequence_number": number})
+        for each in turns
+        for event, number in zip(without_response_ids(each), numbers, strict=True)
+    ]
+    if ids[0] is None:
+        events = [without_item_id(event) for event in events]
+    assert [frame.data for frame in result_of(events).finals] == [GOOD, OTHER]
+
+
+def without_item_id(event: Wire) -> Wire:
+    item = {name: value for name, value in event.get("item", {}).items() if name != "id"}
+    kept = {name: value for name, value in event.items() if name != "item_id"}
+    return kept | ({"item": item} if item else {})
+
+
+def test_a_result_after_the_end_that_equals_the_one_before_is_no_new_image() -> None:
+    events = without_response_ids(turn("resp", "ig_0", GOOD))
+    again = [{**event, "sequence_number": 0} for event in events if event["type"] == "response.output_item.done"]
+    assert [frame.data for frame in result_of([*events, *again]).finals] == [GOOD]
+
+
+def test_a_second_use_of_an_id_after_a_cut_response_keeps_the_result_of_the_first() -> None:
+    cut, retry = turn("resp_1", "ig_0", GOOD)[:-1], turn("resp_2", "ig_0", OTHER)
+    result = result_of([*cut, *retry])
+    assert sorted(frame.data for frame in result.finals) == sorted([GOOD, OTHER])
+
+
+def test_an_item_that_came_before_its_response_was_named_is_moved_to_it() -> None:
+    first, second = turn("resp_1", "ig_1"), turn("resp_2", "ig_2", OTHER)
+    later = [{**event, "sequence_number": 10 + at} for at, event in enumerate(second[1:])]
+    later[-1]["response"]["output"] = [samples.member("ig_2", OTHER)]
+    result = result_of([*first, *later])
+    assert {name: item.response_id for name, item in result.items.items()} == {"ig_1": "resp_1", "ig_2": "resp_2"}
+    assert [frame.data for frame in result.finals] == [GOOD, OTHER]
+
+
+def test_a_response_without_an_id_that_is_cut_before_its_image_is_incomplete() -> None:
+    result = result_of(without_response_ids([samples.created(seq=0)]))
+    assert (result.outcome, "cut before its first image" in str(result.error)) == (Outcome.INCOMPLETE, True)
