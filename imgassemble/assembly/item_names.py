@@ -1,4 +1,4 @@
-"""Which item a signal belongs to.
+"""Finds the item that a signal belongs to.
 
 An item has the id that the service gives it. Without an id it is the item at its place in the response, else a new
 item `output-N`. The Images API and chats give neither: their items are `image-0`, `image-1`, … in the order of arrival.
@@ -24,6 +24,7 @@ from .repeats import frame_in, picture_of, remember, repeat_key, repeated_item
 
 _MANY_CHANGES = 2  # of the id at one place: the third id
 _REPORTED = -float("inf")
+_MAX_PLACES = 20_000  # that are remembered of one response: more than a snapshot can name
 
 
 def _is_repeat(frame: Frame, other: Frame) -> bool:
@@ -74,10 +75,16 @@ class ItemNames:
             if name is None:
                 return None
         if place is not None and record.places.get(place) != name:
-            self._change.journal.put(record.places, place, name)
+            self._set_place(place, name)
         if record.assumed and self._reading.response_id is not None:
             self._change.journal.discard(record.assumed, name)
         return name
+
+    def _set_place(self, place: float, name: str) -> None:
+        """Note that the item came last at this place. An image has one place, but a hostile stream can move it."""
+        places = self._record.places
+        if place in places or len(places) < _MAX_PLACES:
+            self._change.journal.put(places, place, name)
 
     def _of_place_without_id(self, item_id: str, place: float | None) -> str | None:
         """Return the item at this place if no event gave its id before. It now gets the id, and keeps its name."""

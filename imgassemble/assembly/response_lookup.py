@@ -1,4 +1,4 @@
-"""Which response an event belongs to.
+"""Finds the response that an event belongs to.
 
 A response begins with `response.created` or `.queued` under an unknown id. After the current response of a lane has
 ended, a response begins with the first event that names an unknown response. So it does with an event without a number,
@@ -176,7 +176,7 @@ def _lane_with(current: ResponseRecord, lane: Lane | None) -> Lane:
 
 
 def weigh_response(reading: Reading, record: ResponseRecord, held: Held, change: Change, *, has_items: bool) -> None:
-    """Add to the facts of the response, or of several responses, what the event reports."""
+    """Add the report of the event to the facts of its response; an error can concern several responses."""
     facts, number = record.facts, reading.sequence_number
     if reading.begins and not facts.has_begun:
         facts = facts._replace(has_begun=True)

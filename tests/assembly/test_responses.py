@@ -25,6 +25,7 @@ from imgassemble import (
     StateChanged,
     UsageError,
 )
+from imgassemble.assembly import item_names
 from imgassemble.errors import quoted
 
 GOOD = samples.png(colour=(1, 2, 3))
@@ -292,6 +293,17 @@ def test_many_responses_without_images_are_forgotten_and_their_lanes_too() -> No
         assembler.feed({**samples.created(f"resp_{at}"), "stream_id": f"lane_{at}"})
     held = assembler._held
     assert max(len(held.responses), len(held.lanes), len(held.ids)) <= 1_001
+
+
+def test_an_image_whose_place_changes_with_every_event_takes_no_more_and_more_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(item_names, "_MAX_PLACES", 10)
+    assembler = Assembler()
+    for place in range(30):
+        assembler.feed(samples.partial("ig_1", place, output_index=place))
+    assert len(assembler._held.owners["ig_1"].places) == 10
+    assert len(assembler["ig_1"].partials) == 30
 
 
 def test_a_summary_has_what_the_service_reported() -> None:
