@@ -16,11 +16,12 @@ from .apis import APIS, ApiMessages, write_stream, write_whole
 from .choices import unknown_name
 from .dialects import DIALECTS, Dialect, DialectName, dialect_named
 from .error_forms import HttpError, router_error_body
+from .event_changes import interleaved
 from .faults import FAULTS, ChosenFaults, choose_faults
 from .framing import PLAIN, ConnectionEnd, Container, Framing, cut_pieces, frame_events, json_body
 from .image_series import ImageFiles, ImagePlan, make_image_files
 from .landscapes import draw_svg
-from .messages import Event, ImageCall, base64_text, identifier, interleaved, picture_bytes
+from .messages import Event, ImageCall, base64_text, identifier, picture_bytes
 from .pace import Pace
 from .pictures import Format
 from .scenarios import Api, Scenario, ServiceError

@@ -28,6 +28,7 @@ from .error_forms import (
     router_error_body,
     typed_error,
 )
+from .event_changes import numbered, without_types
 from .framing import Framing
 from .gemini_messages import (
     GEMINI_FRAMING,
@@ -46,10 +47,8 @@ from .messages import (
     identifier,
     image_events,
     images_stream,
-    numbered,
     responses_stream,
     whole_answer,
-    without_types,
 )
 from .novelai_messages import NOVELAI_FRAMING, novelai_stream
 from .pictures import Format
@@ -215,7 +214,8 @@ def _images(family: Literal["image_generation", "image_edit"]) -> Callable[[Scen
     return stream
 
 
-def _images_answer(events: Sequence[Event]) -> Event:
+def images_answer(events: Sequence[Event]) -> Event:
+    """Return the whole answer of the Images API with the pictures of these events."""
     done = [event for event in events if event.get("type") in COMPLETED_TYPES]
     first = done[0] if done else {}
     same = {key: first.get(key) for key in ("background", "output_format", "quality", "size", "usage")}
@@ -282,7 +282,7 @@ def _router_answer(events: Sequence[Event]) -> Event:
 
 
 _ROUTER_FRAMING = Framing(event_lines=False, comment="OPENROUTER PROCESSING", done=True)
-_DATA = ApiMessages(stream=_images("image_generation"), whole=_images_answer, has_data=True, has_svg=True)
+_DATA = ApiMessages(stream=_images("image_generation"), whole=images_answer, has_data=True, has_svg=True)
 APIS: Mapping[Api, ApiMessages] = MappingProxyType(
     {
         "responses": ApiMessages(

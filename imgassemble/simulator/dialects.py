@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from .choices import unknown_name
+from .event_changes import NumberAt
 from .framing import PLAIN, Framing
-from .messages import NumberAt
 from .response_objects import (
     AT_END_2026,
     AZURE_RESPONSE,

@@ -1,7 +1,7 @@
 """Makes the wire events of image services, with events and keys in the order of the wire, and encodes them.
 
-One function makes each standard stream of the Responses API and of the Images API. Small functions from events to
-events (`without_types`, `without_keys`, `in_sdk_spelling`, …) make the differences of the services.
+One function makes each standard stream of the Responses API and of the Images API. The differences of the services are
+made by `event_changes`.
 Must not know: pixels, sockets, time.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain, count, zip_longest
+from itertools import chain
 from typing import Any, Literal
 
-Event = dict[str, Any]
+from .event_changes import Event as Event
+from .event_changes import alphabetical, numbered
 
 _CALL = "response.image_generation_call."
 ERROR_FIELD = "error:"  # the key of an event that is written as the field `error:`, not `data:`
@@ -261,112 +262,12 @@ _IMAGES_USAGE = {
 }
 
 
-def images_answer(*calls: ImageCall, seed: object = 0) -> Event:
-    """Return the whole answer of the Images API; its format, size, … are those of the first call."""
-    first = calls[0]
-    return {
-        "created": created_at(seed),
-        "background": first.background,
-        "data": [{"b64_json": call.result} for call in calls],
-        "output_format": first.format,
-        "quality": first.quality,
-        "size": first.size,
-        "usage": _IMAGES_USAGE,
-    }
-
-
 # ---- errors
-
-
-def nested_error(code: str, message: str, *, kind: str) -> Event:
-    """Return an `error` as OpenAI sends it, with its code and message in an object."""
-    return {"type": "error", "error": {"type": kind, "code": code, "message": message, "param": None}}
 
 
 def flat_error(code: str, message: str) -> Event:
     """Return an `error` as OpenAI documents it, with its code and message beside the type."""
     return {"type": "error", "code": code, "message": message, "param": None}
-
-
-# ---- from events to events
-
-
-NumberAt = Literal["first", "after the type", "last", "nowhere"]
-
-
-def numbered(events: Iterable[Event], *, start: int = 0, place: NumberAt = "after the type") -> list[Event]:
-    """Return the events numbered from `start`. A new number goes to `place`, an old one is replaced in its place."""
-    return [
-        event | {"sequence_number": n} if "sequence_number" in event else _PLACES[place](event, n)
-        for n, event in enumerate(events, start)
-    ]
-
-
-_PLACES: dict[NumberAt, Callable[[Event, int], Event]] = {
-    "first": lambda event, n: {"sequence_number": n} | event,
-    "after the type": lambda event, n: {"type": event["type"], "sequence_number": n} | event,
-    "last": lambda event, n: event | {"sequence_number": n},
-    "nowhere": lambda event, _: event,
-}
-
-
-def without_types(events: Iterable[Event], *types: str) -> list[Event]:
-    """Leave out the events of these types; the other events keep their numbers."""
-    return [event for event in events if event["type"] not in types]
-
-
-def with_type_prefix(events: Iterable[Event], prefix: str) -> list[Event]:
-    """Return the events whose type begins with `prefix`."""
-    return [event for event in events if event["type"].startswith(prefix)]
-
-
-def without_keys(value: Any, *names: str) -> Any:
-    """Return `value` (events, an event or a part of one) without the keys of these names, at any depth."""
-    if isinstance(value, dict):
-        return {key: without_keys(inner, *names) for key, inner in value.items() if key not in names}
-    return [without_keys(inner, *names) for inner in value] if isinstance(value, list) else value
-
-
-def interleaved(*streams: Sequence[Event]) -> list[Event]:
-    """Take one event of each stream in turn."""
-    return [event for row in zip_longest(*streams) for event in row if event is not None]
-
-
-def in_sdk_spelling(events: Iterable[Event], style: Literal["camel", "pascal"]) -> list[Event]:
-    """Return the events with the outermost keys of an SDK's objects: `itemId` (camel) or `ItemID` (pascal)."""
-    return [{_SPELLINGS[style](key): value for key, value in event.items()} for event in events]
-
-
-def _pascal(name: str) -> str:
-    return "".join("ID" if word == "id" else word.capitalize() for word in name.split("_"))
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word.capitalize() for word in others)
-
-
-_SPELLINGS = {"camel": _camel, "pascal": _pascal}
-
-
-def with_new_ids(events: Iterable[Event]) -> list[Event]:
-    """Return the events with a new id in each place and their keys in alphabetical order, as Copilot relays them."""
-    numbers = count(1)
-    return [alphabetical(renamed(event, lambda _: f"relayed-{next(numbers)}")) for event in events]
-
-
-def renamed(value: Any, new: Callable[[str], str]) -> Any:
-    """Replace each id in `value` (an event or a part of one) by `new(id)`."""
-    if isinstance(value, dict):
-        return {key: new(inner) if key in ("id", "item_id") else renamed(inner, new) for key, inner in value.items()}
-    return [renamed(inner, new) for inner in value] if isinstance(value, list) else value
-
-
-def alphabetical(value: Any) -> Any:
-    """Return `value` with the keys of every object in it in alphabetical order."""
-    if isinstance(value, dict):
-        return {key: alphabetical(value[key]) for key in sorted(value)}
-    return [alphabetical(inner) for inner in value] if isinstance(value, list) else value
 
 
 # ---- to bytes

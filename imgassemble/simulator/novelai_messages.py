@@ -10,8 +10,9 @@ from hashlib import sha256
 
 from .dialects import Dialect
 from .error_forms import last_errors, novelai_error_body
+from .event_changes import interleaved
 from .framing import PLAIN
-from .messages import Event, ImageCall, interleaved
+from .messages import Event, ImageCall
 from .scenarios import Scenario
 
 NOVELAI_FRAMING = PLAIN

@@ -10,16 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from .dialects import Dialect
-from .messages import (
-    Event,
-    identifier,
-    message_events,
-    numbered,
-    reasoning_events,
-    renamed,
-    with_new_ids,
-    without_keys,
-)
+from .event_changes import numbered, renamed, with_new_ids, without_keys
+from .messages import Event, identifier, message_events, reasoning_events
 from .response_objects import JsonFields
 
 # ---- the parts of a stream

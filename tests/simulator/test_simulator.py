@@ -22,7 +22,16 @@ from pydantic import TypeAdapter
 from imgassemble.cli import simulate
 from imgassemble.cli.options import add_options
 from imgassemble.errors import SinkError, UsageError
-from imgassemble.simulator import base64_text, draw, draw_svg, encode, encode_animation, messages, sharpen
+from imgassemble.simulator import (
+    base64_text,
+    draw,
+    draw_svg,
+    encode,
+    encode_animation,
+    event_changes,
+    messages,
+    sharpen,
+)
 from imgassemble.simulator.answers import DIALECTS, FAULTS, Order, Pace, pictures_of, play, response_ids, resumed
 from imgassemble.simulator.apis import APIS
 from imgassemble.simulator.dialects import DialectName
@@ -155,7 +164,7 @@ def test_the_spellings_of_base64_differ_as_described() -> None:
 
 def test_a_number_keeps_its_place_or_comes_after_the_type() -> None:
     events: list[messages.Event] = [{"type": "a", "x": 1}, {"type": "b", "x": 1, "sequence_number": 9}]
-    made = messages.numbered(events, start=3)
+    made = event_changes.numbered(events, start=3)
     assert [list(event) for event in made] == [
         ["type", "sequence_number", "x"],
         ["type", "x", "sequence_number"],
@@ -262,7 +271,7 @@ def test_a_dialect_has_the_shape_of_its_recording(dialect: Any, recording: str) 
     wire = _recorded(recording)
     if dialect == "copilot":
         made = [event for event in made if _is_recorded(event)]
-    made, wire = (messages.without_keys(events, *NOT_COMPARED.get(dialect, ())) for events in (made, wire))
+    made, wire = (event_changes.without_keys(events, *NOT_COMPARED.get(dialect, ())) for events in (made, wire))
     assert [name for name, _ in _told(made)] == [name for name, _ in _told(wire)]
     for (name, ours), (_, theirs) in zip(_told(made), _told(wire), strict=True):
         assert ours == theirs, name
