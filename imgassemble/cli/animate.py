@@ -19,7 +19,8 @@ from ..film import film_path, write_films
 from ..frames.frame import Frame
 from ..limits import Limits
 from ..meter.job import Meter
-from ..storage.saved import saved_events, saved_seconds
+from ..storage.saved import saved_events
+from ..storage.saved_items import saved_seconds
 from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
 from .clock import Clock

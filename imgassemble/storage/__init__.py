@@ -1,4 +1,4 @@
-"""Frames on disk: written by a DirectorySink (directory, item_folder), read back as events (saved).
+"""Frames on disk: written by a DirectorySink (directory, item_folder), read back (saved_items) as events (saved).
 
 A watcher reads a folder that is being written (watched). A stream can continue an earlier run (earlier_run).
 

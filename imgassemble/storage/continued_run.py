@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from ..assembly.assembler import Assembler
 from ..errors import SinkError, quoted
 from .earlier_run import EarlierRun
-from .saved import Event, SavedItem
+from .saved import Event
+from .saved_items import SavedItem
 
 _log = logging.getLogger("imgassemble")
 

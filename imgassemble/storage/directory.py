@@ -34,7 +34,8 @@ from .folder_names import folder_name
 from .item_facts import checked_facts, utc_now
 from .item_folder import Existing, FolderOptions, ItemFolder, KeepFiles, temporary_files
 from .placing import folder_to_continue, newest_run
-from .saved import Event, read_items
+from .saved import Event
+from .saved_items import read_items
 from .syncing import Syncing
 
 _log = logging.getLogger("imgassemble")

@@ -23,7 +23,8 @@ from ..states import State
 from ..wire.dialects import ROWS, Reading, Shape, Signal
 from ..wire.reader import read_event
 from ..wire.readings import read
-from .saved import Event, SavedItem, item_events, number_in_id
+from .saved import Event, item_events
+from .saved_items import SavedItem, number_in_id
 
 _REPEAT = {"type": "imgassemble.repeat"}  # replaces an event that an earlier run has read; the assembler skips it
 _TEXT = (str, bytes, bytearray, memoryview)

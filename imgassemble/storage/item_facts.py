@@ -28,9 +28,7 @@ from .file_names import (
     rejected_file_name,
     stem_in,
 )
-from .saved import described_anomalies, described_frames, read_bounded, read_facts
-
-Facts = dict[str, Any]
+from .item_json import Facts, described_anomalies, described_frames, read_bounded, read_facts
 
 MAX_REJECTED = 32  # refused pictures of one item: enough to see what is wrong
 

@@ -23,9 +23,9 @@ from ..files import sink_error, write_atomically
 from ..frames.frame import Frame
 from .additions import Additions
 from .file_names import FACTS_NAME, MAX_FRAME_BYTES, TEMPORARY_PATTERN, frame_file_name, is_sink_file, stem_in
-from .item_facts import Facts, ItemFacts, text_of_facts
+from .item_facts import ItemFacts, text_of_facts
+from .item_json import Facts, read_bounded
 from .placing import FolderIdentity, FolderSearch, identity_of, is_folder, make_folder
-from .saved import read_bounded
 from .syncing import Syncing
 
 Existing = Literal["beside", "refuse", "replace", "continue"]

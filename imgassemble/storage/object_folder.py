@@ -22,9 +22,9 @@ from ..frames.frame import Frame
 from .conditional_objects import ConditionalObjects
 from .file_names import FACTS_NAME, MAX_FACTS_BYTES, MAX_FRAME_BYTES, frame_file_name, is_sink_file, stem_in
 from .folder_names import numbered_path
-from .item_facts import Facts, ItemFacts
+from .item_facts import ItemFacts
 from .item_folder import Existing, FolderPhase, KeepFiles
-from .saved import described_frames, parse_facts
+from .item_json import Facts, described_frames, parse_facts
 
 _TAKING_OVER = ("replace", "continue")
 _JSON = "application/json"

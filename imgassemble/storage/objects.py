@@ -32,7 +32,8 @@ from .folder_names import folder_name
 from .item_facts import checked_facts, utc_now
 from .item_folder import Existing, KeepFiles
 from .placing import folder_to_continue, newest_run
-from .saved import Event, read_items
+from .saved import Event
+from .saved_items import read_items
 from .write_queue import WriteQueue
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from stat import S_ISDIR
 from ..assembly.items import Item
 from .file_names import FACTS_NAME, MAX_FRAME_BYTES, TEMPORARY_PATTERN
 from .folder_names import numbered_path
-from .saved import SavedItem, read_bounded, read_facts
+from .item_json import read_bounded, read_facts
+from .saved_items import SavedItem
 from .syncing import is_on_event_loop
 
 _PAUSE_S = 0.01  # between two looks at the folder of a run that is writing
@@ -136,7 +137,7 @@ def folder_to_continue(base: Path, item: Item, saved: Iterable[SavedItem]) -> Pa
         if each.id == item.id and (None in (each.response_id, item.response_id) or each.wire_id is None):
             return each.folder
     paths = (numbered_path(base, number) for number in count(1))
-    return next(path for path in paths if not (is_folder(path) and "id" in read_facts(path / "item.json")))
+    return next(path for path in paths if not (is_folder(path) and "id" in read_facts(path / FACTS_NAME)))
 
 
 def newest_run(items: Iterable[SavedItem]) -> list[SavedItem]:

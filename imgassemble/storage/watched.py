@@ -1,6 +1,6 @@
 """Watch a folder that a DirectorySink writes, and give its contents as events.
 
-Must not know: the files of a folder (`saved`), and the viewers.
+Must not know: the files of a folder (`saved_items`), and the viewers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from .saved import Event, SavedItem, Seen, item_events, read_items, with_own_names
+from .saved import Event, Seen, item_events
+from .saved_items import SavedItem, read_items, with_own_names
 
 _INTERVAL_S = 0.5  # between two looks: a preview every few seconds is usual
 

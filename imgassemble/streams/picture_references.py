@@ -21,7 +21,7 @@ from ..frames.binary import HeaderError
 from ..frames.containers import format_of, read_header
 from ..frames.picture import Picture
 from ..storage.file_names import MAX_FRAME_BYTES
-from ..storage.saved import read_bounded
+from ..storage.item_json import read_bounded
 from .sources import StreamReader, aread_events, read_events
 
 _SHORTEST = 32  # characters of base64; the smallest picture has 36

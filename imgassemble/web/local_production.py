@@ -15,7 +15,8 @@ from ..assembly.items import Cursor, Item
 from ..assembly.updates import Outcome
 from ..storage.file_names import frame_file_name
 from ..storage.item_facts import facts_of
-from ..storage.saved import SavedItem, described_frames
+from ..storage.item_json import described_frames
+from ..storage.saved_items import SavedItem
 from .production import EarlierStream, StoringWait, in_order_of_responses
 from .shown_streams import ShownStream
 

@@ -16,7 +16,8 @@ from ..assembly.assembler import Assembler
 from ..assembly.items import Cursor
 from ..errors import UsageError
 from ..screens.tiles import Kind, check_size
-from ..storage.saved import SavedItem, item_events
+from ..storage.saved import item_events
+from ..storage.saved_items import SavedItem
 from ..streams.opening.closing import Interruptible
 from .changes import PageChange
 

@@ -26,7 +26,7 @@ from samples import png_chunk
 from imgassemble import DirectorySink, assemble
 from imgassemble.storage.earlier_run import EarlierRun
 from imgassemble.storage.folder_names import folder_name
-from imgassemble.storage.saved import read_items
+from imgassemble.storage.saved_items import read_items
 
 ITEMS, PARTIALS = 4, 12
 _PADDING_BYTES = 6_000  # a picture that takes more than one page

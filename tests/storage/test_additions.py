@@ -13,7 +13,8 @@ import samples
 
 from imgassemble import Assembler, DirectorySink, SinkError, assemble
 from imgassemble.storage.additions import additions_to
-from imgassemble.storage.saved import read_facts, read_items
+from imgassemble.storage.item_json import read_facts
+from imgassemble.storage.saved_items import read_items
 
 PREVIEWS = [samples.partial("ig_1", at, samples.shade(at), seq=at) for at in range(3)]
 

@@ -15,7 +15,8 @@ from typing import Any, cast
 
 from ...assembly.items import Cursor
 from ...assembly.updates import Outcome
-from ...storage.saved import SavedItem, described_frames
+from ...storage.item_json import described_frames
+from ...storage.saved_items import SavedItem
 from ...wire.dialects import GREATEST_NUMBER
 from ..production import EarlierStream, in_order_of_responses
 from .entries import MalformedEntryError, decode_entry
