@@ -1,8 +1,8 @@
-"""The streams that the page shows: their facts as changes, and their frames as the bytes received.
+"""A gallery in one process: producers and viewers in any number of threads.
 
 Feeding threads add updates; server threads read them. A timer removes a stream that has been kept long enough, even
 if no thread asks.
-Must not know: HTTP, event loops, which viewer may see a stream.
+Must not know: HTTP, event loops, which viewer may see a stream, the bounds of the streams (`local_streams`).
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from threading import TIMEOUT_MAX, Lock, Timer
+from threading import Lock, Timer
 
 from ..arguments import check_count, check_function, check_seconds
 from ..assembly.assembler import Assembler, updates_so_far
-from ..assembly.updates import Anomaly, StreamEnded, Update
-from ..errors import StreamTakenError, UsageError, clean
+from ..assembly.updates import Update
+from ..errors import UsageError
 from ..frames.frame import Frame
-from .changes import ChangeLog, PageChange
+from .changes import PageChange
 from .local_production import LocalProduction, MadeStream
+from .local_streams import LocalStreams
 from .making import Making
-from .production import LEASE_S, RENEW_S, check_added, check_lease, check_shown_as, orphan_change
-from .shown_streams import ShownItem, ShownStream
+from .production import LEASE_S, RENEW_S, check_added, check_lease, check_shown_as
+from .shown_streams import ShownStream
 
 
 class Gallery:
@@ -55,17 +56,8 @@ class Gallery:
         check_count("max_streams", max_streams)
         check_function("clock", clock)
         self.is_closed: bool = False
-        self._keep_s, self._max_bytes, self._max_streams, self._clock = keep_s, max_bytes, max_streams, clock
-        self._made_at = clock()
-        self._lock = Lock()
-        self._log = ChangeLog(max_streams)
-        self._n_added = 0
-        self._streams: dict[str, ShownStream] = {}
-        self._ended: dict[str, float] = {}  # the names of the streams that have ended, and when
-        self._made: dict[str, MadeStream] = {}  # those that producers make
-        self._names: dict[str, str] = {}  # the names of the streams by the key of their addresses
-        self._n_bytes = 0
-        self._prunable: dict[tuple[int, str], tuple[ShownStream, ShownItem]] = {}  # items with more than one frame
+        self._lock = Lock()  # guards all attributes below
+        self._streams = LocalStreams(keep_s, max_bytes, max_streams, clock)
         self._watchers: dict[object, Callable[[], object]] = {}
         self._timers: list[Timer] = []  # at most one: for the stream that ended first
         weakref.finalize(self, _cancel, self._timers).atexit = False
@@ -93,12 +85,13 @@ class Gallery:
         check_shown_as(name, title, size)
         check_added(assembler)
         with self._lock:
-            stream = self._add(name, title, size)
+            self._check_open()
+            stream = self._streams.add(name, title, size)
             listener = self._listener_of(stream)
             if assembler is not None:
                 assembler.subscribe(listener)  # it waits for the lock, so it continues after the following
-                self._catch_up(stream, assembler)
-                self._prune()
+                self._streams.catch_up(stream, updates_so_far(assembler))
+            self._prune()
         self._call_watchers()
         return listener
 
@@ -133,20 +126,19 @@ class Gallery:
         A stream that was added by `add` is stopped by `assembler.stop()`.
         """
         with self._lock:
-            made = self._made.get(name)
-            producer = made.producer if made else None
+            producer = self._streams.producer_of(name)
         if producer is not None:
             producer.stop()
 
     def orphans(self) -> tuple[str, ...]:
         """Return the names of the streams whose producer has gone before their end. A call of `produce` goes on."""
         with self._lock:
-            return tuple(name for name, made in self._made.items() if made.is_orphan(self._streams[name]))
+            return self._streams.orphans
 
     def remove(self, name: str) -> None:
         """Remove a stream and its frames. Without a stream of this name, nothing happens."""
         with self._lock:
-            self._remove(name)
+            self._streams.remove(name)
         self._call_watchers()
 
     def close(self) -> None:
@@ -165,12 +157,12 @@ class Gallery:
         """The names of the streams that are shown, the oldest first."""
         with self._lock:
             self._prune()
-            return tuple(self._streams)
+            return self._streams.names
 
     @property
     def now_s(self) -> float:
         """The seconds since the gallery was made, by its clock."""
-        return round(self._clock() - self._made_at, 3)
+        return self._streams.now_s
 
     def changes(self, since: str = "") -> tuple[str, list[PageChange]]:
         """Return the present position, and the changes since another one ("": everything that is shown).
@@ -181,12 +173,12 @@ class Gallery:
         """
         with self._lock:
             self._prune()
-            return self._log.position, self._log.since(since)
+            return self._streams.log.position, self._streams.log.since(since)
 
     def is_known(self, position: str) -> bool:
         """Return whether `changes(position)` has no reset."""
         with self._lock:
-            return self._log.is_known(position)
+            return self._streams.log.is_known(position)
 
     async def catch_up(self) -> None:
         """Do nothing: all changes are known here. A gallery on Redis waits for those of other processes."""
@@ -195,14 +187,13 @@ class Gallery:
         """Return the name of the stream whose frames have this key in their address; None if there is none."""
         with self._lock:
             self._prune()
-            return self._names.get(key)
+            return self._streams.name_of(key)
 
     def frame(self, key: str, number: int) -> Frame | None:
         """Return the frame with this number of the stream with this key; None if there is none."""
         with self._lock:
             self._prune()
-            name = self._names.get(key)
-            return None if name is None else self._streams[name].frames.get(number)
+            return self._streams.frame(key, number)
 
     async def load_frame(self, key: str, number: int) -> Frame | None:
         """Return the frame as `frame(key, number)` does."""
@@ -226,154 +217,61 @@ class Gallery:
         for callback in callbacks:
             callback()
 
-    # ---- adding a stream
-
-    def _add(self, name: str, title: str | None, size: tuple[int, int] | None) -> ShownStream:
-        self._check_room(name)
-        shown_title = name if title is None else title
-        stream = ShownStream(name=name, title=shown_title, number=self._n_added, began_s=self.now_s, size=size)
-        self._n_added += 1
-        self._streams[name] = stream
-        self._names[stream.key] = name
-        self._log.add(stream.change())
-        return stream
-
-    def _check_room(self, name: str) -> None:
+    def _check_open(self) -> None:
         if self.is_closed:
             raise UsageError("this gallery was closed: make a new Gallery")
-        self._prune()
-        if name in self._streams:
-            raise UsageError(f"a stream {clean(name, 60)!r} is shown already: choose another name, or remove() it")
-        self._prune(new_streams=1)
-        if len(self._streams) >= self._max_streams:
-            raise UsageError(f"{self._max_streams:,} streams have not ended, and max_streams allows no more")
 
     def _listener_of(self, stream: ShownStream) -> Callable[[Update], None]:
         def listen(update: Update) -> None:
             with self._lock:
-                if self._streams.get(stream.name) is not stream:
+                if not self._streams.take(stream, update):
                     return  # it was removed
-                if not _is_in(stream.caught_up, update):
-                    self._take(stream, update)
                 self._prune()
             self._call_watchers()
 
         return listen
 
-    def _catch_up(self, stream: ShownStream, assembler: Assembler) -> None:
-        """Show the items that `assembler` holds. Applying an update twice is harmless, except for an anomaly."""
-        updates = list(updates_so_far(assembler))
-        if updates:
-            stream.began_s = None
-        stream.caught_up = tuple(update for update in updates if isinstance(update, Anomaly))
-        for update in updates:
-            self._take(stream, update)
-
     # ---- producing: called by LocalProduction
 
     def _claim_stream(self, production: LocalProduction) -> MadeStream:
         """Give the stream to a producer. Raises StreamTakenError if another one has it."""
-        name = production.name
         with self._lock:
-            made = self._made.get(name)
-            if made is None:
-                self._add(name, production.title, production.size)  # refuses a stream of `add`
-                made = self._made[name] = MadeStream()
-            elif made.producer is not None:
-                raise StreamTakenError(f"another producer makes the stream {clean(name, 60)!r}: wait for its end")
-            made.producer = production
-            self._ended.pop(name, None)
+            if not self._streams.is_made(production.name):
+                self._check_open()
+            made = self._streams.claim(production)
+            self._prune()
         self._call_watchers()
         return made
 
     def _show_stream(self, production: LocalProduction, assembler: Assembler) -> None:
         """Show what `assembler` holds under the name of the stream, and each later update."""
+
+        def updates(stream: ShownStream) -> Iterable[Update]:
+            assembler.subscribe(self._listener_of(stream))  # before the look at what it holds, so that none is missed
+            return updates_so_far(assembler)
+
         with self._lock:
-            if self._made.get(production.name) is not production.made:
+            if not self._streams.succeed(production, updates):
                 return  # it was removed
-            old = self._streams[production.name]
-            stream = self._streams[old.name] = old.successor()
-            self._publish(old, [change for item in list(old.items.values()) for change in old.drop(item)], old.n_bytes)
-            assembler.subscribe(self._listener_of(stream))
-            stream.catch_up(updates_so_far(assembler), (item.facts for item in old.items.values()))
-            for item in stream.items.values():
-                self._note_prunable(stream, item)
-            self._publish(stream, stream.changes(), 0)
             self._prune()
         self._call_watchers()
 
     def _release_stream(self, production: LocalProduction) -> None:
         """Take the stream from its producer. Without an end, it is an orphan."""
         with self._lock:
-            made, name = self._made.get(production.name), production.name
-            if made is None or made.producer is not production:
+            if not self._streams.release(production):
                 return
-            made.producer = None
-            stream = self._streams[name]
-            if made.is_orphan(stream):
-                self._log.add(orphan_change(stream.change(), can_go_on=made.earlier().can_go_on))
-                self._ended[name] = self._clock()
             self._prune()
         self._call_watchers()
 
-    # ---- taking updates
-
-    def _take(self, stream: ShownStream, update: Update) -> None:
-        n_bytes = stream.n_bytes
-        self._publish(stream, stream.take(update, self.now_s), n_bytes)
-        if isinstance(update, StreamEnded):
-            self._ended.pop(stream.name, None)
-            self._ended[stream.name] = self._clock()
-        elif update.item_id is not None:
-            self._note_prunable(stream, stream.items[update.item_id])
-
-    def _publish(self, stream: ShownStream, changes: list[PageChange], n_bytes: int) -> None:
-        """Add changes of a stream to the log. `n_bytes`: those of its frames before the changes."""
-        self._n_bytes += stream.n_bytes - n_bytes
-        for change in changes:
-            self._log.add(change)
-
-    def _note_prunable(self, stream: ShownStream, item: ShownItem) -> None:
-        if len(item.frames) > 1:
-            self._prunable.setdefault((stream.number, item.id), (stream, item))
-        else:
-            self._prunable.pop((stream.number, item.id), None)
-
     # ---- removing
 
-    def _prune(self, *, new_streams: int = 0) -> None:
-        """Remove what exceeds keep_s, max_streams (with `new_streams` more) and max_bytes."""
-        now = self._clock()
-        while self._ended:
-            name, ended_at = next(iter(self._ended.items()))
-            if now - ended_at < self._keep_s and len(self._streams) + new_streams <= self._max_streams:
-                break
-            self._remove(name)
-        self._prune_bytes()
-        if self._ended and not (self._timers or self.is_closed) and self._keep_s < TIMEOUT_MAX:
-            self._wake_after(next(iter(self._ended.values())) + self._keep_s - now)
-
-    def _prune_bytes(self) -> None:
-        while self._prunable and self._n_bytes > self._max_bytes:
-            stream, item = next(iter(self._prunable.values()))
-            n_bytes = stream.n_bytes
-            self._publish(stream, stream.drop_oldest_frame(item), n_bytes)
-            self._note_prunable(stream, item)
-        while self._ended and self._n_bytes > self._max_bytes:
-            self._remove(next(iter(self._ended)))
-
-    def _remove(self, name: str) -> None:
-        stream = self._streams.pop(name, None)
-        if stream is None:
-            return
-        self._ended.pop(name, None)
-        self._made.pop(name, None)
-        del self._names[stream.key]
-        for item in stream.items.values():
-            self._prunable.pop((stream.number, item.id), None)
-        self._n_bytes -= stream.n_bytes
-        stream.drop_frames()
-        self._log.add(PageChange(stream=name, kind="gone"))
+    def _prune(self) -> None:
+        """Remove what exceeds the bounds now, and set the timer for the stream whose time comes next."""
+        self._streams.prune()
+        wait_s = self._streams.next_removal_s
+        if wait_s is not None and not (self._timers or self.is_closed):
+            self._wake_after(wait_s)
 
     def _wake_after(self, seconds: float) -> None:
         """Prune after so many seconds. The timer keeps neither the gallery nor the process alive."""
@@ -398,7 +296,7 @@ class Gallery:
     def _begin_in_child(self) -> None:
         """Begin again in a forked process, which has neither the timer nor the viewers of its parent."""
         self._lock = Lock()
-        self._log.begin_in_child()
+        self._streams.log.begin_in_child()
         self._timers.clear()
         self._watchers.clear()
         self._prune()
@@ -439,10 +337,3 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 def _cancel(timers: list[Timer]) -> None:
     for timer in timers:
         timer.cancel()
-
-
-def _is_in(caught_up: tuple[Update, ...], update: Update) -> bool:
-    """Return whether `caught_up` has this anomaly. The assembler keeps it, or a copy with the very same message."""
-    return isinstance(update, Anomaly) and any(
-        isinstance(each, Anomaly) and each.message is update.message for each in caught_up
-    )

@@ -105,7 +105,7 @@ def address_of(facts: dict[str, Any]) -> str:
 
 def kept(gallery: Gallery) -> list[Frame]:
     """All frames that have an address."""
-    return [frame for stream in gallery._streams.values() for frame in stream.frames.values()]
+    return [frame for stream in gallery._streams._streams.values() for frame in stream.frames.values()]
 
 
 def lasting_facts(frame: dict[str, Any]) -> dict[str, Any]:
@@ -690,12 +690,12 @@ def test_a_timer_removes_a_stream_if_no_thread_asks(alarms: list[Alarm]) -> None
     clock.now = 70
     assert [(alarm.seconds, alarm.daemon) for alarm in alarms] == [(60, True)]
     alarms[-1].ring()
-    assert list(gallery._streams) == ["goes on", "second"]
+    assert list(gallery._streams.names) == ["goes on", "second"]
     assert rings[-1] == 70
     assert [alarm.seconds for alarm in alarms] == [60, 20]
     clock.now = 90
     alarms[-1].ring()
-    assert list(gallery._streams) == ["goes on"]
+    assert list(gallery._streams.names) == ["goes on"]
     assert len(kept(gallery)) == 1
     assert len(alarms) == 2
 
@@ -724,7 +724,7 @@ def test_the_timer_runs_in_real_time() -> None:
     shown(gallery, samples.partial(), is_over=True)
 
     def look() -> None:
-        if not gallery._streams:
+        if not gallery._streams.names:
             has_gone.set()
 
     gallery.watch(look)
@@ -813,7 +813,7 @@ def test_a_frame_that_arrives_again_keeps_its_address_and_counts_once() -> None:
     for _ in range(2):
         listen(FrameAdded("ig_1", Frame(data=picture, format="PNG", size=(1, 1), index=0), True))
     assert address_of(the_item(gallery)).endswith("/0.png")
-    assert gallery._n_bytes == len(picture)
+    assert gallery._streams._n_bytes == len(picture)
 
 
 def test_above_max_streams_the_stream_that_ended_first_is_removed() -> None:
