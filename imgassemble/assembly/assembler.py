@@ -335,7 +335,7 @@ class Assembler:
             reading = read(read_event(event, load_decoded))
             if not held.has_read_event:
                 held.has_read_event = True
-                report_first_event(callback for callback, _ in tuple(self._listeners.values()))
+                report_first_event([callback for callback, _ in self._listeners.values()], self._failures)
             weigh(reading, held, self._rules, change)
         except ImgassembleError as error:
             change.journal.undo()
@@ -394,7 +394,7 @@ class Assembler:
                         try:
                             callback(update)
                         except Exception:  # noqa: BLE001 - a listener is code of the caller
-                            self._failures.add(callback, update)
+                            self._failures.add(callback, type(update).__name__)
                         except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt and the like
                             interrupt = interrupt or error
         if not self._has_late_listeners:

@@ -30,13 +30,6 @@ class FirstEventListener(Protocol):
         """Note that the first event of the stream has been read. Called before the updates of that event."""
 
 
-def report_first_event(listeners: Iterable[object]) -> None:
-    """Call `note_first_event` of each listener that has it."""
-    for listener in listeners:
-        if isinstance(listener, FirstEventListener):
-            listener.note_first_event()
-
-
 def call_each(*listeners: Listener) -> Callable[[Any], None]:
     """Return a listener that calls `listeners` in this order."""
 
@@ -62,9 +55,22 @@ class FailureLog:
     def __init__(self) -> None:
         self._known: dict[tuple[int, type[BaseException] | None], object] = {}  # holds the listeners: their ids stay
 
-    def add(self, listener: object, update: Update) -> None:
-        """Log the current exception, which `listener` raised, unless one of its type was logged for this listener."""
+    def add(self, listener: object, cause: str) -> None:
+        """Log the current exception, which `listener` raised, unless one of its type was logged for this listener.
+
+        cause: the name of the update, or other words for the call.
+        """
         key = id(listener), sys.exc_info()[0]
         if key not in self._known:
             self._known[key] = listener
-            _log.exception("a listener failed on %s; the stream goes on", type(update).__name__)
+            _log.exception("a listener failed on %s; the stream goes on", cause)
+
+
+def report_first_event(listeners: Iterable[object], failures: FailureLog) -> None:
+    """Call `note_first_event` of each listener that has it. An exception is logged."""
+    for listener in listeners:
+        if isinstance(listener, FirstEventListener):
+            try:
+                listener.note_first_event()
+            except Exception:  # noqa: BLE001 - a listener is code of the caller
+                failures.add(listener, "the first event")

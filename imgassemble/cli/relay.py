@@ -15,7 +15,7 @@ from ..assembly.assembler import Assembler
 from ..assembly.items import Cursor
 from ..assembly.updates import Anomaly
 from ..console import say
-from ..errors import ImgassembleError, IncompleteStreamError, SinkError, StreamTakenError, quoted
+from ..errors import ImgassembleError, IncompleteStreamError, SinkError, StreamTakenError, printable, quoted
 from ..streams.resuming.patience import Patience
 from ..streams.sources import open_chunks
 from .clock import Clock
@@ -71,4 +71,4 @@ def relay(options: argparse.Namespace) -> int:
 
 
 def _name(options: argparse.Namespace) -> str:
-    return options.stream or ("standard input" if options.source == "-" else Path(options.source).name)
+    return options.stream or ("standard input" if options.source == "-" else printable(Path(options.source).name))

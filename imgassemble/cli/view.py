@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..assembly.assembler import Assembler
+from ..errors import printable
 from ..storage.watched import watched_events
 from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
@@ -32,6 +33,7 @@ OPTIONS = (
     *PAGE_OPTIONS,
     *LIMITS,
 )
+_MOST_CHARACTERS = 1_000  # of the name of a stream
 
 
 def view(options: argparse.Namespace) -> int:
@@ -46,9 +48,13 @@ def view(options: argparse.Namespace) -> int:
     assembler = Assembler(limits=limits, key_by=options.key_by)
     gallery = Gallery(keep_s=float("inf"), max_bytes=limits.max_total_bytes)
     stream = _open(options.source)
-    gallery.add("standard input" if options.source == "-" else str(options.source), assembler)
-
+    gallery.add(_name_of(options.source), assembler)
     return serve_page(gallery, [partial(assemble, stream, assembler=assembler)], options)
+
+
+def _name_of(source: str) -> str:
+    """Return a name for the stream: a path may be empty, too long for one, or hold bytes that are no text."""
+    return "standard input" if source == "-" else printable(source or ".")[-_MOST_CHARACTERS:]
 
 
 def _open(source: str) -> Iterator[Any]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from secrets import token_urlsafe
 from typing import Any, Literal, NamedTuple
 
 ChangeKind = Literal["reset", "gone", "stream", "frame", "item", "dropped"]
 _KINDS = ("reset", "gone", "stream", "frame", "item")  # the order in which a viewer receives them
+_MOST_CHARACTERS = 1_000  # of a name
 _POSITION = re.compile(r"([\w-]{1,64})\.([\w-]{1,64})\.(\d{1,15})-(\d{1,15})-(\d{1,15})", re.ASCII)
 
 
@@ -43,6 +45,14 @@ class PageChange:
 
 
 RESET = PageChange(stream="", kind="reset")
+
+
+def is_name(value: object) -> bool:
+    """Return whether `value` can be the name of a stream: a text of 1 to 1,000 characters that UTF-8 can hold."""
+    if isinstance(value, str) and 0 < len(value) <= _MOST_CHARACTERS:
+        with suppress(UnicodeEncodeError):  # a lone surrogate
+            return bool(value.encode())
+    return False
 
 
 class Version(NamedTuple):

@@ -283,6 +283,28 @@ def test_a_listener_may_subscribe_another_at_the_first_event() -> None:
     assert heard == 2 * [*updates]
 
 
+@pytest.mark.parametrize("error", [RuntimeError("the clock is gone"), UsageError("the clock is gone")])
+def test_a_listener_that_fails_on_the_first_event_is_logged_and_the_event_counts(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def __call__(self, update: Update) -> None:
+            """Ignore it."""
+
+        def note_first_event(self) -> None:
+            raise error
+
+    assembler, heard = Assembler(), list[Update]()
+    assembler.subscribe(Broken())
+    assembler.subscribe(heard.append)
+    assert assembler.feed(samples.partial("ig_1", 0, GOOD)) == tuple(heard)
+    assert not of(Anomaly, tuple(heard))
+    (record,) = caplog.records
+    assert record.getMessage() == "a listener failed on the first event; the stream goes on"
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
 def test_a_listener_may_unsubscribe_itself_and_ask_the_assembler() -> None:
     assembler, seen = Assembler(), list[State]()
 

@@ -203,12 +203,13 @@ def test_ctrl_c_ends_it_while_a_viewer_is_connected() -> None:
 
 @POSIX
 def test_a_folder_is_shown_with_later_additions(tmp_path: Path) -> None:
-    assemble([samples.done("ig_1", samples.png())], sinks=[DirectorySink(tmp_path)])
-    with showing("view", tmp_path) as running:
+    folder = tmp_path / ("otters" if sys.platform == "darwin" else "otters-\udcff")  # a byte that is no text
+    assemble([samples.done("ig_1", samples.png())], sinks=[DirectorySink(folder)])
+    with showing("view", folder) as running:
         _, port = running.address()
         with events(port) as told:
             first(told, id="ig_1", has_final=True)
-            assemble([samples.done("ig_2", samples.png(2, 2))], sinks=[DirectorySink(tmp_path)])
+            assemble([samples.done("ig_2", samples.png(2, 2))], sinks=[DirectorySink(folder)])
             first(told, id="ig_2", has_final=True)
         assert running.interrupt() == (130, "")
 

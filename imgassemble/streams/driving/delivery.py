@@ -35,7 +35,7 @@ class Delivery:
 
     def note_first_event(self) -> None:
         """Report the first event to the listeners at once."""
-        report_first_event(self._listeners)
+        report_first_event(self._listeners, self._failures)
 
     def __call__(self, update: Update) -> None:
         """Take an update for later delivery."""
@@ -81,7 +81,7 @@ class Delivery:
                     await answer
         except Exception:  # noqa: BLE001 - a listener can raise anything
             if not limit.expired():
-                self._failures.add(listener, update)
+                self._failures.add(listener, type(update).__name__)
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:

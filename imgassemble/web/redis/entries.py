@@ -19,11 +19,10 @@ from ...frames.frame import Frame
 from ...limits import FORMATS, Limits
 from ...screens.tiles import LONGEST_CAPTION, Kind
 from ...states import State
-from ..changes import PageChange
+from ..changes import PageChange, is_name
 
 _MAX_CHARACTERS = 512 * 1024  # of an entry: twenty anomalies of 2,000 characters, all of them escaped, have 240,000
 _MAX_SENTENCE = 2_000  # characters of a title or a message
-_MAX_NAME = 1_000  # characters of the name of a stream or an item
 _MAX_COUNT = 2**31
 _MAX_SECONDS = 2**40
 _MAX_FRAMES = 32  # of an item
@@ -78,7 +77,7 @@ def decode_entry(text: bytes) -> Entry:
         if len(text) > _MAX_CHARACTERS:
             raise ValueError("it is too long")
         kind, stream, key, given = json.loads(text)
-        checked_name(stream)
+        _name(stream)
         return _DECODERS[kind](stream, key, given)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise MalformedEntryError(f"an entry in Redis is no change of a gallery: {clean(str(error), 200)}") from None
@@ -147,12 +146,16 @@ def _checked(checks: Mapping[str, _Check], given: Mapping[str, Any]) -> dict[str
     return {name: check(given[name]) for name, check in checks.items()}
 
 
-def checked_name(value: Any) -> str:
-    """Return the name of a stream or an item. Raises ValueError if it is none."""
-    if not isinstance(value, str) or not value or len(value) > _MAX_NAME:
-        raise ValueError("a name is not a text of 1 to 1,000 characters")
-    value.encode()  # a lone surrogate raises UnicodeEncodeError, a ValueError
-    return value
+def _name(value: Any) -> str:
+    """Return the name of a stream. Raises ValueError if it is none."""
+    if not is_name(value):
+        raise ValueError("a name is not a text of 1 to 1,000 characters that UTF-8 can hold")
+    return str(value)
+
+
+def _item_id(value: Any) -> str:
+    """Return the id of an item. A service may send one that is no name: it is shown as a text."""
+    return str(value) if is_name(value) else _text(_MAX_SENTENCE)(value)
 
 
 def _text(longest: int) -> _Check:
@@ -259,13 +262,13 @@ _SHOWN: dict[str, _Check] = {
     "anomalies": _anomalies,
 }
 _STREAM_FACTS: dict[str, _Check] = _SHOWN | {
-    "name": checked_name,
+    "name": _name,
     "title": _sentence,
     "began_s": _seconds,
     "outcome": _optional(_one_of(*Outcome)),
 }
 _ITEM_FACTS: dict[str, _Check] = _SHOWN | {
-    "id": checked_name,
+    "id": _item_id,
     "state": _one_of(*State),
     "is_provisional": _truth,
     "has_final": _truth,

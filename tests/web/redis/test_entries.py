@@ -160,6 +160,12 @@ def test_any_text_is_a_change_or_is_refused(data: st.DataObject) -> None:
     json.dumps(entry.change.facts, allow_nan=False)
 
 
+@pytest.mark.parametrize("item_id", ["", "ig_\ud800", 1_001 * "x-"], ids=["empty", "surrogate", "long"])
+def test_an_item_whose_id_can_be_no_name_is_shown(item_id: str) -> None:
+    facts = decode_entry(changed("item", id=item_id)).change.facts
+    assert len(facts["id"].encode()) <= 2_002
+
+
 def test_texts_are_cleaned_and_unknown_facts_are_left_out() -> None:
     caption = "a\x1b[2J" + "b" * 500
     facts = decode_entry(changed("item", caption=caption, url="javascript:alert(1)", is_orphaned=True)).change.facts
