@@ -34,12 +34,13 @@ class EarlierRun:
 
     items: the saved items, in the order of `read_items`.
     drops_partials: whether partials of an image that has ended can be missing.
+    response_id: the response at whose place the stream was opened; None if it is unknown.
     """
 
-    def __init__(self, items: Sequence[SavedItem], *, drops_partials: bool) -> None:
+    def __init__(self, items: Sequence[SavedItem], *, drops_partials: bool, response_id: str | None = None) -> None:
         self._items = items
         self._drops_partials = drops_partials
-        self._same_stream = _SameStreamCheck(items)
+        self._same_stream = _SameStreamCheck(items, response_id)
         self._responses: _CurrentResponses | None = None
         self._counter: ImageCounter | None = None
 
@@ -83,8 +84,8 @@ class EarlierRun:
 class _SameStreamCheck:
     """Compares the ids in a stream with the saved ones, until it is known whether the stream is the same."""
 
-    def __init__(self, items: Sequence[SavedItem]) -> None:
-        self._response_ids = {item.response_id for item in items} - {None}
+    def __init__(self, items: Sequence[SavedItem], response_id: str | None) -> None:
+        self._response_ids = {response_id, *(item.response_id for item in items)} - {None}
         self._item_ids = {item.wire_id for item in items if item.number is None}
         self._unsaved_response_id: str | None = None  # of the response that began last, if none of it was saved
         self.is_settled = not self._response_ids

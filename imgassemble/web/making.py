@@ -6,6 +6,7 @@ Must not know: where a gallery keeps its streams, viewers.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, closing
 from dataclasses import replace
@@ -19,7 +20,7 @@ from ..assembly.items import Cursor
 from ..assembly.listeners import Listener
 from ..assembly.results import Result
 from ..assembly.sink import Sink
-from ..errors import IncompleteStreamError, SinkError, UsageError, clean
+from ..errors import IncompleteStreamError, SinkError, UsageError, clean, quoted
 from ..storage.earlier_run import EarlierRun
 from ..streams.driving.async_drivers import aassemble
 from ..streams.driving.delivery import in_thread
@@ -30,6 +31,8 @@ from ..streams.resuming.async_resume import aresuming
 from ..streams.resuming.patience import Patience, is_temporary
 from ..streams.resuming.resume import USUAL_PATIENCE, OpenStream, check_arguments, resuming
 from .production import EarlierStream, Production, StoringWait
+
+_log = logging.getLogger("imgassemble")
 
 _FINISHING_S = 30.0  # for viewers to get everything, before the result is returned
 _LEAVING_S = 0.5  # the same if the program is interrupted; the sending goes on in the background
@@ -51,6 +54,7 @@ class Making:
         self._production = production
         self._earlier: EarlierStream | None = None
         self._position = Cursor()
+        self._is_other_stream = False
 
     @property
     def name(self) -> str:
@@ -175,20 +179,32 @@ class Making:
         if response_id is not None and assembler.cursor.response_id != response_id:  # no picture of it has come
             yield {"type": "response.created", "response": {"id": response_id}}
 
+    def _joined(self, event: object, run: EarlierRun, assembler: Assembler) -> object:
+        """Return an event of the stream, joined to the earlier ones. Logs once if it is of another stream."""
+        joined = run.join(event, assembler)
+        if run.contradiction and not self._is_other_stream:
+            self._is_other_stream = True
+            _log.warning(
+                "the stream %s goes on with another stream: %s; open_stream has to open the response of its cursor, "
+                "otherwise an image is paid for twice",
+                quoted(self.name), run.contradiction,
+            )  # fmt: skip
+        return joined
+
     def _events(self, resumed: Callable[[], Iterator[Any]], assembler: Assembler) -> Iterator[Any]:
         """Yield the events of earlier producers, and then those of the stream. Note the position after each."""
         earlier, self._earlier = cast("EarlierStream", self._earlier), None
         if earlier.is_over:
             yield from earlier.all_events()
             return
-        run = EarlierRun(earlier.items, drops_partials=True)
+        run = EarlierRun(earlier.items, drops_partials=True, response_id=self._position.response_id)
         yield from self._earlier_events(run, assembler)
         self._production.show(assembler)
         if assembler.is_stopped:
             return
         with closing(cast("Any", resumed())) as events:
             while box := list(islice(events, 1)):
-                yield run.join(box.pop(), assembler)
+                yield self._joined(box.pop(), run, assembler)
                 if storing := self._noted(assembler):
                     storing.wait()
 
@@ -199,7 +215,7 @@ class Making:
             for event in earlier.all_events():
                 yield event
             return
-        run = EarlierRun(earlier.items, drops_partials=True)
+        run = EarlierRun(earlier.items, drops_partials=True, response_id=self._position.response_id)
         for event in self._earlier_events(run, assembler):
             yield event
         self._production.show(assembler)
@@ -209,7 +225,7 @@ class Making:
             async for event in events:
                 box = [event]
                 del event  # it can hold a picture
-                yield run.join(box.pop(), assembler)
+                yield self._joined(box.pop(), run, assembler)
                 if storing := self._noted(assembler):
                     try:
                         await asyncio.to_thread(storing.wait)

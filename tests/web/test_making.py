@@ -21,6 +21,7 @@ from imgassemble import (
     open_events,
 )
 from imgassemble.simulator.answers import Order, play, resumed
+from imgassemble.streams.resuming.resume import OpenStream
 from imgassemble.web import Gallery
 from imgassemble.web.making import Making
 
@@ -57,7 +58,7 @@ def facts_of(gallery: Any) -> dict[str, Any]:
     return {f"{change.kind} {change.key}".strip(): change.facts for change in gallery.changes()[1]}
 
 
-def make(gallery: Gallery, service: Service) -> Result:
+def make(gallery: Gallery, service: OpenStream) -> Result:
     with gallery.produce("otter") as making:
         return making.assemble(service, patience=ONCE)
 
@@ -115,6 +116,28 @@ def test_a_stream_that_its_service_failed_is_not_opened_again() -> None:
     assert len(service.asked) == 1
     assert first.outcome is again.outcome is Outcome.FAILED
     assert str(first.error) == str(again.error)
+
+
+@pytest.mark.parametrize("cut", [1, HAS_IMAGE_AT])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_stream_that_goes_on_with_another_response_is_logged(
+    cut: int, is_async: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    gallery, other = Gallery(), play(Order(size=(24, 16), dialect="openai-2025", is_background=True, seed=9))
+
+    async def amake() -> Result:
+        async with gallery.produce("otter") as making:
+            return await making.aassemble(lambda cursor: other.events)
+
+    with pytest.raises(IncompleteStreamError):
+        make(gallery, Service(cut))
+    caplog.clear()
+    result = asyncio.run(amake()) if is_async else make(gallery, lambda cursor: iter(other.events))
+    assert len(result.finals) == 1
+    ids = [next(each["response"]["id"] for each in made.events if "response" in each) for made in (PLAY, other)]
+    (logged,) = [record.getMessage() for record in caplog.records if "another stream" in record.getMessage()]
+    assert f"response '{ids[1]}'" in logged
+    assert f"the saved ones to '{ids[0]}'" in logged
 
 
 def test_a_stream_without_a_response_id_that_has_begun_cannot_go_on() -> None:
