@@ -94,6 +94,9 @@ class LocalProduction:
             result.error.as_dict() if made.is_over and result.outcome is Outcome.FAILED and result.error else None
         )
 
+    def leave(self) -> None:
+        """Do nothing: `finish` does not wait."""
+
     def release(self) -> None:
         """Give the stream up, so that another producer can take it. A second call changes nothing."""
         self._gallery._release_stream(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -20,7 +20,7 @@ from ..assembly.items import Cursor
 from ..assembly.listeners import Listener
 from ..assembly.results import Result
 from ..assembly.sink import Sink
-from ..errors import IncompleteStreamError, SinkError, UsageError, clean, quoted
+from ..errors import IncompleteStreamError, SinkError, StreamTakenError, UsageError, clean, quoted
 from ..storage.earlier_run import EarlierRun
 from ..streams.driving.async_drivers import aassemble
 from ..streams.driving.delivery import in_thread
@@ -153,9 +153,9 @@ class Making:
                 self._aevents(resumed, assembler), on_update=on_update, sinks=sinks, assembler=assembler, fetch=fetch
             )
         except BaseException as error:
-            await in_thread(partial(self._finish_after, error, assembler))
+            await self._in_thread(partial(self._finish_after, error, assembler))
             raise
-        await in_thread(partial(self._production.finish, assembler, _FINISHING_S))
+        await self._in_thread(partial(self._production.finish, assembler, _FINISHING_S))
         return result
 
     def _begin(
@@ -231,6 +231,17 @@ class Making:
                         await asyncio.to_thread(storing.wait)
                     finally:
                         storing.interrupt()
+
+    async def _in_thread(self, finish: Callable[[], None]) -> None:
+        """Call `finish` in a thread. If the task is cancelled, viewers are waited for no longer."""
+        finishing = asyncio.ensure_future(in_thread(finish))
+        try:
+            await asyncio.shield(finishing)
+        except asyncio.CancelledError:
+            self._production.leave()
+            with suppress(SinkError, StreamTakenError):
+                await finishing
+            raise
 
     def _finish_after(self, error: BaseException, assembler: Assembler) -> None:
         """Finish after the exception that ended the stream. Raises StreamTakenError in its place."""

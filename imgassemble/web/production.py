@@ -126,5 +126,8 @@ class Production(Protocol):
     def finish(self, assembler: Assembler, timeout_s: float) -> None:
         """Wait until viewers can see everything. Raises StreamTakenError or SinkError, with the result."""
 
+    def leave(self) -> None:
+        """End the wait of `finish`, in any thread."""
+
     def release(self) -> None:
         """Give the stream up, so that another producer can take it. A second call changes nothing."""

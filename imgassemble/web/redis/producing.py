@@ -159,7 +159,7 @@ class RedisProduction:
         elif not is_sent:
             failed = SinkError(
                 f"not all of the stream {quoted(self.name)} is on Redis after {timeout_s:g} s, so viewers may not see "
-                f"its end: {sending.last_error}; the result is complete here, and the sending goes on while the "
+                f"its end: {sending.trouble}; the result is complete here, and the sending goes on while the "
                 "program runs",
                 path=None,
             )
@@ -167,6 +167,11 @@ class RedisProduction:
             return
         failed.result = assembler.result
         raise failed
+
+    def leave(self) -> None:
+        """End the wait of `finish`, in any thread."""
+        if self._taken is not None:
+            self._taken.sending.leave()
 
     def release(self) -> None:
         """Give the stream up, so that another producer can take it. A second call changes nothing."""

@@ -32,6 +32,8 @@ _STORING_S = 10.0  # for the server to store a response id
 _CHECK_S = 60.0  # between two checks that the frames are still there
 _EXIT_S = 30.0  # for everything to be sent when the program ends
 _LEAST_EXIT_S = 1.0  # the same if the program has already waited in vain
+_MOST_NAMES = 3  # in one sentence
+_QUIET_S = 2.0  # of a wait, before the log names its reason
 
 
 class Sending:
@@ -60,7 +62,7 @@ class Sending:
         self._server_ahead_s = claimed.now_s - time.monotonic()
         self._check_s = min(_CHECK_S, keeping.preview_ms / 2_000)
         self._changed = Condition()
-        self._is_closing = self._is_over = self._is_lost = False
+        self._is_closing = self._is_over = self._is_lost = self._is_left = False
         self._has_news = True
         self._awaited_id: str | None = None  # it is waited for once
         self._stored_id = outbox.cursor.response_id
@@ -78,6 +80,17 @@ class Sending:
     def is_of_this_process(self) -> bool:
         """Whether the thread is in this process, and not in the one from which it was forked."""
         return self._process_id == os.getpid()
+
+    @property
+    def name(self) -> str:
+        """The name of the stream."""
+        return self._stored.name
+
+    @property
+    def trouble(self) -> str:
+        """The reason why not everything is sent, for a sentence."""
+        error = self.last_error
+        return f"{type(error).__name__}: {str(error).rstrip('.')}" if error else "Redis has not answered yet"
 
     # ---- in the thread that feeds
 
@@ -111,16 +124,47 @@ class Sending:
             self._changed.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything is sent; return whether it is. True also if the stream was taken over or removed."""
+        """Wait until everything is sent; return whether it is. True also if the stream was taken over or removed.
+
+        The reason of a long wait is logged. The end of the program waits shorter then.
+        """
         self.wake()
-        is_sent = self._wait_for(lambda: self._is_over or self._outbox.is_empty, timeout_s)
+        try:
+            is_sent = self._wait_for_rest(min(timeout_s, _QUIET_S))
+            if not is_sent and timeout_s > _QUIET_S and not self._is_left:
+                _log.warning(
+                    "the stream %s has ended, and Redis does not have all of it: %s; this is tried for %.0f s more "
+                    "(Ctrl-C ends the wait)", quoted(self.name), self.trouble, timeout_s - _QUIET_S,
+                )  # fmt: skip
+                is_sent = self._wait_for_rest(timeout_s - _QUIET_S)
+        except BaseException:  # KeyboardInterrupt
+            self.leave()
+            raise
         if not is_sent:
             self.exit_s = max(_LEAST_EXIT_S, self.exit_s - timeout_s)
         return is_sent
 
+    def leave(self) -> None:
+        """End `flush`, in any thread: its caller waits no longer, nor does the end of the program."""
+        with self._changed:
+            self._is_left, self.exit_s = True, _LEAST_EXIT_S
+            self._changed.notify_all()
+
+    def _wait_for_rest(self, timeout_s: float) -> bool:
+        self._wait_for(lambda: self._is_sent or self._is_left, timeout_s)
+        return self._is_sent
+
+    @property
+    def _is_sent(self) -> bool:
+        return self._is_over or self._outbox.is_empty
+
     def join(self, timeout_s: float) -> bool:
         """Wait until the thread has ended; return whether it has."""
         return self._wait_for(lambda: self._is_over, timeout_s)
+
+    def join_until(self, time_s: float) -> bool:
+        """Do the same as `join`, until `time.monotonic()` is `time_s`."""
+        return self.join(max(0.0, time_s - time.monotonic()))
 
     def wait_until_stored(self, response_id: str, is_interrupted: Callable[[], bool]) -> None:
         """Wait until the server knows the response id, at most 10 seconds."""
@@ -132,7 +176,7 @@ class Sending:
         if not self._wait_for(is_done, _STORING_S):
             _log.warning(
                 "the response id of the stream %s is not stored on Redis after %g s: %s; the stream goes on",
-                quoted(self._stored.name), _STORING_S, self.last_error,
+                quoted(self.name), _STORING_S, self.trouble,
             )  # fmt: skip
 
     def _wait_for(self, is_done: Callable[[], bool], timeout_s: float) -> bool:
@@ -260,9 +304,8 @@ class Sending:
         if type(error) not in self._logged:
             self._logged.add(type(error))
             level = logging.WARNING if isinstance(error, RedisError | OSError) else logging.ERROR
-            words = f"{type(error).__name__}: {error}"
             _log.log(level, "the stream %s cannot be sent to Redis: %s; it is tried again, and the stream goes on",
-                     quoted(self._stored.name), words, exc_info=level == logging.ERROR)  # fmt: skip
+                     quoted(self.name), self.trouble, exc_info=level == logging.ERROR)  # fmt: skip
         if isinstance(error, OutOfMemoryError):
             self._outbox.leave_out_all_previews()
             with suppress(RedisError, OSError, LostWritesError):
@@ -288,14 +331,30 @@ _RUNNING: weakref.WeakSet[Sending] = weakref.WeakSet()
 
 
 def _finish_all() -> None:
-    """Send the rest when the program ends."""
+    """Send the rest when the program ends. Ctrl-C ends the wait."""
     running = [sending for sending in _RUNNING if sending.is_of_this_process]
     began_at = time.monotonic()
     for sending in running:
         sending.close()
-    for sending in running:
-        if not sending.join(max(0.0, began_at + sending.exit_s - time.monotonic())):
-            _log.warning("the program ends, and not all of the stream was sent to Redis: %s", sending.last_error)
+    with suppress(KeyboardInterrupt):
+        late = _unfinished(running, began_at, _QUIET_S)
+        if longest_s := max((sending.exit_s for sending in late if sending.exit_s > _QUIET_S), default=0.0):
+            names = ", ".join(quoted(sending.name) for sending in late[:_MOST_NAMES])
+            _log.warning(
+                "the program waits up to %.0f s more for Redis to take the rest of %s: %s (Ctrl-C ends the wait)",
+                longest_s - _QUIET_S, names, late[0].trouble,
+            )  # fmt: skip
+        _unfinished(late, began_at, _EXIT_S)
+    for sending in _unfinished(running, began_at, 0.0):
+        _log.warning(
+            "the program ends, and viewers may miss the end of the stream %s: not all of it was sent to Redis: %s",
+            quoted(sending.name), sending.trouble,
+        )  # fmt: skip
+
+
+def _unfinished(sendings: list[Sending], began_at: float, longest_s: float) -> list[Sending]:
+    """Return those that have not ended `longest_s` seconds after `began_at`, or in the time that each has."""
+    return [each for each in sendings if not each.join_until(began_at + min(longest_s, each.exit_s))]
 
 
 atexit.register(_finish_all)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, suppress
 from hashlib import sha256
 from typing import Any
@@ -33,7 +33,7 @@ from imgassemble.simulator.answers import Order, play
 from imgassemble.web import RedisGallery
 from imgassemble.web.redis.keys import GalleryKeys
 from imgassemble.web.redis.outbox import Outbox
-from imgassemble.web.redis.sending import Sending
+from imgassemble.web.redis.sending import Sending, _finish_all
 from imgassemble.web.redis.stored_stream import Keeping, StoredStream
 from imgassemble.web.shown_streams import ShownStream
 from web.test_making import ONCE, PLAY, WHOLE, Service, facts_of
@@ -521,15 +521,87 @@ def test_a_server_that_refuses_the_user_is_not_asked_again(server: RedisServer, 
     assert time.monotonic() - began_at < 5
 
 
-def test_a_program_that_has_waited_for_a_dead_server_does_not_wait_as_long_at_its_end(
-    server: RedisServer, name: str
-) -> None:
+@pytest.fixture
+def unsent(server: RedisServer, name: str) -> Iterator[Sending]:
+    """A stream of which nothing is sent: its thread was not started."""
     keeping = Keeping(keep_s=60, lease_s=30)
     stored = StoredStream(server.url, GalleryKeys(name), "otter", keeping, "produce")
     outbox = Outbox(ShownStream(name="otter", title="otter", number=0, began_s=None, size=None))
-    sending = Sending(stored, outbox, keeping, renew_s=5, claimed=stored.claim(), on_stop=lambda _: None)
     outbox.show()
-    before_s = sending.exit_s  # its thread was not started, so nothing is sent
-    assert not sending.flush(0.1)
-    assert sending.exit_s == pytest.approx(before_s - 0.1)
+    yield Sending(stored, outbox, keeping, renew_s=5, claimed=stored.claim(), on_stop=lambda _: None)
     stored.close()
+
+
+def test_a_program_that_has_waited_for_a_dead_server_does_not_wait_as_long_at_its_end(unsent: Sending) -> None:
+    before_s = unsent.exit_s
+    assert not unsent.flush(0.1)
+    assert unsent.exit_s == pytest.approx(before_s - 0.1)
+
+
+def test_the_reason_of_a_wait_for_redis_is_logged_with_its_end(
+    unsent: Sending, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("imgassemble.web.redis.sending._QUIET_S", 0.0)
+    monkeypatch.setattr("imgassemble.web.redis.sending._RUNNING", {unsent})
+    unsent.last_error = ConnectionError("Connection refused.")
+    assert not unsent.flush(0.1)
+    unsent.exit_s = 0.1
+    _finish_all()
+    waits = "ConnectionError: Connection refused"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the stream 'otter' has ended, and Redis does not have all of it: {waits}; this is tried for 0 s more "
+        "(Ctrl-C ends the wait)",
+        f"the program waits up to 0 s more for Redis to take the rest of 'otter': {waits} (Ctrl-C ends the wait)",
+        "the program ends, and viewers may miss the end of the stream 'otter': not all of it was sent to Redis: "
+        f"{waits}",
+    ]
+
+
+def test_ctrl_c_ends_the_waits_for_redis(unsent: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupts: list[None] = []
+
+    def interrupt(*_: object) -> bool:
+        interrupts.append(None)
+        raise KeyboardInterrupt
+
+    began_at = time.monotonic()
+    monkeypatch.setattr("imgassemble.web.redis.sending._LEAST_EXIT_S", 0.1)
+    monkeypatch.setattr("imgassemble.web.redis.sending._RUNNING", {unsent})
+    with monkeypatch.context() as patch:
+        patch.setattr(unsent, "_wait_for_rest", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            unsent.flush(60)
+    _finish_all()
+    assert interrupts == [None]
+    assert time.monotonic() - began_at < 20
+
+
+def test_a_task_that_is_cancelled_while_it_waits_for_redis_ends(
+    gallery: RedisGallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("imgassemble.web.redis.sending._QUIET_S", 0.0)
+    monkeypatch.setattr("imgassemble.web.redis.sending._STORING_S", 0.1)
+    monkeypatch.setattr("imgassemble.web.redis.producing._RELEASING_S", 0.0)
+
+    async def events() -> AsyncIterator[Any]:
+        monkeypatch.setattr("imgassemble.web.redis.stored_stream.StoredStream.write", _refuse)
+        for event in PLAY.events:
+            yield event
+
+    async def produce() -> None:
+        async with gallery.produce("otter") as making:
+            await making.aassemble(lambda cursor: events())
+
+    async def run() -> None:
+        making = asyncio.create_task(produce())
+        while "has ended" not in caplog.text:
+            await asyncio.sleep(0.01)
+        making.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await making
+
+    began_at = time.monotonic()
+    asyncio.run(run())
+    assert time.monotonic() - began_at < 20
+    monkeypatch.undo()
+    wait_until(lambda: shown_final(gallery) == WHOLE.require_final().data)  # the sending goes on
