@@ -13,7 +13,7 @@ from typing import Any
 
 from ..assembly.assembler import Assembler
 from ..assembly.items import Cursor
-from ..assembly.updates import Anomaly
+from ..assembly.updates import Anomaly, Outcome
 from ..console import say
 from ..errors import ImgassembleError, IncompleteStreamError, SinkError, StreamTakenError, printable, quoted
 from ..streams.resuming.patience import Patience
@@ -48,7 +48,10 @@ def relay(options: argparse.Namespace) -> int:
     chunks = read_stdin(None) if options.source == "-" else open_chunks(options.source)
     tally, progress = StreamTally(), progress_on_stderr((Anomaly,))
 
-    def open_stream(_cursor: Cursor) -> Iterator[Any]:
+    cursors: list[Cursor] = []
+
+    def open_stream(cursor: Cursor) -> Iterator[Any]:
+        cursors.append(cursor)
         return tally.read_events(chunks, limits)
 
     error: ImgassembleError | None = None
@@ -59,15 +62,34 @@ def relay(options: argparse.Namespace) -> int:
                 making.assemble(open_stream, on_update=listener, assembler=assembler, patience=_ONCE)
         except (SinkError, StreamTakenError, IncompleteStreamError) as failed:
             error = failed
+        except KeyboardInterrupt:
+            if assembler.result is not None:
+                say(_place_of(options, assembler))
+            raise
     if assembler.result is not None:
         progress.end(assembler.result)
-    if error is None:
-        place = f"the gallery {quoted(options.gallery)}"
-        say(f"the stream {quoted(_name(options))} is in {place}: imgassemble view shows it")
     if error is None or (isinstance(error, IncompleteStreamError) and assembler.result is not None):
+        say(_place_of(options, assembler))
+        if assembler.outcome is not Outcome.INCOMPLETE and not cursors:
+            say("this stream had ended before, so nothing was read: choose another name with --as for another stream")
         return tally.exit_code(assembler.result)
+    if isinstance(error, IncompleteStreamError):
+        say(f"{error}, or choose another name with --as")
+        return INCOMPLETE
     say(str(error))
-    return INCOMPLETE if isinstance(error, IncompleteStreamError) else STORAGE
+    return STORAGE
+
+
+def _place_of(options: argparse.Namespace, assembler: Assembler) -> str:
+    """Return a line that says where the stream is, and how a stream that was cut goes on."""
+    place = f"the stream {quoted(_name(options))} is in the gallery {quoted(options.gallery)}"
+    if assembler.outcome is not Outcome.INCOMPLETE:
+        return f"{place}: imgassemble view shows it"
+    if assembler.items and assembler.cursor.response_id is None:
+        advice = "it cannot go on, because it has no response id: choose another name with --as to send it again"
+    else:
+        advice = "run this command again with the whole stream, and it goes on"
+    return f"{place} up to here: imgassemble view shows it; {advice}"
 
 
 def _name(options: argparse.Namespace) -> str:

@@ -3,7 +3,8 @@
 Laws: (1) only the producer whose token is in the stream's hash can write; (2) a write names the entry of the write
 before it, so a producer notices that the server has lost writes; (3) each entry names the entry before it in the log,
 so a reader notices a gap; (4) the response id of a stream is never replaced by nothing.
-Errors begin with a word: EXISTS (a stream of this name is shown), HELD (another producer has the lease), FENCED
+Errors begin with a word: EXISTS (a stream of this name is shown), HELD (another producer has the lease,
+for so many milliseconds), FENCED
 (another producer has taken over), LOST (the server has lost the stream or its last writes).
 Must not know: the form of the facts.
 """
@@ -36,7 +37,7 @@ if known[1] and known[2] ~= ARGV[1] and (known[1] == 'add' or kind == 'add') the
 end
 local now, held = now_ms(), redis.call('ZSCORE', KEYS[2], ARGV[5])
 if held and tonumber(held) > now and known[2] and known[2] ~= ARGV[1] then
-  return redis.error_reply('HELD another producer has this stream')
+  return redis.error_reply(string.format('HELD %.0f', held - now))
 end
 redis.call('SET', KEYS[3], ARGV[4], 'NX')
 if redis.call('HEXISTS', KEYS[1], 'number') == 0 then

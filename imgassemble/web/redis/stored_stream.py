@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from math import ceil
 from secrets import token_urlsafe
 from typing import Any, Literal, NamedTuple, cast
 
@@ -217,9 +218,10 @@ class StoredStream:
 
     def _read_error(self, error: ResponseError) -> Exception:
         """Return the error for the words of a script; others stay as they are."""
-        word = str(error).partition(" ")[0]
+        word, _, left_ms = str(error).partition(" ")
         if word == "HELD":
-            return StreamTakenError(f"another producer makes the stream {quoted(self.name)}: wait for its end")
+            wait = f"wait for its end, or {ceil(_whole(left_ms.encode()) / 1_000)} s if it was killed"
+            return StreamTakenError(f"another producer makes the stream {quoted(self.name)}: {wait}")
         if word == "FENCED" or (word == "EXISTS" and self._claimed_ms):  # this producer had it before
             return self._taken()
         if word == "EXISTS":
