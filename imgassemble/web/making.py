@@ -185,8 +185,8 @@ class Making:
         if run.contradiction and not self._is_other_stream:
             self._is_other_stream = True
             _log.warning(
-                "the stream %s goes on with another stream: %s; if open_stream asks for the image again, it is paid for "
-                "twice: open the response of the cursor",
+                "the stream %s goes on with another stream: %s; if open_stream asks for the image again, it is paid "
+                "for twice: open the response of the cursor",
                 quoted(self.name), run.contradiction,
             )  # fmt: skip
         return joined
