@@ -64,13 +64,13 @@ def relay(options: argparse.Namespace) -> int:
             error = failed
         except KeyboardInterrupt:
             if assembler.result is not None:
-                say(_place_of(options, assembler))
+                say(_place_of(options, assembler, is_read=True))
             raise
     if assembler.result is not None:
         progress.end(assembler.result)
     if error is None or (isinstance(error, IncompleteStreamError) and assembler.result is not None):
-        say(_place_of(options, assembler))
-        if assembler.outcome is not Outcome.INCOMPLETE and not cursors:
+        say(_place_of(options, assembler, is_read=bool(cursors)))
+        if not cursors:
             say("this stream had ended before, so nothing was read: choose another name with --as for another stream")
         return tally.exit_code(assembler.result)
     if isinstance(error, IncompleteStreamError):
@@ -80,10 +80,10 @@ def relay(options: argparse.Namespace) -> int:
     return STORAGE
 
 
-def _place_of(options: argparse.Namespace, assembler: Assembler) -> str:
+def _place_of(options: argparse.Namespace, assembler: Assembler, *, is_read: bool) -> str:
     """Return a line that says where the stream is, and how a stream that was cut goes on."""
     place = f"the stream {quoted(_name(options))} is in the gallery {quoted(options.gallery)}"
-    if assembler.outcome is not Outcome.INCOMPLETE:
+    if not is_read or assembler.outcome is not Outcome.INCOMPLETE:
         return f"{place}: imgassemble view shows it"
     if assembler.items and assembler.cursor.response_id is None:
         advice = "it cannot go on, because it has no response id: choose another name with --as to send it again"

@@ -17,7 +17,7 @@ from ..storage.file_names import frame_file_name
 from ..storage.item_facts import facts_of
 from ..storage.item_json import described_frames
 from ..storage.saved_items import SavedItem
-from .production import EarlierStream, StoringWait, in_order_of_responses
+from .production import EarlierStream, StoringWait, has_ended_well, in_order_of_responses
 from .shown_streams import ShownStream
 
 
@@ -88,7 +88,8 @@ class LocalProduction:
         made, result = self.made, assembler.result
         if made is None or self._assembler is None or result is None:
             return
-        made.is_over = made.is_over or result.outcome is Outcome.COMPLETED
+        are_provisional = (item.is_provisional for item in result.items.values())
+        made.is_over = made.is_over or has_ended_well(result.outcome, are_provisional, made.cursor)
         made.items = tuple(replace(item, partials=()) if made.is_over else item for item in result.items.values())
         made.error = (
             result.error.as_dict() if made.is_over and result.outcome is Outcome.FAILED and result.error else None
@@ -100,6 +101,7 @@ class LocalProduction:
     def release(self) -> None:
         """Give the stream up, so that another producer can take it. A second call changes nothing."""
         self._gallery._release_stream(self)
+        self._assembler, self._is_stopped = None, False
 
     def stop(self) -> None:
         """End the reading of the stream, from any thread; at its beginning if it has not begun."""

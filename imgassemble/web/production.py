@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ..arguments import check_seconds, check_text
 from ..assembly.assembler import Assembler
 from ..assembly.items import Cursor
+from ..assembly.updates import Outcome
 from ..errors import UsageError
 from ..screens.tiles import Kind, check_size
 from ..storage.saved import item_events
@@ -96,6 +97,14 @@ def in_order_of_responses(items: Iterable[SavedItem]) -> tuple[SavedItem, ...]:
     for item in ordered:
         places.setdefault(item.response_id, len(places))
     return tuple(sorted(ordered, key=lambda item: places[item.response_id]))
+
+
+def has_ended_well(outcome: Outcome, are_provisional: Iterable[bool], cursor: Cursor) -> bool:
+    """Return whether a stream with this outcome needs nothing more from its service.
+
+    A producer that is interrupted can leave a provisional final: with a response id the next one gets the real final.
+    """
+    return outcome is Outcome.COMPLETED and (cursor.response_id is None or not any(are_provisional))
 
 
 class StoringWait(Interruptible):

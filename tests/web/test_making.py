@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from typing import Any
 
@@ -17,6 +17,7 @@ from imgassemble import (
     Patience,
     Result,
     StreamTakenError,
+    Update,
     UsageError,
     open_events,
 )
@@ -78,6 +79,27 @@ def test_a_producer_goes_on_at_every_place_where_another_one_stopped(cut: int) -
     assert [cursor.response_id is None for cursor in service.asked] == [True, False]
     assert facts_of(gallery)["item 0"]["has_final"] is True
     assert facts_of(gallery)["stream"]["outcome"] == "completed"
+
+
+def interrupting(n_updates: int) -> Callable[[Update], None]:
+    """Return a listener that Ctrl-C interrupts at its last update."""
+    updates: list[Update] = []
+
+    def listen(update: Update) -> None:
+        updates.append(update)
+        if len(updates) == n_updates:
+            raise KeyboardInterrupt
+
+    return listen
+
+
+@pytest.mark.parametrize("n_updates", range(1, 9))
+def test_a_producer_goes_on_at_every_update_at_which_another_one_was_interrupted(n_updates: int) -> None:
+    gallery, service = Gallery(), Service()
+    with pytest.raises(KeyboardInterrupt), gallery.produce("otter") as making:
+        making.assemble(service, on_update=interrupting(n_updates), patience=ONCE)
+    assert make(gallery, service).final == WHOLE.final  # also if its result was to come after the image was completed
+    assert [cursor.response_id is None for cursor in service.asked].count(True) == 1
 
 
 def test_the_viewers_of_an_earlier_producer_get_new_addresses_and_keep_the_item() -> None:
@@ -206,6 +228,16 @@ def test_stop_before_the_beginning_opens_nothing_and_without_a_producer_changes_
         gallery.stop("otter")
         assert making.assemble(service).outcome is not Outcome.COMPLETED
     assert service.asked == []
+
+
+def test_a_making_that_was_stopped_can_be_entered_again() -> None:
+    gallery, service = Gallery(), Service()
+    making = gallery.produce("otter")
+    with making:
+        gallery.stop("otter")
+        assert making.assemble(service, patience=ONCE).outcome is not Outcome.COMPLETED
+    with making:
+        assert making.assemble(service, patience=ONCE).final == WHOLE.final
 
 
 def test_a_removed_stream_is_not_shown_and_its_producer_gets_its_result() -> None:

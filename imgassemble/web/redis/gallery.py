@@ -19,7 +19,7 @@ from ...assembly.assembler import Assembler
 from ...assembly.updates import Update
 from ...errors import SinkError, UsageError, quoted
 from ...frames.frame import Frame
-from ..changes import PageChange
+from ..changes import PageChange, is_name
 from ..making import Making
 from ..production import LEASE_S, RENEW_S
 from .connecting import RedisError, check_url, connect
@@ -109,14 +109,17 @@ class RedisGallery:
         Its producer gets its Result, which names the reason. Without a stream of this name, nothing happens. Raises
         SinkError if the server does not answer.
         """
-        with _as_sink_error("stopped", name):
-            self._producers.stop(name)
+        if is_name(name):
+            with _as_sink_error("stopped", name):
+                self._producers.stop(name)
 
     def remove(self, name: str) -> None:
         """Remove a stream and its facts in all processes. Without a stream of this name, nothing happens.
 
         Waits for the server. Raises SinkError if it does not answer, or does not allow it.
         """
+        if not is_name(name):
+            return
         with _as_sink_error("removed", name):
             remove_stream(self._client, self._keys, name)
         with suppress(RedisError):

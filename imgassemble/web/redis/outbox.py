@@ -17,10 +17,11 @@ from typing import Any, NamedTuple, cast
 
 from ...assembly.assembler import Assembler
 from ...assembly.items import Cursor, Item
-from ...assembly.updates import Outcome, StreamEnded, Update
+from ...assembly.updates import StreamEnded, Update
 from ...frames.frame import Frame
 from ...storage.item_facts import facts_of
 from ..changes import PageChange
+from ..production import has_ended_well
 from ..shown_streams import ShownStream
 from .entries import encode_change, field_of
 from .stored_stream import StoredFact
@@ -104,8 +105,9 @@ class Outbox:
         """Take the facts of an update."""
         with self._lock:
             self._note(self.stream.take(update, now_s))
-            if isinstance(update, StreamEnded) and update.outcome is Outcome.COMPLETED:
-                self.is_over = True
+            if isinstance(update, StreamEnded):
+                are_provisional = (item.facts["is_provisional"] for item in self.stream.items.values())
+                self.is_over = self.is_over or has_ended_well(update.outcome, are_provisional, self.cursor)
 
     def set_cursor(self, cursor: Cursor, *, is_over: bool) -> None:
         """Set the position up to which all updates were taken."""

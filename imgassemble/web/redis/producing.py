@@ -176,6 +176,7 @@ class RedisProduction:
     def release(self) -> None:
         """Give the stream up, so that another producer can take it. A second call changes nothing."""
         taken, self._taken = self._taken, None
+        self._assembler = self._stop_reason = None
         if taken is not None:
             taken.sending.close()
             taken.sending.join(_RELEASING_S)

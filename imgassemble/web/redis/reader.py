@@ -191,6 +191,7 @@ class Reader:
         """Look at the epoch, at leases, and at the streams whose time has come."""
         if self._stored.epoch() != self._epoch:
             raise _TimelineError
+        self._stored.measure_clock()  # that of this machine can jump
         orphans = self._stored.orphans(self.mirror.open_names, self.mirror.has_items)
         while self._follow(self.mirror):  # a stream ends before its producer gives back the lease
             self._publish()

@@ -73,8 +73,8 @@ class Sending:
 
     def start(self) -> None:
         """Start the thread."""
-        _RUNNING.add(self)
         self._thread.start()
+        _RUNNING.add(self)
 
     @property
     def is_of_this_process(self) -> bool:

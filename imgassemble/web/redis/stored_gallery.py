@@ -214,13 +214,14 @@ def last_entry(client: Redis, keys: GalleryKeys) -> RawEntry:
     return RawEntry(*found[0]) if found else BEGINNING
 
 
-def remove_expired_streams(client: Redis, keys: GalleryKeys) -> None:
-    """Remove some streams whose time has come, if this process may: perhaps no worker does."""
+def remove_expired_streams(client: Redis, keys: GalleryKeys, name: str) -> None:
+    """Remove `name` and some other streams, if their time has come and this process may: perhaps no worker does."""
     seconds, microseconds = client.time()
     now_ms = 1_000 * seconds + microseconds // 1_000
     with suppress(NoPermissionError):
-        for name in client.zrange(keys.expires, "-inf", now_ms, byscore=True, offset=0, num=PORTION):
-            remove_stream(client, keys, name.decode(errors="replace"), only_expired=True)
+        for other in client.zrange(keys.expires, "-inf", now_ms, byscore=True, offset=0, num=PORTION):
+            remove_stream(client, keys, other.decode(errors="replace"), only_expired=True)
+        remove_stream(client, keys, name, only_expired=True)
 
 
 def remove_stream(client: Redis, keys: GalleryKeys, name: str, *, only_expired: bool = False) -> None:

@@ -106,7 +106,7 @@ class StoredStream:
         An earlier stream of this name whose time has come is removed first.
         """
         keys, keeping = self._keys, self._keeping
-        remove_expired_streams(self._client, keys)
+        remove_expired_streams(self._client, keys, self.name)
         places = [keys.meta(self.name), keys.leases, keys.epoch, keys.numbers, keys.expires]
         args = [self._token, keeping.lease_ms, keeping.keep_ms, token_urlsafe(6), self.name, self._kind]
         try:

@@ -22,6 +22,7 @@ from imgassemble import SinkError, UsageError
 from imgassemble.web import RedisGallery
 from imgassemble.web.changes import PageChange
 from imgassemble.web.redis.connecting import Redis
+from imgassemble.web.redis.stored_gallery import PORTION
 
 PEM = str(Path(__file__).parents[2] / "localhost.pem")
 PREVIEW = samples.partial("ig_1", 0, samples.picture("PNG"))
@@ -126,6 +127,28 @@ def test_a_new_stream_removes_those_whose_time_has_come(server: RedisServer, nam
     gallery.add("heron")  # no process has viewers, so no reader removes anything
     assert not server.client.exists(old.keys.meta("otter"), old.keys.facts("otter"))
     gallery.close()
+
+
+def test_the_name_of_a_stream_whose_time_has_come_is_free_also_behind_many_others(
+    server: RedisServer, gallery: RedisGallery, name: str
+) -> None:
+    for stream in (*map(str, range(PORTION)), "otter"):
+        old = HandProducer(server.client, name, stream, keep_s=0.001)
+        old.close()
+    time_has_come_ms = server.client.zscore(old.keys.expires, "otter")
+    wait_until(lambda: 1_000 * time.time() > time_has_come_ms + 1)
+    gallery.add("otter")
+
+
+def test_a_clock_that_jumps_makes_no_orphans(gallery: RedisGallery, producer: HandProducer) -> None:
+    wait_until(lambda: gallery.names == ("otter",))
+    reader = gallery._started().reader
+    reader._stored.clock_offset_s += 3_600
+    reader._check_at = 0.0
+    producer.feed(samples.created())
+    wait_until(lambda: abs(reader.clock_offset_s) < 60)
+    assert gallery.orphans() == ()
+    assert abs(gallery.now_s - time.time()) < 60
 
 
 def test_a_stream_without_a_producer_is_an_orphan(server: RedisServer, name: str, producer: HandProducer) -> None:

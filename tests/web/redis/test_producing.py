@@ -36,7 +36,7 @@ from imgassemble.web.redis.outbox import Outbox
 from imgassemble.web.redis.sending import Sending, _finish_all
 from imgassemble.web.redis.stored_stream import Keeping, StoredStream
 from imgassemble.web.shown_streams import ShownStream
-from web.test_making import ONCE, PLAY, WHOLE, Service, facts_of
+from web.test_making import ONCE, PLAY, WHOLE, Service, facts_of, interrupting
 
 IMAGES = play(Order(api="images", size=(24, 16), partials=2))
 HALF = len(PLAY.events) // 2
@@ -80,6 +80,14 @@ def test_a_producer_goes_on_at_every_place_and_the_service_is_asked_once(
         wait_until(lambda: shown_final(viewer) == WHOLE.require_final().data)
         gallery.remove("otter")
         wait_until(lambda: viewer.names == ())
+
+
+def test_a_producer_that_was_interrupted_before_the_result_leaves_it_to_the_next_one(gallery: RedisGallery) -> None:
+    service = Service()
+    with pytest.raises(KeyboardInterrupt), gallery.produce("otter") as making:
+        making.assemble(service, on_update=interrupting(7), patience=ONCE)  # the image is completed, with its preview
+    assert make(gallery, service).final == WHOLE.final
+    assert len(service.asked) == 2
 
 
 def test_the_response_id_is_stored_before_the_next_event_is_read(
@@ -471,6 +479,8 @@ def test_a_name_that_no_viewer_would_get_is_refused(gallery: RedisGallery, strea
         gallery.produce(stream)
     with pytest.raises(UsageError, match="1 to 1,000 characters"):
         gallery.add(stream)
+    gallery.stop(stream)  # there is none
+    gallery.remove(stream)
 
 
 @pytest.mark.parametrize("keep_s", [float("inf"), 1e300])
