@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from ..assembly.assembler import Assembler
 from ..assembly.results import Result
@@ -17,23 +16,17 @@ from ..console import say
 from ..errors import FrameDecodeError, IncompleteStreamError, ProviderError, printable
 from ..film import film_path, write_films
 from ..frames.frame import Frame
-from ..limits import Limits
 from ..meter.job import Meter
-from ..storage.saved import saved_events
 from ..storage.saved_items import saved_seconds
 from ..streams.driving.drivers import assemble
-from ..streams.sources import open_chunks
 from .clock import Clock
 from .exit_codes import STORAGE, UNREADABLE
 from .options import KEY_BY, LIMITS, limits_from, option, output_option, seconds, whole_number
 from .output import ResultPrinter, call_each, progress_on_stderr
-from .stdin import read_stdin
+from .source_events import SOURCE_OR_FOLDER, events_of_source
 from .tally import StreamTally
 
 _LEAST_SECONDS = 0.05  # captions show tenths of a second
-SOURCE_OR_FOLDER = option(
-    "source", metavar="SOURCE", help="a recorded stream or answer, a folder that save wrote, or - for standard input"
-)
 OVERWRITE = option("--overwrite", action="store_true", help="replace a file that exists (default: stop with code 7)")
 OPTIONS = (
     SOURCE_OR_FOLDER,
@@ -78,7 +71,7 @@ def write_pictures(
     limits = limits_from(options)
     assembler = Assembler(limits=limits, key_by=options.key_by)
     printer, tally, progress, meter = ResultPrinter(), StreamTally(), progress_on_stderr((Anomaly,)), Meter()
-    events = _events_of(options.source, tally, limits)
+    events = events_of_source(options.source, tally, limits)
     with Clock() as clock:
         result = assemble(events, on_update=call_each(tally, clock, meter, progress), assembler=assembler)
     progress.end(result)
@@ -92,14 +85,6 @@ def write_pictures(
         say(str(error))
         code = UNREADABLE
     return STORAGE if printer.error else code
-
-
-def _events_of(source: str, tally: StreamTally, limits: Limits) -> Iterator[Any]:
-    if source == "-":
-        return tally.read_events(read_stdin(), limits)
-    if not Path(source).is_dir():
-        return tally.read_events(open_chunks(source), limits)
-    return tally.count(saved_events(source))
 
 
 def _seconds_of(source: str, result: Result, meter: Meter) -> dict[Frame, float]:

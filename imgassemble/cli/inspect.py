@@ -1,4 +1,4 @@
-"""The command `imgassemble inspect`: report what a stream contains, as text or as lines of JSON.
+"""The command `imgassemble inspect`: report what a stream or a saved folder contains, as text or as lines of JSON.
 
 Text from outside is printed without control characters.
 Must not know: how a stream is read.
@@ -30,15 +30,15 @@ from ..meter.job import Meter
 from ..readonly import plain
 from ..screens.progress import describe_frame
 from ..streams.driving.drivers import assemble
-from ..streams.sources import open_chunks
 from .clock import Clock
 from .exit_codes import STORAGE
-from .options import KEY_BY, LIMITS, SOURCE, limits_from, option
+from .options import KEY_BY, LIMITS, limits_from, option
 from .output import ResultPrinter, call_each
+from .source_events import SOURCE_OR_FOLDER, events_of_source
 from .tally import StreamTally
 
 OPTIONS = (
-    SOURCE,
+    SOURCE_OR_FOLDER,
     option("--json", action="store_true", help="print each image, and then the stream, as a line of JSON"),
     KEY_BY,
     *LIMITS,
@@ -46,11 +46,11 @@ OPTIONS = (
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """Print a report of the stream of `options.source` on standard output and return the exit code."""
+    """Print a report of the contents of `options.source` on standard output and return the exit code."""
     limits = limits_from(options)
     assembler = Assembler(limits=limits, key_by=options.key_by)
     printer, tally, meter, numbers = ResultPrinter(), StreamTally(), Meter(), ImageNumbers()
-    events = tally.read_events(open_chunks(options.source), limits)
+    events = events_of_source(options.source, tally, limits)
     with Clock() as clock:
         result = assemble(events, on_update=call_each(tally, meter, numbers, clock), assembler=assembler)
     if options.json:
@@ -103,18 +103,31 @@ def _stream_facts(result: Result, assembler: Assembler, tally: StreamTally) -> d
 
 
 def _text_lines(result: Result, assembler: Assembler, tally: StreamTally, meter: Meter) -> Iterator[str]:
-    response = clean(assembler.cursor.response_id or "", 100)
-    named = f", response {response}" if response else ""
-    events = f"{tally.events} {'event' if tally.events == 1 else 'events'}"
-    yield f"{describe_state(result.outcome)}: {events}, {assembler.skipped} of other types{named}"
+    events = f"{tally.events} {'event' if tally.events == 1 else 'events'}, {assembler.skipped} of other types"
+    yield f"{describe_state(result.outcome)}: {events}{_describe_responses(result, assembler)}"
     if result.error:
         yield f"  {reason_of_stream(result.error)}"
     for number, item in enumerate(result.items.values(), 1):
         yield ""
-        yield f"image {number}: {describe_state(item.state)}, id {clean(item.id, 200) or repr(item.id)}"
+        named = clean(item.id, 200) or repr(item.id)
+        yield f"image {number}: {describe_state(item.state)}, id {named}{_describe_response(item, result)}"
         yield from _item_lines(item, meter)
     for anomaly in assembler.anomalies:
         yield f"problem: {anomaly.message}"
+
+
+def _describe_response(item: Item, result: Result) -> str:
+    """Return the response of an item in words if the stream has several."""
+    is_named = len(result.responses) > 1 and item.response_id
+    return f", of response {clean(item.response_id or '', 100)}" if is_named else ""
+
+
+def _describe_responses(result: Result, assembler: Assembler) -> str:
+    """Return the id of the response, or the number of the responses if there are several."""
+    if len(result.responses) > 1:
+        return f", {len(result.responses)} responses"
+    response = clean(assembler.cursor.response_id or "", 100)
+    return f", response {response}" if response else ""
 
 
 def _item_lines(item: Item, meter: Meter) -> Iterator[str]:

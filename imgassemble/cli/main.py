@@ -21,7 +21,7 @@ from .options import add_options
 COMMANDS = {
     "save": "write every preview and every final picture to a folder, as they arrive",
     "watch": "show a stream in the terminal as it arrives: previews in place, states, seconds",
-    "inspect": "report what a stream contains: images, states, previews, sizes, seconds, problems",
+    "inspect": "report the contents of a stream or a saved folder: images, states, previews, sizes, seconds, problems",
     "strip": "print the events without their pictures, for logs and bug reports",
     "animate": "make a film of each image: its previews fade into the final (WebP, AVIF, GIF, MP4)",
     "sheet": "draw all previews and finals in a grid with captions",

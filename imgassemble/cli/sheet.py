@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 
 from ..film import save_sheet, sheet_path
-from .animate import OVERWRITE, SOURCE_OR_FOLDER, write_pictures
+from .animate import OVERWRITE, write_pictures
 from .options import KEY_BY, LIMITS, option, output_option, whole_number
+from .source_events import SOURCE_OR_FOLDER
 
 OPTIONS = (
     SOURCE_OR_FOLDER,

@@ -105,7 +105,8 @@ class _SameStreamCheck:
         if has_picture and self._unsaved_response_id is not None and not self.is_settled:
             saved = ", ".join(quoted(str(each)) for each in sorted(map(str, self._response_ids))[:3])
             self.contradiction = (
-                f"its images belong to the response {quoted(self._unsaved_response_id)}, and the saved ones to {saved}"
+                f"the new images belong to the response {quoted(self._unsaved_response_id)}, "
+                f"and the saved ones to {saved}"
             )
             self.is_settled = True
 

@@ -139,7 +139,7 @@ class ImageCounter:
         image = next((each for each in self._images if each.number == self._next), None)
         frame = frame_in(signal.payload, self._limits)
         if image and image.result and frame is not None and frame.data != image.result.frame.data:
-            self._contradict(f"it has another result for {quoted(f'image-{self._next}')}")
+            self._contradict(f"the new one has another result for {quoted(f'image-{self._next}')}")
         self._next += 1
         if self._next >= self._n_ended:
             self._pass()

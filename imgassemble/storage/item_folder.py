@@ -246,7 +246,9 @@ class ItemFolder:
                     self._restore(item, None)
             elif is_untouched and self._options.existing != "continue" and any(self.path.iterdir()):
                 if self._options.existing == "refuse":
-                    raise _in_the_way(self.path, "it holds files of another run")
+                    raise _in_the_way(
+                        self.path, "it holds files of another run", 'pass existing="replace" (--overwrite)'
+                    )
                 _remove_old(self.path)
         except SinkError:
             raise
@@ -304,8 +306,8 @@ class ItemFolder:
             self._facts.frames.pop(name, None)
 
 
-def _in_the_way(path: Path, reason: str) -> SinkError:
-    sentence = f"{quoted(str(path))} is in the way: {reason}; choose another folder, or replace it on purpose"
+def _in_the_way(path: Path, reason: str, remedy: str = "remove it") -> SinkError:
+    sentence = f"{quoted(str(path))} is in the way: {reason}; choose another folder, or {remedy}"
     return SinkError(sentence, path=path, errno=EEXIST)
 
 

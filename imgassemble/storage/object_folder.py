@@ -175,9 +175,8 @@ class ObjectFolder:
             return
         key = self._key(FACTS_NAME)
         if self._options.existing == "refuse":
-            sentence = (
-                f"{quoted(key)} is in the way: it is of another run; choose another prefix, or replace it on purpose"
-            )
+            remedy = 'choose another prefix, or pass existing="replace"'
+            sentence = f"{quoted(key)} is in the way: it is of another run; {remedy}"
             raise SinkError(sentence, path=key, errno=EEXIST)
         is_replaced = self._options.existing == "replace"
         if is_replaced:

@@ -211,6 +211,8 @@ def _read(file: BinaryIO) -> Iterator[bytes]:
 
 def _unreadable(path: str | os.PathLike[str], cause: Exception) -> UsageError:
     reason = getattr(cause, "strerror", None) or cause
+    if isinstance(cause, OSError) and Path(path).is_dir():
+        reason = "it is a folder, which saved_events() and the commands inspect, view, animate and sheet take"
     return UsageError(f"cannot read {quoted(os.fspath(path))}: {reason}; name a file, or - for standard input")
 
 

@@ -117,3 +117,24 @@ def test_inspect_counts_one_event_as_one(tmp_path: Path) -> None:
     assert run("inspect", stream_file(tmp_path, [samples.done(content=FINAL)])).stdout.startswith(
         "completed: 1 event, 0 "
     )
+
+
+def test_inspect_reports_a_saved_folder_as_it_reports_its_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream, folder = str(stream_file(tmp_path, WHOLE)), str(tmp_path / "saved")
+    main(["save", stream, "-o", folder])
+    reports = []
+    for source in (stream, folder):
+        capsys.readouterr()
+        assert main(["inspect", source]) == 0
+        reports.append([line[:51] for line in capsys.readouterr().out.splitlines()[1:]])  # without the seconds
+    assert reports[0] == reports[1]
+
+
+def test_inspect_counts_several_responses_and_names_the_one_of_each_image(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(ROOT / "fixtures" / "agent-turns.sse")]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.endswith(", 2 responses")
+    named = [line.rpartition(", of response ")[2] for line in lines if line.startswith("image ")]
+    assert len(set(named)) == 2

@@ -225,7 +225,7 @@ def test_a_saved_result_is_never_replaced_with_the_picture_of_another_image(tmp_
     other = [first[0], image("completed", samples.png(4))]  # the same beginning, another result
     saved(first, tmp_path)
     before, assembler = files_in(tmp_path), Assembler()
-    with pytest.raises(SinkError, match="holds another stream: it has another result for 'image-0'") as caught:
+    with pytest.raises(SinkError, match="holds another stream: the new one has another result for 'image-0'") as caught:
         assemble(other, sinks=[DirectorySink(tmp_path, existing="continue")], assembler=assembler)
     assert caught.value.path == str(tmp_path)
     assert files_in(tmp_path) == before

@@ -234,7 +234,7 @@ def test_a_stream_that_opens_itself_again_and_again_is_refused() -> None:
         def __exit__(self, *_: object) -> None:
             pass
 
-    with pytest.raises(UsageError, match="again and again"):
+    with pytest.raises(UsageError, match="opens itself, and no stream"):
         assemble(Circle())
 
 

@@ -32,7 +32,10 @@ class OpenSinks:
                 f"{classes[0].__name__} is a class: make a sink of it, as in sinks=[DirectorySink(folder)]"
             )
         if invalid := [sink for sink in self.sinks if not isinstance(sink, Sink)]:
-            raise UsageError(f"a sink has open and close and can be called with updates; {invalid[0]!r:.80} does not")
+            raise UsageError(
+                f"a sink has open and close and can be called with updates; {invalid[0]!r:.80} does not: "
+                "for a folder pass DirectorySink(folder)"
+            )
         self.continuing: list[ContinuingSink] = [sink for sink in self.sinks if isinstance(sink, ContinuingSink)]
         self._opened: list[Sink] = []
         self._errors: dict[int, SinkError] = {}  # by the id of the sink

@@ -78,7 +78,7 @@ class Opening(Iterable[Any]):
             if kind.sync is _enter:
                 self._closers.append(partial(_exit, stream))
             stream = kind.sync(stream)
-        raise UsageError("the stream opens itself again and again: pass the client's stream or response")
+        raise _never_opens(stream)
 
     def interrupt(self) -> None:
         """End the reading, from any thread: at once with the known clients, else at the next element."""
@@ -120,7 +120,7 @@ class AsyncOpening:
             if kind.asynchronous is _aenter:
                 self._closers.append(partial(aclose_stream, _Exit(stream), _CLOSING_S))
             stream = await opened if isawaitable(opened) else opened
-        raise UsageError("the stream opens itself again and again: pass the client's stream or response")
+        raise _never_opens(stream)
 
     async def aclose(self) -> None:
         """Close the stream. Files of the caller stay open."""
@@ -129,6 +129,12 @@ class AsyncOpening:
             await aclose_stream(stream, _CLOSING_S)
         while self._closers:
             await self._closers.pop()()
+
+
+def _never_opens(stream: Any) -> UsageError:
+    """Return the error for an object that opens itself, as the client of a service does."""
+    name = type(stream).__name__
+    return UsageError(f"{name} opens itself, and no stream: pass the client's stream or response")
 
 
 def _kind_of(stream: Any, *, is_async: bool, twin: str) -> AcceptedStream:
