@@ -39,7 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     logger = logging.getLogger("imgassemble")
     logger.addFilter(_is_no_anomaly)
     try:
-        options = _build_parser(chosen).parse_args(words)
+        parser = _build_parser(chosen)
+        if not words:
+            parser.exit(USAGE, parser.format_help())
+        options = parser.parse_args(words)
         return int(options.run(options))
     except UsageError as error:
         say(str(error))

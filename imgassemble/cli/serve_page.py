@@ -22,9 +22,9 @@ PAGE_OPTIONS = (
     option(
         "--host",
         default="127.0.0.1",
-        help="the address to listen on; if other machines can reach it, the page asks for a token (127.0.0.1)",
+        help="the address to listen on; if other machines can reach it, the page asks for a token (default: 127.0.0.1)",
     ),
-    option("--port", type=int, default=0, metavar="N", help="the port; 0, the default, takes a free one"),
+    option("--port", type=int, default=0, metavar="N", help="the port (default: 0, which takes a free one)"),
     option("--no-browser", action="store_true", help="do not open the page, only print its address"),
 )
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..console import say
 from ..errors import SinkError, UsageError, quoted
 from ..simulator.answers import DIALECTS, FAULTS, Answer, Order, play
 from ..simulator.apis import APIS
@@ -47,28 +48,32 @@ def _listening_address(text: str) -> tuple[str, int]:
 
 
 _USUAL = Order()
+_DEFAULT = "(default: %(default)s)"
 OPTIONS = (
-    option("prompt", nargs="?", metavar="PROMPT", default=_USUAL.prompt, help="what the picture shows (%(default)s)"),
-    option("--api", choices=list(APIS), default=_USUAL.api, help="the API that answers (%(default)s)"),
-    option("--dialect", choices=list(DIALECTS), default=_USUAL.dialect, help="its message format (%(default)s)"),
-    option("--format", type=str.upper, default=_USUAL.format, help="PNG, JPEG, WEBP, GIF or SVG (%(default)s)"),
-    option("--size", type=image_size, metavar="WxH", help="in pixels (1024x1024, or the size of --picture)"),
-    option("--partials", type=int, metavar="N", default=_USUAL.partials, help="previews, 0 to 3 (%(default)s); "
-           "the Responses API sends the result as one more"),
-    option("--items", type=int, metavar="N", default=_USUAL.items, help="number of images, 1 to 10 (%(default)s)"),
-    option("--frames", type=int, metavar="N", help="pictures of an animation in GIF or WEBP, 1 to 30 (GIF: 9)"),
-    option("--turns", type=int, metavar="N", default=_USUAL.turns, help="responses in a row, 1 to 8 (%(default)s)"),
-    option("--lanes", type=int, metavar="N", default=_USUAL.lanes, help="series side by side, 1 to 16 (%(default)s)"),
-    option("--seed", type=int, metavar="N", default=_USUAL.seed, help="each seed gives another picture (%(default)s)"),
+    option("prompt", nargs="?", metavar="PROMPT", default=_USUAL.prompt, help=f"what the picture shows {_DEFAULT}"),
+    option("--api", choices=list(APIS), default=_USUAL.api, help=f"the API that answers {_DEFAULT}"),
+    option("--dialect", choices=list(DIALECTS), default=_USUAL.dialect, help=f"its message format {_DEFAULT}"),
+    option("--format", type=str.upper, default=_USUAL.format, help=f"PNG, JPEG, WEBP, GIF or SVG {_DEFAULT}"),
+    option("--size", type=image_size, metavar="WxH", help="size in pixels (default: 1024x1024, or as --picture)"),
+    option("--partials", type=int, metavar="N", default=_USUAL.partials,
+           help=f"previews, 0 to 3 {_DEFAULT}; the Responses API sends the result as one more"),
+    option("--items", type=int, metavar="N", default=_USUAL.items, help=f"number of images, 1 to 10 {_DEFAULT}"),
+    option("--frames", type=int, metavar="N", help="pictures of a GIF or WEBP animation, 1 to 30 (default for GIF: 9)"),
+    option("--turns", type=int, metavar="N", default=_USUAL.turns, help=f"responses in a row, 1 to 8 {_DEFAULT}"),
+    option("--lanes", type=int, metavar="N", default=_USUAL.lanes, help=f"rows side by side, 1 to 16 {_DEFAULT}"),
+    option("--seed", type=int, metavar="N", default=_USUAL.seed, help=f"each seed gives another picture {_DEFAULT}"),
     option("--picture", type=Path, metavar="FILE", help="send this picture in place of a drawn one"),
-    option("--fault", dest="faults", nargs="+", action="extend", metavar="NAME", default=[], help="what goes wrong"),
+    option("--fault", dest="faults", nargs="+", action="extend", metavar="NAME", default=[],
+           help="what goes wrong: names of --list-faults"),
     option("--list-faults", action="store_true", help="list the faults and end"),
     option("--whole", action="store_true", help="one whole answer, not a stream"),
-    option("--delay-s", type=_seconds, metavar="S", help="seconds before each event (0)"),
-    option("--jitter-s", type=_seconds, metavar="S", help="random variation of that delay, in seconds (0)"),
+    option("--delay-s", type=_seconds, metavar="S", help="seconds before each event (default: 0)"),
+    option("--jitter-s", type=_seconds, metavar="S", help="random variation of that delay, in seconds (default: 0)"),
     option("--chunk-bytes", type=whole_number, metavar="N", default=0, help="cut the stream into chunks of N bytes"),
-    option("--replay", type=Path, metavar="FILE", help="send this recorded stream; at its own pace by default"),
-    option("--serve", type=_listening_address, metavar="[HOST:]PORT", help=f"serve it there (HOST: {_LOOPBACK})"),
+    option("--replay", type=Path, metavar="FILE",
+           help="send this recorded stream (default: in the time that its service took, if the recording has it)"),
+    option("--serve", type=_listening_address, metavar="[HOST:]PORT",
+           help=f"serve it at this address (default for HOST: {_LOOPBACK})"),
     option("-q", "--quiet", action="store_true", help="with --serve: no line for each request"),
     option("-o", "--output", type=Path, metavar="FILE", help="write to this file in place of standard output"),
 )  # fmt: skip
@@ -91,7 +96,9 @@ def simulate(options: argparse.Namespace) -> int:
         raise UsageError(f"the API {options.api!r} sends the messages of a websocket: use --serve")
     with _open_output(options.output) as file:
         _write(made, file, _pace_of(options, made), options.seed)
-    return 0
+    if options.output is None and sys.stdout.isatty():
+        say('to see the pictures, put "| imgassemble watch -" behind this command; -o FILE keeps the stream')
+    return OK
 
 
 def _order_from(options: argparse.Namespace) -> Order:

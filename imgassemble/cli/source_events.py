@@ -6,9 +6,11 @@ Must not know: what a command does with the events.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ..errors import UsageError, quoted
 from ..limits import Limits
 from ..storage.saved import saved_events
 from ..streams.sources import open_chunks
@@ -27,4 +29,8 @@ def events_of_source(source: str, tally: StreamTally, limits: Limits) -> Iterato
         return tally.read_events(read_stdin(), limits)
     if not Path(source).is_dir():
         return tally.read_events(open_chunks(source), limits)
-    return tally.count(saved_events(source))
+    events = iter(saved_events(source))
+    first = next(events, None)
+    if first is None:
+        raise UsageError(f"cannot read {quoted(source)}: it is a folder, and not one that save wrote")
+    return tally.count(chain((first,), events))

@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,18 @@ def test_a_name_that_the_terminal_cannot_show_is_escaped(tmp_path: Path) -> None
         )
         assert ended.returncode == 0
         assert "Traceback" not in ended.stderr
+
+
+def test_a_simulated_stream_on_a_terminal_ends_with_the_way_to_its_pictures() -> None:
+    terminal, side = pty.openpty()
+    simulate = ["simulate", "--size", "4x4", "--api", "images", "--partials", "0"]
+    process = subprocess.Popen(
+        command_line(*simulate), stdout=side, stderr=subprocess.PIPE, env=environment(), text=True
+    )
+    os.close(side)
+    with suppress(OSError):  # the process has ended and closed its side of the terminal
+        while os.read(terminal, 4096):
+            pass
+    os.close(terminal)
+    assert "| imgassemble watch -" in process.communicate()[1]
+    assert "watch" not in run(*simulate).stderr
