@@ -8,12 +8,12 @@ TEXT = """\
 # Your own front end
 
 `create_app` has a page. Your own page can show the same streams: it reads `events` and loads the addresses that these name. A
-page of 30 lines is enough, with or without React; a test runs both in a browser. Use the page of `create_app` if it is enough, and
+page of 35 lines is enough, with or without React; a test runs both in a browser. Use the page of `create_app` if it is enough, and
 [an event stream of your own](web_back_end.md) if one request makes one picture.
 
 `python docs/own_front_end.py` writes this page.
 
-## The application
+## The application: `app.py`
 
 Your page and the events have one origin: other origins get a 403. In this application, `create_app` is mounted at `/pictures`. With
 FastAPI, use `app.mount("/pictures", create_app(gallery, authorize=everyone))`. `authorize` decides which streams a viewer
@@ -21,6 +21,16 @@ may see.
 
 ```python
 {app}```
+
+Save it, and the page below beside it. With these lines at the end of `app.py` there is something to see. `uvicorn app:app` shows it
+at http://127.0.0.1:8000/.
+
+```python
+from imgassemble import assemble
+from imgassemble.simulator import Order, play
+
+assemble(play(Order(prompt="an otter")).body, on_update=gallery.add("an otter"))
+```
 
 ## Without a framework: `vanilla.html`
 
@@ -64,6 +74,8 @@ Each has a name, and one line of JSON as its data. The name of a stream is in `s
 - `frames` of an item are the numbers of its frames: the previews by index, then the final. Show the last one. Each was sent as a
   `frame` of the stream before. Forget those that the item does not list any more.
 - `kind` is `waiting`, `preview`, `final`, `draft`, `failed` or `blocked`. A blocked item has no frames. A `draft` is no result.
+- The `kind` of a stream stays `waiting`, also when it has completed, unless it failed and no item shows the failure. So show the
+  `caption` of a stream while it has no items, or if its `kind` is another one.
 - `stream` and `item` hold all facts as they are now, and replace what you have. `outcome` is null until the stream ends.
 - `caption` is one line of text for a person. `error` and `anomalies` are for a developer.
 - Text comes from services and users: put it on the page as text, never as HTML.

@@ -11,8 +11,11 @@ function Pictures() {
     const on = (kind, take) => events.addEventListener(kind, ({ data }) => take(JSON.parse(data)));
     on("hello", ({ is_new }) => is_new && streams.clear());
     on("gone", ({ stream }) => streams.delete(stream));
-    on("stream", ({ stream, title }) => {
-      streams.set(stream, { frames: new Map(), items: new Map(), ...streams.get(stream), title });
+    on("stream", ({ stream, title, kind, caption }) => {
+      const { frames, items } = streams.get(stream) ?? { frames: new Map(), items: new Map() };
+      items.delete("end");
+      if (kind !== "waiting") items.set("end", { stream, number: "end", frames: [], caption }); // a failure of its own
+      streams.set(stream, { frames, items, title });
     });
     on("frame", (frame) => streams.get(frame.stream).frames.set(frame.number, frame));
     on("item", (item) => streams.get(item.stream).items.set(item.number, item));

@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from browser.stage import NODE_MODULES, Site, chromium
+from imgassemble import Assembler
 from imgassemble.simulator import Order
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,7 +28,7 @@ PROGRAMS = DOCS / "own_front_end"
 ORDER = Order(prompt="an otter", size=(96, 64), partials=2, faults=("final-unlike-partial",))
 BLOCKED = {"type": "error", "error": {"code": "moderation_blocked", "message": "It was rejected."}}
 # Whether the page has these figures: the address of the picture and the text of each.
-HAS = """expected => JSON.stringify(expected) === JSON.stringify([...document.querySelectorAll("figure")].map(
+HAS = """expected => JSON.stringify(expected) === JSON.stringify([...document.querySelectorAll("figure:not([hidden])")].map(
   (figure) => [figure.querySelector("img")?.getAttribute("src") ?? null, figure.textContent]))"""
 
 
@@ -77,6 +78,12 @@ def test_a_page_of_ones_own_shows_previews_and_finals_until_their_stream_is_remo
     page.wait_for_function("() => document.images.length === 1")
     site.gallery.remove("late")
     page.wait_for_function(HAS, arg=[shown])
+    site.gallery.add("refused", refused := Assembler())
+    refused.feed(BLOCKED)
+    refused.close()
+    page.wait_for_function(HAS, arg=[shown, [None, "refused: blocked (moderation_blocked): It was rejected."]])
+    site.gallery.remove("refused")
+    page.wait_for_function(HAS, arg=[shown])
     site.gallery.remove("an otter")
     page.wait_for_function(HAS, arg=[])
     assert errors == []
@@ -87,4 +94,4 @@ def test_the_page_of_the_documentation_is_made_from_the_programs() -> None:
     page = runpy.run_path(str(DOCS / "own_front_end.py"))["page"]()
     assert page == (DOCS / "own_front_end.md").read_text(), "run: python docs/own_front_end.py"
     for name in ("vanilla.html", "react.jsx"):
-        assert len((PROGRAMS / name).read_text().splitlines()) <= 31
+        assert len((PROGRAMS / name).read_text().splitlines()) <= 36
