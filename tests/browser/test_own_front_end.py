@@ -28,8 +28,9 @@ PROGRAMS = DOCS / "own_front_end"
 ORDER = Order(prompt="an otter", size=(96, 64), partials=2, faults=("final-unlike-partial",))
 BLOCKED = {"type": "error", "error": {"code": "moderation_blocked", "message": "It was rejected."}}
 # Whether the page has these figures: the address of the picture and the text of each.
-HAS = """expected => JSON.stringify(expected) === JSON.stringify([...document.querySelectorAll("figure:not([hidden])")].map(
-  (figure) => [figure.querySelector("img")?.getAttribute("src") ?? null, figure.textContent]))"""
+HAS = """expected => JSON.stringify(expected) === JSON.stringify(
+  [...document.querySelectorAll("figure:not([hidden])")].map(
+    (figure) => [figure.querySelector("img")?.getAttribute("src") ?? null, figure.textContent]))"""
 
 
 @pytest.fixture(scope="module")
