@@ -16,6 +16,9 @@ Format = Literal["PNG", "JPEG", "WEBP", "GIF", "AVIF", "SVG"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 _KNOWN = ", ".join(FORMATS)
 
+# The bytes of the largest picture that any Limits let pass: readers of files take no more from other programs.
+MOST_FRAME_BYTES = 256 * 2**20
+
 # The pixels above which Pillow warns of a decompression bomb (PIL.Image.MAX_IMAGE_PIXELS: 256 MiB of RGB).
 _PILLOW_WARNS_ABOVE = 89_478_485
 
@@ -36,7 +39,7 @@ class Limits:
 
     max_frame_bytes: int = 64 * 2**20
     """The size of one picture, in bytes: four times the largest known 4K picture, which has 15 MB, so that one message
-    can hold it as base64."""
+    can hold it as base64. The limit itself is at most 256 MiB: larger files are not read again."""
 
     max_frame_pixels: int = 2**25
     """The pixels of one picture: width times height. The largest real ones have 17 million (4096x4096); this is twice
@@ -68,6 +71,10 @@ class Limits:
         for field in fields(self):
             if field.name != "formats":
                 check_count(f"Limits.{field.name}", getattr(self, field.name))
+        if self.max_frame_bytes > MOST_FRAME_BYTES:
+            raise UsageError(
+                f"Limits.max_frame_bytes is at most {MOST_FRAME_BYTES:,}: larger files would not be read again"
+            )
         if self.max_frame_pixels > _PILLOW_WARNS_ABOVE:
             raise UsageError(
                 f"Limits.max_frame_pixels is at most {_PILLOW_WARNS_ABOVE:,}: beyond, Pillow warns of a bomb"

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from imgassemble import Limits, UsageError
+from imgassemble.storage.file_names import MAX_FRAME_BYTES
 
 NUMBERS = [field.name for field in fields(Limits) if field.name != "formats"]
 
@@ -42,6 +43,12 @@ def test_the_bound_of_pixels_is_at_most_the_one_at_which_pillow_begins_to_warn()
     assert Limits(max_frame_pixels=89_478_485).max_frame_pixels == Image.MAX_IMAGE_PIXELS
     with pytest.raises(UsageError, match="at most 89,478,485"):
         Limits(max_frame_pixels=89_478_486)
+
+
+def test_the_bound_of_bytes_is_at_most_what_is_read_again_from_a_folder() -> None:
+    assert Limits(max_frame_bytes=MAX_FRAME_BYTES).max_frame_bytes == 256 * 2**20
+    with pytest.raises(UsageError, match="at most 268,435,456"):
+        Limits(max_frame_bytes=MAX_FRAME_BYTES + 1)
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -9,10 +9,11 @@ import re
 
 from ..frames.containers import format_of
 from ..frames.frame import Frame
+from ..limits import MOST_FRAME_BYTES
 
 FACTS_NAME = "item.json"
 TEMPORARY_PATTERN = ".imgassemble-*.tmp"  # the names of files that are being written
-MAX_FRAME_BYTES = 64 * 2**20  # larger than any frame that a sink writes
+MAX_FRAME_BYTES = MOST_FRAME_BYTES  # no sink receives a larger picture
 MAX_FACTS_BYTES = 4 * 2**20  # a thousand partials take 400 KB
 _OURS = re.compile(r"(partial-[0-9.e+-]+|final|rejected-[0-9]{3})\.(png|jpg|webp|gif|avif|svg|bin)|item\.json")
 

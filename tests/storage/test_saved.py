@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import samples
 
-from imgassemble import Assembler, DirectorySink, SinkError, UsageError, assemble, open_events
+from imgassemble import Assembler, DirectorySink, Limits, SinkError, UsageError, assemble, open_events
 from imgassemble.simulator.answers import Order, play
 from imgassemble.storage.saved import saved_events
 
@@ -250,6 +250,16 @@ def test_a_result_is_restored_with_the_strength_of_its_event(tmp_path: Path) -> 
     events = [{"type": kind, "item_id": "q", "result": samples.b64(samples.png(at))} for at in (3, 4)]
     killed_and_continued_with(events, 1, events, tmp_path)
     assert (tmp_path / "q" / "final.png").read_bytes() == samples.png(4)
+
+
+def test_a_picture_that_larger_limits_let_pass_is_read_back_and_its_folder_shared(tmp_path: Path) -> None:
+    limits = Limits(max_frame_bytes=70 * 2**20)
+    event = image("completed", samples.png() + bytes(65 * 2**20))
+    for _ in range(2):
+        assemble([event], sinks=[DirectorySink(tmp_path)], assembler=Assembler(limits=limits))
+    assert [folder.name for folder in tmp_path.iterdir()] == ["image-0"]
+    (again,) = assemble(list(saved_events(tmp_path)), assembler=Assembler(limits=limits)).items.values()
+    assert again.require_final().data == samples.png() + bytes(65 * 2**20)
 
 
 def test_a_provisional_final_is_restored(tmp_path: Path) -> None:

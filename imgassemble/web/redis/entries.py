@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 from ...assembly.updates import Outcome
 from ...errors import clean
 from ...frames.frame import Frame
-from ...limits import FORMATS, Limits
+from ...limits import FORMATS, MOST_FRAME_BYTES
 from ...screens.tiles import LONGEST_CAPTION, Kind
 from ...states import State
 from ..changes import PageChange, is_name
@@ -282,7 +282,7 @@ _FRAME_FACTS: dict[str, _Check] = {
     "is_final": _truth,
     "format": _one_of(*FORMATS),
     "size": _optional(_size),
-    "bytes": _whole(1, Limits().max_frame_bytes),
+    "bytes": _whole(1, MOST_FRAME_BYTES),
     "number": _count,
     "item": _count,
     "address": _matching(_ADDRESS),

@@ -14,7 +14,7 @@ from secrets import token_urlsafe
 from typing import Any, Literal, NamedTuple, cast
 
 from ...errors import StreamTakenError, UsageError, quoted
-from ...limits import Limits
+from ...limits import MOST_FRAME_BYTES
 from .connecting import ResponseError, connect
 from .keys import GalleryKeys
 from .scripts import CLAIM, MAX_ENTRIES, RELEASE, RENEW, WRITE
@@ -188,7 +188,7 @@ class StoredStream:
 
     def load_frame(self, digest: str, n_bytes: int) -> bytes | None:
         """Return the bytes of a frame; None if they are gone, or are others."""
-        data = self._client.getrange(self._keys.frame(digest), 0, min(n_bytes, Limits().max_frame_bytes))
+        data = self._client.getrange(self._keys.frame(digest), 0, min(n_bytes, MOST_FRAME_BYTES))
         return data if data and sha256(data).hexdigest() == digest else None
 
     def facts(self) -> Mapping[str, bytes]:
