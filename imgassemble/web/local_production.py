@@ -17,7 +17,7 @@ from ..storage.file_names import frame_file_name
 from ..storage.item_facts import facts_of
 from ..storage.item_json import described_frames
 from ..storage.saved_items import SavedItem
-from .production import EarlierStream, StoringWait, has_ended_well, in_order_of_responses
+from .production import EarlierStream, StoringWait, has_all, in_order_of_responses
 from .shown_streams import ShownStream
 
 
@@ -63,7 +63,7 @@ class LocalProduction:
         self.made: MadeStream | None = None
         self._gallery = gallery
         self._assembler: Assembler | None = None
-        self._is_stopped = False
+        self._is_stopped = self._is_read_to_end = False
 
     def claim(self) -> EarlierStream:
         """Take the stream. Raises StreamTakenError if another producer has it."""
@@ -83,13 +83,16 @@ class LocalProduction:
         self.made.cursor, self.made.is_over = cursor, is_over
         return None
 
+    def note_end(self) -> None:
+        """Note that the service has ended the stream, and nothing has interrupted it."""
+        self._is_read_to_end = True
+
     def finish(self, assembler: Assembler, timeout_s: float) -> None:
         """Keep the items for a later producer. Viewers can see everything already."""
         made, result = self.made, assembler.result
         if made is None or self._assembler is None or result is None:
             return
-        are_provisional = (item.is_provisional for item in result.items.values())
-        made.is_over = made.is_over or has_ended_well(result.outcome, are_provisional, made.cursor)
+        made.is_over = made.is_over or has_all(result.outcome, made.cursor, is_read_to_end=self._is_read_to_end)
         made.items = tuple(replace(item, partials=()) if made.is_over else item for item in result.items.values())
         made.error = (
             result.error.as_dict() if made.is_over and result.outcome is Outcome.FAILED and result.error else None
@@ -101,7 +104,7 @@ class LocalProduction:
     def release(self) -> None:
         """Give the stream up, so that another producer can take it. A second call changes nothing."""
         self._gallery._release_stream(self)
-        self._assembler, self._is_stopped = None, False
+        self._assembler, self._is_stopped, self._is_read_to_end = None, False, False
 
     def stop(self) -> None:
         """End the reading of the stream, from any thread; at its beginning if it has not begun."""

@@ -207,6 +207,8 @@ class Making:
                 yield self._joined(box.pop(), run, assembler)
                 if storing := self._noted(assembler):
                     storing.wait()
+        if not assembler.is_stopped:
+            self._production.note_end()
 
     async def _aevents(self, resumed: Callable[[], AsyncIterator[Any]], assembler: Assembler) -> AsyncIterator[Any]:
         """Do the same as `_events`, async."""
@@ -231,6 +233,8 @@ class Making:
                         await asyncio.to_thread(storing.wait)
                     finally:
                         storing.interrupt()
+        if not assembler.is_stopped:
+            self._production.note_end()
 
     async def _in_thread(self, finish: Callable[[], None]) -> None:
         """Call `finish` in a thread. If the task is cancelled, viewers are waited for no longer."""

@@ -99,12 +99,12 @@ def in_order_of_responses(items: Iterable[SavedItem]) -> tuple[SavedItem, ...]:
     return tuple(sorted(ordered, key=lambda item: places[item.response_id]))
 
 
-def has_ended_well(outcome: Outcome, are_provisional: Iterable[bool], cursor: Cursor) -> bool:
+def has_all(outcome: Outcome, cursor: Cursor, *, is_read_to_end: bool) -> bool:
     """Return whether a stream with this outcome needs nothing more from its service.
 
-    A producer that is interrupted can leave a provisional final: with a response id the next one gets the real final.
+    All images of a stream can be complete where its producer was interrupted, and others, or better finals, follow.
     """
-    return outcome is Outcome.COMPLETED and (cursor.response_id is None or not any(are_provisional))
+    return outcome is Outcome.COMPLETED and (is_read_to_end or cursor.response_id is None)
 
 
 class StoringWait(Interruptible):
@@ -131,6 +131,9 @@ class Production(Protocol):
 
         Returns the wait to make before the next event is read, if the position must be stored first.
         """
+
+    def note_end(self) -> None:
+        """Note that the service has ended the stream, and nothing has interrupted it."""
 
     def finish(self, assembler: Assembler, timeout_s: float) -> None:
         """Wait until viewers can see everything. Raises StreamTakenError or SinkError, with the result."""

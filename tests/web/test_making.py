@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -100,6 +103,44 @@ def test_a_producer_goes_on_at_every_update_at_which_another_one_was_interrupted
         making.assemble(service, on_update=interrupting(n_updates), patience=ONCE)
     assert make(gallery, service).final == WHOLE.final  # also if its result was to come after the image was completed
     assert [cursor.response_id is None for cursor in service.asked].count(True) == 1
+
+
+SEVERAL = play(Order(size=(24, 16), dialect="openai-2025", is_background=True, items=2))
+AFTER_THE_FIRST = next(at for at, event in enumerate(SEVERAL.events) if event["type"].endswith("call.completed")) + 2
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_stream_that_ends_early_between_two_images_is_not_over(is_stopped: bool, is_async: bool) -> None:
+    gallery, service = Gallery(), Service(made=SEVERAL)
+
+    def opened(cursor: Cursor) -> Iterator[Any]:
+        yield from islice(service(cursor), AFTER_THE_FIRST)
+        if not is_stopped:
+            raise BrokenError("reset by peer")
+        gallery.stop("otter")
+
+    async def aopened(cursor: Cursor) -> AsyncIterator[Any]:
+        for event in opened(cursor):
+            yield event
+
+    async def amake() -> Result:
+        async with gallery.produce("otter") as making:
+            return await making.aassemble(aopened, patience=ONCE)
+
+    with suppress(IncompleteStreamError):
+        result = asyncio.run(amake()) if is_async else make(gallery, opened)
+        assert result.outcome is Outcome.COMPLETED
+    assert len(make(gallery, service).finals) == 2
+    assert len(service.asked) == 2
+
+
+def test_a_stream_that_its_service_ends_without_an_event_is_not_opened_again() -> None:
+    unnumbered = [{name: event[name] for name in event if name != "sequence_number"} for event in PLAY.events[:-1]]
+    gallery, service = Gallery(), Service(made=replace(PLAY, events=tuple(unnumbered)))
+    assert make(gallery, service).outcome is Outcome.COMPLETED
+    assert make(gallery, service).final == WHOLE.final
+    assert len(service.asked) == 1
 
 
 def test_the_viewers_of_an_earlier_producer_get_new_addresses_and_keep_the_item() -> None:

@@ -21,7 +21,7 @@ from ...assembly.updates import StreamEnded, Update
 from ...frames.frame import Frame
 from ...storage.item_facts import facts_of
 from ..changes import PageChange
-from ..production import has_ended_well
+from ..production import has_all
 from ..shown_streams import ShownStream
 from .entries import encode_change, field_of
 from .stored_stream import StoredFact
@@ -61,12 +61,14 @@ class Outbox:
     """The facts and frames of `stream` that are not yet in Redis. None of them wait before `show`.
 
     cursor, is_over: the position up to which the facts in Redis hold, and whether the stream has ended there.
+    is_read_to_end: whether the service has ended the stream, and nothing has interrupted it.
     """
 
     def __init__(self, stream: ShownStream, cursor: Cursor | None = None, *, is_over: bool = False) -> None:
         self.stream = stream
         self.cursor: Cursor = cursor or Cursor()
         self.is_over: bool = is_over
+        self.is_read_to_end: bool = False
         self._assembler: Assembler | None = None
         self._is_shown = False
         self._lock = Lock()
@@ -106,8 +108,8 @@ class Outbox:
         with self._lock:
             self._note(self.stream.take(update, now_s))
             if isinstance(update, StreamEnded):
-                are_provisional = (item.facts["is_provisional"] for item in self.stream.items.values())
-                self.is_over = self.is_over or has_ended_well(update.outcome, are_provisional, self.cursor)
+                is_read = self.is_read_to_end
+                self.is_over = self.is_over or has_all(update.outcome, self.cursor, is_read_to_end=is_read)
 
     def set_cursor(self, cursor: Cursor, *, is_over: bool) -> None:
         """Set the position up to which all updates were taken."""

@@ -147,6 +147,11 @@ class RedisProduction:
         assert self._taken is not None
         return self._taken.sending.note(cursor, is_over=is_over)
 
+    def note_end(self) -> None:
+        """Note that the service has ended the stream, and nothing has interrupted it."""
+        assert self._taken is not None
+        self._taken.outbox.is_read_to_end = True
+
     def finish(self, assembler: Assembler, timeout_s: float) -> None:
         """Wait until everything is sent. Raises StreamTakenError or SinkError, with the result."""
         if self._taken is None:

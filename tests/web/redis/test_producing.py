@@ -36,7 +36,7 @@ from imgassemble.web.redis.outbox import Outbox
 from imgassemble.web.redis.sending import Sending, _finish_all
 from imgassemble.web.redis.stored_stream import Keeping, StoredStream
 from imgassemble.web.shown_streams import ShownStream
-from web.test_making import ONCE, PLAY, WHOLE, Service, facts_of, interrupting
+from web.test_making import AFTER_THE_FIRST, ONCE, PLAY, SEVERAL, WHOLE, Service, facts_of, interrupting
 
 IMAGES = play(Order(api="images", size=(24, 16), partials=2))
 HALF = len(PLAY.events) // 2
@@ -80,6 +80,14 @@ def test_a_producer_goes_on_at_every_place_and_the_service_is_asked_once(
         wait_until(lambda: shown_final(viewer) == WHOLE.require_final().data)
         gallery.remove("otter")
         wait_until(lambda: viewer.names == ())
+
+
+def test_a_producer_that_was_interrupted_between_two_images_leaves_the_second_one(gallery: RedisGallery) -> None:
+    service = Service(AFTER_THE_FIRST, SEVERAL)
+    with suppress(IncompleteStreamError):
+        make(gallery, service)
+    assert len(make(gallery, service).finals) == 2
+    assert len(service.asked) == 2
 
 
 def test_a_producer_that_was_interrupted_before_the_result_leaves_it_to_the_next_one(gallery: RedisGallery) -> None:
