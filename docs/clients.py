@@ -25,8 +25,8 @@ draws this page from the programs and from the results of `.ci/clients --measure
 - **refused**, **blocked**, **failed**, **cut**: the error that you see if the request is refused (HTTP 400), if the stream says
   `moderation_blocked` or `response.failed`, or if the connection breaks. `ProviderError` is an error of imgassemble with the
   service's code. Other errors are the client's own, and pass through. The assembler keeps what it received before.
-- **price**: the time from the body to assembled pictures (1024x1024), relative to `urllib` and the bytes of the body. One run on
-  two shared cores.
+- **price**: the time from the request to assembled pictures (1024x1024), relative to `assemble(urlopen(request))`, which is 1.0.
+  One run on two shared cores.
 
 {table}
 
@@ -44,7 +44,7 @@ NOTES = """\
 - OpenRouter's clients drop images in chats. Pass the bytes, or use `images.generate`.
 - If an event does not fit the schema of OpenRouter's clients (for example a nested `error`), they pass it on as `UNKNOWN`, with
   the original in `raw`. imgassemble reads the original.
-- google-genai hands over pictures of generateContent as raw bytes, and those of the Interactions API as base64.
+- google-genai gives pictures of generateContent as raw bytes, and those of the Interactions API as base64.
 - openai-agents, and ChatKit on it, may drop events that they have received if the stream breaks after them.
 - ChatKit's previews have no index of their own, and its pictures always claim to be PNG.
 - The AI SDK 7.0.173 drops `preliminary` for a tool that the service runs. So its previews look like results: each one replaces

@@ -37,8 +37,8 @@ an answer has its message in `result`.
 
 ## Messages of their own form
 
-The rows of many services name the places of their pictures. A way such as `candidates.*.content.parts.*` leads to each object
-that can hold one: `*` is each member of a list. These services number neither their events nor their drafts:
+The rows of many services name the places of their pictures. A path such as `candidates.*.content.parts.*` leads to each object
+that can hold one: `*` is each member of a list. These services do not number their events or their drafts:
 
 - Drafts count in the order of their arrival, unless they have a number of their own, such as NovelAI's `step_ix`.
 - Images that are made side by side have a `track`: `samp_ix`, `batch_index`, or the index of a candidate of Gemini. After the

@@ -59,8 +59,8 @@ imgassemble view redis://localhost:6379/0
 - **The response id is stored before the next event is read.** This is the only time at which the stream waits for Redis: ten seconds
   at most.
 - **One producer at a time.** It has a lease of 30 seconds, which it renews every 5 seconds. A second one gets `StreamTakenError`.
-- **Restarts are yours.** `gallery.orphans()` names the streams whose producer has gone. Here, arq has the jobs: `restart` tells it
-  that their workers have gone. On SIGTERM, arq cancels its jobs, the leases are given back, and the next worker goes on at once.
+- **Your program restarts producers.** `gallery.orphans()` names the streams whose producer has ended. Here, arq has the jobs:
+  `restart` tells it that their workers have ended. On SIGTERM, arq cancels its jobs, the leases are given back, and the next worker goes on at once.
 - **Streams that can go on** are those of the Responses API with `background=True`, and other services whose `open_stream` can continue
   from a response id. A stream of the Images API cannot: the page says so, and `produce` raises `IncompleteStreamError` and asks for
   nothing. `gallery.remove(name)` comes first if you want to pay for another image.

@@ -49,7 +49,7 @@ Gradio, need no screen: a loop over the updates is enough.
 - `prepare` is called with the update in the Refresher's thread, for example to decode the picture. Its result is the second
   argument of the callback.
 - `note` is called with each update in the thread that feeds it, also with one that is skipped.
-- `dispatch` has the call made in the thread of the window: `loop.call_soon_threadsafe`, the `emit` of a Qt signal, the `put` of
+- `dispatch` makes the call in the thread of the window: `loop.call_soon_threadsafe`, the `emit` of a Qt signal, the `put` of
   a queue that Tk polls. At most one call waits there.
 - Leaving the `with` block waits until the last update was shown. After ten seconds the waiting previews are skipped, and then
   the finals and ends are shown. A single call that takes ten seconds is abandoned, with all updates behind it.

@@ -33,7 +33,7 @@ The page is then at http://127.0.0.1:8000/.
 - **Users by session.** A picture has a key that cannot be guessed, and only its user gets it.
 - **The call is not awaited** before `aiter_updates`: the awaitable is opened inside. So a refusal (400, 429, 500) is an end of the
   stream like any other, and `assembler.result` has its error.
-- **The browser goes.** The server then closes the generator, `async with` closes the stream of the service, and the service stops
+- **The browser disconnects.** The server then closes the generator, `async with` closes the stream of the service, and the service stops
   sending. Whether it also stops charging depends on the service.
 - **Time-outs.** `asyncio.wait_for(anext(updates), …)` ends a silence and loses nothing. `AsyncOpenAI(timeout=…)` bounds the connection.
 - **Moderation.** `error.is_blocked` is true if the service refused the picture. The previews of a refused picture are hidden.

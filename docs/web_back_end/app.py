@@ -61,7 +61,7 @@ async def picture(request: Request, key: str, user: User):
 
 
 async def events_of(state, prompt, user):
-    """Yield server-sent events. If the browser goes, the generator is closed, and with it the service's stream."""
+    """Yield server-sent events. If the browser disconnects, the generator and the service's stream are closed."""
     assembler = Assembler()
     store = state.archive.sink(user, prompt)
     # Not awaited here: a refusal of the service (400, 429) is then reported like any other end of the stream.
