@@ -26,7 +26,7 @@ draws this page from the programs and from the results of `.ci/clients --measure
   `moderation_blocked` or `response.failed`, or if the connection breaks. `ProviderError` is an error of imgassemble with the
   service's code. Other errors are the client's own, and pass through. The assembler keeps what it received before.
 - **price**: the time from the request to assembled pictures (1024x1024), relative to `assemble(urlopen(request))`, which is 1.0.
-  One run on two shared cores.
+  One run on two shared cores: differences below 0.3 mean nothing.
 
 {table}
 
