@@ -50,7 +50,10 @@ class ShowingThread:
         self.loop: CallbackLoop = CallbackLoop()
         self.is_async: bool = is_coroutine_function(callback)
         self._callback, self._prepare, self._dispatch, self._clock = callback, prepare, dispatch, clock
-        self._log_failure = partial(FailureLog().add, callback)  # of prepare and dispatch, too
+        failures = FailureLog()  # of prepare and dispatch, too
+        self._log_failure: Callable[[Update | Passing], None] = lambda update: failures.add(
+            callback, type(update).__name__
+        )
         self._changed = Condition()  # guards all attributes below
         self.mailbox = mailbox
         self.phase: RefresherPhase = RefresherPhase.OPEN
