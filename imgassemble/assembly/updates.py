@@ -160,7 +160,7 @@ class Anomaly(_Update):
     item_id: the item that it concerns; None if it concerns none.
     code: the kind of problem, for example "bad_picture" or "false_claim".
     message: one sentence for people.
-    error: the same as an error, with its data.
+    error: the same problem as an exception, with its data.
     """
 
     item_id: str | None

@@ -173,7 +173,7 @@ class _ItemChanges(ItemNames):
         is_news = frame not in place
         if is_news:
             for claim in disagreements(frame, payload):
-                self._report("false_claim", f"{claim}; the bytes are believed", payload, item_id)
+                self._report("false_claim", f"{claim}; the bytes decide", payload, item_id)
         if any(frame.data is not other.data for other in place):  # read_frame shares equal bytes
             doubt = "differs from the earlier picture in the same place; the later one is used"
             self._report("conflicting_picture", doubt, payload, item_id)

@@ -39,7 +39,7 @@ class Refresher:
         partial.
     min_interval_s: the least time between the beginnings of two previews, in seconds, from 0. With "latest" only
         previews wait for it. With "all" the updates that follow a preview wait with it.
-    dispatch: takes a function and has it called in the thread of the window: `loop.call_soon_threadsafe`, the `emit`
+    dispatch: receives a function, and calls it in the thread of the window: `loop.call_soon_threadsafe`, the `emit`
         of a Qt signal, the `put` of a queue that Tk polls. At most one function waits there.
     prepare: is called with the update in the Refresher's own thread, for example to decode the picture. Its result is
         the second argument of the callback.

@@ -34,7 +34,7 @@ class Screen:
 
     size: (width, height) of the largest picture in pixels, each from 1. The aspect of a picture is kept.
     min_interval_s: the least time between the beginnings of two previews, in seconds, from 0.
-    dispatch: as for Refresher: takes a function and has it called in the thread of the window. Without it, `show` is
+    dispatch: as for Refresher: receives a function, and calls it in the thread of the window. Without it, `show` is
         called in a thread of the screen's own.
 
     The calling code is never delayed: pictures are decoded in another thread, and a slow `show` skips previews, but no

@@ -61,7 +61,7 @@ class Order:
     faults: names of FAULTS, each "name" or "name=value".
     picture: a picture file to show in place of a drawn one.
     turns: 1 to 8 responses one after the other in one stream, as an agent sends them (Responses API).
-    lanes: 1 to 16 such series side by side, their events marked with `stream_id`, as on a socket of OpenAI.
+    lanes: 1 to 16 of these series side by side, their events marked with `stream_id`, as on a socket of OpenAI.
     is_streamed: False for one whole answer.
     is_background: whether the response is one that can be resumed.
     is_portable: PNGs that do not depend on zlib.

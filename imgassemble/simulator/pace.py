@@ -24,7 +24,7 @@ class Pace:
     chunk_bytes: int = 0
 
     def waits(self, *, seed: int = 0) -> Iterator[float]:
-        """Yield without end the seconds to wait before each event; the same for the same seed."""
+        """Yield the seconds to wait before each event, without end; the same for the same seed."""
         chance = Random(f"pace/{seed}").random  # noqa: S311  (chance, not a secret)
         while True:
             yield max(0.0, self.delay_s + self.jitter_s * (2 * chance() - 1))

@@ -131,7 +131,7 @@ class Gallery:
             producer.stop()
 
     def orphans(self) -> tuple[str, ...]:
-        """Return the names of the streams whose producer has gone before their end. A call of `produce` goes on."""
+        """Return the names of the streams whose producer has gone before their end; `produce` continues them."""
         with self._lock:
             return self._streams.orphans
 
@@ -142,9 +142,9 @@ class Gallery:
         self._call_watchers()
 
     def close(self) -> None:
-        """End the event streams of all viewers, for a server in a thread, which hears no signal. Then nothing is added.
+        """End the event streams of all viewers, for a server in a thread, which receives no signal. `add` then raises.
 
-        Call it before the server is told to stop. A server that uvicorn or hypercorn runs in the main thread of its
+        Call it before you stop the server. A server that uvicorn or hypercorn runs in the main thread of its
         process needs no call: the event streams end when it stops.
         """
         with self._lock:

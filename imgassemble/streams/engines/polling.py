@@ -84,7 +84,7 @@ def polled_events(
 
     Raises UsageError for wrong arguments. An exception of `ask` ends the stream, and is raised by the driver.
 
-        job = pool.submit(lambda: httpx.post(f"{engine}/sdapi/v1/txt2img", json=wish, timeout=None).json())
+        job = pool.submit(lambda: httpx.post(f"{engine}/sdapi/v1/txt2img", json=request, timeout=None).json())
 
         def ask():
             return job.result() if job.done() else httpx.get(f"{engine}/sdapi/v1/progress").json()

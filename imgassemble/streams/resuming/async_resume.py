@@ -33,7 +33,7 @@ def aresuming(
     sleep: Callable[[float], Awaitable[object]] | None = None,
     chance: Callable[[], float] = random.random,
 ) -> AsyncIterator[Any]:
-    """Return an async iterator of the events of a stream over cuts, for `aassemble`; the twin of `resuming`.
+    """Return an async iterator of the events of a stream over cuts, for `aassemble`; the async form of `resuming`.
 
     open_stream: as for `resuming`; it may be a coroutine function, or return an awaitable.
     since, patience, limits, may_retry, clock, chance: as for `resuming`.

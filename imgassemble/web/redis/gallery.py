@@ -181,7 +181,7 @@ class RedisGallery:
             return reader.mirror.is_known(position)
 
     async def catch_up(self) -> None:
-        """Return once the changes are known here that any process made before now, or after about 2 seconds."""
+        """Wait until this process knows all changes that were made before this call, at most about 2 seconds."""
         with suppress(RedisError):
             await asyncio.shield(asyncio.wrap_future(self._started().catching_up()))
 

@@ -83,7 +83,7 @@ class Reader:
             return self.lock.wait_for(lambda: self._is_synced, timeout_s)
 
     def catch_up(self, timeout_s: float) -> None:
-        """Return once the changes are known that any process made before now, or after `timeout_s` seconds."""
+        """Wait until all changes that were made before this call are known here, at most `timeout_s` seconds."""
         until = time.monotonic() + timeout_s
         if not self.wait_until_synced(timeout_s) or not self._is_connected:
             return
