@@ -80,6 +80,7 @@ Each line is a test with a real server. Nothing that was paid for is lost with a
 | Redis is killed, with persistence | keep what they have, and go on | nothing |
 | Redis is killed, without persistence | begin again with the streams whose producers run: these are sent again | make lost streams again |
 | a failover to a replica that lacks writes | begin again with what is left; running producers send all of it again | as above, for the last second |
+| Redis is gone when a stream ends | keep what they have | the log says so; after 30 s `SinkError` with the `result`. Ctrl-C and cancellation end the wait |
 | Redis hangs | keep what they have; frames come when it answers | nothing; the stream goes on meanwhile |
 | the memory is full | may miss previews, never a result that fits | `SinkError` with the `result`, if the end is not on Redis after 30 s |
 | the link is slow | results come before old previews; replaced previews are left out | nothing |

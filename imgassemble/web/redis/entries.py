@@ -154,8 +154,8 @@ def _name(value: Any) -> str:
 
 
 def _item_id(value: Any) -> str:
-    """Return the id of an item. A service may send one that is no name: it is shown as a text."""
-    return str(value) if is_name(value) else _text(_MAX_SENTENCE)(value)
+    """Return the id of an item, by which the next producer finds it. Pages do not show it, so it is not cleaned."""
+    return value if isinstance(value, str) and len(value) <= _MAX_SENTENCE else _text(_MAX_SENTENCE)(value)
 
 
 def _text(longest: int) -> _Check:

@@ -122,8 +122,9 @@ class RedisGallery:
             return
         with _as_sink_error("removed", name):
             remove_stream(self._client, self._keys, name)
-        with suppress(RedisError):
-            self._synced().catch_up()
+        if not self.is_closed:
+            with suppress(RedisError):
+                self._synced().catch_up()
 
     def close(self) -> None:
         """End the event streams of all viewers of this process, and its connections. Streams stay as they are."""

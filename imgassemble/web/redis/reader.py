@@ -123,8 +123,11 @@ class Reader:
     def _log_failure(self, error: Exception) -> None:
         if type(error) not in self._logged:
             self._logged.add(type(error))
-            advice = "viewers keep their pictures, and the next attempt follows (logged once per type)"
-            _log.warning("Redis cannot be read: %s: %s; %s", type(error).__name__, error, advice)
+            reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
+            _log.warning(
+                "Redis cannot be read: %s; viewers keep their pictures, and it is tried again: check that Redis runs "
+                "at this address, and the rights of the user (logged once per type)", reason,
+            )  # fmt: skip
 
     def _read(self) -> None:
         """Read the next entries, or wait for them for a while."""
