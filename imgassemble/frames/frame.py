@@ -206,6 +206,8 @@ class Frame:
             raise FrameDecodeError(sentence, index=self.index)
 
     def _path_with_suffix(self, path: str | os.PathLike[str]) -> Path:
+        if os.fspath(path).endswith(("/", os.sep)):
+            raise UsageError(f"{quoted(os.fspath(path))} is a folder: add the name of a file, as 'otter'")
         target = Path(path)
         suffix = target.suffix.lower()
         if suffix in _SUFFIXES[self.format] or not target.name:

@@ -210,10 +210,24 @@ def _read(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _unreadable(path: str | os.PathLike[str], cause: Exception) -> UsageError:
+    name = os.fspath(path)
+    if is_url(name):
+        return url_error(name)
     reason = getattr(cause, "strerror", None) or cause
     if isinstance(cause, OSError) and Path(path).is_dir():
         reason = "it is a folder, which saved_events() and the commands inspect, view, animate and sheet take"
-    return UsageError(f"cannot read {quoted(os.fspath(path))}: {reason}; name a file, or - for standard input")
+    return UsageError(f"cannot read {quoted(name)}: {reason}; name a file, or - for standard input")
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL, also one that was made a Path."""
+    return re.match("https?:/", text, re.IGNORECASE) is not None
+
+
+def url_error(url: str) -> UsageError:
+    """Return the error for a URL in place of a stream."""
+    advice = "pass the response of an HTTP client, or pipe it in: curl -sN URL | imgassemble save - -o DIR"
+    return UsageError(f"{quoted(url)} is a URL, and nothing is fetched here: {advice}")
 
 
 def open_events(source: str | os.PathLike[str] | BinaryIO, limits: Limits | None = None) -> Iterator[Any]:

@@ -762,6 +762,12 @@ def test_save_takes_every_suffix_of_the_format(form: str, name: str, tmp_path: P
     assert _frame(samples.picture(form)).save(tmp_path / name) == tmp_path / name
 
 
+def test_a_path_that_ends_as_a_folder_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder: add the name of a file"):
+        _frame(samples.png()).save(f"{tmp_path}/otters/")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["otter.png", "otter.PNG", "otter.webp", "otter.txt", "otter.jpg.bak"])
 def test_a_suffix_of_another_format_is_a_usage_error_unless_the_path_is_taken_as_it_is(
     name: str, tmp_path: Path

@@ -418,6 +418,13 @@ def test_a_stream_whose_lines_are_all_too_long_is_a_stream_all_the_same() -> Non
     assert [each[0] for each in told] == ["LimitError"]
 
 
+@pytest.mark.parametrize("take", [open_events, assemble])
+@pytest.mark.parametrize("url", ["https://example.com/otter.sse", Path("http://example.com/otter")])
+def test_a_url_in_place_of_a_stream_is_a_usage_error_that_says_how_to_open_it(take: Any, url: Any) -> None:
+    with pytest.raises(UsageError, match=r"is a URL.*pass the response of an HTTP client.*curl"):
+        take(url)
+
+
 @pytest.mark.parametrize("name", ["missing.sse", "folder", "a\0b", "missing/also"])
 def test_where_there_is_nothing_to_read_is_a_usage_error_at_once(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()

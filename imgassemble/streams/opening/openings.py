@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ...errors import UsageError
-from ..sources import holds_events, open_chunks
+from ..sources import holds_events, is_url, open_chunks, url_error
 from .closing import BlockingCalls, aclose_stream, close_stream, stays_open
 from .response_bodies import aread_body, is_async_response, is_sync_response, read_body
 
@@ -152,6 +152,8 @@ def _kind_of(stream: Any, *, is_async: bool, twin: str) -> AcceptedStream:
         raise UsageError(f"reading {name} would block the event loop: use {twin}, or an async client")
     if is_refused:
         raise UsageError(f"{name} is async: use {twin}")
+    if isinstance(stream, str) and is_url(stream):
+        raise url_error(stream)
     if isinstance(stream, str):
         raise UsageError(f"this text holds no events: for a file pass Path({stream[:60]!r}), for events a list")
     raise UsageError(f"{name} is no stream: pass the client's stream or response, events, a Path, or what opens one")
