@@ -55,6 +55,7 @@ class ResponseRecord:
         default_factory=dict
     )  # by place: how often the id there changed before its item was whole
     images_done: int = 0  # the number of unnamed images that have ended, which is also the number of the current image
+    image_without_id: str | None = None  # the newest item that was counted, if the response can name it later
     tracks: dict[int, Track] = field(default_factory=dict)
     links: dict[str, None] = field(default_factory=dict)  # links of pictures in its text
     usage: tuple[str, Any] | None = None  # the item and the usage of the latest report for an unnamed image

@@ -2,6 +2,7 @@
 
 An item has the id that the service gives it. Without an id it is the item at its place in the response, else a new
 item `output-N`. The Images API and chats give neither: their items are `image-0`, `image-1`, … in the order of arrival.
+Some relays send events of the Images API inside a response whose items have ids: they concern its unfinished item.
 An id that another response already used gives a new item, `ID@RESPONSE`.
 
 Must not know: what the pictures show, limits, listeners.
@@ -51,12 +52,17 @@ class ItemNames:
         elif not has_ids and place is not None:
             name = self._by_id(f"output-{place}", None, signal)
         elif signal.is_unnamed:
-            return self._by_arrival(signal, position)
+            name = self._item_beside(signal)
+            if name is None:
+                return self._by_arrival(signal, position)
         elif has_ids and place is not None:
             name = self._by_place(signal, place)
         else:
-            self._report_missing_id(signal)
-            return None
+            payload = picture_of(signal)
+            name = self._item_beside(signal) if payload is not None and payload.is_final else None
+            if name is None:
+                self._report_missing_id(signal)
+                return None
         is_repeat = name is not None and signal.payload is not None and self._is_repeat_of(name, signal, position)
         return None if is_repeat else name
 
@@ -69,6 +75,7 @@ class ItemNames:
             if signal.naming is Naming.KNOWN or (record.number, item_id) in held.discarded:
                 return None
             name = self._of_place_without_id(item_id, place) or self._of_parallel_response(item_id)
+            name = name or self._image_without_id(item_id)
             if name is None:
                 self._look_for_changing_ids(item_id, place, is_announced=signal.naming is Naming.ANNOUNCED)
                 name = self._new_name(item_id)
@@ -95,6 +102,19 @@ class ItemNames:
         journal.put(record.names, item_id, name)
         journal.put(record.items, name, item_id)
         journal.discard(record.places_without_id, place)
+        return name
+
+    def _image_without_id(self, item_id: str) -> str | None:
+        """Return the unfinished item that was counted although its response gives ids. It now gets its id."""
+        record, journal = self._record, self._change.journal
+        name = record.image_without_id
+        facts = self._facts_of(name) if name is not None else None
+        if name is None or facts is None or facts.claims:
+            return None
+        journal.put(record.names, item_id, name)
+        journal.put(record.items, name, item_id)
+        journal.set(record, "image_without_id", None)
+        journal.set(record, "images_done", record.images_done + 1)
         return name
 
     def _of_parallel_response(self, item_id: str) -> str | None:
@@ -143,6 +163,22 @@ class ItemNames:
             self._change.report(None, "changing_ids", EventError(sentence, event_type=self._reading.event_type))
 
     # Items without an id
+
+    def _item_beside(self, signal: Signal) -> str | None:
+        """Return the item that a signal without an id concerns if its response gives ids or places to other events.
+
+        It is the item that has the same result, else the one without a result at its place, or in the response.
+        """
+        places = self._record.places
+        if not places or signal.is_unnumbered or signal.number is not None or signal.track is not None:
+            return None
+        if name := self._item_with_result_of(signal):
+            return name
+        unfinished = {name for name in places.values() if (facts := self._facts_of(name)) and not facts.claims}
+        at_place = places.get(signal.details.get("output_index", _REPORTED))
+        if at_place in unfinished:
+            return at_place
+        return unfinished.pop() if len(unfinished) == 1 else None
 
     def _by_place(self, signal: Signal, place: Any) -> str | None:
         record, held = self._record, self._held
@@ -230,6 +266,8 @@ class ItemNames:
             if (record.number, base) in held.discarded:
                 return None
             name = self._new_name(base)
+            if record.facts.has_begun and not signal.is_unnumbered:
+                journal.set(record, "image_without_id", name)
         if signal.track is not None and name is not None:
             journal.put(record.tracks, signal.track, Track(number, has_ended=signal.witness is not None))
         if mark and name is not None:

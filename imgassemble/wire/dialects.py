@@ -93,9 +93,10 @@ ROWS: Mapping[str, EventRow] = {
     "part_start":                                   EventRow(Shape.PART, "pydantic-ai"),
     "agent_run_result":                             EventRow(Shape.RUN, "pydantic-ai",
                                                              witness=Witness.SNAPSHOT, ending=Ending.COMPLETED),
-    "AIMessageChunk":                               EventRow(Shape.CONTENT, "LangChain", witness=Witness.DONE),
+    "AIMessageChunk":                               EventRow(Shape.CONTENT, "LangChain", witness=Witness.DONE,
+                                                             is_numbered=False),
     "ai":                                           EventRow(Shape.CONTENT, "LangChain, not streamed",
-                                                             witness=Witness.DONE),
+                                                             witness=Witness.DONE, is_numbered=False),
     # Pictures from elsewhere: the class `Picture`
     "picture":                                      EventRow(Shape.CALL, "`Picture`", is_partial=True,
                                                              is_numbered=False),
@@ -148,7 +149,7 @@ GREATEST_NUMBER = 2**53  # of an index or a sequence number; a larger JSON numbe
 
 # The types of members of `output` that are images; all others are text, reasoning and tools.
 ITEM_TYPES = frozenset({"image_generation_call", "openrouter:image_generation"})
-CONTENT_TYPES = ITEM_TYPES | {"image"}  # types of LangChain's blocks
+CONTENT_TYPES = ITEM_TYPES | {"image", "image_url"}  # types of LangChain's blocks
 
 # The values of `status` that are read; any other value is ignored.
 STATUSES: Mapping[str, State] = {

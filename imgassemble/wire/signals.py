@@ -134,8 +134,8 @@ def _is_picture(part: PartFields) -> bool:
 
 def _content_signals(event: ContentEventFields, row: EventRow) -> Iterable[Signal]:
     for block in filter(None, event.content):
-        if block.type in CONTENT_TYPES:
-            yield _signal(event, row, block, item_id=block.id)
+        if block.type in CONTENT_TYPES and (block.id is not None or any(block.picture_and_link())):
+            yield _signal(event, row, block, item_id=block.id, is_unnamed=block.id is None)
 
 
 def _placed_signals(event: PlacedEventFields, row: EventRow) -> Iterable[Signal]:

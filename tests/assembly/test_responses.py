@@ -757,3 +757,39 @@ def test_an_item_that_came_before_its_response_was_named_is_moved_to_it() -> Non
 def test_a_response_without_an_id_that_is_cut_before_its_image_is_incomplete() -> None:
     result = result_of(without_response_ids([samples.created(seq=0)]))
     assert (result.outcome, "cut before its first image" in str(result.error)) == (Outcome.INCOMPLETE, True)
+
+
+# Events of the Images API inside a response
+
+
+def test_drafts_of_the_images_api_inside_a_response_belong_to_the_item_that_is_announced() -> None:
+    draft, result = samples.image_partial(0, OTHER), samples.done("ig_1", GOOD)
+    found = result_of([samples.created(), samples.added("ig_1"), draft, result, samples.snapshot("completed")])
+    (item,) = found.items.values()
+    assert (item.id, len(item.partials), item.require_final().data) == ("ig_1", 1, GOOD)
+    assert found.outcome is Outcome.COMPLETED
+
+
+def test_drafts_of_the_images_api_inside_a_response_get_the_id_that_comes_with_the_result() -> None:
+    draft = samples.image_partial(0, OTHER)
+    events = [samples.created(), draft, samples.done("ig_1", GOOD), samples.image_completed(GOOD)]
+    result = result_of([*events, samples.snapshot("completed", [samples.member("ig_1", GOOD)])])
+    (item,) = result.items.values()
+    assert (item.id, item.wire_id, len(item.partials), item.require_final().data) == ("image-0", "ig_1", 1, GOOD)
+    assert result.outcome is Outcome.COMPLETED
+
+
+def test_a_draft_of_the_images_api_without_a_response_is_an_image_of_its_own() -> None:
+    result = result_of([samples.image_partial(0, OTHER), *turn("resp_1", "ig_1")])
+    assert {name: item.state for name, item in result.items.items()} == {
+        "image-0": State.INCOMPLETE,
+        "ig_1": State.COMPLETED,
+    }
+
+
+def test_a_result_without_id_and_place_belongs_to_the_only_item_that_waits_for_one() -> None:
+    nameless = samples.done(None, GOOD, output_index=None)
+    result = result_of([samples.added("ig_1"), nameless, nameless, samples.snapshot("completed")])
+    assert {name: item.require_final().data for name, item in result.items.items()} == {"ig_1": GOOD}
+    two = result_of([samples.added("ig_1"), samples.added("ig_2", output_index=1), nameless])
+    assert [anomaly.code for anomaly in two.anomalies] == ["missing_item_id"]

@@ -627,6 +627,14 @@ SHAPES |= {
         sent=[{"type": "ai", "content": [{"type": "image", "id": "ig_1", "base64": b64(A), "mime_type": "image/png"}]}],
         items={"ig_1": Gives(final=A)},
     ),
+    "LangChain, whose blocks for Gemini have no id": Shape(
+        sent=[
+            {"type": "AIMessageChunk", "content": [{"type": "image_url", "image_url": {"url": data_url(A)}}]},
+            {"type": "AIMessageChunk", "content": [{"type": "image"}]},
+            {"type": "ai", "content": [{"type": "image", "base64": b64(A)}, {"type": "image", "base64": b64(B)}]},
+        ],
+        items={"image-0": Gives(final=A), "image-1": Gives(final=B)},
+    ),
     "openai-agents, which carries the events": Shape(
         sent=[
             {"type": "agent_updated_stream_event", "new_agent": {}},

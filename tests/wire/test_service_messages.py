@@ -1015,6 +1015,12 @@ STREAMS: dict[str, Stream] = {
         outcome="failed",
         error="no model",
     ),
+    "A2A, two tasks that name their artifacts alike": Stream(
+        sent=[answer(1, kind="task", id=task, status={"state": "completed"}, artifacts=[
+            artifact("a1", {"raw": b64(picture), "mediaType": "image/png"})["artifact"]])
+              for task, picture in (("t1", A), ("t2", B))],
+        items={"a1": Made(final=A), "a1@t2": Made(final=B)},
+    ),
     "A2A, not streamed": Stream(
         sent=[answer(1, kind="task", status={"state": "completed"}, artifacts=[
             artifact("a1", {"raw": b64(A), "mediaType": "image/png"})["artifact"]])],
