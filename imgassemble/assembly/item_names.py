@@ -121,14 +121,16 @@ class ItemNames:
         """Return the item of this id that was given to the wrong response; None if there is none.
 
         An event without a response id goes to the current response, which may be another one of several that run side
-        by side in one lane, or one that has ended. A later event with the response id corrects this.
+        by side in one lane, or one that has ended if the beginning of the next one is missing. A later event with the
+        response id corrects this.
         """
         held, record, journal = self._held, self._record, self._change.journal
         other = held.owners.get(item_id)
         if other is None or other is record or self._reading.response_id is None or item_id not in other.assumed:
             return None
-        may_be_wrong = other.facts.is_open or record.number < other.number or other.assumed[item_id]
-        if not may_be_wrong or other.facts.lane != record.facts.lane:
+        ran_side_by_side = other.facts.is_open or record.number < other.number
+        is_beginning_missing = other.assumed[item_id] and not record.facts.has_begun
+        if not (ran_side_by_side or is_beginning_missing) or other.facts.lane != record.facts.lane:
             return None
         for wire_id in [wire_id for wire_id, name in other.names.items() if name == item_id]:
             journal.discard(other.names, wire_id)
