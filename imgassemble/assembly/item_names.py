@@ -167,16 +167,19 @@ class ItemNames:
     # Items without an id
 
     def _item_beside(self, signal: Signal) -> str | None:
-        """Return the item that a signal without an id concerns if its response gives ids or places to other events.
+        """Return the item that a signal without an id concerns, in a response that gives ids or places to its items.
 
         It is the item that has the same result, else the one without a result at its place, or in the response.
         """
-        places = self._record.places
-        if not places or signal.is_unnumbered or signal.number is not None or signal.track is not None:
+        places, facts = self._record.places, self._record.facts
+        if not places or not (facts.has_begun or facts.id is not None):
+            return None
+        if signal.is_unnumbered or signal.number is not None or signal.track is not None:
             return None
         if name := self._item_with_result_of(signal):
             return name
-        unfinished = {name for name in places.values() if (facts := self._facts_of(name)) and not facts.claims}
+        known = {name: self._facts_of(name) for name in places.values()}
+        unfinished = {name for name, held in known.items() if held is not None and not held.claims}
         at_place = places.get(signal.details.get("output_index", _REPORTED))
         if at_place in unfinished:
             return at_place

@@ -789,7 +789,7 @@ def test_a_draft_of_the_images_api_without_a_response_is_an_image_of_its_own() -
 
 def test_a_result_without_id_and_place_belongs_to_the_only_item_that_waits_for_one() -> None:
     nameless = samples.done(None, GOOD, output_index=None)
-    result = result_of([samples.added("ig_1"), nameless, nameless, samples.snapshot("completed")])
+    result = result_of([samples.created(), samples.added("ig_1"), nameless, nameless, samples.snapshot("completed")])
     assert {name: item.require_final().data for name, item in result.items.items()} == {"ig_1": GOOD}
-    two = result_of([samples.added("ig_1"), samples.added("ig_2", output_index=1), nameless])
+    two = result_of([samples.created(), samples.added("ig_1"), samples.added("ig_2", output_index=1), nameless])
     assert [anomaly.code for anomaly in two.anomalies] == ["missing_item_id"]
