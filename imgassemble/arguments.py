@@ -6,6 +6,7 @@ Must not know: the functions that use it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from inspect import iscoroutinefunction
 from os import PathLike
 
 from .errors import UsageError, clean
@@ -57,6 +58,11 @@ def check_function(name: str, value: object) -> None:
     """Raise UsageError unless `value` can be called."""
     if not callable(value):
         raise UsageError(f"{name} is a function, and {type(value).__name__} cannot be called")
+
+
+def is_async_function(value: object) -> bool:
+    """Return whether a call of `value` must be awaited, as far as its type shows it."""
+    return iscoroutinefunction(value) or iscoroutinefunction(type(value).__call__)
 
 
 def closest(given: object, known: Iterable[str]) -> str:

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
-from inspect import iscoroutinefunction
 from typing import Any, get_args
 
-from ..arguments import check_choice, check_switch, check_text, name_of_type
+from ..arguments import check_choice, check_switch, check_text, is_async_function, name_of_type
 from ..errors import EventError, FrameDecodeError, ImgassembleError, LimitError, UsageError
 from ..frames.base64_json import load_decoded
 from ..frames.frame import Frame
@@ -228,7 +227,7 @@ class Assembler:
         function.
         """
         check_listener(callback)
-        if iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__):
+        if is_async_function(callback):
             raise UsageError("a coroutine function would never be awaited here: use aassemble(…, on_update=callback)")
         wanted = tuple(each for kind in types for each in (get_args(kind) or (kind,)))
         if not all(kind in UPDATES for kind in wanted):

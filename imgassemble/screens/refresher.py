@@ -14,14 +14,14 @@ from threading import TIMEOUT_MAX, Event
 from time import monotonic
 from typing import Any, get_args
 
-from ..arguments import check_choice
+from ..arguments import check_choice, check_function, is_async_function
 from ..assembly.listeners import check_listener
 from ..assembly.updates import Update
 from ..errors import UsageError
 from .callback_call import CallbackCall
 from .event_loop import running_loop
 from .mailbox import Mailbox, Passing, Policy
-from .showing import RefresherPhase, ShowingThread, is_coroutine_function
+from .showing import RefresherPhase, ShowingThread
 
 _log = logging.getLogger("imgassemble")
 
@@ -75,10 +75,10 @@ class Refresher:
         check_listener(callback)
         check_choice("policy", policy, get_args(Policy))
         _check_seconds("min_interval_s", min_interval_s)
-        _check_function("clock", clock)
+        _check_plain_function("clock", clock)
         for name, function in (("dispatch", dispatch), ("prepare", prepare), ("note", note)):
             if function is not None:
-                _check_function(name, function)
+                _check_plain_function(name, function)
         self._note, self._has_dispatch, self._process_id = note, dispatch is not None, os.getpid()
         self._mailbox = Mailbox(policy, min_interval_s)
         self._showing = ShowingThread(self._mailbox, callback, prepare=prepare, dispatch=dispatch, clock=clock)
@@ -217,10 +217,9 @@ class Refresher:
             )
 
 
-def _check_function(name: str, value: object) -> None:
-    if not callable(value):
-        raise UsageError(f"{name} is a function, and {type(value).__name__} cannot be called")
-    if is_coroutine_function(value):
+def _check_plain_function(name: str, value: object) -> None:
+    check_function(name, value)
+    if is_async_function(value):
         raise UsageError(f"{name} is a plain function: only the callback may be a coroutine function")
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from inspect import isawaitable, iscoroutinefunction
+from inspect import isawaitable
 from typing import Self
 
+from ..arguments import is_async_function
 from ..assembly.listeners import call_each
 from ..assembly.updates import Outcome, StreamEnded, Update
 from ..errors import UsageError
@@ -94,7 +95,7 @@ class Screen:
         return await self._refresher.aclose(timeout_s)
 
     def __enter__(self) -> Self:
-        if iscoroutinefunction(self.show):
+        if is_async_function(self.show):
             raise UsageError("the show of this screen is a coroutine function: use `async with`")
         self._dispatch_placeholder()
         self._start_ticker()
@@ -106,7 +107,7 @@ class Screen:
     async def __aenter__(self) -> Self:
         await self._refresher.__aenter__()
         self._start_ticker()
-        if self._dispatch and not iscoroutinefunction(self.show):
+        if self._dispatch and not is_async_function(self.show):
             self._dispatch_placeholder()
             return self
         try:
@@ -137,7 +138,7 @@ class Screen:
             return self.count_seconds(self._stopwatch.seconds)
         if not isinstance(update, StreamEnded):
             return self.show(shown) if shown else None
-        if iscoroutinefunction(self.show) or iscoroutinefunction(self.end):
+        if is_async_function(self.show) or is_async_function(self.end):
             return self._show_and_end_async(shown, update.outcome)
         try:
             return self.show(shown) if shown else None

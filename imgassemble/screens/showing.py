@@ -9,10 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
-from inspect import isawaitable, iscoroutinefunction
+from inspect import isawaitable
 from threading import Condition, Thread, get_ident
 from typing import Any
 
+from ..arguments import is_async_function
 from ..assembly.listeners import FailureLog
 from ..assembly.updates import FrameAdded, StreamEnded, Update
 from ..errors import UsageError
@@ -48,7 +49,7 @@ class ShowingThread:
         clock: Callable[[], float],
     ) -> None:
         self.loop: CallbackLoop = CallbackLoop()
-        self.is_async: bool = is_coroutine_function(callback)
+        self.is_async: bool = is_async_function(callback)
         self._callback, self._prepare, self._dispatch, self._clock = callback, prepare, dispatch, clock
         failures = FailureLog()  # of prepare and dispatch, too
         self._log_failure: Callable[[Update | Passing], None] = lambda update: failures.add(
@@ -71,7 +72,7 @@ class ShowingThread:
                 self.mailbox.skipped += 1
                 self.lost += not isinstance(update, Passing)
                 return
-            if not self.loop.find() and is_coroutine_function(self._callback):
+            if not self.loop.find() and is_async_function(self._callback):
                 raise UsageError(NO_LOOP)
             self.mailbox.put(update)
             if self._thread is None:
@@ -222,8 +223,3 @@ class ShowingThread:
                 self.lost += not was_shown and self.phase is not RefresherPhase.CLOSED
                 self._call = None
                 self._notify()
-
-
-def is_coroutine_function(function: object) -> bool:
-    """Return whether calling `function` gives a coroutine, as its type shows."""
-    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)

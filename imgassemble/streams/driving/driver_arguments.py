@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...arguments import name_of_type
+from ...arguments import is_async_function, name_of_type
 from ...assembly.assembler import Assembler
 from ...assembly.listeners import Listener, check_listener
 from ...errors import UsageError
-from ..fetching.links import Fetch, is_async_function
+from ..fetching.links import Fetch
 
 
 def checked_assembler(assembler: Assembler | None) -> Assembler:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from inspect import isawaitable, iscoroutinefunction
+from inspect import isawaitable
 from typing import Any
 
+from ...arguments import is_async_function
 from ...errors import EventError, UsageError
 from ...frames.base64_json import load_json
 from ...wire.failures import has_content
@@ -59,7 +60,7 @@ class PolledEvents:
 
     async def _answer(self) -> Any:
         """Return the next answer. Another function than an async one runs in a thread, so that the loop goes on."""
-        is_async = iscoroutinefunction(self._ask) or iscoroutinefunction(type(self._ask).__call__)
+        is_async = is_async_function(self._ask)
         answer: Any | Awaitable[Any] = self._ask() if is_async else await asyncio.to_thread(self._ask)
         return await answer if isawaitable(answer) else answer
 

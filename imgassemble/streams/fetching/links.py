@@ -6,20 +6,16 @@ Must not know: how a URL is fetched, how a stream is read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import isawaitable, iscoroutinefunction
+from inspect import isawaitable
 from typing import Any, NamedTuple
 
+from ...arguments import is_async_function
 from ...assembly.assembler import Assembler, links_at_end, links_of_last_event, put_fetched
 from ...assembly.updates import Update
 from ...errors import FrameError, ImgassembleError, UsageError, clean, quoted
 
 Fetch = Callable[[str], Any]
 """Returns the bytes of the picture at a URL; for the async drivers it may be async."""
-
-
-def is_async_function(function: Any) -> bool:
-    """Return whether a call of `function` must be awaited, as far as its type shows it."""
-    return iscoroutinefunction(function) or (callable(function) and iscoroutinefunction(type(function).__call__))
 
 
 class Link(NamedTuple):

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from inspect import isasyncgenfunction, iscoroutinefunction
+from inspect import isasyncgenfunction
 from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX, Semaphore, Thread
 from typing import Any, NamedTuple
 
+from ...arguments import is_async_function
 from ...assembly.items import Cursor
 from ...errors import UsageError
 from ...limits import Limits, check_limits
@@ -79,7 +80,7 @@ def resuming(
         result = assemble(resuming(lambda cursor: client.open(after=cursor.sequence_number)))
     """
     check_arguments(open_stream, since, patience, limits, "resuming")
-    if iscoroutinefunction(open_stream) or isasyncgenfunction(open_stream):
+    if is_async_function(open_stream) or isasyncgenfunction(open_stream):
         raise UsageError("open_stream is async: use aresuming")
     return _resume(open_stream, since, Retries(patience, may_retry, clock, chance), limits, sleep)
 
