@@ -67,9 +67,13 @@ class ResponseRecord:
 
 def has_facts(record: ResponseRecord) -> bool:
     """Return whether the events of a response reported anything apart from their numbers."""
+    return record.facts.has_begun or has_more_than_beginning(record)
+
+
+def has_more_than_beginning(record: ResponseRecord) -> bool:
+    """Return whether the events of a response reported more than its beginning."""
     facts = record.facts
-    has_named = facts.id is not None or facts.has_begun
-    return bool(has_named or facts.has_items or facts.endings or facts.details or str(record.text))
+    return bool(facts.id is not None or facts.has_items or facts.endings or facts.details or str(record.text))
 
 
 class Lane(NamedTuple):

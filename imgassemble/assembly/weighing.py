@@ -17,7 +17,7 @@ from ..frames.frame import Frame, Payload, describe_payload, disagreements, read
 from ..states import State, Witness
 from ..wire.dialects import GREATEST_NUMBER, Reading, Signal
 from .changes import Change
-from .held import Held, ResponseRecord, has_facts
+from .held import Held, ResponseRecord, has_more_than_beginning
 from .item_names import ItemNames
 from .lifecycle import Facts
 from .open_texts import end_texts, with_text_pictures
@@ -39,7 +39,7 @@ def weigh(reading: Reading, held: Held, rules: Rules, change: Change) -> None:
     if not reading.concerns_images:
         change.is_skipped = True
         change.skipped_type = None if reading.is_known else reading.event_type
-    if reading.is_bare_body and any(has_facts(record) for record in held.responses.values()):
+    if reading.is_bare_body and any(has_more_than_beginning(record) for record in held.responses.values()):
         change.is_skipped, change.skipped_type = True, "a message without a type"
         return
     if reading.anomaly is not None:
