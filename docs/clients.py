@@ -14,8 +14,8 @@ to them.
 
 A test runs every program of this page with the real client over a real socket, against `imgassemble simulate` (the program with
 Last-Event-ID against a server of its own). Only the address and the key in the environment differ, so that
-you can run them [without a key](../README.md#without-a-key), too. `python docs/clients.py`
-draws this page from the programs and from the results of `.ci/clients --measure`.
+you can run them [without a key](../README.md#without-a-key), too. The table is measured by
+`.ci/clients --measure`.
 
 ## What each client passes on
 

@@ -20,8 +20,7 @@ from imgassemble.wire.event_rows import Layout
 TEXT = """\
 # Dialects
 
-The meaning of each wire type. This page is drawn from `imgassemble/wire/dialects.py` by `python docs/dialects.py`; a test
-draws it again and compares. Events of other types are counted (`Assembler.skipped`) and ignored.
+The meaning of each wire type. This page is made from the tables of `imgassemble/wire/dialects.py`, and a test compares both. Events of other types are counted (`Assembler.skipped`) and ignored.
 
 {types}
 

@@ -7,9 +7,9 @@ HERE = Path(__file__).parent
 TEXT = """\
 # Engines, URLs, and streams without pictures
 
-`python docs/engines.py` writes this page from programs that a test runs unchanged: against the simulator, and with a pipeline
-that stands in for a model. Only addresses come from environment variables. `imgassemble simulate --serve 8188` imitates the
-engines: with `ENGINE_URL=http://127.0.0.1:8188` the programs for AUTOMATIC1111 and ComfyUI run without one.
+A test runs the programs of this page unchanged: against the simulator, and with a pipeline that stands in for a model. Only
+addresses come from environment variables. `imgassemble simulate --serve 8188` imitates the engines: with
+`ENGINE_URL=http://127.0.0.1:8188` the programs for AUTOMATIC1111 and ComfyUI run without one.
 
 ## Pictures from your own process: diffusers, mflux
 

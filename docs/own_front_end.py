@@ -11,8 +11,6 @@ TEXT = """\
 page of 35 lines is enough, with or without React; a test runs both in a browser. Use the page of `create_app` if it is enough, and
 [an event stream of your own](web_back_end.md) if one request makes one picture.
 
-`python docs/own_front_end.py` writes this page.
-
 ## The application: `app.py`
 
 Your page and the events have one origin: other origins get a 403. In this application, `create_app` is mounted at `/pictures`. With

@@ -38,8 +38,6 @@ imgassemble simulate "an otter" | imgassemble relay - redis://localhost:6379/0 -
 imgassemble view redis://localhost:6379/0
 ```
 
-`python docs/processes.py` writes this page.
-
 ## The application: `app.py`
 
 ```python

@@ -12,8 +12,7 @@ A screen is slower than a stream: it decodes, scales, and waits for its window. 
 listener that draws delays the stream; and a listener that draws in another thread may show an old preview after the final.
 imgassemble solves both once, in the listener `Refresher`. All screens are built on it.
 
-`python docs/screens.py` writes this page from programs that a test runs unchanged against the simulator, each with its real
-host. Only the address and the key come from environment variables, so that the programs run
+A test runs the programs of this page unchanged against the simulator, each with its real host. Only the address and the key come from environment variables, so that the programs run
 [without a key](../README.md#without-a-key), too.
 
 | host | use | result |

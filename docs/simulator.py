@@ -7,8 +7,7 @@ from imgassemble.simulator import DIALECTS, FAULTS
 TEXT = """\
 # The simulator
 
-The simulator replaces the services: no key, no network, no costs. The program `python docs/simulator.py` writes this page;
-a test writes it again and runs the programs in it.
+The simulator replaces the services: no key, no network, no costs. A test runs the programs of this page.
 
 ## On the command line
 

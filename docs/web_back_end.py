@@ -22,8 +22,6 @@ OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=any uvicorn app:app
 
 The page is then at http://127.0.0.1:8000/.
 
-`python docs/web_back_end.py` writes this page.
-
 ## The application: `app.py`
 
 ```python
