@@ -114,6 +114,8 @@ addresses of entries are checked, and frames by their length and SHA-256.
 
 **TLS.** Use `rediss://user:password@host:6380/0`. The certificate is checked; `?ssl_ca_certs=/path/ca.pem` names your own authority.
 
+**One server.** It may have replicas. A cluster of several nodes is refused: `UsageError` before an image is asked for.
+
 **Memory policy.** Use `maxmemory-policy volatile-ttl`: frames alone have a time to live, so a full server removes old previews first. With
 `noeviction`, new frames wait until there is room. Policies with `allkeys` remove facts and response ids: do not use them.
 

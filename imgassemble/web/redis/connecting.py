@@ -15,6 +15,7 @@ try:
     from redis.backoff import ExponentialBackoff
     from redis.exceptions import (
         AuthenticationError,
+        MovedError,
         NoPermissionError,
         OutOfMemoryError,
         ReadOnlyError,
@@ -27,6 +28,7 @@ except ModuleNotFoundError as _missing:
 
 __all__ = [
     "AuthenticationError",
+    "MovedError",
     "NoPermissionError",
     "OutOfMemoryError",
     "ReadOnlyError",

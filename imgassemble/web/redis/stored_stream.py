@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from math import ceil
 from secrets import token_urlsafe
+from string import hexdigits
 from typing import Any, Literal, NamedTuple, cast
 
 from ...errors import StreamTakenError, UsageError, quoted
 from ...limits import MOST_FRAME_BYTES
-from .connecting import ResponseError, connect
+from .connecting import MovedError, ResponseError, connect
 from .keys import GalleryKeys
 from .scripts import CLAIM, MAX_ENTRIES, RELEASE, RENEW, WRITE
 from .stored_gallery import remove_expired_streams
@@ -106,6 +107,7 @@ class StoredStream:
         An earlier stream of this name whose time has come is removed first.
         """
         keys, keeping = self._keys, self._keeping
+        self._check_server()
         remove_expired_streams(self._client, keys, self.name)
         places = [keys.meta(self.name), keys.leases, keys.epoch, keys.numbers, keys.expires]
         args = [self._token, keeping.lease_ms, keeping.keep_ms, token_urlsafe(6), self.name, self._kind]
@@ -123,6 +125,19 @@ class StoredStream:
             (cursor or b"").decode(errors="replace"),
             now_s,
         )
+
+    def _check_server(self) -> None:
+        """Raise UsageError if the server has only some of the keys. Otherwise the first frame would show it."""
+        pipeline = self._client.pipeline(transaction=False)
+        for digit in hexdigits:
+            pipeline.exists(self._keys.frame(digit))
+        try:
+            pipeline.execute()
+        except MovedError:
+            raise UsageError(
+                "this Redis is one of several nodes of a cluster, and a gallery needs a single server: choose a server "
+                "without cluster mode; it may have replicas"
+            ) from None
 
     def write(self, facts: Iterable[StoredFact], *, cursor: str, next_frame: int) -> bool:
         """Write facts, and renew the lease; return whether the stream is to be stopped.

@@ -394,6 +394,27 @@ def test_a_server_is_reached_over_tls(tmp_path: Path) -> None:
     server.client.close()
 
 
+def test_a_cluster_of_several_nodes_is_refused_before_an_image_is_asked_for(tmp_path: Path) -> None:
+    nodes = (
+        "a 127.0.0.1:1@2 myself,master - 0 0 1 connected 0-8191",
+        "b 127.0.0.1:3@4 master - 0 0 2 connected 8192-16383",
+    )
+    lines = [f"{40 * node[0]}{node[1:]}" for node in nodes]
+    (tmp_path / "nodes.conf").write_text("\n".join([*lines, "vars currentEpoch 2 lastVoteEpoch 0", ""]))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        options = ("--cluster-enabled", "yes", "--cluster-port", str(free.getsockname()[1]))
+    server = RedisServer(tmp_path, *options, "--cluster-allow-reads-when-down", "yes", "--loglevel", "warning")
+    gallery = RedisGallery(server.url)
+    with pytest.raises(UsageError, match="single server"), gallery.produce("otter"):
+        pass
+    with pytest.raises(UsageError, match="single server"):
+        gallery.add("otter")
+    gallery.close()
+    server.kill()
+    server.client.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
