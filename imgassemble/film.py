@@ -235,8 +235,8 @@ def _check_any_shown(result: Result) -> None:
         return
     result.raise_for_outcome()
     raise IncompleteStreamError(
-        "the stream has no picture to show; its events say that it is complete: put pictures that were left out back "
-        "with with_pictures"
+        "the stream has no picture to show; its events say that it is complete: if its pictures were taken out, "
+        "put them back by with_pictures()"
     )
 
 

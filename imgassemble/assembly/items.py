@@ -129,7 +129,7 @@ class Item:
         elif self.state is State.COMPLETED:
             sentence = (
                 f"the image {name} is complete, and its picture is not in the events: feed the rest of the stream, or "
-                "put pictures that were left out back with with_pictures"
+                "if its picture was taken out, put it back by with_pictures()"
             )
         else:
             sentence = f"the image {name} has no final picture yet: feed the rest of the stream, then close it"

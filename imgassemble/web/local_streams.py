@@ -79,7 +79,7 @@ class LocalStreams:
             raise UsageError(f"a stream {clean(name, 60)!r} is shown already: choose another name, or remove() it")
         self.prune(new_streams=1)
         if len(self._streams) >= self._max_streams:
-            raise UsageError(f"{self._max_streams:,} streams have not ended, and max_streams allows no more")
+            raise UsageError(f"{self._max_streams:,} streams have not ended: Gallery(max_streams=…) allows more")
 
     def catch_up(self, stream: ShownStream, updates: Iterable[Update]) -> None:
         """Take the updates before the first one of its listener. To take one twice is harmless, except an anomaly."""
