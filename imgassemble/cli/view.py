@@ -33,7 +33,6 @@ OPTIONS = (
     *PAGE_OPTIONS,
     *LIMITS,
 )
-_MOST_CHARACTERS = 1_000  # of the name of a stream
 
 
 def view(options: argparse.Namespace) -> int:
@@ -48,13 +47,8 @@ def view(options: argparse.Namespace) -> int:
     assembler = Assembler(limits=limits, key_by=options.key_by)
     gallery = Gallery(keep_s=float("inf"), max_bytes=limits.max_total_bytes)
     stream = _open(options.source)
-    gallery.add(_name_of(options.source), assembler)
+    gallery.add("standard input" if options.source == "-" else printable(options.source), assembler)
     return serve_page(gallery, [partial(assemble, stream, assembler=assembler)], options)
-
-
-def _name_of(source: str) -> str:
-    """Return a name for the stream: a path may be empty, too long for one, or hold bytes that are no text."""
-    return "standard input" if source == "-" else printable(source or ".")[-_MOST_CHARACTERS:]
 
 
 def _open(source: str) -> Iterator[Any]:

@@ -48,7 +48,7 @@ RESET = PageChange(stream="", kind="reset")
 
 
 def is_name(value: object) -> bool:
-    """Return whether `value` can be the name of a stream: a text of 1 to 1,000 characters that UTF-8 can hold."""
+    """Return whether Redis takes `value` as the name of a stream: a text of 1 to 1,000 characters in UTF-8."""
     if isinstance(value, str) and 0 < len(value) <= _MOST_CHARACTERS:
         with suppress(UnicodeEncodeError):  # a lone surrogate
             return bool(value.encode())

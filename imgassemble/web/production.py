@@ -20,7 +20,7 @@ from ..screens.tiles import Kind, check_size
 from ..storage.saved import item_events
 from ..storage.saved_items import SavedItem
 from ..streams.opening.closing import Interruptible
-from .changes import PageChange, is_name
+from .changes import PageChange
 
 LEASE_S, RENEW_S = 30.0, 5.0  # the seconds of a lease, and between two renewals, unless a producer sets them
 _CAN_GO_ON = "The program that made this picture has stopped. It can be started again, and goes on here."
@@ -62,8 +62,6 @@ class EarlierStream:
 def check_shown_as(name: object, title: object, size: object) -> None:
     """Raise UsageError for a wrong name, title or size of a stream."""
     check_text("name", name)
-    if not is_name(name):
-        raise UsageError("the name of a stream has 1 to 1,000 characters that UTF-8 can hold: choose another name")
     if title is not None:
         check_text("title", title)
     if size is not None:

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +67,8 @@ class Site:
     """A gallery with its page on a port. The server can be stopped and started again."""
 
     def __init__(self) -> None:
-        self.gallery = Gallery()
+        self.clock: Callable[[], float] = time.monotonic  # of the gallery; a test can replace it
+        self.gallery = Gallery(clock=lambda: self.clock())
         self.port = 0
         self.url = ""
         self._stop: Callable[[], None] = lambda: None

@@ -143,11 +143,9 @@ TOPS = "[...document.querySelectorAll('.tile')].map(tile => tile.getBoundingClie
 
 
 @pytest.mark.parametrize("width", [1280, 360])
-def test_no_tile_moves_another_until_its_end(
-    site: Site, view: View, monkeypatch: pytest.MonkeyPatch, width: int
-) -> None:
+def test_no_tile_moves_another_until_its_end(site: Site, view: View, width: int) -> None:
     now = 0.0
-    monkeypatch.setattr(site.gallery, "_clock", lambda: now)
+    site.clock = lambda: now
     name = "a long name that is just too"
     streams = [site.stream(OTTER, f"{name} {at}") for at in range(6)]
     streams.append(site.stream(DRAFT, "at the end"))

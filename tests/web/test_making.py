@@ -320,14 +320,6 @@ def test_a_stream_is_not_made_after_its_block() -> None:
     assert make(gallery, service).outcome is Outcome.COMPLETED
 
 
-@pytest.mark.parametrize("name", ["", "x" * 1_001, "\ud800"], ids=["empty", "long", "surrogate"])
-def test_a_name_that_no_gallery_of_several_processes_can_hold_is_refused(name: str) -> None:
-    for method in (Gallery().produce, Gallery().add):
-        with pytest.raises(UsageError, match="1 to 1,000 characters"):
-            method(name)
-    Gallery().add(1_000 * "\N{OTTER}")
-
-
 @pytest.mark.parametrize(("lease_s", "renew_s"), [(5.0, 5.0), (0.0, 0.0), (float("inf"), 1.0)])
 def test_a_lease_that_ends_before_it_is_renewed_is_refused(lease_s: float, renew_s: float) -> None:
     with pytest.raises(UsageError):

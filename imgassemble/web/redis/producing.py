@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeVar
 from ...assembly.assembler import Assembler, updates_so_far
 from ...assembly.items import Cursor
 from ...assembly.updates import StreamEnded, Update
-from ...errors import SinkError, StreamTakenError, quoted
+from ...errors import SinkError, StreamTakenError, UsageError, quoted
+from ..changes import is_name
 from ..making import Making
 from ..production import LEASE_S, RENEW_S, EarlierStream, StoringWait, check_added, check_lease, check_shown_as
 from ..shown_streams import ShownStream
@@ -45,6 +46,7 @@ class RedisProducers:
     ) -> Callable[[Update], None]:
         """Show a stream, and return the listener for its updates, as `Gallery.add` does. Waits for the server."""
         check_shown_as(name, title, size)
+        _check_name(name)
         check_added(assembler)
         keeping = Keeping(keep_s=self._keep_s, lease_s=LEASE_S)
         stored = StoredStream(self._url, self._keys, name, keeping, "add")
@@ -75,6 +77,7 @@ class RedisProducers:
     ) -> Making:
         """Return the making of a stream, as `Gallery.produce` does."""
         check_shown_as(name, title, size)
+        _check_name(name)
         check_lease(lease_s, renew_s)
         keeping = Keeping(keep_s=self._keep_s, lease_s=lease_s)
         opened = partial(StoredStream, self._url, self._keys, name, keeping, "produce")
@@ -198,6 +201,13 @@ class _RunningParts(NamedTuple):
     earlier: EarlierFacts
     outbox: Outbox
     sending: Sending
+
+
+def _check_name(name: str) -> None:
+    """Raise UsageError for a name that no viewer would get."""
+    if not is_name(name):
+        sentence = "the name of a stream on Redis has 1 to 1,000 characters that UTF-8 can hold: choose another name"
+        raise UsageError(sentence)
 
 
 def _shown(name: str, title: str | None, size: tuple[int, int] | None, claimed: Claimed) -> ShownStream:
