@@ -14,8 +14,9 @@ from ..limits import MOST_FRAME_BYTES
 FACTS_NAME = "item.json"
 TEMPORARY_PATTERN = ".imgassemble-*.tmp"  # the names of files that are being written
 MAX_FRAME_BYTES = MOST_FRAME_BYTES  # no sink receives a larger picture
-MAX_FACTS_BYTES = 4 * 2**20  # a thousand partials take 400 KB
-_OURS = re.compile(r"(partial-[0-9.e+-]+|final|rejected-[0-9]{3})\.(png|jpg|webp|gif|avif|svg|bin)|item\.json")
+MAX_FACTS_BYTES = 16 * 2**20  # forty thousand partials, which a stream of one each second brings in half a day
+_SUFFIXES = ("png", "jpg", "webp", "gif", "avif", "svg", "bin")
+_OURS = re.compile(rf"(partial-[0-9.e+-]+|final|rejected-[0-9]{{3}})\.({'|'.join(_SUFFIXES)})|item\.json")
 
 
 def is_sink_file(name: str) -> bool:
@@ -25,10 +26,10 @@ def is_sink_file(name: str) -> bool:
 
 def frame_file_name(frame: Frame) -> str:
     """Return the name of a frame's file."""
-    return frame_stem(frame) + frame.suffix
+    return _frame_stem(frame) + frame.suffix
 
 
-def frame_stem(frame: Frame) -> str:
+def _frame_stem(frame: Frame) -> str:
     """Return the name of a frame's file without the suffix."""
     if frame.is_final:
         return "final"
@@ -37,8 +38,14 @@ def frame_stem(frame: Frame) -> str:
 
 
 def stem_in(name: str) -> str:
-    """Return a name of a file without the suffix."""
+    """Return the name of a file without the suffix."""
     return name.rpartition(".")[0]  # an index can contain a point, too
+
+
+def names_in_other_formats(name: str) -> list[str]:
+    """Return the names that the file of a frame would have in other formats."""
+    names = [f"{stem_in(name)}.{suffix}" for suffix in _SUFFIXES]
+    return [each for each in names if each != name]
 
 
 def rejected_file_name(number: int, data: bytes) -> str:

@@ -23,10 +23,9 @@ from .file_names import (
     FACTS_NAME,
     MAX_FRAME_BYTES,
     frame_file_name,
-    frame_stem,
     is_sink_file,
+    names_in_other_formats,
     rejected_file_name,
-    stem_in,
 )
 from .item_json import Facts, described_anomalies, described_frames, read_bounded, read_facts
 
@@ -62,9 +61,14 @@ class ItemFacts:
         return {facts["file"]: facts.get("sha256", "") for facts in (*self.frames.values(), *self.rejected.values())}
 
     @property
+    def results(self) -> list[str]:
+        """The names of the files of results."""
+        return [name for name, facts in self.frames.items() if facts["is_final"]]
+
+    @property
     def has_result(self) -> bool:
         """Whether this run's stream has brought a result that was not withdrawn."""
-        return any(facts["is_final"] and name not in self.not_repeated for name, facts in self.frames.items())
+        return any(name not in self.not_repeated for name in self.results)
 
     def holds(self, frame: Frame) -> bool:
         """Return whether the file of a frame exists, and its digest is known to be that of the frame."""
@@ -108,13 +112,10 @@ class ItemFacts:
 
     def outdated_by(self, frame: Frame, *, keeps_one_partial: bool) -> list[str]:
         """Return the names of the files that a frame replaces: another format of it, or the earlier partials."""
-        name, stem = frame_file_name(frame), frame_stem(frame)
-        is_only_one = keeps_one_partial and not frame.is_final
-        return [
-            old
-            for old in self.frames
-            if old != name and (stem_in(old) == stem or (is_only_one and stem_in(old) != "final"))
-        ]
+        name = frame_file_name(frame)
+        if keeps_one_partial and not frame.is_final:
+            return [old for old, facts in self.frames.items() if old != name and not facts["is_final"]]
+        return [old for old in names_in_other_formats(name) if old in self.frames]
 
     def as_dict(self, item: Item) -> Facts:
         """Return the facts of `item` and of its files."""

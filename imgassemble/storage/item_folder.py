@@ -118,7 +118,7 @@ class ItemFolder:
 
     def remove_result(self) -> None:
         """Remove a result that was withdrawn. Raises SinkError."""
-        self._remove([name for name in self._facts.frames if stem_in(name) == "final"])
+        self._remove(self._facts.results)
 
     def write_rejected(self, data: bytes, item: Item) -> int:
         """Write a refused picture; return its size in bytes, 0 if it exists already or the item has too many.

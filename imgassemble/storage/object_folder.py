@@ -20,7 +20,7 @@ from ..errors import SinkError, quoted
 from ..frames.base64_json import dump_json
 from ..frames.frame import Frame
 from .conditional_objects import ConditionalObjects
-from .file_names import FACTS_NAME, MAX_FACTS_BYTES, MAX_FRAME_BYTES, frame_file_name, is_sink_file, stem_in
+from .file_names import FACTS_NAME, MAX_FACTS_BYTES, MAX_FRAME_BYTES, frame_file_name, is_sink_file
 from .folder_names import numbered_path
 from .item_facts import ItemFacts
 from .item_folder import Existing, FolderPhase, KeepFiles
@@ -106,7 +106,7 @@ class ObjectFolder:
         """
         has_result = item.final is not None and item.final.is_final
         if self._facts.has_result and not has_result:  # it was withdrawn
-            self._leave_out([name for name in self._facts.frames if stem_in(name) == "final"])
+            self._leave_out(self._facts.results)
         is_written = self.phase is not FolderPhase.UNTOUCHED or not self._is_as_before(item)
         if is_written and self._claim({}, item):
             self._put_facts(item)

@@ -16,6 +16,7 @@ import samples
 from imgassemble import Assembler, DirectorySink, Limits, SinkError, UsageError, assemble, open_events
 from imgassemble.simulator.answers import Order, play
 from imgassemble.storage.saved import saved_events
+from imgassemble.storage.saved_items import read_items
 
 ORDERS = {
     "one item": Order(size=(24, 16)),
@@ -260,6 +261,17 @@ def test_a_picture_that_larger_limits_let_pass_is_read_back_and_its_folder_share
     assert [folder.name for folder in tmp_path.iterdir()] == ["image-0"]
     (again,) = assemble(list(saved_events(tmp_path)), assembler=Assembler(limits=limits)).items.values()
     assert again.require_final().data == samples.png() + bytes(65 * 2**20)
+
+
+def test_the_facts_of_very_many_previews_are_read_back(tmp_path: Path) -> None:
+    saved([samples.partial("ig_1", 0, samples.png())], tmp_path)
+    path = tmp_path / "ig_1" / "item.json"
+    facts = json.loads(path.read_bytes())
+    first = facts["partials"][0]
+    facts["partials"] = [{**first, "file": f"partial-{index:03d}.png", "index": index} for index in range(20_000)]
+    path.write_bytes(json.dumps(facts).encode())
+    (item,) = read_items(tmp_path)
+    assert len(item.frames) == 20_000
 
 
 def test_a_provisional_final_is_restored(tmp_path: Path) -> None:
