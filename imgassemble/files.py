@@ -1,4 +1,4 @@
-"""Writes files atomically, and makes them outlast a power cut.
+"""Writes files atomically, makes them outlast a power cut, and reads files of other programs within a bound.
 
 A process that is killed at any moment leaves the old file or the new file, and at most a hidden `.imgassemble-*.tmp`
 beside it. Must not know: the content of the files.
@@ -43,6 +43,17 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, is_synced: bo
     except (OSError, ValueError) as cause:
         raise sink_error(target, cause) from cause
     return target
+
+
+def read_bounded(file: Path, max_bytes: int) -> bytes:
+    """Return the contents of a regular file of at most `max_bytes`.
+
+    Raises OSError for others: a link leads elsewhere, and a pipe never ends.
+    """
+    facts = file.lstat()
+    if not S_ISREG(facts.st_mode) or facts.st_size > max_bytes:
+        raise OSError(f"{file.name} is not a file of at most {max_bytes} bytes")
+    return file.read_bytes()
 
 
 def append_line(path: str | os.PathLike[str], line: bytes) -> None:

@@ -15,8 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ..files import append_line, sink_error
-from .file_names import FACTS_NAME
+from ..files import append_line, read_bounded, sink_error
+from .file_names import FACTS_NAME, MAX_FACTS_BYTES
 
 
 class Additions:
@@ -52,22 +52,21 @@ def additions_to(path: Path, text: bytes) -> Path:
     return _path_of(path.parent, sha256(text).hexdigest())
 
 
-def with_additions(facts: dict[str, Any], lines: Iterable[bytes]) -> dict[str, Any]:
-    """Return the facts of an item.json with those of its lines. A line that is no JSON object is skipped."""
-    for line in lines:
-        with suppress(ValueError, RecursionError):
-            added = json.loads(line)
-            if isinstance(added, dict):
-                lists = (each for each in (facts.get("partials"), added.get("partials")) if isinstance(each, list))
-                facts = {**facts, **added, "partials": [partial for each in lists for partial in each]}
-    return facts
+def with_additions(facts: dict[str, Any], added: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the facts of an item.json with those of its lines."""
+    merged: dict[str, Any] = {}
+    partials: list[Any] = []
+    for each in (facts, *added):
+        merged |= each
+        partials += each["partials"] if isinstance(each.get("partials"), list) else []
+    return merged | ({"partials": partials} if "partials" in merged else {})
 
 
 def belongs_to_facts(path: Path) -> bool:
     """Return whether a temporary file has the lines of the item.json beside it."""
     facts = path.with_name(FACTS_NAME)
     with suppress(OSError):
-        return path == additions_to(facts, facts.read_bytes())
+        return path == additions_to(facts, read_bounded(facts, MAX_FACTS_BYTES))
     return False
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..assembly.items import Item, facts_without_frames
 from ..errors import ProviderError, UsageError
+from ..files import read_bounded
 from ..frames.base64_json import dump_json
 from ..frames.binary import HeaderError
 from ..frames.containers import read_header
@@ -27,7 +28,7 @@ from .file_names import (
     names_in_other_formats,
     rejected_file_name,
 )
-from .item_json import Facts, described_anomalies, described_frames, read_bounded, read_facts
+from .item_json import Facts, described_anomalies, described_frames, read_facts
 
 MAX_REJECTED = 32  # refused pictures of one item: enough to see what is wrong
 

@@ -19,12 +19,12 @@ from typing import Literal
 
 from ..assembly.items import Item
 from ..errors import SinkError, quoted
-from ..files import sink_error, write_atomically
+from ..files import read_bounded, sink_error, write_atomically
 from ..frames.frame import Frame
 from .additions import Additions
 from .file_names import FACTS_NAME, MAX_FRAME_BYTES, TEMPORARY_PATTERN, frame_file_name, is_sink_file, stem_in
 from .item_facts import ItemFacts, text_of_facts
-from .item_json import Facts, read_bounded
+from .item_json import Facts
 from .placing import FolderIdentity, FolderSearch, identity_of, is_folder, make_folder
 from .syncing import Syncing
 

@@ -1,4 +1,4 @@
-"""Read an item.json with its additions, and other files of a saved folder, within bounds.
+"""Read an item.json with its additions, and the frames and anomalies that it describes.
 
 Any program can put files into a folder: links, pipes, files that are too large, and facts of an unknown form are
 skipped.
@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
-from stat import S_ISREG
 from types import NoneType
 from typing import Any, TypeGuard
 
 from ..assembly.updates import MOST_ANOMALIES
+from ..files import read_bounded
 from ..wire.dialects import GREATEST_NUMBER
 from .additions import additions_to, with_additions
 from .file_names import MAX_FACTS_BYTES
@@ -33,7 +33,7 @@ def read_facts(path: Path) -> Facts:
     with suppress(OSError):
         text = read_bounded(path, MAX_FACTS_BYTES)
         if facts := parse_facts(text):
-            return with_additions(facts, _lines_in(additions_to(path, text)))
+            return with_additions(facts, map(parse_facts, _lines_in(additions_to(path, text))))
     return {}
 
 
@@ -74,14 +74,3 @@ def _is_described(frame: Any) -> TypeGuard[Facts]:
     if not all(isinstance(number, _NUMBER) and 0 <= (number or 0) <= GREATEST_NUMBER for number in numbers):
         return False
     return frame["file"].startswith("final.") is frame["is_final"] is (frame["index"] is None)
-
-
-def read_bounded(file: Path, max_bytes: int) -> bytes:
-    """Return the contents of a regular file of at most `max_bytes`.
-
-    Raises OSError for others: a link leads elsewhere, and a pipe never ends.
-    """
-    facts = file.lstat()
-    if not S_ISREG(facts.st_mode) or facts.st_size > max_bytes:
-        raise OSError(f"{file.name} is not a file of at most {max_bytes} bytes")
-    return file.read_bytes()

@@ -17,9 +17,10 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from ..assembly.items import Item
+from ..files import read_bounded
 from .file_names import FACTS_NAME, MAX_FRAME_BYTES, TEMPORARY_PATTERN
 from .folder_names import numbered_path
-from .item_json import read_bounded, read_facts
+from .item_json import read_facts
 from .saved_items import SavedItem
 from .syncing import is_on_event_loop
 

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..arguments import check_path
 from ..errors import UsageError, quoted
+from ..files import read_bounded
 from ..frames.containers import format_of
 from ..states import Witness
 from ..wire.dialects import ROWS
 from .file_names import MAX_FRAME_BYTES
-from .item_json import read_bounded
 from .saved_items import SavedItem, read_items, with_own_names
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, overload
 
 from ..errors import EventError, UsageError
+from ..files import read_bounded
 from ..frames.base64_json import Decoded, decode_base64, load_decoded, withheld_in
 from ..frames.binary import HeaderError
 from ..frames.containers import format_of, read_header
 from ..frames.picture import Picture
 from ..storage.file_names import MAX_FRAME_BYTES
-from ..storage.item_json import read_bounded
 from .sources import StreamReader, aread_events, read_events
 
 _SHORTEST = 32  # characters of base64; the smallest picture has 36

@@ -346,6 +346,15 @@ def test_a_pipe_with_the_name_of_a_frame_is_never_replaced_and_reported(tmp_path
     assert final.is_fifo()
 
 
+def test_a_pipe_with_the_name_of_the_facts_does_not_block_the_end(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    os.mkfifo(tmp_path / "other" / "item.json")
+    left_over = tmp_path / "other" / ".imgassemble-0123456789abcdef.tmp"
+    left_over.touch()
+    continued_with(EVENTS["one item"], tmp_path)
+    assert not left_over.exists()
+
+
 @pytest.mark.parametrize("existing", ["continue", "replace"])
 def test_temporary_files_are_removed_from_every_item_folder(existing: Any, tmp_path: Path) -> None:
     (tmp_path / "another").mkdir()
