@@ -169,14 +169,14 @@ class ItemNames:
     def _item_beside(self, signal: Signal) -> str | None:
         """Return the item that a signal without an id concerns, in a response that gives ids or places to its items.
 
-        It is the item that has the same result, else the one without a result at its place, or in the response.
+        It is the item that has the same picture, else the one without a result at its place, or in the response.
         """
         places, facts = self._record.places, self._record.facts
         if not places or not (facts.has_begun or facts.id is not None):
             return None
         if signal.is_unnumbered or signal.number is not None or signal.track is not None:
             return None
-        if name := self._item_with_result_of(signal):
+        if name := self._item_with_result_of(signal) or self._item_with_partial_of(signal):
             return name
         known = {name: self._facts_of(name) for name in places.values()}
         unfinished = {name for name, held in known.items() if held is not None and not held.claims}
@@ -217,6 +217,12 @@ class ItemNames:
             return None
         data = frame.data
         return self._item_with(lambda other: data == other.data, self._record.items)
+
+    def _item_with_partial_of(self, signal: Signal) -> str | None:
+        """Return the item of this response that already has the same partial."""
+        payload = picture_of(signal)
+        frame = None if payload is None or payload.is_final else frame_in(payload, self._rules.limits)
+        return None if frame is None else self._item_with(lambda other: frame.data == other.data, self._record.items)
 
     def _item_with_withheld(self, withheld: Withheld, names: Iterable[str]) -> str | None:
         """Return the item among `names` whose result was left out under the same reference."""

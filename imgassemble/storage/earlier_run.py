@@ -162,9 +162,11 @@ class _CurrentResponses:
         current = self._current.get(reading.lane)
         item_id = next((signal.item_id for signal in reading.signals if signal.item_id is not None), None)
         owners = [response_id for response_id, wire_id in self._items if wire_id == item_id]
-        if current is None and len(owners) == 1 and reading.lane is not None:
-            self._current[reading.lane] = owners[0]  # the saved events have no lanes
-            return owners[0]
+        if current is None and len(owners) == 1:
+            saved = self._items[owners[0], str(item_id)]
+            if reading.lane is not None or saved.id not in assembler:  # saved events have no lanes, and need a picture
+                self._current[reading.lane] = owners[0]
+                return owners[0]
         if current is None:
             if self._last in owners and self._is_of_another_response(str(item_id), reading, assembler):
                 self._leave_last(assembler)

@@ -67,7 +67,8 @@ class SavedItem:
     @property
     def number(self) -> int | None:
         """The number of an image that the service did not name; None for others."""
-        return None if self.is_named else number_in_id(self._short_id)
+        has_id = self.facts.get("wire_id") not in (None, self._short_id)  # it came after the first events
+        return None if self.is_named or has_id else number_in_id(self._short_id)
 
     @property
     def _short_id(self) -> str:

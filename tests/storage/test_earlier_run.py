@@ -224,3 +224,35 @@ def test_events_are_joined_to_the_response_that_began_before_them(tmp_path: Path
     ]  # fmt: skip
     joined: list[Any] = [sink.join(event) for event in stream]
     assert [event.get("response_id") for event in joined] == [None, "resp_1", None, None, None, "resp_3", None]
+
+
+def test_an_item_of_the_second_response_without_a_picture_is_continued_in_that_response(tmp_path: Path) -> None:
+    first = [begin("r1"), samples.done("ig_1", samples.png(1), seq=7), samples.snapshot("completed", seq=8)]
+    second = [begin("r2"), samples.added("ig_2", seq=1)]
+    rest = [samples.partial("ig_2", 0, samples.png(2), seq=2), samples.done("ig_2", samples.png(3), seq=3)]
+    member = samples.member("ig_2", samples.png(3))
+    end = {"type": "response.completed", "response": {"id": "r2", "output": [member]}, "sequence_number": 4}
+    save([*of_id("r1", first), *second], tmp_path)
+    items = continue_run([*rest, end], tmp_path).items
+    assert {name: item.response_id for name, item in items.items()} == {"ig_1": "r1", "ig_2": "r2"}
+    assert sorted(pictures_in(tmp_path)) == ["ig_1/final.png", "ig_2/final.png", "ig_2/partial-000.png"]
+
+
+def of_id(response_id: str, events: list[samples.Wire]) -> list[samples.Wire]:
+    return [
+        {**event, "response": {**event["response"], "id": response_id}} if "response" in event else event
+        for event in events
+    ]
+
+
+@pytest.mark.parametrize("cut", range(2, 5))
+@pytest.mark.parametrize("is_from_start", [False, True])
+def test_an_image_that_got_its_id_late_is_continued(cut: int, is_from_start: bool, tmp_path: Path) -> None:
+    drafts = [samples.image_partial(at, samples.shade(at)) for at in range(2)]
+    member = samples.member("ig_1", samples.png(3))
+    result = samples.done("ig_1", samples.png(3))
+    events = [begin("r1"), *drafts, result, *of_id("r1", [samples.snapshot("completed", [member])])]
+    save(events[:cut], tmp_path)
+    (item,) = continue_run(events if is_from_start else events[cut:], tmp_path).items.values()
+    assert (len(item.partials), item.require_final().data) == (2, samples.png(3))
+    assert sorted(pictures_in(tmp_path)) == [f"image-0/{name}.png" for name in ("final", "partial-000", "partial-001")]
