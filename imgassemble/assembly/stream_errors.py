@@ -98,7 +98,8 @@ def _cut_sentence(error: BaseException) -> str:
         return str(error)
     status = _http_status_of(error)
     happened = "the stream was cut" if status is None else f"the service answered with the HTTP status {status}"
-    return f"{happened}: {type(error).__name__}: {clean(str(error), 300)}"
+    words = clean(str(error), 300).rstrip(".")
+    return f"{happened}: {type(error).__name__}{f': {words}' if words else ''}"
 
 
 def _http_status_of(error: BaseException) -> int | None:

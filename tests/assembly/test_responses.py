@@ -606,6 +606,13 @@ def test_any_other_exception_cuts_the_stream_and_is_named() -> None:
     assert result.error.__cause__.__traceback__ is None
 
 
+@pytest.mark.parametrize(
+    ("error", "named"), [(TimeoutError(), "TimeoutError"), (OSError("Broken."), "OSError: Broken")]
+)
+def test_the_sentence_of_a_cut_stream_has_no_empty_part(error: Exception, named: str) -> None:
+    assert str(closed_by(error).error) == f"the stream was cut: {named}; what came is kept"
+
+
 class HTTPStatusError(Exception):
     """The shape of an HTTP client's: the status is that of its response."""
 
