@@ -104,8 +104,7 @@ class LocalStreams:
         n_bytes = stream.n_bytes
         self._publish(stream, stream.take(update, self.now_s), n_bytes)
         if isinstance(update, StreamEnded):
-            self._ended.pop(stream.name, None)
-            self._ended[stream.name] = self._clock()
+            self._note_ended(stream)
         elif update.item_id is not None:
             self._note_prunable(stream, stream.items[update.item_id])
 
@@ -170,10 +169,15 @@ class LocalStreams:
         stream = self._streams[production.name]
         if made.is_orphan(stream):
             self.log.add(orphan_change(stream.change(), can_go_on=made.earlier().can_go_on))
-            self._ended[production.name] = self._clock()
+        self._note_ended(stream)
         return True
 
     # ---- removing
+
+    def _note_ended(self, stream: ShownStream) -> None:
+        """Keep a stream that has ended for keep_s from now on."""
+        self._ended.pop(stream.name, None)
+        self._ended[stream.name] = self._clock()
 
     def prune(self, *, new_streams: int = 0) -> None:
         """Remove what exceeds keep_s, max_streams (with `new_streams` more) and max_bytes."""

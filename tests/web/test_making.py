@@ -172,6 +172,20 @@ def test_a_stream_that_has_ended_is_not_opened_again() -> None:
     assert len(service.asked) == 2
 
 
+def test_a_stream_that_is_made_again_after_its_end_is_still_removed() -> None:
+    seconds = [0.0]
+    gallery, service = Gallery(keep_s=10, clock=lambda: seconds[0]), Service()
+    make(gallery, service)
+    make(gallery, service)
+    with pytest.raises(IncompleteStreamError), gallery.produce("heron") as making:
+        making.assemble(Service(4), patience=ONCE)
+    with gallery.produce("heron"):
+        """It goes on with nothing."""
+    assert gallery.names == ("otter", "heron")
+    seconds[0] = 10.0
+    assert not gallery.names
+
+
 def test_a_stream_that_its_service_failed_is_not_opened_again() -> None:
     failed = play(Order(size=(24, 16), dialect="openai-2025", faults=("moderation-stream",)))
     gallery, service = Gallery(), Service(made=failed)
