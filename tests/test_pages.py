@@ -8,13 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from shared import ROOT
 
 import imgassemble
+from imgassemble.assembly.updates import Update
 
 DOCS = ROOT / "docs"
 HOW_TO = ("quickstart", "async", "errors", "ending_early", "resuming", "storing")
@@ -141,6 +143,12 @@ def test_the_cells_that_are_shown_display_their_pictures(tmp_path: Path, environ
         (shown,) = (each["data"] for each in outputs if "data" in each)
         assert "".join(shown["text/html"]).count("<img") == pictures
     assert "".join(pixels[0]["text"]) == blocks("notebooks")[-1][1]
+
+
+def test_the_table_of_the_updates_names_each_one_with_its_fields() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (`item_id`.*?|`outcome`.*?) \|", page("quickstart"), re.M)
+    shown = {name: re.findall(r"`(\w+)`", named) for name, named in rows}
+    assert shown == {kind.__name__: [each.name for each in fields(kind)] for kind in get_args(Update)}
 
 
 # ---- troubleshooting
