@@ -34,6 +34,8 @@ you can run them [without a key](../README.md#without-a-key), too. The table is 
 
 ## Programs
 
+Install the packages that a program imports; the table above has their names and versions.
+
 {programs}
 """
 
