@@ -67,6 +67,7 @@ class ImageCounter:
         self._numbers = {number for number in results if number is not None}
         # Some services give every event the same number, or count from 0 for each image.
         self._numbers_rise = len(self._numbers) == len(results) >= 2
+        self._heard: set[tuple[object, ...]] = set()  # the numbered events of the stream so far
         self.contradiction: str | None = None
 
     @property
@@ -77,6 +78,11 @@ class ImageCounter:
         """Return `event` with the number of its first image, if the assembler would count it wrongly."""
         counted = [signal for signal in reading.signals if _is_counted(signal)]
         if not counted or self.is_settled:
+            return event
+        if self._is_heard(counted[0], reading):
+            return REPEAT
+        if self._next >= self._n_ended:
+            self._pass()
             return event
         if self._phase is _RepeatPhase.UNKNOWN:
             found = self._look_for(counted[0], reading)
@@ -91,6 +97,17 @@ class ImageCounter:
             return event
         is_answer = ROWS[reading.event_type].shape is Shape.IMAGES
         return without_first(event, n_saved) if is_answer else with_members(event, image_index=number)
+
+    def _is_heard(self, signal: Signal, reading: Reading) -> bool:
+        """Return whether the stream brings a numbered event again; remember it if not."""
+        if reading.sequence_number is None:
+            return False
+        frame = frame_in(signal.payload, self._limits)
+        index = signal.payload and signal.payload.index
+        mark = (reading.sequence_number, reading.event_type, index, frame and hash(frame.data), _words_of(signal.error))
+        is_heard = mark in self._heard
+        self._heard.add(mark)
+        return is_heard
 
     def _look_for(self, signal: Signal, reading: Reading) -> int | object | None:
         """Return the number of the saved image that has the signal's picture or error; None if the image is new.
@@ -141,8 +158,6 @@ class ImageCounter:
         if image and image.result and frame is not None and frame.data != image.result.frame.data:
             self._contradict(f"the new one has another result for {quoted(f'image-{self._next}')}")
         self._next += 1
-        if self._next >= self._n_ended:
-            self._pass()
 
     def _contradict(self, reason: str) -> None:
         self.contradiction = reason
@@ -150,6 +165,7 @@ class ImageCounter:
 
     def _pass(self) -> None:
         self._phase, self._images = _RepeatPhase.PAST, []  # they hold pictures
+        self._heard.clear()
 
 
 def _is_counted(signal: Signal) -> bool:

@@ -21,8 +21,16 @@ from ..assembly.items import Item
 from ..errors import SinkError, quoted
 from ..files import read_bounded, sink_error, write_atomically
 from ..frames.frame import Frame
-from .additions import Additions
-from .file_names import FACTS_NAME, MAX_FRAME_BYTES, TEMPORARY_PATTERN, frame_file_name, is_sink_file, stem_in
+from .additions import Additions, additions_to
+from .file_names import (
+    FACTS_NAME,
+    MAX_FACTS_BYTES,
+    MAX_FRAME_BYTES,
+    TEMPORARY_PATTERN,
+    frame_file_name,
+    is_sink_file,
+    stem_in,
+)
 from .item_facts import ItemFacts, text_of_facts
 from .item_json import Facts
 from .placing import FolderIdentity, FolderSearch, identity_of, is_folder, make_folder
@@ -151,12 +159,24 @@ class ItemFolder:
         elif before and digest == before.digest:
             before.remove()
             return
-        self._write(FACTS_NAME, text, lambda: digest, item, is_lasting=item.state.is_end)
+        if self._is_earlier(text):
+            self.phase = FolderPhase.CLAIMED
+        else:
+            self._write(FACTS_NAME, text, lambda: digest, item, is_lasting=item.state.is_end)
         self._additions = Additions(self.path, digest, has_frames=bool(self._facts.frames))
         if self.phase is FolderPhase.CLAIMED:
             self.phase = FolderPhase.DESCRIBED
         if before:
             before.remove()
+
+    def _is_earlier(self, text: bytes) -> bool:
+        """Return whether the run that is continued has written this item.json. Its time tells when the run began."""
+        path = self.path / FACTS_NAME
+        if self._options.existing != "continue" or self.phase is not FolderPhase.UNTOUCHED or not is_folder(self.path):
+            return False
+        with suppress(OSError):
+            return read_bounded(path, MAX_FACTS_BYTES) == text and not additions_to(path, text).exists()
+        return False
 
     def describe_frame(self, frame: Frame, item: Item) -> None:
         """Add the facts of a partial to item.json, or write it if it describes no frame yet. Raises SinkError."""

@@ -256,3 +256,23 @@ def test_an_image_that_got_its_id_late_is_continued(cut: int, is_from_start: boo
     (item,) = continue_run(events if is_from_start else events[cut:], tmp_path).items.values()
     assert (len(item.partials), item.require_final().data) == (2, samples.png(3))
     assert sorted(pictures_in(tmp_path)) == [f"image-0/{name}.png" for name in ("final", "partial-000", "partial-001")]
+
+
+def test_a_failed_image_without_a_picture_keeps_the_folders_of_the_others_in_each_further_run(tmp_path: Path) -> None:
+    failed = {"type": "image_generation.partial_failed", "image_index": 0, "error": {"code": "c", "message": "no"}}
+    made = {"type": "image_generation.partial_succeeded", "image_index": 1, "b64_json": samples.b64(samples.png(1))}
+    save([failed, made], tmp_path)
+    facts = tmp_path / "image-0" / "item.json"
+    written_at = facts.stat().st_mtime_ns
+    for _ in range(2):
+        continue_run([failed, made], tmp_path)
+    assert facts.stat().st_mtime_ns == written_at
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image-0", "image-1"]
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 2), (0, 0, 0)])
+def test_events_that_come_twice_are_counted_once(numbers: tuple[int, ...], tmp_path: Path) -> None:
+    events = [completed(samples.png(width), number) for width, number in zip((1, 2, 3), numbers, strict=True)]
+    save(events[:2], tmp_path)
+    continue_run([event for event in events for _ in range(2)], tmp_path)
+    assert pictures_in(tmp_path) == {f"image-{at}/final.png": samples.png(at + 1) for at in range(3)}
