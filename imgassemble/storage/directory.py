@@ -169,7 +169,8 @@ class DirectorySink:
             self._forget_discarded(assembler)
             path = self._directory / folder_name(item_id)
             if self._existing == "continue":
-                path = folder_to_continue(path, assembler[item_id], self._continued.items)
+                item = assembler[item_id]
+                path = folder_to_continue(path, item, self._continued.items_like(item))
             self._folders[item_id] = ItemFolder(path, self._options)
         return self._folders[item_id]
 

@@ -215,7 +215,7 @@ class ObjectSink:
             self._forget_discarded(assembler)
             name, earlier = folder_name(item.id), None
             if self._copy is not None:
-                path = folder_to_continue(self._copy.path / name, item, self._continued.items)
+                path = folder_to_continue(self._copy.path / name, item, self._continued.items_like(item))
                 name, earlier = path.name, path
             self._folders[item.id] = ObjectFolder(self._objects, name, self._options, earlier)
         return self._folders[item.id]
