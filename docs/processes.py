@@ -57,11 +57,12 @@ imgassemble view redis://localhost:6379/0
 - **The response id is stored before the next event is read.** This is the only time at which the stream waits for Redis: ten seconds
   at most.
 - **One producer at a time.** It has a lease of 30 seconds, which it renews every 5 seconds. A second one gets `StreamTakenError`.
-- **Your program restarts producers.** `gallery.orphans()` names the streams whose producer has ended. Here, arq has the jobs:
-  `restart` tells it that their workers have ended. On SIGTERM, arq cancels its jobs, the leases are given back, and the next worker goes on at once.
+- **Your program restarts producers.** `gallery.orphans()` names the streams whose producer stopped before their end. Here, arq has the
+  jobs: `restart` tells it that their workers have stopped. On SIGTERM, arq cancels its jobs, the leases are given back, and the next
+  worker goes on at once.
 - **Streams that can go on** are those of the Responses API with `background=True`, and other services whose `open_stream` can continue
   from a response id. A stream of the Images API cannot: the page says so, and `produce` raises `IncompleteStreamError` and asks for
-  nothing. `gallery.remove(name)` comes first if you want to pay for another image.
+  nothing. Call `gallery.remove(name)` first if you want to pay for another image.
 - **`gallery.add(name)`** shows a stream that a single program makes, without restarts: `assemble(stream, on_update=gallery.add(name))`.
 
 ## When something fails
@@ -109,7 +110,7 @@ ACL SETUSER worker on >secret2 -@all %R~imgassemble:{{pictures}}:* %R~imgassembl
 ```
 
 A worker that calls `stop` needs `%RW~imgassemble:{{pictures}}:stream:* +eval +hset` as well, and `remove` the rights of a producer. A
-worker without them hides the streams whose time has come; the next producer removes them. Content of Redis is untrusted: kinds, texts, numbers and
+worker without them hides the streams whose `keep_s` has passed; the next producer removes them. Content of Redis is untrusted: kinds, texts, numbers and
 addresses of entries are checked, and frames by their length and SHA-256.
 
 **TLS.** Use `rediss://user:password@host:6380/0`. The certificate is checked; `?ssl_ca_certs=/path/ca.pem` names your own authority.
@@ -123,7 +124,7 @@ addresses of entries are checked, and frames by their length and SHA-256.
 
 | Setting | Lost when Redis is killed |
 |---|---|
-| none (`save ""`) | everything; running producers send their streams again. A stream whose producer is killed, too, is asked for again |
+| none (`save ""`) | everything; running producers send their streams again. If the producer is killed as well, its stream is asked for again |
 | `appendonly yes` | the last second. An image is asked for again only if its producer is killed in the second after its response id came |
 | `appendonly yes`, `appendfsync always` | nothing; each write waits for the disk |
 
