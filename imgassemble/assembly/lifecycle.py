@@ -240,5 +240,5 @@ def error_of(item_id: str, verdict: Verdict, facts: Facts, response: ResponseFac
     elif facts.detail("refused"):
         advice = "the picture that came could not be used, see the anomalies of the item"
     else:
-        advice = "nothing was kept, ask again for a result"
+        advice = "nothing of it was kept, resume the stream for it"
     return IncompleteStreamError(f"the image {quoted(item_id)} is incomplete: {reason}; {advice}", item_ids=[item_id])

@@ -800,3 +800,9 @@ def test_a_result_without_id_and_place_belongs_to_the_only_item_that_waits_for_o
     assert {name: item.require_final().data for name, item in result.items.items()} == {"ig_1": GOOD}
     two = result_of([samples.created(), samples.added("ig_1"), samples.added("ig_2", output_index=1), nameless])
     assert [anomaly.code for anomaly in two.anomalies] == ["missing_item_id"]
+
+
+def test_an_image_without_a_picture_beside_one_that_came_is_not_asked_for_again() -> None:
+    result = result_of([samples.done("ig_1", GOOD), samples.added("ig_2", output_index=1)])
+    sentences = [str(result.error), *(str(item.error) for item in result.items.values())]
+    assert not [sentence for sentence in sentences if "ask again" in sentence]

@@ -110,7 +110,7 @@ def test_a_preview_without_a_final_is_called_a_draft(events: list[samples.Wire],
 
 def test_without_a_picture_nothing_is_called_a_draft() -> None:
     *_, last = tiles_of([samples.call("generating")])
-    assert last.caption == "incomplete: no usable picture came; nothing was kept, ask again for a result"
+    assert last.caption == "incomplete: no usable picture came; nothing of it was kept, resume the stream for it"
 
 
 def test_the_caption_of_a_failure_quotes_the_service() -> None:
