@@ -5,6 +5,7 @@ Must not know: viewers, how a stream is read, the commands of Redis.
 
 from __future__ import annotations
 
+import logging
 import time
 import weakref
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from .outbox import Outbox
 from .scripts import STOP
 from .sending import Sending
 from .stored_stream import Claimed, Keeping, StoredStream
+
+_log = logging.getLogger("imgassemble")
 
 _CLAIMING_S = 10.0  # for a server that starts again
 _PAUSE_S = 0.2  # before the next attempt
@@ -234,16 +237,20 @@ def _retried(command: Callable[[], _T], stored: StoredStream) -> _T:
 
     A server that refuses the user is not asked again.
     """
-    until = time.monotonic() + _CLAIMING_S
+    until, is_logged = time.monotonic() + _CLAIMING_S, False
     while True:
         try:
             return command()
         except (RedisError, OSError) as error:
+            reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
             if isinstance(error, AuthenticationError | NoPermissionError) or time.monotonic() >= until:
-                reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
                 advice = "check that Redis runs at this address, and the rights of the user"
                 sentence = f"the stream {quoted(stored.name)} cannot be made on Redis: {reason}; {advice}"
                 raise SinkError(sentence, path=None) from error
+            if not is_logged:
+                waits = f"it tries again for {_CLAIMING_S:g} s"
+                _log.warning("the stream %s cannot be made on Redis yet: %s; %s", quoted(stored.name), reason, waits)
+            is_logged = True
         time.sleep(_PAUSE_S)
 
 

@@ -539,6 +539,20 @@ def test_a_server_that_refuses_the_user_is_not_asked_again(server: RedisServer, 
     assert time.monotonic() - began_at < 5
 
 
+def test_a_producer_says_that_it_waits_for_a_server_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("imgassemble.web.redis.producing._CLAIMING_S", 0.5)
+    with (
+        closing(RedisGallery("redis://127.0.0.1:1")) as gallery,
+        pytest.raises(SinkError, match="check that Redis runs"),
+    ):
+        gallery.add("otter")
+    (logged,) = [record.getMessage() for record in caplog.records]
+    assert logged.startswith("the stream 'otter' cannot be made on Redis yet: ConnectionError: ")
+    assert logged.endswith("; it tries again for 0.5 s")
+
+
 @pytest.fixture
 def unsent(server: RedisServer, name: str) -> Iterator[Sending]:
     """A stream of which nothing is sent: its thread was not started."""
