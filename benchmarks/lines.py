@@ -286,7 +286,7 @@ def _loop() -> Iterator[Line]:
         yield Line(what=f"longest stall, {what}, in 5 ms", measure=measure, goal=goal)
     measure = partial(stalled, share=0.95, streams=20, is_paced=False)
     yield Line(what="95 % of stalls, 20 streams at full speed, in 5 ms", measure=measure, goal=1, bound=1.5)
-    yield Line(what="a preview told to a busy Refresher, in microseconds", measure=flooded)
+    yield Line(what="a preview passed to a busy Refresher, in microseconds", measure=flooded)
 
 
 def _files_and_previews() -> Iterator[Line]:

@@ -53,11 +53,11 @@ def read_svg_size(data: bytes) -> Size | None:
     root = _root(data)
     if root is None or not (root[1].endswith(b"/") or _is_closed(data)):
         raise HeaderError("is cut short")
-    told: dict[bytes, bytes] = {}
+    attributes: dict[bytes, bytes] = {}
     for name, value in _ATTRIBUTE.findall(root[1]):
-        told.setdefault(name, value)
-    width, height = (_pixels(told.get(name, b"")) for name in (b"width", b"height"))
-    box = [_pixels(each) for each in told.get(b"viewBox", b"").replace(b",", b" ").split()[2:]]
+        attributes.setdefault(name, value)
+    width, height = (_pixels(attributes.get(name, b"")) for name in (b"width", b"height"))
+    box = [_pixels(each) for each in attributes.get(b"viewBox", b"").replace(b",", b" ").split()[2:]]
     if len(box) == 2 and box[0] and box[1]:
         if width and not height:
             height = width * box[1] / box[0]
