@@ -92,7 +92,9 @@ class LocalProduction:
         made, result = self.made, assembler.result
         if made is None or self._assembler is None or result is None:
             return
-        made.is_over = made.is_over or has_all(result.outcome, made.cursor, is_read_to_end=self._is_read_to_end)
+        made.is_over = made.is_over or has_all(
+            result.outcome, made.cursor, is_read_to_end=self._is_read_to_end, has_items=bool(result.items)
+        )
         made.items = tuple(replace(item, partials=()) if made.is_over else item for item in result.items.values())
         made.error = (
             result.error.as_dict() if made.is_over and result.outcome is Outcome.FAILED and result.error else None

@@ -97,12 +97,15 @@ def in_order_of_responses(items: Iterable[SavedItem]) -> tuple[SavedItem, ...]:
     return tuple(sorted(ordered, key=lambda item: places[item.response_id]))
 
 
-def has_all(outcome: Outcome, cursor: Cursor, *, is_read_to_end: bool) -> bool:
+def has_all(outcome: Outcome, cursor: Cursor, *, is_read_to_end: bool, has_items: bool) -> bool:
     """Return whether a stream with this outcome needs nothing more from its service.
 
     All images of a stream can be complete where its producer was interrupted, and others, or better finals, follow.
+    A failure is the end of a stream that cannot go on: it has images, and no response id.
     """
-    return outcome is Outcome.COMPLETED and (is_read_to_end or cursor.response_id is None)
+    if cursor.response_id is not None:
+        return outcome is Outcome.COMPLETED and is_read_to_end
+    return outcome is Outcome.COMPLETED or (outcome is Outcome.FAILED and is_read_to_end and has_items)
 
 
 class StoringWait(Interruptible):

@@ -195,6 +195,15 @@ def test_a_stream_that_its_service_failed_is_not_opened_again() -> None:
     assert str(first.error) == str(again.error)
 
 
+def test_a_failure_of_a_stream_that_cannot_go_on_is_its_result() -> None:
+    failed = play(Order(api="images", size=(24, 16), partials=2, faults=("error-nested",)))
+    gallery, service = Gallery(), Service(made=failed)
+    first, again = make(gallery, service), make(gallery, service)
+    assert len(service.asked) == 1
+    assert str(first.error) == str(again.error)
+    assert "server_error" in str(first.error)
+
+
 @pytest.mark.parametrize("cut", [1, HAS_IMAGE_AT])
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_stream_that_goes_on_with_another_response_is_logged(

@@ -108,8 +108,12 @@ class Outbox:
         with self._lock:
             self._note(self.stream.take(update, now_s))
             if isinstance(update, StreamEnded):
-                is_read = self.is_read_to_end
-                self.is_over = self.is_over or has_all(update.outcome, self.cursor, is_read_to_end=is_read)
+                self.is_over = self.is_over or has_all(
+                    update.outcome,
+                    self.cursor,
+                    is_read_to_end=self.is_read_to_end,
+                    has_items=bool(self.stream.items),
+                )
 
     def set_cursor(self, cursor: Cursor, *, is_over: bool) -> None:
         """Set the position up to which all updates were taken."""

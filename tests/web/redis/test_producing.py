@@ -192,6 +192,14 @@ def test_a_stream_of_the_images_api_cannot_go_on(gallery: RedisGallery, viewer: 
     assert make(gallery, service).outcome is Outcome.COMPLETED
 
 
+def test_a_failure_of_a_stream_that_cannot_go_on_is_its_result(gallery: RedisGallery) -> None:
+    failed = play(Order(api="images", size=(24, 16), partials=2, faults=("error-nested",)))
+    service = Service(made=failed)
+    first, again = make(gallery, service), make(gallery, service)
+    assert len(service.asked) == 1
+    assert str(first.error) == str(again.error)
+
+
 def test_a_result_that_redis_has_lost_comes_again_from_the_service(
     server: RedisServer, gallery: RedisGallery, name: str
 ) -> None:
