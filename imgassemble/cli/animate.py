@@ -23,7 +23,7 @@ from .clock import Clock
 from .exit_codes import STORAGE, UNREADABLE
 from .options import KEY_BY, LIMITS, limits_from, option, output_option, seconds, whole_number
 from .output import ResultPrinter, call_each, progress_on_stderr
-from .source_events import SOURCE_OR_FOLDER, events_of_source
+from .source_events import SOURCE_OR_FOLDER, events_of_source, is_saved_folder
 from .tally import StreamTally
 
 _LEAST_SECONDS = 0.05  # captions show tenths of a second
@@ -94,7 +94,7 @@ def _seconds_of(source: str, result: Result, meter: Meter) -> dict[Frame, float]
     """
     if source == "-":
         seconds = meter.frame_seconds(result)
-    elif Path(source).is_dir():
+    elif is_saved_folder(source):
         saved = saved_seconds(source)
         frames = {frame for item in result.items.values() for frame in (*item.partials, item.final) if frame}
         keys = {frame: (frame.index, len(frame.data)) for frame in frames}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..assembly.assembler import Assembler
@@ -29,12 +29,13 @@ from ..frames.png import find_damaged_chunks
 from ..meter.job import Meter
 from ..readonly import plain
 from ..screens.progress import describe_frame
+from ..storage.saved_items import saved_seconds
 from ..streams.driving.drivers import assemble
 from .clock import Clock
 from .exit_codes import STORAGE
 from .options import KEY_BY, LIMITS, limits_from, option
 from .output import ResultPrinter, call_each
-from .source_events import SOURCE_OR_FOLDER, events_of_source
+from .source_events import SOURCE_OR_FOLDER, events_of_source, is_saved_folder
 from .tally import StreamTally
 
 OPTIONS = (
@@ -43,6 +44,9 @@ OPTIONS = (
     KEY_BY,
     *LIMITS,
 )
+
+# Returns the seconds to each frame of an item, by the name of the frame; None if they are unknown.
+_SecondsOf = Callable[[Item], dict[str, float | None]]
 
 
 def inspect(options: argparse.Namespace) -> int:
@@ -53,10 +57,11 @@ def inspect(options: argparse.Namespace) -> int:
     events = events_of_source(options.source, tally, limits)
     with Clock() as clock:
         result = assemble(events, on_update=call_each(tally, meter, numbers, clock), assembler=assembler)
+    seconds_of = _saved_seconds_of(options.source) if is_saved_folder(options.source) else _measured_seconds_of(meter)
     if options.json:
-        lines = _json_lines(result, assembler, tally, meter)
+        lines = _json_lines(result, assembler, tally, seconds_of)
     else:
-        lines = map(numbers.reword, _text_lines(result, assembler, tally, meter))
+        lines = map(numbers.reword, _text_lines(result, assembler, tally, seconds_of))
     for line in lines:
         printer.print(line)
     return STORAGE if printer.error else tally.exit_code(result)
@@ -71,10 +76,20 @@ def _name_of(frame: Frame) -> str:
     return "final" if frame.is_final else str(frame.index)
 
 
-def _seconds(item: Item, meter: Meter) -> dict[str, float | None]:
-    """Return the seconds from the opening of the stream to each frame, by the name of the frame."""
-    measured = meter.seconds_of(item.id)
-    return {name: measured.get(name) for name in map(_name_of, _frames(item))}
+def _measured_seconds_of(meter: Meter) -> _SecondsOf:
+    """Return a function that gives the seconds from the opening of the stream to each frame of an item."""
+
+    def seconds_of(item: Item) -> dict[str, float | None]:
+        measured = meter.seconds_of(item.id)
+        return {name: measured.get(name) for name in map(_name_of, _frames(item))}
+
+    return seconds_of
+
+
+def _saved_seconds_of(folder: str) -> _SecondsOf:
+    """Return a function that gives the seconds from the first picture of a saved folder to each frame of an item."""
+    saved = saved_seconds(folder)
+    return lambda item: {_name_of(frame): saved.get((frame.index, len(frame.data))) for frame in _frames(item)}
 
 
 def _damaged_chunks(frame: Frame) -> tuple[str, ...]:
@@ -82,11 +97,11 @@ def _damaged_chunks(frame: Frame) -> tuple[str, ...]:
     return find_damaged_chunks(frame.data) if frame.format == "PNG" else ()
 
 
-def _json_lines(result: Result, assembler: Assembler, tally: StreamTally, meter: Meter) -> Iterator[str]:
+def _json_lines(result: Result, assembler: Assembler, tally: StreamTally, seconds_of: _SecondsOf) -> Iterator[str]:
     for item in result.items.values():
         damaged = {_name_of(frame): chunks for frame in _frames(item) if (chunks := _damaged_chunks(frame))}
         signed = [_name_of(frame) for frame in _frames(item) if has_c2pa_manifest(frame.data, frame.format)]
-        facts = {"seconds": _seconds(item, meter), "damaged_chunks": damaged, "c2pa_manifests": signed}
+        facts = {"seconds": seconds_of(item), "damaged_chunks": damaged, "c2pa_manifests": signed}
         yield json.dumps(item.as_dict() | facts)
     yield json.dumps(_stream_facts(result, assembler, tally))
 
@@ -102,7 +117,7 @@ def _stream_facts(result: Result, assembler: Assembler, tally: StreamTally) -> d
     }
 
 
-def _text_lines(result: Result, assembler: Assembler, tally: StreamTally, meter: Meter) -> Iterator[str]:
+def _text_lines(result: Result, assembler: Assembler, tally: StreamTally, seconds_of: _SecondsOf) -> Iterator[str]:
     events = f"{tally.events} {'event' if tally.events == 1 else 'events'}, {assembler.skipped} of other types"
     yield f"{describe_state(result.outcome)}: {events}{_describe_responses(result, assembler)}"
     if result.error:
@@ -111,7 +126,7 @@ def _text_lines(result: Result, assembler: Assembler, tally: StreamTally, meter:
         yield ""
         named = clean(item.id, 200) or repr(item.id)
         yield f"image {number}: {describe_state(item.state)}, id {named}{_describe_response(item, result)}"
-        yield from _item_lines(item, meter)
+        yield from _item_lines(item, seconds_of)
     for anomaly in assembler.anomalies:
         yield f"problem: {anomaly.message}"
 
@@ -130,8 +145,8 @@ def _describe_responses(result: Result, assembler: Assembler) -> str:
     return f", response {response}" if response else ""
 
 
-def _item_lines(item: Item, meter: Meter) -> Iterator[str]:
-    seconds = _seconds(item, meter)
+def _item_lines(item: Item, seconds_of: _SecondsOf) -> Iterator[str]:
+    seconds = seconds_of(item)
     for frame in _frames(item):
         yield _frame_line(item, frame, seconds[_name_of(frame)])
     if item.error:

@@ -23,11 +23,16 @@ SOURCE_OR_FOLDER = option(
 )
 
 
+def is_saved_folder(source: str) -> bool:
+    """Return whether a source is a folder, and not standard input."""
+    return source != "-" and Path(source).is_dir()
+
+
 def events_of_source(source: str, tally: StreamTally, limits: Limits) -> Iterator[Any]:
     """Yield the events of `source`, counted by `tally`. Raises UsageError if `source` cannot be read."""
     if source == "-":
         return tally.read_events(read_stdin(), limits)
-    if not Path(source).is_dir():
+    if not is_saved_folder(source):
         return tally.read_events(open_chunks(source), limits)
     events = iter(saved_events(source))
     first = next(events, None)

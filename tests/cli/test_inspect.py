@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from cli.running import (
     run,
     stream_file,
 )
+from imgassemble import DirectorySink, assemble
 from imgassemble.cli.main import main
 
 
@@ -130,6 +133,16 @@ def test_inspect_reports_a_saved_folder_as_it_reports_its_stream(
         assert main(["inspect", source]) == 0
         reports.append([line[:51] for line in capsys.readouterr().out.splitlines()[1:]])  # without the seconds
     assert reports[0] == reports[1]
+
+
+def test_inspect_takes_the_seconds_of_a_saved_folder_from_its_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moments = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=10 * each) for each in count())
+    assemble(WHOLE, sinks=[DirectorySink(tmp_path, clock=moments.__next__)])
+    main(["inspect", "--json", str(tmp_path)])
+    seconds = json.loads(capsys.readouterr().out.splitlines()[0])["seconds"]
+    assert seconds == {"0": 0.0, "1": 10.0, "final": 20.0}
 
 
 def test_inspect_counts_several_responses_and_names_the_one_of_each_image(capsys: pytest.CaptureFixture[str]) -> None:
