@@ -457,6 +457,16 @@ def put_fetched(assembler: Assembler, item_id: str, fetched: bytes | Imgassemble
         assembler._turn.release()
 
 
+def put_response_last(assembler: Assembler, response_id: str) -> None:
+    """Count the response as the last one that began. Nothing happens if no event has named it.
+
+    A stream that continues a saved run from its start begins the saved responses at their places.
+    """
+    held = assembler._held
+    if record := held.ids.get(response_id):
+        held.responses[record.number] = held.responses.pop(record.number)
+
+
 def updates_so_far(assembler: Assembler) -> Iterator[Update]:
     """Return the updates that lead from an empty assembler to the present one, for a listener that subscribes late.
 

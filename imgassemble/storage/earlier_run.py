@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
-from ..assembly.assembler import Assembler
+from ..assembly.assembler import Assembler, put_response_last
 from ..assembly.repeats import frame_in
 from ..errors import ImgassembleError, quoted
 from ..frames.base64_json import load_decoded
@@ -145,12 +145,13 @@ class _CurrentResponses:
 
     def name_in(self, event: object, reading: Reading, assembler: Assembler) -> object:
         kind, lane = member_of(event, "type"), reading.lane
-        if not self.are_saved or not isinstance(kind, str) or not kind.startswith("response."):
+        if not self.are_saved or not isinstance(kind, str) or not (kind.startswith("response.") or kind == "error"):
             return event
         if kind in _RESPONSE_BEGINNINGS:
             if reading.response_id is not None:
                 self._current[lane] = reading.response_id
                 self._begin(reading.response_id, assembler)
+                put_response_last(assembler, reading.response_id)
             return event
         if member_of(event, "response_id") or member_of(event, "response"):
             return event

@@ -276,3 +276,18 @@ def test_events_that_come_twice_are_counted_once(numbers: tuple[int, ...], tmp_p
     save(events[:2], tmp_path)
     continue_run([event for event in events for _ in range(2)], tmp_path)
     assert pictures_in(tmp_path) == {f"image-{at}/final.png": samples.png(at + 1) for at in range(3)}
+
+
+@pytest.mark.parametrize("end", ["failed", "incomplete"])
+def test_a_run_that_is_continued_from_its_start_has_the_same_last_response(end: str, tmp_path: Path) -> None:
+    def response(response_id: str, *events: samples.Wire) -> list[samples.Wire]:
+        return [begin(response_id), *({**event, "response_id": response_id} for event in events)]
+
+    error = [samples.error(seq=1)] if end == "failed" else []  # without an id it concerns the responses that are open
+    first = [*response("r1"), *error, *response("r1", *of_id("r1", [samples.snapshot(end, seq=2)]))[1:]]
+    second = response("r2", samples.done("ig_2", samples.png(2)), *of_id("r2", [samples.snapshot("completed")]))
+    save([*first, *second], tmp_path)
+    assembler = continue_run([*first, *second], tmp_path)
+    assert assembler.outcome == "completed"
+    assert assembler.result is not None
+    assert [response.id for response in assembler.result.responses] == ["r1", "r2"]
