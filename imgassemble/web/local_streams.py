@@ -153,7 +153,8 @@ class LocalStreams:
             return False
         old = self._streams[production.name]
         stream = self._streams[old.name] = old.successor()
-        self._publish(old, [change for item in list(old.items.values()) for change in old.drop(item)], old.n_bytes)
+        n_bytes = old.n_bytes
+        self._publish(old, [change for item in list(old.items.values()) for change in old.drop(item)], n_bytes)
         stream.catch_up(updates(stream), (item.facts for item in old.items.values()))
         for item in stream.items.values():
             self._note_prunable(stream, item)

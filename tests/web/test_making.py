@@ -186,6 +186,17 @@ def test_a_stream_that_is_made_again_after_its_end_is_still_removed() -> None:
     assert not gallery.names
 
 
+def test_the_frames_of_earlier_producers_do_not_count_for_max_bytes() -> None:
+    gallery = Gallery(max_bytes=10_000)
+    for _ in range(20):
+        gallery.remove("otter")
+        service = Service(HAS_IMAGE_AT)
+        with suppress(IncompleteStreamError):
+            make(gallery, service)
+        make(gallery, service)
+    assert gallery.names == ("otter",)
+
+
 def test_a_stream_that_its_service_failed_is_not_opened_again() -> None:
     failed = play(Order(size=(24, 16), dialect="openai-2025", faults=("moderation-stream",)))
     gallery, service = Gallery(), Service(made=failed)
