@@ -46,14 +46,12 @@ class ResponseRecord:
     ids: dict[str, None] = field(default_factory=dict)  # all its ids on the wire
     items: dict[str, str] = field(default_factory=dict)  # the names of its items -> their ids on the wire
     names: dict[str, str] = field(default_factory=dict)  # the id on the wire -> the name of the item
-    assumed: dict[str, bool] = field(
-        default_factory=dict
-    )  # items of events that did not name this response: whether the first one came after its end
+    # items of events that did not name this response: whether the first one came after its end
+    assumed: dict[str, bool] = field(default_factory=dict)
     places: dict[float, str] = field(default_factory=dict)  # output_index -> the item that came last there
     places_without_id: dict[float, None] = field(default_factory=dict)  # no id for the item there has arrived
-    id_changes: dict[float, float] = field(
-        default_factory=dict
-    )  # by place: how often the id there changed before its item was whole
+    # by place: how often the id there changed before its item was whole
+    id_changes: dict[float, float] = field(default_factory=dict)
     images_done: int = 0  # the number of unnamed images that have ended, which is also the number of the current image
     image_without_id: str | None = None  # the newest item that was counted, if the response can name it later
     tracks: dict[int, Track] = field(default_factory=dict)
@@ -113,14 +111,12 @@ class Held:
     n_responses: int = 0
     total_bytes: int = 0
     skipped: int = 0
-    types: dict[str, int] = field(
-        default_factory=dict
-    )  # types that do not concern images, with the number of their events
+    # types that do not concern images, with the number of their events
+    types: dict[str, int] = field(default_factory=dict)
     marks: dict[Mark, tuple[EarlierEvent, ...]] = field(default_factory=dict)
     oldest_marks: deque[Mark] = field(default_factory=deque)
-    dropped: dict[int, None] = field(
-        default_factory=dict
-    )  # hashes of pictures that were refused, or are no longer held
+    # hashes of pictures that were refused, or are no longer held
+    dropped: dict[int, None] = field(default_factory=dict)
     open_texts: dict[tuple[int, str | float | None], OpenText] = field(default_factory=dict)  # by response and text
     open_text_bytes: int = 0
     discarded: dict[tuple[int, str], str] = field(default_factory=dict)  # (response, id) -> item; oldest first

@@ -16,7 +16,7 @@ from .held import Held, ResponseRecord, has_facts
 from .items import Item, copy_to_raise
 from .lifecycle import CALLED_INCOMPLETE, CUT_AFTER_PARTIALS, CUT_WITHOUT_PICTURE
 from .responses import MAX_TEXT_LENGTH
-from .updates import Anomaly, Outcome
+from .updates import REFUSED_PICTURE, Anomaly, Outcome
 
 _MAX_QUOTED = 300  # characters of an answer in words that a sentence shows
 _OWN_REASONS = (CALLED_INCOMPLETE, CUT_AFTER_PARTIALS, CUT_WITHOUT_PICTURE)
@@ -250,7 +250,7 @@ def _incomplete(items: Mapping[str, Item], names: list[str], stop_reason: str | 
 
 def _has_refused(item: Item) -> bool:
     """Return whether a picture arrived that could not be used."""
-    return any(each.code in ("bad_picture", "bad_base64", "over_limit") for each in item.anomalies)
+    return any(each.code in REFUSED_PICTURE for each in item.anomalies)
 
 
 def _incomplete_response(record: ResponseRecord, *, has_any: bool) -> str:

@@ -148,6 +148,8 @@ AnomalyCode = Literal[
     "conflicting_picture",  # FrameError: two different pictures for one place
     "not_fetched",  # FrameError: the picture at a URL cannot be fetched
 ]
+# The codes for a picture of an item that cannot be used.
+REFUSED_PICTURE: tuple[AnomalyCode, ...] = ("bad_base64", "bad_picture", "over_limit")
 
 
 MOST_ANOMALIES = 100  # kept for an item, and for the stream: enough to find the cause, bounded for a hostile stream

@@ -119,9 +119,7 @@ class _ItemChanges(ItemNames):
             self._change.links += ((item_id, details["url"]),)
         if signal.witness and signal.word is State.FAILED:
             failed = facts.with_claim(signal.witness, Claim(error=signal.error, sequence_number=number))
-            facts = self._within_limits(
-                item_id, facts, failed
-            )  # the claim replaces a picture: that one counts no longer
+            facts = self._within_limits(item_id, facts, failed)  # a picture that the claim replaces counts no longer
             remember_dropped(before, facts, None, self._held, self._change)
         elif (payload := signal.payload) is not None:
             if isinstance(payload.base64, Withheld):

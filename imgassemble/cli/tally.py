@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..assembly.results import Result
-from ..assembly.updates import Anomaly, FinalReady, FrameAdded, Outcome, Update
+from ..assembly.updates import REFUSED_PICTURE, Anomaly, FinalReady, FrameAdded, Outcome, Update
 from ..console import say
 from ..errors import EventError
 from ..frames.base64_json import load_decoded
@@ -25,7 +25,6 @@ _OF_OUTCOME = {
     Outcome.NO_IMAGE: NO_IMAGE,
     Outcome.INCOMPLETE: INCOMPLETE,
 }
-_REFUSED_PICTURE = ("bad_base64", "bad_picture", "over_limit")  # codes of anomalies
 
 
 @dataclass(slots=True)
@@ -88,4 +87,4 @@ def _is_unreadable_event(anomaly: Anomaly) -> bool:
 def _is_bad_picture(anomaly: Anomaly) -> bool:
     if isinstance(anomaly.error, EventError):
         return anomaly.error.has_picture
-    return anomaly.item_id is not None and anomaly.code in _REFUSED_PICTURE
+    return anomaly.item_id is not None and anomaly.code in REFUSED_PICTURE

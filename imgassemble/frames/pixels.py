@@ -51,9 +51,8 @@ def decode_picture(data: bytes, form: Format, size: Size | None, at_most: Size |
     _check_size(image, size, orientation)
     if at_most is not None:
         image = image.convert(_RESIZABLE[image.mode]) if image.mode in _RESIZABLE else image
-        image.thumbnail(
-            _turned(at_most, orientation), reducing_gap=1.0
-        )  # averages first: twice as fast, looks the same
+        box = _turned(at_most, orientation)
+        image.thumbnail(box, reducing_gap=1.0)  # averages first: twice as fast, looks the same
     image.load()  # also if the picture is smaller than `at_most`, and so was left as it is
     return _finished(image, orientation)
 

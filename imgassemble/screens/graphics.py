@@ -113,14 +113,8 @@ def _rgb(colour: Colour) -> str:
     return "2;{};{};{}".format(*colour)
 
 
-_STEPS = (
-    0,
-    95,
-    135,
-    175,
-    215,
-    255,
-)  # levels in the colour cube of xterm, numbers 16 to 231; greys from 8 to 238 follow
+# The levels in the colour cube of xterm, numbers 16 to 231; greys from 8 to 238 follow.
+_STEPS = (0, 95, 135, 175, 215, 255)
 _GREYS = range(8, 248, 10)
 _XTERM: list[Colour] = [*product(_STEPS, _STEPS, _STEPS), *zip(_GREYS, _GREYS, _GREYS, strict=True)]
 _NUMBERS = {colour: 16 + at for at, colour in reversed([*enumerate(_XTERM)])}

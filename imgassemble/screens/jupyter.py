@@ -256,9 +256,8 @@ def _small(image: Image.Image) -> str:
 
 def _data_url(image: Image.Image, form: str) -> str:
     profile = image.info.get("icc_profile") or b""
-    profile = (
-        profile if profile[16:20] == b"RGB " else None
-    )  # a profile of another mode does not fit the converted pixels
+    if profile[16:20] != b"RGB ":  # a profile of another mode does not fit the converted pixels
+        profile = None
     file = BytesIO()
     image.save(file, form, quality=_QUALITY, icc_profile=profile)
     return f"data:image/{form.lower()};base64,{b64encode(file.getvalue()).decode('ascii')}"

@@ -121,7 +121,7 @@ UNKNOWN_ERRORS: Mapping[bool, EventRow] = {
 }
 
 # Objects that only carry the service's own event: their type, which has no row above, and the member with the event.
-CARRIERS: Mapping[str | None, str] = {
+CARRIERS: Mapping[str, str] = {
     "raw_response_event": "data",  # openai-agents
     "UNKNOWN":            "raw",   # OpenRouter's SDKs, for events that their schema lacks
 }

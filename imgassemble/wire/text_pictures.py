@@ -69,7 +69,7 @@ class OpenUrl(NamedTuple):
 
 
 class TextState(NamedTuple):
-    """What was read of a text, as far as the next piece can add to it."""
+    """The end of a text, as far as the next piece can continue it."""
 
     undecided: str = ""  # the beginning of a picture or of other text
     url: OpenUrl | None = None
