@@ -25,6 +25,7 @@ from .local_streams import LocalStreams
 from .making import Making
 from .production import LEASE_S, RENEW_S, check_added, check_lease, check_shown_as
 from .shown_streams import ShownStream
+from .watchers import Watchers
 
 
 class Gallery:
@@ -56,9 +57,9 @@ class Gallery:
         check_count("max_streams", max_streams)
         check_function("clock", clock)
         self.is_closed: bool = False
+        self._watchers = Watchers()
         self._lock = Lock()  # guards all attributes below
         self._streams = LocalStreams(keep_s, max_bytes, max_streams, clock)
-        self._watchers: dict[object, Callable[[], object]] = {}
         self._timers: list[Timer] = []  # at most one: for the stream that ended first
         weakref.finalize(self, _cancel, self._timers).atexit = False
         with _FORKING:
@@ -92,7 +93,7 @@ class Gallery:
                 assembler.subscribe(listener)  # it waits for the lock, so it continues after the following
                 self._streams.catch_up(stream, updates_so_far(assembler))
             self._prune()
-        self._call_watchers()
+        self._watchers.call()
         return listener
 
     def produce(
@@ -139,7 +140,7 @@ class Gallery:
         """Remove a stream and its frames. Without a stream of this name, nothing happens."""
         with self._lock:
             self._streams.remove(name)
-        self._call_watchers()
+        self._watchers.call()
 
     def close(self) -> None:
         """End the event streams of all viewers, for a server in a thread, which receives no signal. `add` then raises.
@@ -150,7 +151,7 @@ class Gallery:
         with self._lock:
             self.is_closed = True
             _cancel(self._timers)
-        self._call_watchers()
+        self._watchers.call()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -201,21 +202,7 @@ class Gallery:
 
     def watch(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call `callback` after each change, in the thread that made it. Return a function that ends this."""
-        key = object()
-
-        def stop() -> None:
-            with self._lock:
-                self._watchers.pop(key, None)
-
-        with self._lock:
-            self._watchers[key] = callback
-        return stop
-
-    def _call_watchers(self) -> None:
-        with self._lock:
-            callbacks = tuple(self._watchers.values())
-        for callback in callbacks:
-            callback()
+        return self._watchers.add(callback)
 
     def _check_open(self) -> None:
         if self.is_closed:
@@ -227,7 +214,7 @@ class Gallery:
                 if not self._streams.take(stream, update):
                     return  # it was removed
                 self._prune()
-            self._call_watchers()
+            self._watchers.call()
 
         return listen
 
@@ -240,7 +227,7 @@ class Gallery:
                 self._check_open()
             made = self._streams.claim(production)
             self._prune()
-        self._call_watchers()
+        self._watchers.call()
         return made
 
     def _show_stream(self, production: LocalProduction, assembler: Assembler) -> None:
@@ -254,7 +241,7 @@ class Gallery:
             if not self._streams.succeed(production, updates):
                 return  # it was removed
             self._prune()
-        self._call_watchers()
+        self._watchers.call()
 
     def _release_stream(self, production: LocalProduction) -> None:
         """Take the stream from its producer. Without an end, it is an orphan."""
@@ -262,7 +249,7 @@ class Gallery:
             if not self._streams.release(production):
                 return
             self._prune()
-        self._call_watchers()
+        self._watchers.call()
 
     # ---- removing
 
@@ -291,14 +278,14 @@ class Gallery:
         with self._lock:
             self._timers.clear()
             self._prune()
-        self._call_watchers()
+        self._watchers.call()
 
     def _begin_in_child(self) -> None:
         """Begin again in a forked process, which has neither the timer nor the viewers of its parent."""
         self._lock = Lock()
         self._streams.log.begin_in_child()
         self._timers.clear()
-        self._watchers.clear()
+        self._watchers.begin_in_child()
         self._prune()
 
 

@@ -22,6 +22,7 @@ from ...frames.frame import Frame
 from ..changes import PageChange, is_name
 from ..making import Making
 from ..production import LEASE_S, RENEW_S
+from ..watchers import Watchers
 from .connecting import RedisError, check_url, connect
 from .daemon_threads import DaemonThreads
 from .frame_store import FrameStore
@@ -58,7 +59,7 @@ class RedisGallery:
         self._client = connect(url)
         self._producers = RedisProducers(url, self._keys, keep_s)
         self._lock = Lock()
-        self._watchers: dict[object, Callable[[], object]] = {}
+        self._watchers = Watchers()
         self._parts: _Parts | None = None  # those of this process, once a method needs them
         _GALLERIES.add(self)
 
@@ -132,7 +133,7 @@ class RedisGallery:
             self.is_closed = True
             if self._parts is not None:
                 self._parts.close()
-        self._call_watchers()
+        self._watchers.call()
         self._client.close()
 
     @property
@@ -211,26 +212,13 @@ class RedisGallery:
 
     def watch(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call `callback` after each change, in a thread of the gallery. Return a function that ends this."""
-        key = object()
-
-        def stop() -> None:
-            with self._lock:
-                self._watchers.pop(key, None)
-
-        with self._lock:
-            self._watchers[key] = callback
+        stop = self._watchers.add(callback)
         self._started()
         return stop
 
     def _check_open(self) -> None:
         if self.is_closed:
             raise UsageError("this gallery was closed: make a new RedisGallery")
-
-    def _call_watchers(self) -> None:
-        with self._lock:
-            callbacks = tuple(self._watchers.values())
-        for callback in callbacks:
-            callback()
 
     def _loading(self, key: str, number: int) -> Future[Frame | None] | None:
         parts = self._started()
@@ -255,7 +243,7 @@ class RedisGallery:
     def _begin_in_child(self) -> None:
         """Begin again in a forked process, which has neither the threads nor the viewers of its parent."""
         self._lock = Lock()
-        self._watchers.clear()
+        self._watchers.begin_in_child()
         self._parts = None
 
 
@@ -276,7 +264,7 @@ class _Parts:
 
         def call_watchers() -> None:
             if gallery := found():
-                gallery._call_watchers()
+                gallery._watchers.call()
 
         self.reader = Reader(url, keys, call_watchers)
         self.frames = FrameStore(url, keys, self.reader.lose_frame)
