@@ -43,6 +43,7 @@ class _SavedImage(NamedTuple):
     pictures: tuple[_SavedPicture, ...]
     error: tuple[str | None, str] | None
     has_ended: bool
+    has_replaced: bool  # a partial was replaced by another one of the same index
 
     @property
     def result(self) -> _SavedPicture | None:
@@ -145,7 +146,7 @@ class ImageCounter:
 
     def _may_be_dropped(self, payload: Payload) -> bool:
         """Return whether an image that has ended may have had this partial: perhaps only its highest one was kept."""
-        if self._drops_partials:
+        if self._drops_partials or any(image.has_replaced for image in self._images):
             return True
         lowest = [image.lowest_partial for image in self._images if image.has_ended]
         return any(index is not None and index > (payload.index or 0) for index in lowest)
@@ -188,8 +189,15 @@ def _images_in(items: Sequence[SavedItem], assembler: Assembler) -> list[_SavedI
                 for frame in (*item.partials, *results)
             )
             has_ended = bool(results) or item.state is State.FAILED
-            images.append(_SavedImage(number, pictures, _words_of(item.error), has_ended))
+            has_replaced = item_id in saved and _has_replaced(saved[item_id])
+            images.append(_SavedImage(number, pictures, _words_of(item.error), has_ended, has_replaced))
     return sorted(images, key=lambda image: image.number)
+
+
+def _has_replaced(item: SavedItem) -> bool:
+    anomalies = item.facts.get("anomalies")
+    codes = (each.get("code") for each in anomalies if isinstance(each, dict)) if isinstance(anomalies, list) else ()
+    return "conflicting_picture" in codes
 
 
 def _is_of(image: _SavedImage, data: bytes | None, error: ProviderError | None, number: float | None) -> bool:

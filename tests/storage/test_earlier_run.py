@@ -270,6 +270,13 @@ def test_a_failed_image_without_a_picture_keeps_the_folders_of_the_others_in_eac
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image-0", "image-1"]
 
 
+def test_drafts_that_replaced_each_other_are_not_taken_for_those_of_the_next_image(tmp_path: Path) -> None:
+    drafts = [samples.image_partial(0, samples.shade(at)) for at in range(2)]  # of two images that are made together
+    events = [*drafts, completed(samples.png(1)), completed(samples.png(2))]
+    save(events, tmp_path)
+    assert list(continue_run(events, tmp_path).items) == ["image-0", "image-1"]
+
+
 @pytest.mark.parametrize("numbers", [(0, 1, 2), (0, 0, 0)])
 def test_events_that_come_twice_are_counted_once(numbers: tuple[int, ...], tmp_path: Path) -> None:
     events = [completed(samples.png(width), number) for width, number in zip((1, 2, 3), numbers, strict=True)]
