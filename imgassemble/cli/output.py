@@ -51,8 +51,11 @@ class ResultPrinter:
                 say(f"the results cannot be written: {error.strerror}; redirect them to another place")
 
 
-def describe_files(sink: DirectorySink, directory: Path, error: SinkError | None) -> str:
-    """Return a line that says which files `sink` has written, which it found, and in which folders they are."""
+def describe_files(sink: DirectorySink, directory: Path, error: SinkError | None, *, awaited: str) -> str:
+    """Return a line that says which files `sink` has written, which it found, and in which folders they are.
+
+    awaited: the kind of picture that the sink would have written.
+    """
     found = set(sink.paths_found)
     written = [path for path in sink.paths if path not in found]
     parts = []
@@ -62,7 +65,7 @@ def describe_files(sink: DirectorySink, directory: Path, error: SinkError | None
         parts.append(f"{_count_pictures(found)} already in {_place_of(found, directory)}, with the same bytes")
     if error:
         parts.append(f"{'not everything' if parts else 'nothing'} is saved: {error}")
-    return "; ".join(parts or ["no picture came; nothing is saved"])
+    return "; ".join(parts or [f"no {awaited} came; nothing is saved"])
 
 
 _KINDS = {"final": "final", "partial": "preview", "rejected": "refused picture"}  # the beginnings of file names

@@ -11,14 +11,16 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from ..assembly.assembler import Assembler
+from ..assembly.options import Keep
 from ..assembly.updates import Anomaly
 from ..console import say
 from ..errors import SinkError, UsageError, printable
 from ..states import State
 from ..storage.directory import DirectorySink
-from ..storage.item_folder import Existing
+from ..storage.item_folder import Existing, KeepFiles
 from ..streams.driving.drivers import assemble
 from ..streams.sources import open_chunks
 from .clock import Clock
@@ -37,9 +39,10 @@ OPTIONS = (
     ),
     option(
         "--keep",
-        choices=("all", "latest"),
+        choices=get_args(KeepFiles),
         default="all",
-        help="which previews to keep: all, or only the latest of each image (default: all)",
+        help="which pictures to keep: all, the latest preview of each image and its final, or only the final "
+        "(default: all)",
     ),
     option(
         "--overwrite",
@@ -82,7 +85,8 @@ OPTIONS = (
 def save(options: argparse.Namespace) -> int:
     """Write the stream of `options.source` to the folder `options.output` and return the exit code."""
     limits = limits_from(options)
-    assembler = Assembler(limits=limits, keep=options.keep, key_by=options.key_by)
+    kept: Keep = "all" if options.keep == "all" else "latest"
+    assembler = Assembler(limits=limits, keep=kept, key_by=options.key_by)
     chunks = _chunks_of(options)
     check_tee(options.tee, options.source)
     tee, printer, tally = Tee(options.tee, is_resumed=options.resume), ResultPrinter(), StreamTally()
@@ -109,7 +113,7 @@ def save(options: argparse.Namespace) -> int:
         _say_links(assembler)
     code = STORAGE if error or tee.error or printer.error else tally.exit_code(assembler.result)
     if assembler.result is not None and not options.json:
-        say(describe_files(sink, options.output, error))
+        say(describe_files(sink, options.output, error, awaited="final" if options.keep == "final" else "picture"))
     return code
 
 

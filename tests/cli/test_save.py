@@ -86,6 +86,14 @@ def test_keep_latest_leaves_one_preview(tmp_path: Path) -> None:
     assert sorted(pictures_in(tmp_path / "out")) == ["ig_1/final.png", "ig_1/partial-001.png"]
 
 
+def test_keep_final_leaves_no_preview(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    assert main(["save", str(stream_file(tmp_path, WHOLE[:-2])), "-o", str(cut), "--keep", "final"]) == 3
+    assert capsys.readouterr().err.endswith("imgassemble: no final came; nothing is saved\n")
+    assert main(["save", str(stream_file(tmp_path, WHOLE)), "-o", str(whole), "--keep", "final"]) == 0
+    assert [sorted(pictures_in(folder)) for folder in (cut, whole)] == [[], ["ig_1/final.png"]]
+
+
 def test_rotating_ids_are_joined_on_request(tmp_path: Path) -> None:
     rotating = [
         {**event, "item_id": f"id_{at}"} for at, event in enumerate([samples.partial(), samples.call("completed")])
