@@ -68,9 +68,21 @@ def relay(options: argparse.Namespace) -> int:
             raise
     if assembler.result is not None:
         progress.end(assembler.result)
+    return _exit_code(options, assembler, tally, error, is_read=bool(cursors))
+
+
+def _exit_code(
+    options: argparse.Namespace,
+    assembler: Assembler,
+    tally: StreamTally,
+    error: ImgassembleError | None,
+    *,
+    is_read: bool,
+) -> int:
+    """Say how the stream was sent, and return the exit code."""
     if error is None or (isinstance(error, IncompleteStreamError) and assembler.result is not None):
-        say(_place_of(options, assembler, is_read=bool(cursors)))
-        if not cursors:
+        say(_place_of(options, assembler, is_read=is_read))
+        if not is_read:
             say("this stream had ended before, so nothing was read: choose another name with --as for another stream")
         return tally.exit_code(assembler.result)
     if isinstance(error, IncompleteStreamError):
