@@ -27,7 +27,7 @@ from .syncing import is_on_event_loop
 _PAUSE_S = 0.01  # between two looks at the folder of a run that is writing
 _SILENCE_S = 1.0  # a run that has written nothing for this time does not write the same picture at the same time
 _LONGEST_WRITE_S = 5.0  # a temporary file that is older was left by a run that was killed; a busy disk takes seconds
-_ENDS = ("completed", "failed", "incomplete")
+_ENDS = ("failed", "incomplete")  # apart from "completed", which a service can say before it sends the result
 
 Digests = Mapping[str, str]
 """Maps the name of a file to the SHA-256 of its bytes."""
@@ -97,7 +97,9 @@ def make_folder(path: Path) -> bool:
 
 
 def _is_being_written(folder: Path) -> bool:
-    if read_facts(folder / FACTS_NAME).get("state") in _ENDS:
+    facts = read_facts(folder / FACTS_NAME)
+    has_result = facts.get("final") is not None and not facts.get("is_provisional")
+    if facts.get("state") in _ENDS or (facts.get("state") == "completed" and has_result):
         return False
     temporary = any(_is_newer(path, _LONGEST_WRITE_S) for path in folder.glob(TEMPORARY_PATTERN))
     return temporary or _is_newer(folder, _SILENCE_S)

@@ -272,6 +272,21 @@ def test_eight_equal_runs_at_once_share_one_folder(tmp_path: Path) -> None:
     }
 
 
+def test_the_result_of_a_run_whose_service_says_completed_first_is_waited_for(tmp_path: Path) -> None:
+    events = [samples.partial("ig_1", 0, A), samples.call("completed", "ig_1"), samples.done("ig_1", B)]
+    first = Assembler()
+    sink = DirectorySink(tmp_path, durable=False)
+    sink.open(first)
+    first.subscribe(sink)
+    for event in events[:2]:
+        first.feed(event)
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(save, events, tmp_path, durable=False)
+        first.feed(events[2])
+        assert {path.parent.name for path in second.result().paths} == {"ig_1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["ig_1"]
+
+
 class FinishedDuringLook(Mapping[str, str]):
     """The files of a run; the other run finishes while these are compared for the `n_looks`-th time."""
 
