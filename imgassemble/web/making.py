@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 from ..assembly.assembler import Assembler
 from ..assembly.items import Cursor
@@ -23,17 +23,20 @@ from ..assembly.sink import Sink
 from ..errors import IncompleteStreamError, SinkError, StreamTakenError, UsageError, clean, quoted
 from ..storage.earlier_run import EarlierRun
 from ..streams.driving.async_drivers import aassemble
-from ..streams.driving.delivery import in_thread
+from ..streams.driving.delivery import uninterrupted
 from ..streams.driving.driver_arguments import checked_assembler
 from ..streams.driving.drivers import assemble
 from ..streams.fetching.links import Fetch
+from ..streams.own_thread import in_own_thread
 from ..streams.resuming.async_resume import aresuming
 from ..streams.resuming.patience import Patience, is_temporary
 from ..streams.resuming.resume import USUAL_PATIENCE, OpenStream, check_arguments, resuming
 from .production import EarlierStream, Production, StoringWait
 
 _log = logging.getLogger("imgassemble")
+_T = TypeVar("_T")
 
+_THREAD = "imgassemble-making"  # each call has its own: a loop has few, and a server that hangs would hold them all
 _FINISHING_S = 30.0  # for viewers to get everything, before the result is returned
 _LEAVING_S = 0.5  # the same if the program is interrupted; the sending goes on in the background
 
@@ -84,9 +87,9 @@ class Making:
     async def __aenter__(self) -> Self:
         """Take the stream, without blocking the event loop."""
         try:
-            return await in_thread(self.__enter__)
+            return await _in_thread(self.__enter__)
         except BaseException:
-            await in_thread(self._production.release)
+            await _in_thread(self._production.release)
             raise
 
     async def __aexit__(
@@ -94,7 +97,7 @@ class Making:
     ) -> None:
         """Give the stream up, without blocking the event loop."""
         self._earlier = None
-        await in_thread(self._production.release)
+        await _in_thread(self._production.release)
 
     def assemble(
         self,
@@ -153,9 +156,9 @@ class Making:
                 self._aevents(resumed, assembler), on_update=on_update, sinks=sinks, assembler=assembler, fetch=fetch
             )
         except BaseException as error:
-            await self._in_thread(partial(self._finish_after, error, assembler))
+            await self._finished(partial(self._finish_after, error, assembler))
             raise
-        await self._in_thread(partial(self._production.finish, assembler, _FINISHING_S))
+        await self._finished(partial(self._production.finish, assembler, _FINISHING_S))
         return result
 
     def _begin(
@@ -230,15 +233,15 @@ class Making:
                 yield self._joined(box.pop(), run, assembler)
                 if storing := self._noted(assembler):
                     try:
-                        await asyncio.to_thread(storing.wait)
+                        await in_own_thread(storing.wait, _THREAD)
                     finally:
                         storing.interrupt()
         if not assembler.is_stopped:
             self._production.note_end()
 
-    async def _in_thread(self, finish: Callable[[], None]) -> None:
+    async def _finished(self, finish: Callable[[], None]) -> None:
         """Call `finish` in a thread. If the task is cancelled, viewers are waited for no longer."""
-        finishing = asyncio.ensure_future(in_thread(finish))
+        finishing = asyncio.ensure_future(in_own_thread(finish, _THREAD))
         try:
             await asyncio.shield(finishing)
         except asyncio.CancelledError:
@@ -262,3 +265,8 @@ class Making:
             position = replace(before, sequence_number=number)
         self._position = position
         return self._production.note(position, is_over=assembler.is_over)
+
+
+async def _in_thread(work: Callable[[], _T]) -> _T:
+    """Run `work` in a thread and return its result. A cancelled caller waits for it."""
+    return await uninterrupted(in_own_thread(work, _THREAD))

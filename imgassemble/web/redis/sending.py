@@ -339,17 +339,21 @@ def _finish_all() -> None:
     with suppress(KeyboardInterrupt):
         late = _unfinished(running, began_at, _QUIET_S)
         if longest_s := max((sending.exit_s for sending in late if sending.exit_s > _QUIET_S), default=0.0):
-            names = ", ".join(quoted(sending.name) for sending in late[:_MOST_NAMES])
             _log.warning(
                 "the program waits up to %.0f s more for Redis to take the rest of %s: %s (Ctrl-C ends the wait)",
-                longest_s - _QUIET_S, names, late[0].trouble,
+                longest_s - _QUIET_S, _names_of(late), late[0].trouble,
             )  # fmt: skip
         _unfinished(late, began_at, _EXIT_S)
-    for sending in _unfinished(running, began_at, 0.0):
+    if left := _unfinished(running, began_at, 0.0):
         _log.warning(
-            "the program ends, and viewers may miss the end of the stream %s: not all of it was sent to Redis: %s",
-            quoted(sending.name), sending.trouble,
+            "the program ends, and viewers may miss the end of the stream %s: not all was sent to Redis: %s",
+            _names_of(left), left[0].trouble,
         )  # fmt: skip
+
+
+def _names_of(sendings: list[Sending]) -> str:
+    names = ", ".join(sorted(quoted(sending.name) for sending in sendings)[:_MOST_NAMES])
+    return names if len(sendings) <= _MOST_NAMES else f"{names} and {len(sendings) - _MOST_NAMES} others"
 
 
 def _unfinished(sendings: list[Sending], began_at: float, longest_s: float) -> list[Sending]:
