@@ -26,6 +26,8 @@ from .syncing import is_on_event_loop
 
 _PAUSE_S = 0.01  # between two looks at the folder of a run that is writing
 _SILENCE_S = 1.0  # a run that has written nothing for this time does not write the same picture at the same time
+_PICTURE_S = 60.0  # a service takes up to this time from one picture to the next
+_SKEW_S = 0.25  # by which runs that read the same stream differ
 _LONGEST_WRITE_S = 5.0  # a temporary file that is older was left by a run that was killed; a busy disk takes seconds
 _ENDS = ("failed", "incomplete")  # apart from "completed", which a service can say before it sends the result
 
@@ -72,9 +74,15 @@ class FolderSearch:
         return None
 
     def _will_hold(self, folder: Path, files: Digests) -> bool:
-        """Return whether `files` are in `folder`. Wait for those that are missing while another run is writing."""
+        """Return whether `files` are in `folder`. Wait for those that are missing while another run is writing.
+
+        A run that has written nothing for a while may be about to receive the same picture: wait a moment for it.
+        """
+        waits_until = time.monotonic() + _SKEW_S
         while True:
-            is_being_written = _is_being_written(folder)  # before the look, because the last file may come after it
+            silence_s = _SILENCE_S if time.monotonic() > waits_until else _PICTURE_S
+            # Before the look, because the last file may come after it.
+            is_being_written = _is_being_written(folder, silence_s)
             found = {name: self.digest_of(folder / name) for name in files}
             if found == files:
                 return is_folder(folder)
@@ -96,13 +104,13 @@ def make_folder(path: Path) -> bool:
     return True
 
 
-def _is_being_written(folder: Path) -> bool:
+def _is_being_written(folder: Path, silence_s: float) -> bool:
     facts = read_facts(folder / FACTS_NAME)
     has_result = facts.get("final") is not None and not facts.get("is_provisional")
     if facts.get("state") in _ENDS or (facts.get("state") == "completed" and has_result):
         return False
     temporary = any(_is_newer(path, _LONGEST_WRITE_S) for path in folder.glob(TEMPORARY_PATTERN))
-    return temporary or _is_newer(folder, _SILENCE_S)
+    return temporary or _is_newer(folder, silence_s)
 
 
 def _is_newer(path: Path, seconds: float) -> bool:

@@ -342,3 +342,15 @@ def test_two_runs_with_the_same_ids_are_read_back_with_all_their_results(tmp_pat
     for events in (saved_events(tmp_path), watched_events(tmp_path, is_over=lambda: True)):
         found = assemble(events).items.values()
         assert sorted(item.final.data for item in found if item.final) == finals
+
+
+@pytest.mark.parametrize(("age", "name"), [(5, "ig_1"), (OLD, "ig_1-2")])
+def test_a_run_that_gets_the_same_result_a_moment_later_is_waited_for(
+    age: float, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgassemble.storage.placing._SKEW_S", 60)  # a busy machine needs more than a moment
+    folder = tmp_path / "ig_1"
+    folder.mkdir()
+    os.utime(folder, (time.time() - age,) * 2)
+    files = FinishedDuringLook({"final.png": A}, lambda: (folder / "final.png").write_bytes(A), n_looks=3)
+    assert FolderSearch(folder).find(lambda: files)[0].name == name
