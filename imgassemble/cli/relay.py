@@ -64,7 +64,7 @@ def relay(options: argparse.Namespace) -> int:
             error = failed
         except KeyboardInterrupt:
             if assembler.result is not None:
-                say(_place_of(options, assembler, is_read=True))
+                say(_place_of(options, assembler, is_cut=True))
             raise
     if assembler.result is not None:
         progress.end(assembler.result)
@@ -81,7 +81,8 @@ def _exit_code(
 ) -> int:
     """Say how the stream was sent, and return the exit code."""
     if error is None or (isinstance(error, IncompleteStreamError) and assembler.result is not None):
-        say(_place_of(options, assembler, is_read=is_read))
+        is_cut = is_read and assembler.outcome is Outcome.INCOMPLETE
+        say(_place_of(options, assembler, is_cut=is_cut))
         if not is_read:
             say("this stream had ended before, so nothing was read: choose another name with --as for another stream")
         return tally.exit_code(assembler.result)
@@ -92,10 +93,10 @@ def _exit_code(
     return STORAGE
 
 
-def _place_of(options: argparse.Namespace, assembler: Assembler, *, is_read: bool) -> str:
+def _place_of(options: argparse.Namespace, assembler: Assembler, *, is_cut: bool) -> str:
     """Return a line that says where the stream is, and how a stream that was cut goes on."""
     place = f"the stream {quoted(_name(options))} is in the gallery {quoted(options.gallery)}"
-    if not is_read or assembler.outcome is not Outcome.INCOMPLETE:
+    if not is_cut:
         return f"{place}: imgassemble view shows it"
     if assembler.items and assembler.cursor.response_id is None:
         advice = "it cannot go on, because it has no response id: choose another name with --as to send it again"

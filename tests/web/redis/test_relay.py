@@ -94,3 +94,18 @@ def test_a_relay_without_a_response_id_says_that_it_cannot_go_on(
 def test_a_server_that_cannot_be_reached_is_named(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["relay", str(source), "http://localhost"]) == 2
     assert "redis://" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_redis_has_not_all_of_a_stream_does_not_say_that_it_has(
+    server: RedisServer,
+    name: str,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imgassemble.web.redis.sending.Sending.flush", interrupted)
+    assert main(["relay", str(source), server.url, "--gallery", name]) == 130
+    assert "up to here: imgassemble view shows it; run this command again" in capsys.readouterr().err
