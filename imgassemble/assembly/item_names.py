@@ -35,10 +35,11 @@ def _is_repeat(frame: Frame, other: Frame) -> bool:
 class ItemNames:
     """The names of the items of one event. New names are put into `held` through the undo log of the change."""
 
-    __slots__ = ("_change", "_held", "_named", "_reading", "_record", "_rules")
+    __slots__ = ("_change", "_counts_on", "_held", "_named", "_reading", "_record", "_rules")
 
     def __init__(self, reading: Reading, record: ResponseRecord, held: Held, rules: Rules, change: Change) -> None:
         self._reading, self._record, self._held, self._rules, self._change = reading, record, held, rules, change
+        self._counts_on = False  # the images of this whole answer have numbers that those of an earlier answer have
         self._named: list[tuple[int | None, Frame]] = []  # pictures of this event whose items were counted, by track
 
     def name_of(self, signal: Signal, position: int) -> str | None:
@@ -172,7 +173,7 @@ class ItemNames:
         It is the item that has the same picture, else the one without a result at its place, or in the response.
         """
         places, facts = self._record.places, self._record.facts
-        if not places or not (facts.has_begun or facts.id is not None):
+        if not (places and facts.is_open and (facts.has_begun or facts.id is not None)):
             return None
         if signal.is_unnumbered or signal.number is not None or signal.track is not None:
             return None
@@ -257,10 +258,11 @@ class ItemNames:
 
     def _by_arrival(self, signal: Signal, position: int) -> str | None:
         held, record, journal = self._held, self._record, self._change.journal
-        if signal.is_unnumbered and (signal.number is None or self._is_other_image(signal, signal.number)):
-            if self._has_image_of(signal):
-                return None
-            signal = signal._replace(number=None)
+        if signal.is_unnumbered and signal.number is not None:
+            self._counts_on = self._counts_on or self._is_other_image(signal, signal.number)
+            signal = signal._replace(number=None) if self._counts_on else signal
+        if signal.is_unnumbered and signal.number is None and self._has_image_of(signal):
+            return None
         mark = repeat_key(self._reading, signal, position, record)
         if mark and repeated_item(mark, signal, held, self._rules.limits) is not None:
             return None

@@ -692,6 +692,14 @@ def test_two_whole_answers_of_a_chat_keep_both_pictures(names: tuple[Wire, Wire]
     assert [frame.data for frame in result_of(in_text).finals] == [GOOD, OTHER]
 
 
+def test_a_whole_answer_of_a_chat_with_more_pictures_than_the_one_before_keeps_all() -> None:
+    more = samples.png(4, 4, colour=(9, 9, 9))
+    images = [{"type": "image_url", "image_url": {"url": data_url(data)}} for data in (OTHER, more)]
+    second = {"object": "chat.completion", "choices": [{"index": 0, "message": {"images": images}}]}
+    result = result_of([whole_chat(GOOD), second, second])
+    assert [frame.data for frame in result.finals] == [GOOD, OTHER, more]
+
+
 def test_two_whole_answers_of_a_chat_keep_both_links() -> None:
     answers = [whole_chat(text=f"![x](https://files.example.net/{n}.png) ") for n in (1, 2)]
     assert [item.url for item in result_of(answers).items.values()] == [
@@ -784,6 +792,12 @@ def test_drafts_of_the_images_api_inside_a_response_get_the_id_that_comes_with_t
     (item,) = result.items.values()
     assert (item.id, item.wire_id, len(item.partials), item.require_final().data) == ("image-0", "ig_1", 1, GOOD)
     assert result.outcome is Outcome.COMPLETED
+
+
+def test_an_answer_of_the_images_api_after_a_response_is_an_image_of_its_own() -> None:
+    ended = [samples.created(), samples.added("ig_1"), samples.snapshot("completed")]
+    result = result_of([*ended, {"created": 1, "data": [{"b64_json": samples.b64(data)} for data in (GOOD, OTHER)]}])
+    assert [frame.data for frame in result.finals] == [GOOD, OTHER]
 
 
 def test_a_draft_of_the_images_api_without_a_response_is_an_image_of_its_own() -> None:
