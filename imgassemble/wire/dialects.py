@@ -28,7 +28,8 @@ _TEXT = EventRow(Shape.TEXT, _RESPONSES)
 _PARTIAL_IMAGE = EventRow(Shape.IMAGE, _IMAGES, is_partial=True)
 _COMPLETED_IMAGE = EventRow(Shape.IMAGE, _IMAGES, witness=Witness.OWN)
 _FAILED_IMAGE = EventRow(Shape.IMAGE, "grok2api", witness=Witness.OWN, word=State.FAILED)
-_SUCCEEDED_IMAGE = EventRow(Shape.IMAGE, "Seedream, MiniMax", witness=Witness.OWN)
+# A second result under the number of an image is of another request: the events themselves have no numbers.
+_SUCCEEDED_IMAGE = EventRow(Shape.IMAGE, "Seedream, MiniMax", witness=Witness.OWN, is_numbered=False)
 _UNMADE_IMAGE = EventRow(Shape.IMAGE, "Seedream, MiniMax", witness=Witness.OWN, word=State.FAILED)
 
 
@@ -86,7 +87,8 @@ ROWS: Mapping[str, EventRow] = {
                                                              witness=Witness.OWN, is_numbered=False),
     # Relays with types of their own
     "partial":                                      EventRow(Shape.IMAGE, "exo", is_partial=True),
-    "final":                                        EventRow(Shape.IMAGE, "exo", witness=Witness.OWN),
+    "final":                                        EventRow(Shape.IMAGE, "exo", witness=Witness.OWN,
+                                                             is_numbered=False),
     "partial_image":                                EventRow(Shape.IMAGE, "9router", is_partial=True),
     "done":                                         EventRow(Shape.IMAGES, "9router", witness=Witness.OWN),
     # Frameworks with types of their own

@@ -715,6 +715,17 @@ def test_a_whole_message_after_the_pieces_of_a_second_chat_repeats_its_own_pictu
     assert [frame.data for frame in result.finals] == [GOOD, OTHER]
 
 
+@pytest.mark.parametrize("kind", ["image_generation.partial_succeeded", "image_edit.partial_succeeded", "final"])
+def test_a_request_after_one_that_was_cut_keeps_the_images_of_both(kind: str) -> None:
+    def made(number: int, data: bytes) -> Wire:
+        return {"type": kind, "image_index": number, "b64_json": samples.b64(data)}
+
+    more = samples.png(4, 4, colour=(9, 9, 9))
+    events = [made(0, GOOD), made(0, OTHER), made(1, more)]
+    assert [frame.data for frame in result_of(events).finals] == [GOOD, OTHER, more]
+    assert [frame.data for frame in result_of([made(1, GOOD), made(0, OTHER), made(1, GOOD)]).finals] == [GOOD, OTHER]
+
+
 # A response that does not name itself, or does not begin
 
 
