@@ -86,9 +86,10 @@ def remember_dropped(before: Facts, after: Facts, frame: Frame | None, held: Hel
         return  # the usual case: a picture was added, and none was replaced
     if not (held.marks or before.claims):
         return
-    kept = {id(each.data) for each in after.pictures()}
+    results = [claim.picture for claim in after.claims.values() if claim.picture]
     for each in (*before.pictures(), *([frame] if frame else [])):
-        if id(each.data) not in kept and not any(each.data == other.data for other in after.pictures()):
+        kept = results if each.is_final else after.pictures()  # a partial can equal a result that was replaced
+        if not any(each.data is other.data or each.data == other.data for other in kept):
             change.journal.put(held.dropped, hash(each.data), None)
 
 

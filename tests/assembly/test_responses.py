@@ -765,6 +765,13 @@ def test_a_result_after_the_end_that_equals_the_one_before_is_no_new_image() -> 
     assert [frame.data for frame in result_of([*events, *again]).finals] == [GOOD]
 
 
+def test_a_replaced_result_that_comes_again_after_the_end_is_no_new_image() -> None:
+    made = [samples.done("ig_1", GOOD), samples.partial("ig_1", 0, GOOD), samples.done("ig_1", OTHER)]
+    events = of_id("resp_1", samples.created(), *made, samples.snapshot("completed"))
+    numbered = [{**event, "sequence_number": at} for at, event in enumerate(events)]
+    assert [frame.data for frame in result_of([*numbered, *numbered]).finals] == [OTHER]
+
+
 def test_a_second_use_of_an_id_after_a_cut_response_keeps_the_result_of_the_first() -> None:
     cut, retry = turn("resp_1", "ig_0", GOOD)[:-1], turn("resp_2", "ig_0", OTHER)
     result = result_of([*cut, *retry])
