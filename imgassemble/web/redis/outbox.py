@@ -25,6 +25,7 @@ from ..production import has_all
 from ..shown_streams import ShownStream
 from .entries import encode_change, field_of
 from .stored_stream import StoredFact
+from .waiting_frames import WaitingFrames
 
 _MOST_WAITING_BYTES = 32 * 2**20  # of previews that a newer one has replaced: about ten of 1024x1024
 _MOST_REPEATS = 3  # of a frame whose bytes Redis removes, because its memory is full
@@ -73,7 +74,7 @@ class Outbox:
         self._is_shown = False
         self._lock = Lock()
         self._items: dict[int, PageChange] = {}
-        self._frames: dict[int, PageChange] = {}  # those whose bytes are to be sent
+        self._frames = WaitingFrames()
         self._stored: dict[int, PageChange] = {}  # those whose bytes are in Redis, and not their facts
         self._digests: dict[int, str] = {}  # of the frames whose bytes are in Redis
         self._sent: set[int] = set()
@@ -125,44 +126,37 @@ class Outbox:
         for change in changes:
             number = int(change.key or 0)
             if change.kind == "frame":
-                self._frames[number] = change
+                self._let_wait(change)
             elif change.kind == "dropped":
                 self._forget(number)
             else:
                 self._dirty[change.kind, number] = None
                 if change.kind == "item":
                     self._items[number] = change
-        self._leave_out_previews()
+                    self._frames.rank_again(change.facts["frames"][:-1], is_newest=False)
+                    self._frames.rank_again(change.facts["frames"][-1:], is_newest=True)
+        self._frames.leave_out_replaced(_MOST_WAITING_BYTES)
+
+    def _let_wait(self, change: PageChange) -> None:
+        self._frames.add(change, is_newest=self._is_newest(change))
 
     def _forget(self, number: int) -> None:
         """Forget a frame that is not shown any more; if its fact was sent, it has to go."""
-        self._frames.pop(number, None)
+        self._frames.pop(number)
         self._stored.pop(number, None)
         if number in self._sent:
             self._sent.discard(number)
             self._dropped[number] = None
 
-    def _leave_out_previews(self) -> None:
-        """Leave out the oldest waiting previews that a newer one has replaced, while they have too many bytes."""
-        waiting = self._replaced_previews()
-        n_bytes = sum(int(self._frames[number].facts["bytes"]) for number in waiting)
-        while n_bytes > _MOST_WAITING_BYTES:
-            n_bytes -= int(self._frames.pop(waiting.pop(0)).facts["bytes"])
-
     def leave_out_all_previews(self) -> None:
         """Leave out the waiting previews that a newer one has replaced: Redis has no room for them."""
         with self._lock:
-            for number in self._replaced_previews():
-                del self._frames[number]
+            self._frames.leave_out_replaced(0)
 
-    def _replaced_previews(self) -> list[int]:
-        return [number for number in sorted(self._frames) if not self._is_best(number)]
-
-    def _is_best(self, number: int) -> bool:
-        """Return whether a frame is a result, or the last one of its item."""
-        facts = self._frames[number].facts
-        item = self._items.get(facts["item"])
-        return bool(facts["is_final"]) or item is None or item.facts["frames"][-1:] == [number]
+    def _is_newest(self, change: PageChange) -> bool:
+        """Return whether a frame is the last one of its item."""
+        item = self._items.get(change.facts["item"])
+        return item is None or item.facts["frames"][-1:] == [int(change.key)]
 
     # ---- in the thread that sends
 
@@ -184,18 +178,14 @@ class Outbox:
     def next_frame(self) -> WaitingFrame | None:
         """Return the most important frame whose bytes wait: a result, the last preview of an item, the newest other."""
         with self._lock:
-            numbers = self._frames
-            if not numbers:
-                return None
-            ranks = ((numbers[each].facts["is_final"], self._is_best(each), each) for each in numbers)
-            number = max(ranks)[2]
-            return WaitingFrame(number, self.stream.frames[number])
+            number = self._frames.first()
+            return None if number is None else WaitingFrame(number, self.stream.frames[number])
 
     def set_stored(self, number: int, digest: str) -> None:
         """Note that the bytes of a frame are in Redis under `digest`, so that its fact can be written."""
         with self._lock:
             self._digests[number] = digest
-            if change := self._frames.pop(number, None):
+            if change := self._frames.pop(number):
                 self._stored[number] = change
 
     def batch(self) -> Batch:
@@ -212,7 +202,7 @@ class Outbox:
             changes += [PageChange(stream=self.stream.name, kind="dropped", key=str(number)) for number in dropped]
             changes += [*stored.values(), *(self._sendable(self._items[number]) for number in items)]
             ids = [(number, self._items[number].facts["id"]) for number in items] if self._assembler else []
-            is_whole = not any(map(self._is_best, self._frames))
+            is_whole = self._frames.are_replaced
             if is_whole:
                 self._is_cursor_new = False
             return Batch(
@@ -246,18 +236,19 @@ class Outbox:
                     self._dirty[change.kind, number] = None
                 elif number in self._sent:  # it may have been dropped meanwhile
                     self._sent.discard(number)
-                    self._frames[number] = change
+                    self._let_wait(change)
 
     def check_stored(self) -> None:
         """Let the frames wait again whose facts were not written: the server may have lost their bytes."""
         with self._lock:
-            self._frames |= self._stored
-            self._stored = {}
+            stored, self._stored = self._stored, {}
+            for change in stored.values():
+                self._let_wait(change)
 
     def send_all_again(self, numbers: Iterable[int]) -> None:
         """Let everything wait again. `numbers`: the frames of which Redis has facts."""
         with self._lock:
-            self._frames, self._stored, self._sent = {}, {}, set()
+            self._frames, self._stored, self._sent = WaitingFrames(), {}, set()
             self._is_cursor_new = True
             if self._is_shown:
                 self._dropped = {number: None for number in numbers if number not in self.stream.frames}
@@ -278,9 +269,10 @@ class Outbox:
             change = changes.get(str(number))
             if change is None or number not in self._sent:
                 return
-            self._frames[number] = change
+            self._let_wait(change)
             self._n_missing[number] = self._n_missing.get(number, 0) + 1
-            if self._is_best(number) and self._n_missing[number] <= _MOST_REPEATS:
+            is_best = change.facts["is_final"] or self._is_newest(change)
+            if is_best and self._n_missing[number] <= _MOST_REPEATS:
                 self._sent.discard(number)
             else:
                 self._forget(number)

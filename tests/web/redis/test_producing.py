@@ -362,7 +362,7 @@ def test_async_producers_go_on_too_and_a_cancelled_one_leaves_at_once(gallery: R
         return time.monotonic() - began
 
     service.cut = None
-    assert asyncio.run(cancelled()) < 1
+    assert asyncio.run(cancelled()) < 5
     assert asyncio.run(made(opener(hangs=False))).final == WHOLE.final
     assert asyncio.run(made(opener(hangs=False))).final == WHOLE.final
     assert [cursor.response_id is None for cursor in service.asked] == [True, False]
