@@ -19,7 +19,7 @@ from ..frames.frame import Frame
 from ..wire.dialects import Naming, Reading, Signal
 from .changes import Change
 from .held import Held, ResponseRecord, Track
-from .lifecycle import Facts
+from .lifecycle import Facts, judge
 from .options import Rules
 from .repeats import frame_in, picture_of, remember, repeat_key, repeated_item
 
@@ -75,7 +75,7 @@ class ItemNames:
         if name is None:
             if signal.naming is Naming.KNOWN or (record.number, item_id) in held.discarded:
                 return None
-            name = self._of_place_without_id(item_id, place) or self._of_parallel_response(item_id)
+            name = self._of_place_without_id(item_id, place) or self._of_parallel_response(item_id, signal)
             name = name or self._image_without_id(item_id)
             if name is None:
                 self._look_for_changing_ids(item_id, place, is_announced=signal.naming is Naming.ANNOUNCED)
@@ -118,7 +118,7 @@ class ItemNames:
         journal.set(record, "images_done", record.images_done + 1)
         return name
 
-    def _of_parallel_response(self, item_id: str) -> str | None:
+    def _of_parallel_response(self, item_id: str, signal: Signal) -> str | None:
         """Return the item of this id that was given to the wrong response; None if there is none.
 
         An event without a response id goes to the current response, which may be another one of several that run side
@@ -133,6 +133,8 @@ class ItemNames:
         is_beginning_missing = other.assumed[item_id] and not record.facts.has_begun
         if not (ran_side_by_side or is_beginning_missing) or other.facts.lane != record.facts.lane:
             return None
+        if not self._keeps_end(item_id, other, signal):
+            return None
         for wire_id in [wire_id for wire_id, name in other.names.items() if name == item_id]:
             journal.discard(other.names, wire_id)
         for place in [place for place, name in other.places.items() if name == item_id]:
@@ -145,6 +147,15 @@ class ItemNames:
         self._assign(item_id, item_id)
         self._change.judged_again.append(record)
         return item_id
+
+    def _keeps_end(self, item_id: str, other: ResponseRecord, signal: Signal) -> bool:
+        """Return whether an item that has ended in the `other` response has an end in this one too."""
+        facts = self._facts_of(item_id)
+        if facts is None or not judge(facts, other.facts).state.is_end or judge(facts, self._record.facts).state.is_end:
+            return True
+        limits, payload = self._rules.limits, picture_of(signal)
+        frame = frame_in(payload, limits) if payload is not None and payload.is_final else None
+        return frame is not None and self._change.total_bytes + len(frame.data) <= limits.max_total_bytes
 
     def _look_for_changing_ids(self, item_id: str, place: float | None, *, is_announced: bool) -> None:
         """Report a third id at a place before the item there is whole, once for each place.

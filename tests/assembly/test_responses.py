@@ -838,3 +838,15 @@ def test_an_image_without_a_picture_beside_one_that_came_is_not_asked_for_again(
     result = result_of([samples.done("ig_1", GOOD), samples.added("ig_2", output_index=1)])
     sentences = [str(result.error), *(str(item.error) for item in result.items.values())]
     assert not [sentence for sentence in sentences if "ask again" in sentence]
+
+
+def test_an_item_that_has_ended_stays_in_its_response_if_another_one_names_it_without_a_result() -> None:
+    assembler = Assembler(key_by="output_index")
+    call, late = "response.image_generation_call", {"output_index": 0, "response_id": "resp_2"}
+    assembler.feed({"type": "response.created", "response": {"id": "resp_1"}, "sequence_number": 0})
+    assembler.feed({"type": "response.failed", "response": {"id": "resp_1", "status": "failed"}, "sequence_number": 9})
+    assembler.feed({"type": f"{call}.in_progress", "output_index": 0, "sequence_number": 10})
+    assert assembler["output-0"].state is State.FAILED
+    assembler.feed({"type": f"{call}.generating", "sequence_number": 11, **late})
+    states = {item_id: item.state for item_id, item in assembler.items.items()}
+    assert states == {"output-0": State.FAILED, "output-0@resp_2": State.GENERATING}
